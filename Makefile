@@ -1,0 +1,29 @@
+# PGXS build: make && make install; tests: test/run
+MODULE_big = pinterest_capi
+EXTENSION = pinterest_capi
+DATA = pinterest_capi--1.0.sql
+PGFILEDESC = "pinterest_capi - send conversions to Pinterest"
+
+OBJS = pinterest_capi.o \
+	$(sort $(patsubst $(srcdir)/%.c,%.o,$(wildcard $(srcdir)/src/*/*.c)))
+srcdir ?= .
+
+REGRESS = $(sort $(notdir $(basename $(wildcard $(srcdir)/sql/*.sql))))
+REGRESS_OPTS = --inputdir=$(srcdir)
+ISOLATION = $(sort $(notdir $(basename $(wildcard $(srcdir)/specs/*.spec))))
+ISOLATION_OPTS = --inputdir=$(srcdir)
+TAP_TESTS = 1
+
+PG_CPPFLAGS = -I$(srcdir) -I$(srcdir)/src $(shell curl-config --cflags)
+PG_CFLAGS = -Wall -Wextra -Werror -Wno-unused-parameter -Wno-sign-compare \
+	-Wno-missing-field-initializers
+SHLIB_LINK = $(shell curl-config --libs) -lcrypto -lutf8proc
+
+PG_CONFIG ?= pg_config
+# Everything here is one translation unit from the JIT's point of view; no
+# bitcode is needed, so the build asks for no clang.
+with_llvm = no
+PGXS := $(shell $(PG_CONFIG) --pgxs)
+include $(PGXS)
+
+$(OBJS): $(wildcard $(srcdir)/src/*.h) $(wildcard $(srcdir)/src/*/*.h)

@@ -1,0 +1,56 @@
+/*
+ * compat.h
+ *	  Every difference between versions of PostgreSQL (15 to 19) and libcurl,
+ *	  and no other place.
+ */
+#ifndef PCAPI_COMPAT_H
+#define PCAPI_COMPAT_H
+
+#include "postgres.h"
+
+#if PG_VERSION_NUM < 150000
+#error "pinterest_capi needs PostgreSQL 15 or later"
+#endif
+
+#include "miscadmin.h"
+#include "storage/latch.h"
+#include "storage/proc.h"
+#if PG_VERSION_NUM >= 180000
+#include "storage/waiteventset.h"
+#endif
+#include "utils/wait_event.h"
+
+/* 17: a process's number in the array of PGPROCs has an official name */
+#if PG_VERSION_NUM >= 170000
+#define PcapiMyProcNumber()		((int) MyProcNumber)
+#else
+#define PcapiMyProcNumber()		(MyProc->pgprocno)
+#endif
+
+/* 17: custom wait events */
+#if PG_VERSION_NUM >= 170000
+#define PcapiWaitEvent(name)	WaitEventExtensionNew(name)
+#else
+#define PcapiWaitEvent(name)	PG_WAIT_EXTENSION
+#endif
+
+/* 17: a wait event set belongs to a resource owner instead of a memory context */
+#if PG_VERSION_NUM >= 170000
+#define PcapiCreateWaitEventSet(n)	CreateWaitEventSet(NULL, (n))
+#else
+#define PcapiCreateWaitEventSet(n)	CreateWaitEventSet(TopMemoryContext, (n))
+#endif
+
+/* 19: a worker that DROP DATABASE may end */
+#ifndef BGWORKER_INTERRUPTIBLE
+#define BGWORKER_INTERRUPTIBLE 0
+#endif
+
+/* 18: the module's magic can carry name and version */
+#if PG_VERSION_NUM >= 180000
+#define PCAPI_MODULE_MAGIC	PG_MODULE_MAGIC_EXT(.name = "pinterest_capi", .version = "1.0.0")
+#else
+#define PCAPI_MODULE_MAGIC	PG_MODULE_MAGIC
+#endif
+
+#endif							/* PCAPI_COMPAT_H */

@@ -1,0 +1,66 @@
+/*
+ * pinterest_capi.h
+ *	  What all parts in PostgreSQL share: settings, rights, small helpers.
+ */
+#ifndef PINTEREST_CAPI_H
+#define PINTEREST_CAPI_H
+
+#include "postgres.h"
+
+#include "compat.h"
+
+#define PCAPI_SCHEMA "pinterest_capi"
+
+/* postgresql.conf, see pinterest_capi.c */
+extern bool pcapi_dispatch;
+extern int	pcapi_max_concurrent_requests;
+extern int	pcapi_request_timeout;	/* s */
+extern int	pcapi_connect_timeout;	/* s */
+extern char *pcapi_retention;
+extern char *pcapi_payload_retention;
+extern char *pcapi_ca_file;
+extern char *pcapi_proxy;
+extern bool pcapi_log_suppressed;
+
+/* --- src/queue/catalog.c: where our objects are, and as whom we touch them --- */
+
+/* the extension's tables; InvalidOid once the extension is gone */
+typedef enum PcapiTable
+{
+	PCAPI_T_DESTINATION,
+	PCAPI_T_DESTINATION_STATE,
+	PCAPI_T_ALLOWED_EVENT,
+	PCAPI_T_CONSENT_RULE,
+	PCAPI_T_VISITOR,
+	PCAPI_T_SUPPRESSION,
+	PCAPI_T_EVENT,
+	PCAPI_T_QUEUE,
+	PCAPI_T_WORKER
+} PcapiTable;
+
+extern Oid	pcapi_extension_owner(bool missing_ok);	/* needs a transaction */
+extern Oid	pcapi_table(PcapiTable table);
+
+/*
+ * Work as the extension's owner in a security-restricted context, so that
+ * callers need no right on the tables.  cold: also pins search_path, for
+ * statements that are not qualified down to their operators.
+ */
+typedef struct PcapiIdentity
+{
+	Oid			user;
+	int			sec_context;
+	int			guc_level;		/* 0: search_path not touched */
+} PcapiIdentity;
+
+extern void pcapi_become_owner(PcapiIdentity *saved, bool pin_search_path);
+extern void pcapi_become_caller(const PcapiIdentity *saved);	/* after an ERROR the transaction's abort does it */
+
+/* ereport's tail for every error of ours: neither statement nor context, they may quote values */
+#define pcapi_hide() errhidestmt(true), errhidecontext(true)
+
+/* 22023 with a hint: a call that can't be meant */
+#define pcapi_bad_call(msg, hint) \
+	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg msg, errhint hint, pcapi_hide()))
+
+#endif							/* PINTEREST_CAPI_H */

@@ -1,0 +1,56 @@
+/*
+ * queue.h
+ *	  Every statement on the tables event, queue, outcome and lease.
+ *
+ * The caller's session comes in by enqueue.c, the worker by claim.c and
+ * settle.c; neither knows the other.
+ */
+#ifndef PCAPI_QUEUE_H
+#define PCAPI_QUEUE_H
+
+#include "pinterest_capi.h"
+
+#include "datatype/timestamp.h"
+#include "nodes/pg_list.h"
+
+/* --- enqueue.c --- */
+
+/*
+ * One row of the event table.  status NULL queues it; any other status is
+ * final ("rejected", "suppressed", "expired") and reason says why.
+ * Strings are in the database's encoding.  Must not hold raw identifiers.
+ */
+typedef struct PcapiNewEvent
+{
+	int			dest;			/* number of the destination, 0: none */
+	TimestampTz event_time;
+	const unsigned char *visitor;	/* 32 bytes, or NULL */
+	const char *event_id;
+	bool		event_id_generated; /* fresh: can't be there already */
+	const char *event_name;
+	const char *sent_as;		/* or NULL */
+	List	   *warnings;		/* of char *, or NIL */
+	const char *payload;		/* JSON text, or NULL */
+	const char *status;			/* NULL: queue it */
+	const char *reason;
+} PcapiNewEvent;
+
+/*
+ * Insert in the current transaction; false when this event_id was there
+ * already for the same destination and event.  Call as the extension's owner
+ * (pcapi_become_owner), outside SPI or inside.
+ */
+extern bool pcapi_enqueue(const PcapiNewEvent *ev);
+
+/* the destination's number, made when it has none yet; as owner */
+extern int	pcapi_destination_number(const char *destination, bool create);
+
+/* --- wake.c: the one thing that session and worker share beside the tables --- */
+
+extern void pcapi_wake_init(void);	/* once per process, from _PG_init */
+extern void pcapi_wake_at_commit(void);
+
+/* the token's two halves; text is masked or unmasked in place by XOR */
+extern void pcapi_xor(char *data, const char *pad, size_t len);
+
+#endif							/* PCAPI_QUEUE_H */

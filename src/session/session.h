@@ -1,0 +1,176 @@
+/*
+ * session.h
+ *	  What runs in the caller's backend: settings, gates, building an event.
+ */
+#ifndef PCAPI_SESSION_H
+#define PCAPI_SESSION_H
+
+#include "pinterest_capi.h"
+
+#include "core/core.h"
+#include "datatype/timestamp.h"
+#include "nodes/pg_list.h"
+#include "utils/jsonb.h"
+#include "utils/jsonpath.h"
+
+/*
+ * ---- settings.c: the tables destination, allowed_event and consent_rule as
+ * this session sees them, cached until somebody changes one of them.
+ */
+typedef struct PcapiDestination
+{
+	char	   *name;
+	int			no;				/* in event.dest */
+	bool		send_client_ip;
+	bool		send_user_agent;
+	PcapiUrlDetail page_url_detail;
+	char	   *default_checkout_value; /* decimal text; NULL: switched off */
+	char	   *default_checkout_currency;
+	bool		suppress_opt_out;
+	int64		max_event_age;	/* microseconds */
+} PcapiDestination;
+
+typedef struct PcapiAllowed
+{
+	char	   *event_name;		/* as the administrator wrote it */
+	PcapiDestination *destination;
+	const char *sent_as;		/* the API's name: "checkout", ..., "custom" */
+	uint64		listed[2];		/* bitmap over PcapiProperty; see pcapi_property_listed */
+	bool		all_listed;		/* '{*}' */
+	struct PcapiAllowed *next;	/* the same event for another destination */
+} PcapiAllowed;
+
+typedef struct PcapiRule
+{
+	char	   *name;
+	char	   *destination;	/* NULL: all */
+	bool		require;
+	JsonPath   *predicate;
+} PcapiRule;
+
+typedef struct PcapiSettings
+{
+	List	   *destinations;	/* of PcapiDestination *, by name */
+	List	   *rules;			/* of PcapiRule *, by name */
+	bool		any_ip;			/* some destination sends the client's IP */
+	bool		any_user_agent;
+	bool		any_suppression;	/* the suppression list is not empty */
+	/* allowed events are found with pcapi_settings_allowed */
+} PcapiSettings;
+
+/* Valid until the end of the current call; call as owner. */
+extern PcapiSettings *pcapi_settings(void);
+extern PcapiAllowed *pcapi_settings_allowed(const char *event_name);	/* case ignored; NULL: nowhere */
+extern PcapiDestination *pcapi_settings_destination(const char *name);	/* exact; NULL: none */
+
+/*
+ * ---- standard.c: the 22 names
+ */
+extern const char *pcapi_standard_event(const char *name);	/* either spelling, case ignored -> API's name, or NULL */
+
+/*
+ * ---- property.c: the keys of properties, as one table
+ */
+typedef enum PcapiPropertyType
+{
+	PCAPI_P_TEXT,				/* free text: scrubbed for PII */
+	PCAPI_P_TOKEN,				/* structured short text: ids, language, currency */
+	PCAPI_P_DECIMAL,			/* leaves as a JSON string */
+	PCAPI_P_INTEGER,
+	PCAPI_P_BOOLEAN,
+	PCAPI_P_TOKENS,				/* array of ids */
+	PCAPI_P_CONTENTS,
+	PCAPI_P_URL,
+	PCAPI_P_APP_INFO,			/* closed objects */
+	PCAPI_P_DEVICE_INFO
+} PcapiPropertyType;
+
+extern int	pcapi_property_from_name(const char *name, size_t len); /* -1: unknown to the API */
+extern int	pcapi_property_count(void);
+extern const char *pcapi_property_name(int property);
+extern bool pcapi_property_structured(int property);	/* goes without being listed */
+extern bool pcapi_property_listed(const PcapiAllowed *allowed, int property);
+
+/*
+ * ---- track.c: one call, from SQL, from a trigger or from preview
+ *
+ * Inputs that are absent are NULL.  The trigger builds properties and
+ * user_data as Jsonb too, so there is one way in.
+ */
+typedef struct PcapiCall
+{
+	char	   *event_name;
+	Jsonb	   *properties;
+	Jsonb	   *user_data;
+	char	   *visitor_id;
+	char	   *event_id;
+	bool		has_event_time;
+	TimestampTz event_time;
+	char	   *action_source;
+	Jsonb	   *consent;
+	char	   *destination;
+	List	   *warnings;		/* found before the call was made (trigger) */
+	char	   *bad_event_time; /* reason, when the event's time could not be read */
+} PcapiCall;
+
+/* what became of a call for one destination */
+typedef struct PcapiDecision
+{
+	PcapiDestination *destination;	/* NULL: none allows it */
+	char	   *event_name;
+	const char *sent_as;
+	const char *status;			/* NULL: queued */
+	char	   *reason;
+	List	   *warnings;
+	char	   *payload;		/* JSON, or NULL */
+} PcapiDecision;
+
+/*
+ * Decide: everything but writing.  Returns a list of PcapiDecision *, at least
+ * one.  *event_id gets the id (generated when absent), *visitor the SHA-256 of
+ * the visitor id or NULL, *click_id a click id found in a URL of this event
+ * (to be stored for the visitor), or NULL.
+ */
+extern List *pcapi_decide(PcapiCall *call, char **event_id, bool *event_id_generated,
+						  TimestampTz *event_time, unsigned char **visitor, char **click_id);
+
+/* decide and write; returns the event_id */
+extern char *pcapi_track(PcapiCall *call);
+
+/*
+ * ---- identity.c: user_data of a call, hashed
+ */
+typedef struct PcapiIdentity_
+{
+	List	   *hashes[PCAPI_KINDS];	/* of char *, 64 hex digits, order kept, no duplicates */
+	uint32		cleared;		/* bit per kind: JSON null was given */
+	char	   *click_id;
+	char	   *partner_id;
+	char	   *ip;
+	char	   *user_agent;
+	bool		clear_click_id,
+				clear_partner_id,
+				clear_ip,
+				clear_user_agent;
+} PcapiIdentifiers;
+
+/* warnings are appended: "em: not an e-mail address" */
+extern void pcapi_identifiers_from_jsonb(PcapiIdentifiers *ids, Jsonb *user_data, List **warnings);
+
+/*
+ * ---- visitor.c
+ */
+extern void pcapi_visitor_hash(const char *visitor_id, unsigned char digest[32]);
+
+/* fill what ids lacks from what identify stored; *consent gets the stored one */
+extern void pcapi_visitor_fill(const unsigned char *visitor, PcapiIdentifiers *ids, Jsonb **consent);
+extern void pcapi_visitor_store_click(const unsigned char *visitor, const char *click_id, TimestampTz at);
+extern bool pcapi_is_suppressed(const unsigned char *visitor, const PcapiIdentifiers *ids);
+
+/*
+ * ---- consent.c: gate 2.  Returns the name of the rule that stops, or NULL.
+ */
+extern const char *pcapi_consent_stops(PcapiSettings *settings, PcapiDestination *destination,
+									   PcapiCall *call, Jsonb *consent);
+
+#endif							/* PCAPI_SESSION_H */
