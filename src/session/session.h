@@ -140,7 +140,7 @@ extern char *pcapi_track(PcapiCall *call);
 /*
  * ---- identity.c: user_data of a call, hashed
  */
-typedef struct PcapiIdentity_
+typedef struct PcapiIdentifiers
 {
 	List	   *hashes[PCAPI_KINDS];	/* of char *, 64 hex digits, order kept, no duplicates */
 	uint32		cleared;		/* bit per kind: JSON null was given */
