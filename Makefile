@@ -4,9 +4,9 @@ EXTENSION = pinterest_capi
 DATA = pinterest_capi--1.0.sql
 PGFILEDESC = "pinterest_capi - send conversions to Pinterest"
 
+srcdir ?= .
 OBJS = pinterest_capi.o \
 	$(sort $(patsubst $(srcdir)/%.c,%.o,$(wildcard $(srcdir)/src/*/*.c)))
-srcdir ?= .
 
 REGRESS = $(sort $(notdir $(basename $(wildcard $(srcdir)/sql/*.sql))))
 REGRESS_OPTS = --inputdir=$(srcdir)

@@ -11,6 +11,7 @@
 #include "pinterest_capi.h"
 
 #include "datatype/timestamp.h"
+#include "executor/spi.h"
 #include "nodes/pg_list.h"
 
 /* --- enqueue.c --- */
@@ -44,6 +45,9 @@ extern bool pcapi_enqueue(const PcapiNewEvent *ev);
 
 /* the destination's number, made when it has none yet; as owner */
 extern int	pcapi_destination_number(const char *destination, bool create);
+
+/* the plan, prepared and kept at the first call of this session; inside SPI */
+extern SPIPlanPtr pcapi_plan(SPIPlanPtr *plan, const char *sql, int nargs, Oid *argtypes);
 
 /* --- wake.c: the one thing that session and worker share beside the tables --- */
 

@@ -1,0 +1,90 @@
+/*
+ * catalog.c
+ *	  Where the extension's tables are, and as whom they are touched.
+ *
+ * Statements on them stand in the other files of this folder.
+ */
+#include "pinterest_capi.h"
+
+#include "access/htup_details.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+
+static const char *const table_names[] = {
+	[PCAPI_T_DESTINATION] = "destination",
+	[PCAPI_T_DESTINATION_STATE] = "_destination_state",
+	[PCAPI_T_ALLOWED_EVENT] = "allowed_event",
+	[PCAPI_T_CONSENT_RULE] = "consent_rule",
+	[PCAPI_T_VISITOR] = "_visitor",
+	[PCAPI_T_SUPPRESSION] = "_suppression",
+	[PCAPI_T_EVENT] = "_event",
+	[PCAPI_T_QUEUE] = "_queue",
+	[PCAPI_T_WORKER] = "_worker",
+};
+
+/* Two look-ups in the catalog cache; not worth a cache of our own. */
+Oid
+pcapi_table(PcapiTable table)
+{
+	Oid			schema = get_namespace_oid(PCAPI_SCHEMA, true);
+
+	if (!OidIsValid(schema))
+		return InvalidOid;
+	return get_relname_relid(table_names[table], schema);
+}
+
+/*
+ * The owner of the tables: whoever ran CREATE EXTENSION, or was given them
+ * since.  Taken from the table and not from pg_extension, which has no cache.
+ */
+Oid
+pcapi_extension_owner(bool missing_ok)
+{
+	Oid			table = pcapi_table(PCAPI_T_EVENT);
+	HeapTuple	tuple = OidIsValid(table) ?
+		SearchSysCache1(RELOID, ObjectIdGetDatum(table)) : NULL;
+	Oid			owner;
+
+	if (!HeapTupleIsValid(tuple))
+	{
+		if (missing_ok)
+			return InvalidOid;
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("tables of extension \"%s\" are missing", "pinterest_capi"),
+				 errhint("Run CREATE EXTENSION pinterest_capi in this database."),
+				 pcapi_hide()));
+	}
+	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+	ReleaseSysCache(tuple);
+	return owner;
+}
+
+void
+pcapi_become_owner(PcapiIdentity *saved, bool pin_search_path)
+{
+	Oid			owner = pcapi_extension_owner(false);
+
+	GetUserIdAndSecContext(&saved->user, &saved->sec_context);
+	SetUserIdAndSecContext(owner, saved->sec_context |
+						   SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
+	saved->guc_level = 0;
+	if (pin_search_path)
+	{
+		saved->guc_level = NewGUCNestLevel();
+		(void) set_config_option("search_path", "pg_catalog, pg_temp",
+								 PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
+	}
+}
+
+void
+pcapi_become_caller(const PcapiIdentity *saved)
+{
+	if (saved->guc_level > 0)
+		AtEOXact_GUC(false, saved->guc_level);
+	SetUserIdAndSecContext(saved->user, saved->sec_context);
+}

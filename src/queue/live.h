@@ -1,0 +1,74 @@
+/*
+ * live.h
+ *	  What a running worker shows of itself in shared memory.
+ *
+ * One dynamic segment per worker, made by it and gone with it; sessions find
+ * its handle in the table _worker.  Everything is under the mutex but the
+ * latch of a waiting session, which is found through its PGPROC.
+ */
+#ifndef PCAPI_LIVE_H
+#define PCAPI_LIVE_H
+
+#include "pinterest_capi.h"
+
+#include "datatype/timestamp.h"
+#include "storage/dsm.h"
+#include "storage/spin.h"
+
+#define PCAPI_LIVE_MAGIC	0x50434150
+#define PCAPI_LIVE_TEXT		512
+
+typedef enum PcapiVerifyState
+{
+	PCAPI_VERIFY_IDLE,
+	PCAPI_VERIFY_ASKED,			/* by a session */
+	PCAPI_VERIFY_TAKEN,			/* by the worker */
+	PCAPI_VERIFY_ANSWERED
+} PcapiVerifyState;
+
+typedef struct PcapiLive
+{
+	uint32		magic;
+	slock_t		mutex;
+	int			pid;
+	TimestampTz started_at;
+	TimestampTz last_cycle_at;
+	int			in_flight;
+	char		state[32];
+	char		last_error[PCAPI_LIVE_TEXT];
+
+	/* verify_destination: one question at a time */
+	PcapiVerifyState verify_state;
+	int			verify_pid;		/* who asks; to notice that he left */
+	uint32		verify_no;		/* counts questions */
+	char		verify_destination[132];
+	char		verify_answer[PCAPI_LIVE_TEXT];
+} PcapiLive;
+
+/* the worker's side */
+extern PcapiLive *pcapi_live_create(void);
+extern void pcapi_live_publish(void);	/* writes the row in _worker; in a transaction, as owner */
+
+/* the session's side: NULL when no worker runs; detach with dsm_detach(*segment) */
+extern PcapiLive *pcapi_live_attach(dsm_segment **segment);
+
+/* --- wake.c --- */
+
+/* locks on the database, so that one worker runs and few are started; keys of an advisory lock */
+#define PCAPI_LOCK_WORKER	1
+#define PCAPI_LOCK_START	2
+
+extern bool pcapi_lock(int which, bool session_lock);	/* without waiting */
+extern void pcapi_unlock(int which, bool session_lock);
+
+/* the worker that serves this database, by the row in _worker; 0 when there is none */
+extern int	pcapi_worker_pid(void);
+extern void pcapi_worker_forget(void);	/* look again at the next call */
+extern void pcapi_worker_set_latch(void);
+
+/* a dynamic worker for a database; false when there is no slot */
+typedef struct BackgroundWorkerHandle BackgroundWorkerHandle;
+extern bool pcapi_start_worker(Oid database, TransactionId wait_for, bool tell,
+							   BackgroundWorkerHandle **handle);
+
+#endif							/* PCAPI_LIVE_H */

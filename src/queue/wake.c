@@ -1,0 +1,279 @@
+/*
+ * wake.c
+ *	  At COMMIT, tell the worker that there is something to do, or start one.
+ *
+ * This and the tables are all that callers' sessions and the worker share.
+ * The row in _worker says where the worker's PGPROC is; a session reads it once
+ * and keeps it until a worker starts (which invalidates the table's relcache
+ * entry).  At COMMIT there is nothing left but to set a latch.
+ */
+#include "queue/live.h"
+#include "queue/queue.h"
+
+#include "access/genam.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "postmaster/bgworker.h"
+#include "storage/lock.h"
+#include "storage/proc.h"
+#include "utils/inval.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+/* what the row in _worker said; pid 0: no row */
+static struct
+{
+	bool		valid;
+	Oid			relid;
+	int			pid;
+	int			procno;
+	dsm_handle	segment;
+}			known_worker;
+
+static bool wake_wanted = false;
+static bool warned_no_slot = false;
+
+/* any 32 bits that others are unlikely to take for an advisory lock */
+#define LOCK_CLASS 0x50434150
+
+static void
+lock_tag(LOCKTAG *tag, int which)
+{
+	/* field 4 tells one-key, two-key and, with 3, our advisory locks apart */
+	SET_LOCKTAG_ADVISORY(*tag, MyDatabaseId, LOCK_CLASS, which, 3);
+}
+
+bool
+pcapi_lock(int which, bool session_lock)
+{
+	LOCKTAG		tag;
+
+	lock_tag(&tag, which);
+	return LockAcquire(&tag, ExclusiveLock, session_lock, true) != LOCKACQUIRE_NOT_AVAIL;
+}
+
+void
+pcapi_unlock(int which, bool session_lock)
+{
+	LOCKTAG		tag;
+
+	lock_tag(&tag, which);
+	LockRelease(&tag, ExclusiveLock, session_lock);
+}
+
+static void
+worker_table_changed(Datum arg, Oid relid)
+{
+	if (!OidIsValid(relid) || relid == known_worker.relid)
+		known_worker.valid = false;
+}
+
+void
+pcapi_worker_forget(void)
+{
+	known_worker.valid = false;
+}
+
+/*
+ * Read the row with the newest snapshot: the worker may have started after the
+ * caller's own was taken.  A plain scan, since the caller has no right on the
+ * table and the table has one row.
+ */
+static void
+look_for_worker(void)
+{
+	Relation	rel;
+	Snapshot	snapshot;
+	TableScanDesc scan;
+	TupleTableSlot *slot;
+	Oid			relid;
+
+	if (known_worker.valid)
+		return;
+	relid = pcapi_table(PCAPI_T_WORKER);
+	known_worker.relid = relid;
+	known_worker.pid = 0;
+	known_worker.procno = -1;
+	if (!OidIsValid(relid))
+		return;
+
+	/* before the scan: an invalidation that arrives during it must count */
+	known_worker.valid = true;
+	rel = table_open(relid, AccessShareLock);
+	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	slot = table_slot_create(rel, NULL);
+	scan = table_beginscan(rel, snapshot, 0, NULL);
+	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
+	{
+		bool		isnull;
+
+		known_worker.pid = DatumGetInt32(slot_getattr(slot, 1, &isnull));
+		known_worker.procno = DatumGetInt32(slot_getattr(slot, 2, &isnull));
+		known_worker.segment = (dsm_handle) DatumGetInt64(slot_getattr(slot, 3, &isnull));
+	}
+	table_endscan(scan);
+	ExecDropSingleTupleTableSlot(slot);
+	UnregisterSnapshot(snapshot);
+	table_close(rel, AccessShareLock);
+	if (known_worker.pid == 0)
+		known_worker.valid = false;
+}
+
+/*
+ * The PGPROC that the row names, if the process is still the one.  Without a
+ * lock: a latch set by mistake does no harm, and PGPROCs never move.
+ */
+static PGPROC *
+worker_proc(void)
+{
+	PGPROC	   *proc;
+
+	if (known_worker.pid == 0 || known_worker.procno < 0 ||
+		known_worker.procno >= (int) ProcGlobal->allProcCount)
+		return NULL;
+	proc = &ProcGlobal->allProcs[known_worker.procno];
+	if (proc->pid != known_worker.pid || proc->databaseId != MyDatabaseId)
+		return NULL;
+	return proc;
+}
+
+int
+pcapi_worker_pid(void)
+{
+	look_for_worker();
+	return worker_proc() ? known_worker.pid : 0;
+}
+
+void
+pcapi_worker_set_latch(void)
+{
+	PGPROC	   *proc = worker_proc();
+
+	if (proc)
+		SetLatch(&proc->procLatch);
+}
+
+PcapiLive *
+pcapi_live_attach(dsm_segment **segment)
+{
+	PcapiLive  *live;
+
+	if (pcapi_worker_pid() == 0)
+		return NULL;
+	*segment = dsm_find_mapping(known_worker.segment);
+	if (*segment == NULL)
+		*segment = dsm_attach(known_worker.segment);
+	if (*segment == NULL)
+		return NULL;
+	live = dsm_segment_address(*segment);
+	if (live->magic != PCAPI_LIVE_MAGIC || live->pid != known_worker.pid)
+	{
+		dsm_detach(*segment);
+		return NULL;
+	}
+	return live;
+}
+
+bool
+pcapi_start_worker(Oid database, TransactionId wait_for, bool tell,
+				   BackgroundWorkerHandle **handle)
+{
+	BackgroundWorker worker = {0};
+
+	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION |
+		BGWORKER_INTERRUPTIBLE;
+	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	worker.bgw_restart_time = 1;
+	strlcpy(worker.bgw_library_name, "pinterest_capi", sizeof(worker.bgw_library_name));
+	strlcpy(worker.bgw_function_name, "pcapi_worker_main", sizeof(worker.bgw_function_name));
+	snprintf(worker.bgw_name, BGW_MAXLEN, "pinterest_capi worker for database %u", database);
+	strlcpy(worker.bgw_type, "pinterest_capi worker", BGW_MAXLEN);
+	worker.bgw_main_arg = ObjectIdGetDatum(database);
+	memcpy(worker.bgw_extra, &wait_for, sizeof(wait_for));
+	worker.bgw_notify_pid = tell ? MyProcPid : 0;
+	return RegisterDynamicBackgroundWorker(&worker, handle);
+}
+
+/*
+ * Before COMMIT, where an error is still allowed (there is none to expect): no
+ * worker, so start one.  It waits for this transaction's end before it looks.
+ * The start lock is held until then, so that of many sessions that commit at
+ * once one starts a worker; the worker lock shows that one is on its way
+ * already.  Both are tried without waiting.
+ */
+static void
+start_worker_if_none(void)
+{
+	if (pcapi_worker_pid() != 0)
+		return;
+	if (!pcapi_lock(PCAPI_LOCK_START, false))
+		return;
+	if (!pcapi_lock(PCAPI_LOCK_WORKER, false))
+		return;					/* it starts just now, and will look */
+	pcapi_unlock(PCAPI_LOCK_WORKER, false);
+
+	if (pcapi_start_worker(MyDatabaseId, GetTopTransactionIdIfAny(), false, NULL))
+		warned_no_slot = false;
+	else if (!warned_no_slot)
+	{
+		warned_no_slot = true;
+		ereport(WARNING,
+				(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
+				 errmsg("pinterest_capi could not start its worker: no background worker slot is free"),
+				 errdetail("Events are queued and will be sent once a worker runs."),
+				 errhint("You might need to increase max_worker_processes."),
+				 pcapi_hide()));
+	}
+}
+
+static void
+xact_callback(XactEvent event, void *arg)
+{
+	if (!wake_wanted)
+		return;
+	switch (event)
+	{
+		case XACT_EVENT_PRE_COMMIT:
+			if (!RecoveryInProgress())
+				start_worker_if_none();
+			break;
+		case XACT_EVENT_COMMIT:
+			wake_wanted = false;
+			pcapi_worker_set_latch();
+			break;
+		case XACT_EVENT_ABORT:
+		case XACT_EVENT_PREPARE:	/* the worker's own slow look finds it */
+			wake_wanted = false;
+			break;
+		default:
+			break;
+	}
+}
+
+void
+pcapi_wake_init(void)
+{
+	RegisterXactCallback(xact_callback, NULL);
+	CacheRegisterRelcacheCallback(worker_table_changed, (Datum) 0);
+}
+
+/* Cheap enough to be called for each event of a transaction. */
+void
+pcapi_wake_at_commit(void)
+{
+	if (wake_wanted)
+		return;
+	look_for_worker();
+	wake_wanted = true;
+}
+
+PG_FUNCTION_INFO_V1(pcapi_sql_wake);
+
+Datum
+pcapi_sql_wake(PG_FUNCTION_ARGS)
+{
+	if (!IsBinaryUpgrade)
+		pcapi_wake_at_commit();
+	PG_RETURN_VOID();
+}
