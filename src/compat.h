@@ -53,4 +53,29 @@
 #define PCAPI_MODULE_MAGIC	PG_MODULE_MAGIC
 #endif
 
+/* 16: actions of the JSON parser return whether to go on; 17: the caller may own the lexer */
+#if PG_VERSION_NUM >= 160000
+#define PcapiJsonAction			JsonParseErrorType
+#define PcapiJsonGoOn()			return JSON_SUCCESS
+#else
+#define PcapiJsonAction			void
+#define PcapiJsonGoOn()			return
+#endif
+#if PG_VERSION_NUM >= 170000
+#define PcapiJsonLexer(s, len, enc)	makeJsonLexContextCstringLen(NULL, (s), (len), (enc), true)
+#else
+#define PcapiJsonLexer(s, len, enc)	makeJsonLexContextCstringLen((s), (len), (enc), true)
+#endif
+
+/* libcurl 7.85: allowed protocols as text */
+#ifdef LIBCURL_VERSION_NUM
+#if LIBCURL_VERSION_NUM >= 0x075500
+#define PcapiCurlProtocols(easy, ok) \
+	curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, (ok) ? "http,https" : "https")
+#else
+#define PcapiCurlProtocols(easy, ok) \
+	curl_easy_setopt(easy, CURLOPT_PROTOCOLS, (ok) ? (long) (CURLPROTO_HTTP | CURLPROTO_HTTPS) : (long) CURLPROTO_HTTPS)
+#endif
+#endif
+
 #endif							/* PCAPI_COMPAT_H */

@@ -1,0 +1,295 @@
+/*
+ * claim.c
+ *	  What the worker takes from the queue.
+ *
+ * One worker per database holds an advisory lock, so nothing here locks rows.
+ * A row that is out stays in the queue as it is; the worker knows in memory
+ * which those are, and a lease row (one per request, committed before the
+ * request leaves) tells the next worker if this one dies.
+ */
+#include "queue/claim.h"
+
+#include "catalog/pg_type.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+static char *
+text_column(int row, int column, MemoryContext context)
+{
+	bool		isnull;
+	Datum		d = SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column, &isnull);
+	char	   *s;
+
+	if (isnull)
+		return NULL;
+	s = TextDatumGetCString(d);
+	return MemoryContextStrdup(context, s);
+}
+
+static Datum
+column(int row, int number, bool *isnull)
+{
+	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, number, isnull);
+}
+
+static TimestampTz
+time_column(int row, int number)
+{
+	bool		isnull;
+	Datum		d = column(row, number, &isnull);
+
+	return isnull ? 0 : DatumGetTimestampTz(d);
+}
+
+/* The token as it was given, from its two halves. */
+static char *
+unmask(Datum pad_datum, Datum masked_datum, MemoryContext context)
+{
+	bytea	   *pad = DatumGetByteaPP(pad_datum);
+	bytea	   *masked = DatumGetByteaPP(masked_datum);
+	size_t		len = Min(VARSIZE_ANY_EXHDR(pad), VARSIZE_ANY_EXHDR(masked));
+	char	   *token = MemoryContextAlloc(context, len + 1);
+
+	memcpy(token, VARDATA_ANY(masked), len);
+	pcapi_xor(token, VARDATA_ANY(pad), len);
+	token[len] = '\0';
+	return token;
+}
+
+List *
+pcapi_targets(void)
+{
+	static SPIPlanPtr plan = NULL;
+	MemoryContext context = CurrentMemoryContext;
+	List	   *targets = NIL;
+
+	SPI_connect();
+	SPI_execute_plan(pcapi_plan(&plan,
+								"SELECT s.dest, d.destination, d.enabled, s.paused_at IS NOT NULL,"
+								" d.tag_id IS NOT NULL, d.ad_account_id, x.pad, x.masked, d.api_url,"
+								" d.test_mode, d.batch_size, d.max_requests_per_minute,"
+								" (1000000 * extract(epoch FROM c.now - (c.now - d.max_event_age)))::bigint,"
+								" (1000000 * extract(epoch FROM c.now - (c.now - d.retry_for)))::bigint,"
+								" s.backoff_until, s.failing_since, s.backoff_reason"
+								" FROM pinterest_capi.destination AS d"
+								" JOIN pinterest_capi._destination_state AS s ON s.destination = d.destination"
+								" LEFT JOIN pinterest_capi._secret AS x ON x.destination = d.destination"
+								" CROSS JOIN (SELECT clock_timestamp() AS now) AS c",
+								0, NULL),
+					 NULL, NULL, false, 0);
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		PcapiTarget *t = MemoryContextAllocZero(context, sizeof(PcapiTarget));
+		bool		isnull;
+		bool		no_token;
+		Datum		pad;
+		Datum		masked;
+		MemoryContext spi_context;
+
+		t->dest = DatumGetInt32(column(i, 1, &isnull));
+		t->name = text_column(i, 2, context);
+		t->ad_account_id = text_column(i, 6, context);
+		pad = column(i, 7, &no_token);
+		masked = column(i, 8, &isnull);
+		if (!no_token && !isnull)
+			t->token = unmask(pad, masked, context);
+		t->sendable = DatumGetBool(column(i, 5, &isnull)) && t->ad_account_id && t->token;
+		t->ready = t->sendable && DatumGetBool(column(i, 3, &isnull)) &&
+			!DatumGetBool(column(i, 4, &isnull));
+		t->api_url = text_column(i, 9, context);
+		t->test_mode = DatumGetBool(column(i, 10, &isnull));
+		t->batch_size = DatumGetInt32(column(i, 11, &isnull));
+		t->max_requests_per_minute = DatumGetInt32(column(i, 12, &isnull));
+		t->max_event_age = DatumGetInt64(column(i, 13, &isnull));
+		t->retry_for = DatumGetInt64(column(i, 14, &isnull));
+		t->backoff_until = time_column(i, 15);
+		t->failing_since = time_column(i, 16);
+		t->backoff_reason = text_column(i, 17, context);
+
+		spi_context = MemoryContextSwitchTo(context);
+		targets = lappend(targets, t);
+		MemoryContextSwitchTo(spi_context);
+	}
+	SPI_finish();
+	return targets;
+}
+
+/* the rows of the last statement: id, attempts, created_at, event_time, first_attempt_at, payload */
+static int
+take_events(PcapiClaimed **events, MemoryContext context)
+{
+	int			n = (int) SPI_processed;
+
+	*events = MemoryContextAllocExtended(context, sizeof(PcapiClaimed) * Max(n, 1),
+										 MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	for (int i = 0; i < n; i++)
+	{
+		PcapiClaimed *e = &(*events)[i];
+		bool		isnull;
+		Datum		payload;
+
+		e->id = DatumGetInt64(column(i, 1, &isnull));
+		e->attempts = DatumGetInt32(column(i, 2, &isnull));
+		e->created_at = time_column(i, 3);
+		e->event_time = time_column(i, 4);
+		e->first_attempt_at = time_column(i, 5);
+		payload = column(i, 6, &isnull);
+		if (!isnull)
+		{
+			text	   *t = DatumGetTextPP(payload);
+
+			e->payload_len = VARSIZE_ANY_EXHDR(t);
+			e->payload = MemoryContextAlloc(context, e->payload_len + 1);
+			memcpy(e->payload, VARDATA_ANY(t), e->payload_len);
+			e->payload[e->payload_len] = '\0';
+		}
+	}
+	return n;
+}
+
+int
+pcapi_fetch_fresh(int dest, int64 after, int limit, PcapiClaimed **events)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid			types[3] = {INT4OID, INT8OID, INT8OID};
+	Datum		values[3] = {Int32GetDatum(dest), Int64GetDatum(after), Int64GetDatum(limit)};
+	MemoryContext context = CurrentMemoryContext;
+	int			n;
+
+	SPI_connect();
+	SPI_execute_plan(pcapi_plan(&plan,
+								"SELECT q.id, q.attempts, e.created_at, e.event_time, q.first_attempt_at, e.payload"
+								" FROM pinterest_capi._queue AS q JOIN pinterest_capi._event AS e ON e.id = q.id"
+								" WHERE q.dest = $1 AND q.id > $2 AND q.due_at IS NULL"
+								" ORDER BY q.dest, q.id LIMIT $3",
+								3, types),
+					 values, NULL, false, 0);
+	n = take_events(events, context);
+	SPI_finish();
+	return n;
+}
+
+int
+pcapi_fetch_due(int dest, int limit, PcapiClaimed **events)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid			types[2] = {INT4OID, INT8OID};
+	Datum		values[2] = {Int32GetDatum(dest), Int64GetDatum(limit)};
+	MemoryContext context = CurrentMemoryContext;
+	int			n;
+
+	SPI_connect();
+	SPI_execute_plan(pcapi_plan(&plan,
+								"SELECT q.id, q.attempts, e.created_at, e.event_time, q.first_attempt_at, e.payload"
+								" FROM (SELECT w.id, w.attempts, w.first_attempt_at, w.due_at FROM pinterest_capi._queue AS w"
+								" WHERE w.dest = $1 AND w.due_at <= clock_timestamp()"
+								" ORDER BY w.dest, w.due_at LIMIT $2) AS q"
+								" JOIN pinterest_capi._event AS e ON e.id = q.id",
+								2, types),
+					 values, NULL, false, 0);
+	n = take_events(events, context);
+	SPI_finish();
+	return n;
+}
+
+int
+pcapi_queued_between(int dest, int64 low, int64 high, int64 **ids)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid			types[3] = {INT4OID, INT8OID, INT8OID};
+	Datum		values[3] = {Int32GetDatum(dest), Int64GetDatum(low), Int64GetDatum(high)};
+	MemoryContext context = CurrentMemoryContext;
+	int			n;
+
+	SPI_connect();
+	SPI_execute_plan(pcapi_plan(&plan,
+								"SELECT q.id FROM pinterest_capi._queue AS q"
+								" WHERE q.dest = $1 AND q.id > $2 AND q.id <= $3 AND q.due_at IS NULL"
+								" ORDER BY q.dest, q.id LIMIT 100000",
+								3, types),
+					 values, NULL, false, 0);
+	n = (int) SPI_processed;
+	*ids = MemoryContextAlloc(context, sizeof(int64) * Max(n, 1));
+	for (int i = 0; i < n; i++)
+	{
+		bool		isnull;
+
+		(*ids)[i] = DatumGetInt64(column(i, 1, &isnull));
+	}
+	SPI_finish();
+	return n;
+}
+
+TimestampTz
+pcapi_next_due(int dest)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid			types[1] = {INT4OID};
+	Datum		values[1] = {Int32GetDatum(dest)};
+	TimestampTz due = 0;
+
+	SPI_connect();
+	SPI_execute_plan(pcapi_plan(&plan,
+								"SELECT w.due_at FROM pinterest_capi._queue AS w"
+								" WHERE w.dest = $1 AND w.due_at > clock_timestamp()"
+								" ORDER BY w.dest, w.due_at LIMIT 1",
+								1, types),
+					 values, NULL, false, 1);
+	if (SPI_processed > 0)
+		due = time_column(0, 1);
+	SPI_finish();
+	return due;
+}
+
+static Datum
+id_array(const int64 *ids, int n)
+{
+	Datum	   *elems = palloc(sizeof(Datum) * Max(n, 1));
+
+	for (int i = 0; i < n; i++)
+		elems[i] = Int64GetDatum(ids[i]);
+	return PointerGetDatum(construct_array(elems, n, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+}
+
+int64
+pcapi_lease(int dest, const int64 *ids, int n)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid			types[2] = {INT4OID, INT8ARRAYOID};
+	Datum		values[2];
+	int64		lease;
+	bool		isnull;
+
+	SPI_connect();
+	values[0] = Int32GetDatum(dest);
+	values[1] = id_array(ids, n);
+	SPI_execute_plan(pcapi_plan(&plan,
+								"INSERT INTO pinterest_capi._lease (dest, taken_at, ids)"
+								" VALUES ($1, clock_timestamp(), $2) RETURNING lease",
+								2, types),
+					 values, NULL, false, 0);
+	lease = DatumGetInt64(column(0, 1, &isnull));
+	SPI_finish();
+	return lease;
+}
+
+int
+pcapi_recover_leases(void)
+{
+	int			n;
+
+	SPI_connect();
+	SPI_execute("UPDATE pinterest_capi._queue AS q SET attempts = q.attempts + 1,"
+				" first_attempt_at = coalesce(q.first_attempt_at, l.taken_at), last_attempt_at = l.taken_at,"
+				" warnings = CASE WHEN 'outcome of an earlier attempt unknown' = ANY (q.warnings) THEN q.warnings"
+				" ELSE q.warnings || 'outcome of an earlier attempt unknown'::text END"
+				" FROM (SELECT dest, taken_at, unnest(ids) AS id FROM pinterest_capi._lease) AS l"
+				" WHERE q.dest = l.dest AND q.id = l.id",
+				false, 0);
+	n = (int) SPI_processed;
+	SPI_execute("DELETE FROM pinterest_capi._lease", false, 0);
+	SPI_finish();
+	return n;
+}

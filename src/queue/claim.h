@@ -1,0 +1,98 @@
+/*
+ * claim.h
+ *	  The worker's statements: what is to be sent (claim.c) and what became of
+ *	  it (settle.c).
+ *
+ * All run in a transaction of the worker's, as the extension's owner with
+ * search_path pinned to pg_catalog.
+ */
+#ifndef PCAPI_CLAIM_H
+#define PCAPI_CLAIM_H
+
+#include "queue/queue.h"
+
+/* a destination as the worker needs it; strings in the caller's memory context */
+typedef struct PcapiTarget
+{
+	int			dest;
+	char	   *name;
+	bool		ready;			/* enabled, complete and not paused */
+	bool		sendable;		/* complete, for verify_destination */
+	char	   *ad_account_id;
+	char	   *token;			/* may be file:/path; not to be logged */
+	char	   *api_url;
+	bool		test_mode;
+	int			batch_size;
+	int			max_requests_per_minute;
+	int64		max_event_age;	/* microseconds, as of now */
+	int64		retry_for;
+	TimestampTz backoff_until;	/* 0: none */
+	TimestampTz failing_since;	/* 0: not failing */
+	char	   *backoff_reason;	/* or NULL */
+} PcapiTarget;
+
+extern List *pcapi_targets(void);
+
+/* an event to be sent */
+typedef struct PcapiClaimed
+{
+	int64		id;
+	int			attempts;
+	TimestampTz created_at;
+	TimestampTz event_time;
+	TimestampTz first_attempt_at;	/* 0: none yet */
+	char	   *payload;
+	int			payload_len;
+	int			part;			/* worker's: which half of a refused batch */
+} PcapiClaimed;
+
+/* never tried ones in id order behind after, or those whose retry is due */
+extern int	pcapi_fetch_fresh(int dest, int64 after, int limit, PcapiClaimed **events);
+extern int	pcapi_fetch_due(int dest, int limit, PcapiClaimed **events);
+
+/* ids of never tried events in (low, high] */
+extern int	pcapi_queued_between(int dest, int64 low, int64 high, int64 **ids);
+extern TimestampTz pcapi_next_due(int dest);	/* 0: none */
+
+extern int64 pcapi_lease(int dest, const int64 *ids, int n);
+
+/* at the start: what a dead worker left in the air; returns how many events */
+extern int	pcapi_recover_leases(void);
+
+/* --- settle.c --- */
+
+typedef enum PcapiFate
+{
+	PCAPI_RELEASE,				/* as if it had never been taken */
+	PCAPI_SENT,
+	PCAPI_FAILED,
+	PCAPI_EXPIRED,
+	PCAPI_RETRY
+} PcapiFate;
+
+typedef struct PcapiSettled
+{
+	int64		id;
+	PcapiFate	fate;
+	bool		attempted;		/* counts as an attempt */
+	int			http_status;	/* 0: none */
+	int64		delay_ms;		/* PCAPI_RETRY: from now */
+	const char *reason;			/* or NULL, as the next two; database's encoding */
+	const char *error;
+	const char *warning;
+} PcapiSettled;
+
+extern void pcapi_settle(int dest, int64 lease, TimestampTz attempted_at,
+						 const PcapiSettled *settled, int n);
+
+/* what a destination's last request says of it */
+extern void pcapi_target_sent(int dest);
+extern void pcapi_target_backoff(int dest, int64 delay_ms, const char *reason);
+extern bool pcapi_target_pause(int dest, const char *name, const char *reason);
+extern void pcapi_target_error(int dest, const char *error);
+extern void pcapi_notify(const char *destination, const char *status, const char *message);
+
+/* retention: a small step; returns true when there may be more to do */
+extern bool pcapi_retention_step(const char *retention, const char *payload_retention);
+
+#endif							/* PCAPI_CLAIM_H */
