@@ -54,20 +54,22 @@ convert(char *s, int len, int from, int to, int *outlen)
 static bool
 arguments(FunctionCallInfo fcinfo, PcapiKind *kind, char **value, int *len)
 {
-	text	   *name = PG_GETARG_TEXT_PP(0);
-	text	   *raw;
-	int			found = pcapi_kind_from_name(VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name));
+	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	int			found = pcapi_kind_from_name(name, strlen(name));
+	char	   *raw;
+	size_t		raw_len;
 
 	if (found < 0)
 		pcapi_bad_call(("unknown kind of identifier"),
 					   ("Kinds are em, ph, ge, db, ln, fn, ct, st, zp, country, external_id and hashed_maids."));
 	*kind = (PcapiKind) found;
 
-	raw = PG_GETARG_TEXT_PP(1);
-	if (VARSIZE_ANY_EXHDR(raw) > PCAPI_MAX_IDENTIFIER * MAX_CONVERSION_GROWTH)
+	/* GB18030 may take twice UTF-8's bytes; this only bounds the conversion */
+	raw = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	raw_len = strlen(raw);
+	if (raw_len > PCAPI_MAX_IDENTIFIER * MAX_CONVERSION_GROWTH)
 		return false;
-	*value = convert(VARDATA_ANY(raw), VARSIZE_ANY_EXHDR(raw),
-					 GetDatabaseEncoding(), PG_UTF8, len);
+	*value = convert(raw, (int) raw_len, GetDatabaseEncoding(), PG_UTF8, len);
 	return *value != NULL;
 }
 
