@@ -11,7 +11,7 @@
 #include <string.h>
 
 #define RETRY_AFTER_MAX		(24 * 60 * 60)
-#define HTTP_DATE_MAX		64		/* the longest form has some 40 characters */
+#define HTTP_DATE_MAX		64	/* the longest form has about 40 */
 
 int64_t
 pcapi_backoff_ms(int attempts, uint64_t random)
@@ -52,8 +52,8 @@ pcapi_retry_after(const char *value, int64_t now)
 	}
 
 	/*
-	 * curl_getdate reads more than HTTP's three forms; all of those begin with
-	 * a weekday and have a time of day.
+	 * curl_getdate reads more than HTTP's three forms; all of those begin
+	 * with a weekday and have a time of day.
 	 */
 	if (len > HTTP_DATE_MAX || !pcapi_ascii_alpha(value[0]) ||
 		memchr(value, ':', len) == NULL)

@@ -144,10 +144,10 @@ is_email(const char *s, size_t len)
 }
 
 static bool
-is_two_letters(const PcapiText *text)
+is_two_letters(const PcapiText *buf)
 {
-	return text->len == 2 && pcapi_ascii_alpha(text->data[0]) &&
-		pcapi_ascii_alpha(text->data[1]);
+	return buf->len == 2 && pcapi_ascii_alpha(buf->data[0]) &&
+		pcapi_ascii_alpha(buf->data[1]);
 }
 
 /* the word that out holds becomes its letter */
@@ -214,15 +214,15 @@ postal_code(PcapiText *out)
 
 /* the advertising id of a phone that refused tracking, dashes or not */
 static bool
-is_zero_maid(const PcapiText *text)
+is_zero_maid(const PcapiText *buf)
 {
 	size_t		zeros = 0;
 
-	for (size_t i = 0; i < text->len; i++)
+	for (size_t i = 0; i < buf->len; i++)
 	{
-		if (text->data[i] == '0')
+		if (buf->data[i] == '0')
 			zeros++;
-		else if (text->data[i] != '-')
+		else if (buf->data[i] != '-')
 			return false;
 	}
 	return zeros == 32;
@@ -319,22 +319,22 @@ bool
 pcapi_normalize(PcapiKind kind, const char *in, size_t len,
 				char **out, size_t *outlen, const char **warning)
 {
-	PcapiText	text;
+	PcapiText	buf;
 	bool		ok;
 
 	*out = NULL;
 	*outlen = 0;
-	pcapi_text_init(&text);
-	ok = normalize_into(kind, in, len, &text, warning);
+	pcapi_text_init(&buf);
+	ok = normalize_into(kind, in, len, &buf, warning);
 	if (ok)
 	{
-		*out = pcapi_strndup(text.data, text.len);
+		*out = pcapi_strndup(buf.data, buf.len);
 		if (*out != NULL)
-			*outlen = text.len;
+			*outlen = buf.len;
 		else
 			ok = refuse(warning, out_of_memory);
 	}
-	pcapi_text_free(&text);
+	pcapi_text_free(&buf);
 	return ok;
 }
 
@@ -342,26 +342,26 @@ bool
 pcapi_hash_identifier(PcapiKind kind, const char *in, size_t len,
 					  char hex[PCAPI_HEX_LEN + 1], const char **warning)
 {
-	PcapiText	text;
+	PcapiText	buf;
 	bool		ok;
 
 	hex[0] = '\0';
-	pcapi_text_init(&text);
-	ok = normalize_into(kind, in, len, &text, warning);
-	if (ok && pcapi_is_sha256_hex(text.data, text.len))
+	pcapi_text_init(&buf);
+	ok = normalize_into(kind, in, len, &buf, warning);
+	if (ok && pcapi_is_sha256_hex(buf.data, buf.len))
 	{
-		memcpy(hex, text.data, text.len);
+		memcpy(hex, buf.data, buf.len);
 		hex[PCAPI_HEX_LEN] = '\0';
 	}
 	else if (ok)
 	{
 		unsigned char digest[32];
 
-		if (pcapi_sha256(text.data, text.len, digest))
+		if (pcapi_sha256(buf.data, buf.len, digest))
 			pcapi_hex(digest, sizeof(digest), hex);
 		else
 			ok = refuse(warning, "SHA-256 is not available");
 	}
-	pcapi_text_free(&text);
+	pcapi_text_free(&buf);
 	return ok;
 }

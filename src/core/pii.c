@@ -12,7 +12,7 @@
 
 typedef struct Scan
 {
-	const char *text;
+	const char *s;
 	size_t		len;
 } Scan;
 
@@ -26,7 +26,7 @@ static const char looks_iban[] = "an IBAN";
 static inline char
 at(const Scan *scan, size_t i)
 {
-	return i < scan->len ? scan->text[i] : '\0';
+	return i < scan->len ? scan->s[i] : '\0';
 }
 
 static inline bool
@@ -87,7 +87,7 @@ is_domain(const Scan *scan, size_t i)
 
 		/* punctuation may follow: what has a top-level domain so far counts */
 		if (labels >= 2 && i - start >= 2 &&
-			(letters || (i - start > 4 && memcmp(scan->text + start, "xn--", 4) == 0)))
+			(letters || (i - start > 4 && memcmp(scan->s + start, "xn--", 4) == 0)))
 			return true;
 		if (at(scan, i) != '.' || labels > 10)
 			return false;
@@ -98,7 +98,7 @@ static bool
 email_at(const Scan *scan, size_t i)
 {
 	size_t		sign = at(scan, i) == '@' ? 1 :
-		(at(scan, i) == '%' && at(scan, i + 1) == '4' && at(scan, i + 2) == '0') ? 3 : 0;
+	(at(scan, i) == '%' && at(scan, i + 1) == '4' && at(scan, i + 2) == '0') ? 3 : 0;
 
 	return sign > 0 && i > 0 && address_char(at(scan, i - 1)) &&
 		is_domain(scan, i + sign);
@@ -283,7 +283,7 @@ card_at(const Scan *scan, size_t i)
 		end++;
 	if (end - i >= CARD_MIN)
 		return end - i <= CARD_MAX && ends_at(scan, end) &&
-			is_card(scan->text + i, (int) (end - i));
+			is_card(scan->s + i, (int) (end - i));
 
 	for (size_t g = 0; g < sizeof(embossed) / sizeof(embossed[0]); g++)
 	{
@@ -298,7 +298,7 @@ card_at(const Scan *scan, size_t i)
 static bool
 ssn_at(const Scan *scan, size_t i)
 {
-	const char *s = scan->text + i;
+	const char *s = scan->s + i;
 
 	if (!begins_at(scan, i) || scan->len - i < 11)
 		return false;
@@ -321,12 +321,12 @@ static int
 iban_length(char c1, char c2)
 {
 	static const char table[] =
-		"AD24AE23AL28AT20AZ28BA20BE16BG22BH22BI27BR29BY28CH21CR22CY28CZ24DE22"
-		"DJ27DK18DO28EE20EG29ES24FI18FK18FO18FR27GB22GE22GI23GL18GR27GT28HN28"
-		"HR21HU28IE22IL23IQ23IS26IT27JO30KW30KZ20LB28LC32LI21LT20LU20LV21LY25"
-		"MC27MD24ME22MK19MN20MR27MT31MU30NI28NL18NO15OM23PK24PL28PS29PT25QA29"
-		"RO24RS22RU33SA24SC31SD18SE24SI19SK24SM27SO23ST25SV28TL23TN24TR26UA29"
-		"VA22VG24XK20YE30";
+	"AD24AE23AL28AT20AZ28BA20BE16BG22BH22BI27BR29BY28CH21CR22CY28CZ24DE22"
+	"DJ27DK18DO28EE20EG29ES24FI18FK18FO18FR27GB22GE22GI23GL18GR27GT28HN28"
+	"HR21HU28IE22IL23IQ23IS26IT27JO30KW30KZ20LB28LC32LI21LT20LU20LV21LY25"
+	"MC27MD24ME22MK19MN20MR27MT31MU30NI28NL18NO15OM23PK24PL28PS29PT25QA29"
+	"RO24RS22RU33SA24SC31SD18SE24SI19SK24SM27SO23ST25SV28TL23TN24TR26UA29"
+	"VA22VG24XK20YE30";
 
 	for (const char *entry = table; *entry != '\0'; entry += 4)
 	{
@@ -404,7 +404,7 @@ uuid_at(const Scan *scan, size_t i)
 const char *
 pcapi_pii_find(const char *text, size_t len)
 {
-	Scan		scan = {text, len};
+	Scan		scan = {.s = text,.len = len};
 
 	for (size_t i = 0; i < len; i++)
 	{

@@ -12,52 +12,52 @@
 #include <utf8proc.h>
 
 void
-pcapi_text_init(PcapiText *text)
+pcapi_text_init(PcapiText *buf)
 {
-	text->data = text->local;
-	text->len = 0;
-	text->size = sizeof(text->local);
-	text->local[0] = '\0';
+	buf->data = buf->local;
+	buf->len = 0;
+	buf->size = sizeof(buf->local);
+	buf->local[0] = '\0';
 }
 
 void
-pcapi_text_free(PcapiText *text)
+pcapi_text_free(PcapiText *buf)
 {
-	if (text->data != text->local)
-		free(text->data);
-	pcapi_text_init(text);
+	if (buf->data != buf->local)
+		free(buf->data);
+	pcapi_text_init(buf);
 }
 
 /* room for that many more bytes and a NUL; false: out of memory */
 bool
-pcapi_text_reserve(PcapiText *text, size_t more)
+pcapi_text_reserve(PcapiText *buf, size_t more)
 {
-	size_t		need = text->len + more + 1;
+	size_t		need = buf->len + more + 1;
 	char	   *data;
 
-	if (need <= text->size)
+	if (need <= buf->size)
 		return true;
 
 	data = malloc(need);
 	if (data == NULL)
 		return false;
-	memcpy(data, text->data, text->len);
-	if (text->data != text->local)
-		free(text->data);
-	text->data = data;
-	text->size = need;
+	memcpy(data, buf->data, buf->len);
+	if (buf->data != buf->local)
+		free(buf->data);
+	buf->data = data;
+	buf->size = need;
 	return true;
 }
 
 bool
-pcapi_text_set(PcapiText *text, const char *s, size_t len)
+pcapi_text_set(PcapiText *buf, const char *s, size_t len)
 {
-	text->len = 0;
-	if (!pcapi_text_reserve(text, len))
+	buf->len = 0;
+	if (!pcapi_text_reserve(buf, len))
 		return false;
-	memcpy(text->data, s, len);
-	text->data[len] = '\0';
-	text->len = len;
+	memcpy(buf->data, s, len);
+	buf->data[len] = '\0';
+	buf->len = len;
 	return true;
 }
 

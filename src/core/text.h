@@ -24,18 +24,18 @@ typedef struct PcapiText
 	char		local[PCAPI_TEXT_LOCAL];
 } PcapiText;
 
-extern void pcapi_text_init(PcapiText *text);
-extern void pcapi_text_free(PcapiText *text);
-extern bool pcapi_text_reserve(PcapiText *text, size_t more);
-extern bool pcapi_text_set(PcapiText *text, const char *s, size_t len);
-extern char *pcapi_strndup(const char *s, size_t len);	/* malloc'd, NUL-terminated */
+extern void pcapi_text_init(PcapiText *buf);
+extern void pcapi_text_free(PcapiText *buf);
+extern bool pcapi_text_reserve(PcapiText *buf, size_t more);
+extern bool pcapi_text_set(PcapiText *buf, const char *s, size_t len);
+extern char *pcapi_strndup(const char *s, size_t len);	/* malloc'd */
 
 extern bool pcapi_is_ascii(const char *s, size_t len);
 extern int32_t pcapi_next_char(const char **s, const char *end);
 extern bool pcapi_is_blank(int32_t c);	/* Unicode's White_Space */
 extern bool pcapi_is_punctuation(int32_t c);	/* of any script */
 extern bool pcapi_is_letter(int32_t c);
-extern int	pcapi_digit_value(int32_t c);	/* of any script; -1: no decimal digit */
+extern int	pcapi_digit_value(int32_t c);	/* of any script; or -1 */
 extern void pcapi_trim(const char **s, size_t *len);
 
 /* ASCII only, whatever the locale */

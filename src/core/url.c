@@ -114,7 +114,7 @@ url_text(const char *url, size_t len)
 char *
 pcapi_epik_from_url(const char *url, size_t len)
 {
-	char	   *text = url_text(url, len);
+	char	   *copy = url_text(url, len);
 	CURLU	   *parts = curl_url();
 	char	   *query = NULL;
 	char	   *click = NULL;
@@ -123,16 +123,16 @@ pcapi_epik_from_url(const char *url, size_t len)
 	 * With a base to resolve against, "/landing?epik=..." and
 	 * "shop.example/?epik=..." are read as well: sites log either.
 	 */
-	if (text != NULL && parts != NULL &&
+	if (copy != NULL && parts != NULL &&
 		curl_url_set(parts, CURLUPART_URL, "https://base.invalid/", 0) == CURLUE_OK &&
-		curl_url_set(parts, CURLUPART_URL, text,
+		curl_url_set(parts, CURLUPART_URL, copy,
 					 CURLU_NON_SUPPORT_SCHEME | CURLU_ALLOW_SPACE) == CURLUE_OK &&
 		curl_url_get(parts, CURLUPART_QUERY, &query, 0) == CURLUE_OK)
 		click = click_from_query(query);
 
 	curl_free(query);
 	curl_url_cleanup(parts);
-	free(text);
+	free(copy);
 	return click;
 }
 
@@ -196,7 +196,7 @@ pcapi_epik_from_cookie(const char *cookie, size_t len)
 					return click;
 				is_header = true;
 			}
-			/* "=" at the very end is base64's padding, elsewhere it makes a pair */
+			/* "=" at the very end pads base64, elsewhere it makes a pair */
 			for (; equals < stop; equals++)
 				is_header = is_header || *equals != '=';
 		}
@@ -214,7 +214,7 @@ is_http(const char *scheme)
 char *
 pcapi_scrub_url(const char *url, size_t len, PcapiUrlDetail detail, const char **warning)
 {
-	char	   *text;
+	char	   *copy;
 	CURLU	   *parts;
 	char	   *scheme = NULL;
 	char	   *whole = NULL;
@@ -224,12 +224,12 @@ pcapi_scrub_url(const char *url, size_t len, PcapiUrlDetail detail, const char *
 	if (detail == PCAPI_URL_NONE)
 		return NULL;
 
-	text = url_text(url, len);
+	copy = url_text(url, len);
 	parts = curl_url();
 
-	/* URLENCODE: blanks and non-ASCII in the path leave as a browser sends them */
-	if (text != NULL && parts != NULL &&
-		curl_url_set(parts, CURLUPART_URL, text,
+	/* URLENCODE: blanks and non-ASCII leave as a browser sends them */
+	if (copy != NULL && parts != NULL &&
+		curl_url_set(parts, CURLUPART_URL, copy,
 					 CURLU_NON_SUPPORT_SCHEME | CURLU_ALLOW_SPACE | CURLU_URLENCODE) == CURLUE_OK &&
 		curl_url_get(parts, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
 		is_http(scheme) &&
@@ -248,7 +248,7 @@ pcapi_scrub_url(const char *url, size_t len, PcapiUrlDetail detail, const char *
 	curl_free(whole);
 	curl_free(scheme);
 	curl_url_cleanup(parts);
-	free(text);
+	free(copy);
 	return result;
 }
 
