@@ -240,7 +240,9 @@ pcapi_scrub_url(const char *url, size_t len, PcapiUrlDetail detail, const char *
 		curl_url_set(parts, CURLUPART_FRAGMENT, NULL, 0) == CURLUE_OK &&
 		(detail == PCAPI_URL_PATH ||
 		 curl_url_set(parts, CURLUPART_PATH, NULL, 0) == CURLUE_OK) &&
-		curl_url_get(parts, CURLUPART_URL, &whole, 0) == CURLUE_OK)
+		curl_url_get(parts, CURLUPART_URL, &whole, 0) == CURLUE_OK &&
+		/* the parser percent-decodes host names, to whatever bytes that gives */
+		pcapi_utf8_valid(whole, strlen(whole)))
 		result = pcapi_strndup(whole, strlen(whole));
 
 	if (result == NULL)

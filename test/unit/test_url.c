@@ -123,6 +123,9 @@ static const struct
 	{"https://", NULL, NULL},
 	{"https://shop.example:99999/", NULL, NULL},
 	{"https://shop example/", NULL, NULL},
+	{"https://shop%20example/", NULL, NULL},
+	{"https://sh%C3%B6p.example/p", "https://shöp.example/p", "https://shöp.example/"},
+	{"https://shop%cb.example/p", NULL, NULL},	/* decodes to broken UTF-8 */
 	{"https://shop.example/\x01", NULL, NULL},
 	{"https://shop.example/\xFF", NULL, NULL},
 	{"not a url", NULL, NULL},
