@@ -1,0 +1,146 @@
+/*
+ * backoff.c
+ *	  How long to wait: after a failure, at a server's request, for a limit.
+ *
+ * Clocks and random numbers are the caller's, which makes all of it testable.
+ */
+#include "core/core.h"
+#include "core/text.h"
+
+#include <curl/curl.h>
+#include <string.h>
+
+#define RETRY_AFTER_MAX		(24 * 60 * 60)
+#define HTTP_DATE_MAX		64	/* the longest form has about 40 */
+
+int64_t
+pcapi_backoff_ms(int attempts, uint64_t random)
+{
+	const int64_t floor_ms = PCAPI_BACKOFF_MIN_MS / 2;
+	int64_t		ceiling = PCAPI_BACKOFF_MIN_MS;
+
+	for (int i = 1; i < attempts && ceiling < PCAPI_BACKOFF_MAX_MS; i++)
+		ceiling *= 2;
+	if (ceiling > PCAPI_BACKOFF_MAX_MS)
+		ceiling = PCAPI_BACKOFF_MAX_MS;
+
+	return floor_ms + (int64_t) (random % (uint64_t) (ceiling - floor_ms + 1));
+}
+
+int64_t
+pcapi_retry_after(const char *value, int64_t now)
+{
+	size_t		len;
+	char		date[HTTP_DATE_MAX + 1];
+	int64_t		then;
+
+	while (*value == ' ' || *value == '\t')
+		value++;
+	len = strcspn(value, "\r\n");
+	while (len > 0 && (value[len - 1] == ' ' || value[len - 1] == '\t'))
+		len--;
+	if (len == 0)
+		return -1;
+
+	if (strspn(value, "0123456789") >= len)
+	{
+		int64_t		seconds = 0;
+
+		for (size_t i = 0; i < len && seconds < RETRY_AFTER_MAX; i++)
+			seconds = seconds * 10 + (value[i] - '0');
+		return seconds < RETRY_AFTER_MAX ? seconds : RETRY_AFTER_MAX;
+	}
+
+	/*
+	 * curl_getdate reads more than HTTP's three forms; all of those begin
+	 * with a weekday and have a time of day.
+	 */
+	if (len > HTTP_DATE_MAX || !pcapi_ascii_alpha(value[0]) ||
+		memchr(value, ':', len) == NULL)
+		return -1;
+	memcpy(date, value, len);
+	date[len] = '\0';
+	then = (int64_t) curl_getdate(date, NULL);
+	if (then < 0)
+		return -1;
+	if (then <= now)
+		return 0;
+	return then - now < RETRY_AFTER_MAX ? then - now : RETRY_AFTER_MAX;
+}
+
+/*
+ * The bucket holds one hundredth of a minute's requests.  It refills so much
+ * more slowly that a full bucket and what flows in during any one minute do
+ * not exceed the limit together.
+ */
+static double
+limiter_burst(int per_minute)
+{
+	return per_minute < 200 ? 1 : (double) (per_minute / 100);
+}
+
+static double
+limiter_per_ms(int per_minute)
+{
+	return (per_minute - (limiter_burst(per_minute) - 1)) / 60000.0;
+}
+
+static void
+limiter_refill(PcapiLimiter *lim, int64_t now)
+{
+	double		burst = limiter_burst(lim->per_minute);
+
+	if (now > lim->refilled_at)
+		lim->tokens += (double) (now - lim->refilled_at) * limiter_per_ms(lim->per_minute);
+	if (lim->tokens > burst)
+		lim->tokens = burst;
+	lim->refilled_at = now;
+}
+
+/*
+ * A limiter that is all zero starts with a full bucket.  Setting the limit it
+ * has already changes nothing; a new one keeps what is in the bucket.
+ */
+void
+pcapi_limiter_set(PcapiLimiter *lim, int per_minute, int64_t now)
+{
+	bool		fresh = lim->per_minute <= 0;
+
+	if (per_minute < 1)
+		per_minute = 1;
+	if (lim->per_minute == per_minute)
+		return;
+	if (fresh)
+	{
+		lim->tokens = limiter_burst(per_minute);
+		lim->refilled_at = now;
+	}
+	else
+		limiter_refill(lim, now);
+	lim->per_minute = per_minute;
+	if (lim->tokens > limiter_burst(per_minute))
+		lim->tokens = limiter_burst(per_minute);
+}
+
+int64_t
+pcapi_limiter_wait(PcapiLimiter *lim, int64_t now)
+{
+	double		missing;
+	double		wait;
+
+	limiter_refill(lim, now);
+
+	/* sums of thousandths of tokens are not exact */
+	missing = 1.0 - lim->tokens - 1e-9;
+	if (missing <= 0)
+		return 0;
+	wait = missing / limiter_per_ms(lim->per_minute);
+	return (int64_t) wait + (wait > (double) (int64_t) wait ? 1 : 0);
+}
+
+void
+pcapi_limiter_take(PcapiLimiter *lim, int64_t now)
+{
+	limiter_refill(lim, now);
+	lim->tokens -= 1.0;
+}

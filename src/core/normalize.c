@@ -1,0 +1,367 @@
+/*
+ * normalize.c
+ *	  Identifiers in the form in which Pinterest wants them hashed.
+ *
+ * Runs for every identifier of every event in the caller's transaction: ASCII,
+ * which most values are, takes a path without malloc and, where no punctuation
+ * is to be dropped, without utf8proc.  Phone numbers and dates, which have a
+ * syntax, are in normalize_parts.c.
+ */
+#include "core/normalize.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <utf8proc.h>
+
+static const char *const kind_names[PCAPI_KINDS] = {
+	[PCAPI_EM] = "em",
+	[PCAPI_PH] = "ph",
+	[PCAPI_GE] = "ge",
+	[PCAPI_DB] = "db",
+	[PCAPI_LN] = "ln",
+	[PCAPI_FN] = "fn",
+	[PCAPI_CT] = "ct",
+	[PCAPI_ST] = "st",
+	[PCAPI_ZP] = "zp",
+	[PCAPI_COUNTRY] = "country",
+	[PCAPI_EXTERNAL_ID] = "external_id",
+	[PCAPI_MAIDS] = "hashed_maids"
+};
+
+static const char out_of_memory[] = "out of memory";
+
+const char *
+pcapi_kind_name(PcapiKind kind)
+{
+	return kind_names[kind];
+}
+
+int
+pcapi_kind_from_name(const char *name, size_t len)
+{
+	for (int i = 0; i < PCAPI_KINDS; i++)
+	{
+		if (strlen(kind_names[i]) == len && memcmp(kind_names[i], name, len) == 0)
+			return i;
+	}
+	return -1;
+}
+
+/* what lower() leaves out, besides lower-casing */
+typedef enum Squeeze
+{
+	KEEP_ALL,
+	DROP_BLANKS_AND_PUNCTUATION
+} Squeeze;
+
+static bool
+dropped(int32_t c, Squeeze squeeze)
+{
+	return squeeze == DROP_BLANKS_AND_PUNCTUATION &&
+		(pcapi_is_blank(c) || pcapi_is_punctuation(c));
+}
+
+static utf8proc_uint8_t *
+nfc(const char *s, size_t len, utf8proc_ssize_t *outlen)
+{
+	utf8proc_uint8_t *composed = NULL;
+
+	*outlen = utf8proc_map((const utf8proc_uint8_t *) s, (utf8proc_ssize_t) len,
+						   &composed, UTF8PROC_STABLE | UTF8PROC_COMPOSE);
+	return *outlen < 0 ? NULL : composed;
+}
+
+/*
+ * Lower-case into out.  Composing comes first, so that a letter and its accent
+ * are mapped as one, and last, since mapping and dropping can bring together
+ * what composes.  False: out of memory.
+ */
+static bool
+lower(const char *in, size_t len, Squeeze squeeze, PcapiText *out)
+{
+	utf8proc_uint8_t *composed;
+	utf8proc_ssize_t n;
+	const char *s;
+	const char *end;
+	bool		ok;
+
+	out->len = 0;
+	if (pcapi_is_ascii(in, len))
+	{
+		if (!pcapi_text_reserve(out, len))
+			return false;
+		for (size_t i = 0; i < len; i++)
+		{
+			if (squeeze == KEEP_ALL || !dropped(in[i], squeeze))
+				out->data[out->len++] = pcapi_ascii_lower(in[i]);
+		}
+		return true;
+	}
+
+	composed = nfc(in, len, &n);
+	if (composed == NULL)
+		return false;
+
+	/* no character grows to more than twice its bytes (U+023A: 2 to 3) */
+	if (!pcapi_text_reserve(out, 2 * (size_t) n))
+	{
+		free(composed);
+		return false;
+	}
+	s = (const char *) composed;
+	end = s + n;
+	while (s < end)
+	{
+		int32_t		c = pcapi_next_char(&s, end);
+
+		if (!dropped(c, squeeze))
+			out->len += (size_t) utf8proc_encode_char(utf8proc_tolower(c),
+													  (utf8proc_uint8_t *) out->data + out->len);
+	}
+	free(composed);
+
+	composed = nfc(out->data, out->len, &n);
+	ok = composed != NULL && pcapi_text_set(out, (const char *) composed, (size_t) n);
+	free(composed);
+	return ok;
+}
+
+static bool
+is_email(const char *s, size_t len)
+{
+	const char *end = s + len;
+	const char *at = memchr(s, '@', len);
+
+	if (at == NULL || at == s || at + 1 == end ||
+		memchr(at + 1, '@', (size_t) (end - at - 1)) != NULL)
+		return false;
+	while (s < end)
+	{
+		if (pcapi_is_blank(pcapi_next_char(&s, end)))
+			return false;
+	}
+	return true;
+}
+
+static bool
+is_two_letters(const PcapiText *buf)
+{
+	return buf->len == 2 && pcapi_ascii_alpha(buf->data[0]) &&
+		pcapi_ascii_alpha(buf->data[1]);
+}
+
+/* the word that out holds becomes its letter */
+static bool
+gender(PcapiText *out)
+{
+	static const struct
+	{
+		const char *word;
+		char		letter;
+	}			words[] = {
+		{"f", 'f'}, {"female", 'f'}, {"woman", 'f'},
+		{"m", 'm'}, {"male", 'm'}, {"man", 'm'},
+		{"n", 'n'}, {"x", 'n'}, {"other", 'n'},
+		{"non-binary", 'n'}, {"nonbinary", 'n'}
+	};
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+	{
+		if (strlen(words[i].word) == out->len &&
+			memcmp(words[i].word, out->data, out->len) == 0)
+		{
+			out->data[0] = words[i].letter;
+			out->len = 1;
+			return true;
+		}
+	}
+	return false;
+}
+
+/*
+ * out holds a postal code in lower case without blanks and punctuation.  Any
+ * script's digits become ASCII; where there is no letter only digits stay.
+ * What is written is never longer than what was read.
+ */
+static bool
+postal_code(PcapiText *out)
+{
+	const char *s = out->data;
+	const char *end = s + out->len;
+	bool		letters = false;
+	size_t		len = 0;
+
+	while (s < end && !letters)
+		letters = pcapi_is_letter(pcapi_next_char(&s, end));
+
+	s = out->data;
+	while (s < end)
+	{
+		const char *start = s;
+		int			digit = pcapi_digit_value(pcapi_next_char(&s, end));
+
+		if (digit >= 0)
+			out->data[len++] = (char) ('0' + digit);
+		else if (letters)
+		{
+			memmove(out->data + len, start, (size_t) (s - start));
+			len += (size_t) (s - start);
+		}
+	}
+	out->len = len;
+	return len > 0;
+}
+
+/* the advertising id of a phone that refused tracking, dashes or not */
+static bool
+is_zero_maid(const PcapiText *buf)
+{
+	size_t		zeros = 0;
+
+	for (size_t i = 0; i < buf->len; i++)
+	{
+		if (buf->data[i] == '0')
+			zeros++;
+		else if (buf->data[i] != '-')
+			return false;
+	}
+	return zeros == 32;
+}
+
+static bool
+refuse(const char **warning, const char *reason)
+{
+	*warning = reason;
+	return false;
+}
+
+/* a kind's own rule; in is trimmed, valid and not empty */
+static bool
+normalize_kind(PcapiKind kind, const char *in, size_t len, PcapiText *out,
+			   const char **warning)
+{
+	Squeeze		squeeze = KEEP_ALL;
+
+	switch (kind)
+	{
+		case PCAPI_PH:
+			return pcapi_normalize_phone(in, len, out, warning);
+		case PCAPI_DB:
+			return pcapi_normalize_date(in, len, out, warning);
+		case PCAPI_EXTERNAL_ID:
+			return pcapi_text_set(out, in, len) || refuse(warning, out_of_memory);
+		case PCAPI_EM:
+			/* most of what is no address need not be folded to see it */
+			if (!is_email(in, len))
+				return refuse(warning, "not an e-mail address");
+			break;
+		case PCAPI_CT:
+		case PCAPI_ST:
+		case PCAPI_ZP:
+			squeeze = DROP_BLANKS_AND_PUNCTUATION;
+			break;
+		default:
+			break;
+	}
+
+	if (!lower(in, len, squeeze, out))
+		return refuse(warning, out_of_memory);
+	if (out->len == 0)
+		return refuse(warning, "nothing but blanks and punctuation");
+
+	switch (kind)
+	{
+		case PCAPI_GE:
+			return gender(out) || refuse(warning, "not a known gender");
+		case PCAPI_ST:
+			if (!is_two_letters(out))
+				*warning = "not a two-letter code";
+			return true;
+		case PCAPI_ZP:
+			return postal_code(out) || refuse(warning, "not a postal code");
+		case PCAPI_COUNTRY:
+			return is_two_letters(out) || refuse(warning, "not a two-letter country code");
+		case PCAPI_MAIDS:
+			return !is_zero_maid(out);
+		default:
+			return true;
+	}
+}
+
+/* the whole of it, into a buffer that needs no malloc for short ASCII */
+static bool
+normalize_into(PcapiKind kind, const char *in, size_t len, PcapiText *out,
+			   const char **warning)
+{
+	*warning = NULL;
+
+	if (len > PCAPI_MAX_IDENTIFIER)
+		return refuse(warning, "too long");
+	if (!pcapi_utf8_valid(in, len))
+		return refuse(warning, "not valid UTF-8");
+
+	pcapi_trim(&in, &len);
+	if (len == 0)
+		return false;
+
+	if (pcapi_is_sha256_hex(in, len))
+	{
+		/* a hash already: fits into the local bytes, so this can't fail */
+		pcapi_text_set(out, in, len);
+		for (size_t i = 0; i < len; i++)
+			out->data[i] = pcapi_ascii_lower(out->data[i]);
+		return true;
+	}
+	return normalize_kind(kind, in, len, out, warning);
+}
+
+bool
+pcapi_normalize(PcapiKind kind, const char *in, size_t len,
+				char **out, size_t *outlen, const char **warning)
+{
+	PcapiText	buf;
+	bool		ok;
+
+	*out = NULL;
+	*outlen = 0;
+	pcapi_text_init(&buf);
+	ok = normalize_into(kind, in, len, &buf, warning);
+	if (ok)
+	{
+		*out = pcapi_strndup(buf.data, buf.len);
+		if (*out != NULL)
+			*outlen = buf.len;
+		else
+			ok = refuse(warning, out_of_memory);
+	}
+	pcapi_text_free(&buf);
+	return ok;
+}
+
+bool
+pcapi_hash_identifier(PcapiKind kind, const char *in, size_t len,
+					  char hex[PCAPI_HEX_LEN + 1], const char **warning)
+{
+	PcapiText	buf;
+	bool		ok;
+
+	hex[0] = '\0';
+	pcapi_text_init(&buf);
+	ok = normalize_into(kind, in, len, &buf, warning);
+	if (ok && pcapi_is_sha256_hex(buf.data, buf.len))
+	{
+		memcpy(hex, buf.data, buf.len);
+		hex[PCAPI_HEX_LEN] = '\0';
+	}
+	else if (ok)
+	{
+		unsigned char digest[32];
+
+		if (pcapi_sha256(buf.data, buf.len, digest))
+			pcapi_hex(digest, sizeof(digest), hex);
+		else
+			ok = refuse(warning, "SHA-256 is not available");
+	}
+	pcapi_text_free(&buf);
+	return ok;
+}

@@ -1,0 +1,133 @@
+/*
+ * identifier.c
+ *	  SQL functions that show how an identifier is normalised and hashed.
+ *
+ * The rules are in src/core; here is the way between the database's encoding
+ * and UTF-8.  No message quotes a value: it is personal data, which is why the
+ * server's own conversion error, which quotes bytes, must not be raised.
+ */
+#include "session/session.h"
+
+#include "catalog/namespace.h"
+#include "fmgr.h"
+#include "mb/pg_wchar.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+
+PG_FUNCTION_INFO_V1(pcapi_sql_normalize_identifier);
+PG_FUNCTION_INFO_V1(pcapi_sql_hash_identifier);
+
+/*
+ * Convert without raising an error.  Returns s itself where there is nothing
+ * to convert, NULL where some character has no equivalent.  SQL_ASCII says
+ * nothing about its bytes: they go as they are, and the rules refuse what is
+ * no UTF-8.
+ */
+static char *
+convert(char *s, int len, int from, int to, int *outlen)
+{
+	Oid			proc;
+	char	   *out;
+	Size		size;
+
+	*outlen = len;
+	if (from == to || from == PG_SQL_ASCII || to == PG_SQL_ASCII || len == 0)
+		return s;
+
+	proc = FindDefaultConversionProc(from, to);
+	if (!OidIsValid(proc))
+		return NULL;
+
+	size = (Size) len * MAX_CONVERSION_GROWTH + 1;
+	out = palloc(size);
+	if (pg_do_encoding_conversion_buf(proc, from, to, (unsigned char *) s, len,
+									  (unsigned char *) out, (int) size, true) != len)
+	{
+		pfree(out);
+		return NULL;
+	}
+	*outlen = (int) strlen(out);
+	return out;
+}
+
+/* the arguments of either function; false where the value can't be used */
+static bool
+arguments(FunctionCallInfo fcinfo, PcapiKind *kind, char **value, int *len)
+{
+	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	int			found = pcapi_kind_from_name(name, strlen(name));
+	char	   *raw;
+	size_t		raw_len;
+
+	if (found < 0)
+		pcapi_bad_call(("unknown kind of identifier"),
+					   ("Kinds are em, ph, ge, db, ln, fn, ct, st, zp, country, external_id and hashed_maids."));
+	*kind = (PcapiKind) found;
+
+	/* GB18030 may take twice UTF-8's bytes; this only bounds the conversion */
+	raw = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	raw_len = strlen(raw);
+	if (raw_len > PCAPI_MAX_IDENTIFIER * MAX_CONVERSION_GROWTH)
+		return false;
+	*value = convert(raw, (int) raw_len, GetDatabaseEncoding(), PG_UTF8, len);
+	return *value != NULL;
+}
+
+/*
+ * What gets hashed is UTF-8.  Where composing or lower-casing led to a
+ * character that the database's encoding lacks, there is no text to return: a
+ * substitute would be a value that is not hashed.  The hash exists all the
+ * same, so that is told, and a query over many rows goes on.
+ */
+Datum
+pcapi_sql_normalize_identifier(PG_FUNCTION_ARGS)
+{
+	PcapiKind	kind;
+	char	   *value;
+	int			len;
+	char	   *normalized;
+	size_t		normalized_len;
+	const char *warning;
+	char	   *utf8;
+	char	   *result;
+
+	if (!arguments(fcinfo, &kind, &value, &len) ||
+		!pcapi_normalize(kind, value, len, &normalized, &normalized_len, &warning))
+		PG_RETURN_NULL();
+
+	/* nothing between here and free() may raise an error */
+	utf8 = MemoryContextAllocExtended(CurrentMemoryContext, normalized_len + 1, MCXT_ALLOC_NO_OOM);
+	if (utf8 != NULL)
+		memcpy(utf8, normalized, normalized_len + 1);
+	free(normalized);
+	if (utf8 == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory"), pcapi_hide()));
+
+	result = convert(utf8, (int) normalized_len, PG_UTF8, GetDatabaseEncoding(), &len);
+	if (result == NULL)
+	{
+		ereport(WARNING,
+				(errcode(ERRCODE_UNTRANSLATABLE_CHARACTER),
+				 errmsg("normalized identifier has no form in the database's encoding"),
+				 errhint("Its hash is right: see hash_identifier."),
+				 pcapi_hide()));
+		PG_RETURN_NULL();
+	}
+	PG_RETURN_TEXT_P(cstring_to_text_with_len(result, len));
+}
+
+Datum
+pcapi_sql_hash_identifier(PG_FUNCTION_ARGS)
+{
+	PcapiKind	kind;
+	char	   *value;
+	int			len;
+	char		hex[PCAPI_HEX_LEN + 1];
+	const char *warning;
+
+	if (!arguments(fcinfo, &kind, &value, &len) ||
+		!pcapi_hash_identifier(kind, value, len, hex, &warning))
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text_with_len(hex, PCAPI_HEX_LEN));
+}

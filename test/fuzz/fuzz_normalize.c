@@ -1,0 +1,68 @@
+/*
+ * fuzz_normalize.c
+ *	  Any bytes as any kind of identifier; the first byte selects the kind.
+ */
+#include "check.h"
+
+static const char *const without_warning = "";
+
+/* normalising what is normalised changes nothing */
+static void
+check_stable(PcapiKind kind, const char *value, size_t len)
+{
+	char	   *again;
+	size_t		again_len;
+	const char *warning;
+
+	CHECK(pcapi_normalize(kind, value, len, &again, &again_len, &warning));
+	CHECK(again_len == len && memcmp(again, value, len) == 0);
+	free(again);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	PcapiKind	kind;
+	const char *raw;
+	char	   *value;
+	size_t		len;
+	const char *warning = without_warning;
+	const char *hash_warning = without_warning;
+	char		hex[PCAPI_HEX_LEN + 1];
+	bool		ok;
+
+	if (size == 0)
+		return 0;
+	kind = (PcapiKind) (data[0] % PCAPI_KINDS);
+	raw = (const char *) data + 1;
+	size--;
+
+	ok = pcapi_normalize(kind, raw, size, &value, &len, &warning);
+	CHECK(warning != without_warning);
+	CHECK(ok == (value != NULL));
+	CHECK(pcapi_hash_identifier(kind, raw, size, hex, &hash_warning) == ok);
+	CHECK(warning == hash_warning || strcmp(warning, hash_warning) == 0);
+	if (!ok)
+	{
+		CHECK(hex[0] == '\0');
+		return 0;
+	}
+
+	CHECK(len > 0 && value[len] == '\0' && strlen(value) == len);
+	CHECK(pcapi_utf8_valid(value, len));
+	CHECK(strlen(hex) == PCAPI_HEX_LEN && pcapi_is_sha256_hex(hex, PCAPI_HEX_LEN));
+	if (pcapi_is_sha256_hex(value, len))
+		CHECK(strcmp(hex, value) == 0);
+	else if (kind == PCAPI_PH)
+		CHECK(len >= 7 && len <= 15 && strspn(value, "0123456789") == len);
+	else if (kind == PCAPI_DB)
+		CHECK(len == 8 && strspn(value, "0123456789") == len);
+	else if (kind == PCAPI_GE)
+		CHECK(len == 1 && strchr("fmn", value[0]) != NULL);
+
+	/* growing may carry a value past the limit */
+	if (len <= PCAPI_MAX_IDENTIFIER)
+		check_stable(kind, value, len);
+	free(value);
+	return 0;
+}

@@ -1,0 +1,33 @@
+/*
+ * fuzz_retry_after.c
+ *	  Any bytes as a Retry-After header, and any times for backoff and limiter.
+ */
+#include "check.h"
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	char	   *value = malloc(size + 1);
+	int64_t		numbers[3] = {0};
+	int64_t		wait;
+	PcapiLimiter lim = {0};
+
+	memcpy(value, data, size);
+	value[size] = '\0';
+	wait = pcapi_retry_after(value, 1700000000);
+	CHECK(wait >= -1 && wait <= 86400);
+	free(value);
+
+	memcpy(numbers, data, size < sizeof(numbers) ? size : sizeof(numbers));
+	wait = pcapi_backoff_ms((int) numbers[0], (uint64_t) numbers[1]);
+	CHECK(wait >= PCAPI_BACKOFF_MIN_MS / 2 && wait <= PCAPI_BACKOFF_MAX_MS);
+
+	/* clocks of a machine do not come near the ends of 64 bits */
+	pcapi_limiter_set(&lim, (int) numbers[0], numbers[1] / 4);
+	pcapi_limiter_take(&lim, numbers[1] / 4);
+	wait = pcapi_limiter_wait(&lim, numbers[2] / 4);
+	CHECK(wait >= 0 && wait <= 60000);
+	if (wait > 0)
+		CHECK(pcapi_limiter_wait(&lim, numbers[2] / 4 + wait) == 0);
+	return 0;
+}
