@@ -7,6 +7,7 @@
 
 #include "session/session.h"
 
+#include "fmgr.h"
 #include "lib/stringinfo.h"
 
 /* --- property.c --- */
@@ -149,5 +150,10 @@ extern const char *pcapi_build_event(const PcapiAllowed *allowed, const PcapiPro
 extern bool pcapi_is_identifier_key(const char *key, size_t len);
 extern bool pcapi_has_identifier(const PcapiIdentifiers *ids, const PcapiDestination *dest);
 extern char *pcapi_clean_click_id(const char *s, size_t len);	/* NULL: unusable */
+
+/* --- track.c --- */
+
+/* the parameters of track and preview */
+extern void pcapi_call_from_args(PcapiCall *call, FunctionCallInfo fcinfo);
 
 #endif							/* PCAPI_EVENT_H */
