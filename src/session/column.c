@@ -15,6 +15,7 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/date.h"
+#include "utils/datetime.h"
 #include "utils/fmgrprotos.h"
 #include "utils/json.h"
 #include "utils/lsyscache.h"
@@ -26,6 +27,10 @@
 #define TEXT_MAX		(1024 * 1024)	/* bytes looked at; no property is longer */
 #define ELEMENTS_MAX	1000
 #define SECONDS_MAX		9.0e12	/* a timestamptz ends in the year 294276 */
+
+/* 1900 to 2300: what lies outside is no event, and could overflow in a time zone */
+#define FIRST_DAY		(-36524)
+#define LAST_DAY		109575
 
 bool
 pcapi_guarded(PcapiGuarded call, void *arg)
@@ -209,7 +214,7 @@ scalar_to_json(Oid type, FmgrInfo *output, Datum value, JsonbValue *out, const c
 }
 
 static bool
-array_to_json(const PcapiColumnType *ct, Datum value, JsonbValue *out, const char **wrong)
+elements_to_json(const PcapiColumnType *ct, Datum value, JsonbValue *out, const char **wrong)
 {
 	JsonbParseState *state = NULL;
 	JsonbValue *result;
@@ -239,7 +244,7 @@ bool
 pcapi_column_to_json(const PcapiColumnType *ct, Datum value, JsonbValue *out, const char **wrong)
 {
 	if (OidIsValid(ct->element))
-		return array_to_json(ct, value, out, wrong);
+		return elements_to_json(ct, value, out, wrong);
 	return scalar_to_json(ct->type, unconstify(FmgrInfo *, &ct->output), value, out, wrong);
 }
 
@@ -282,8 +287,6 @@ seconds_to_time(double seconds, TimestampTz *out)
 typedef struct TimeInput
 {
 	char	   *text;
-	PGFunction	convert;
-	Datum		value;
 	TimestampTz result;
 } TimeInput;
 
@@ -292,13 +295,10 @@ parse_time(void *arg)
 {
 	TimeInput  *in = arg;
 
-	if (in->convert)
-		in->result = DatumGetTimestampTz(DirectFunctionCall1(in->convert, in->value));
-	else
-		in->result = DatumGetTimestampTz(DirectFunctionCall3(timestamptz_in,
-															 CStringGetDatum(in->text),
-															 ObjectIdGetDatum(InvalidOid),
-															 Int32GetDatum(-1)));
+	in->result = DatumGetTimestampTz(DirectFunctionCall3(timestamptz_in,
+														 CStringGetDatum(in->text),
+														 ObjectIdGetDatum(InvalidOid),
+														 Int32GetDatum(-1)));
 }
 
 bool
@@ -315,15 +315,15 @@ pcapi_column_to_time(const PcapiColumnType *ct, Datum value, TimestampTz *out)
 			return !TIMESTAMP_NOT_FINITE(*out);
 
 		case TIMESTAMPOID:
-			/* in the session's time zone; outside of these it may overflow */
+			/* in the session's time zone */
 			*out = DatumGetTimestamp(value);
-			if (*out < -400 * USECS_PER_DAY * DAYS_PER_MONTH || *out > 4000 * USECS_PER_DAY * DAYS_PER_MONTH)
+			if (*out < FIRST_DAY * USECS_PER_DAY || *out > LAST_DAY * USECS_PER_DAY)
 				return false;
 			*out = DatumGetTimestampTz(DirectFunctionCall1(timestamp_timestamptz, value));
 			return true;
 
 		case DATEOID:
-			if (DatumGetDateADT(value) < -400 * DAYS_PER_MONTH || DatumGetDateADT(value) > 4000 * DAYS_PER_MONTH)
+			if (DatumGetDateADT(value) < FIRST_DAY || DatumGetDateADT(value) > LAST_DAY)
 				return false;
 			*out = DatumGetTimestampTz(DirectFunctionCall1(date_timestamptz, value));
 			return true;
