@@ -1,0 +1,331 @@
+/*
+ * identity.c
+ *	  A call's user_data, hashed: the raw values end here.
+ *
+ * What a value is normalised to is src/core's; what was stored of a visitor
+ * before is added in visitor.c.
+ */
+#include "session/event.h"
+
+#include <arpa/inet.h>
+#include <sys/socket.h>
+
+#include "mb/pg_wchar.h"
+#include "utils/builtins.h"
+#include "utils/numeric.h"
+
+#define VALUES_MAX		100		/* of one kind; nobody has more e-mail addresses */
+#define CLICK_ID_MAX	8192
+#define PARTNER_ID_MAX	512		/* characters */
+#define USER_AGENT_MAX	2048	/* characters */
+
+/* what is no hash, behind the kinds of core */
+enum
+{
+	KEY_IP = PCAPI_KINDS,
+	KEY_USER_AGENT,
+	KEY_CLICK_ID,
+	KEY_PARTNER_ID
+};
+
+static const struct
+{
+	const char *name;
+	int			kind;
+}			keys[] =
+{
+	{"em", PCAPI_EM}, {"email", PCAPI_EM},
+	{"ph", PCAPI_PH}, {"phone", PCAPI_PH}, {"phone_number", PCAPI_PH},
+	{"ge", PCAPI_GE}, {"gender", PCAPI_GE},
+	{"db", PCAPI_DB}, {"date_of_birth", PCAPI_DB},
+	{"ln", PCAPI_LN}, {"last_name", PCAPI_LN},
+	{"fn", PCAPI_FN}, {"first_name", PCAPI_FN},
+	{"ct", PCAPI_CT}, {"city", PCAPI_CT},
+	{"st", PCAPI_ST}, {"state", PCAPI_ST},
+	{"zp", PCAPI_ZP}, {"zip", PCAPI_ZP}, {"postal_code", PCAPI_ZP},
+	{"country", PCAPI_COUNTRY},
+	{"external_id", PCAPI_EXTERNAL_ID},
+	{"hashed_maids", PCAPI_MAIDS}, {"maid", PCAPI_MAIDS},
+	{"ip", KEY_IP}, {"client_ip_address", KEY_IP},
+	{"user_agent", KEY_USER_AGENT}, {"client_user_agent", KEY_USER_AGENT},
+	{"click_id", KEY_CLICK_ID}, {"epik", KEY_CLICK_ID},
+	{"partner_id", KEY_PARTNER_ID},
+};
+
+static int
+find_key(const char *key, size_t len)
+{
+	for (int i = 0; i < lengthof(keys); i++)
+	{
+		if (keys[i].name[0] == key[0] && strncmp(key, keys[i].name, len) == 0 &&
+			keys[i].name[len] == '\0')
+			return i;
+	}
+	return -1;
+}
+
+bool
+pcapi_is_identifier_key(const char *key, size_t len)
+{
+	return len > 0 && find_key(key, len) >= 0;
+}
+
+static bool
+has_control_character(const char *s, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+	{
+		if ((unsigned char) s[i] < ' ' || s[i] == 0x7F)
+			return true;
+	}
+	return false;
+}
+
+/* Opaque to us, so nothing is asked of it but that it is one line of text. */
+char *
+pcapi_clean_click_id(const char *s, size_t len)
+{
+	while (len > 0 && *s == ' ')
+	{
+		s++;
+		len--;
+	}
+	while (len > 0 && s[len - 1] == ' ')
+		len--;
+	if (len == 0 || len > CLICK_ID_MAX || has_control_character(s, len))
+		return NULL;
+	return pnstrdup(s, len);
+}
+
+static const char *
+take_ip(PcapiIdentifiers *ids, const char *s, size_t len)
+{
+	char	   *text;
+	struct in_addr v4;
+	struct in6_addr v6;
+
+	if (len >= INET6_ADDRSTRLEN)
+		return "not an IP address";
+	text = pnstrdup(s, len);
+	if (inet_pton(AF_INET, text, &v4) == 1)
+	{
+		if (v4.s_addr == INADDR_ANY)
+			return "not the address of a client";
+	}
+	else if (inet_pton(AF_INET6, text, &v6) == 1)
+	{
+		if (IN6_IS_ADDR_UNSPECIFIED(&v6))
+			return "not the address of a client";
+	}
+	else
+		return "not an IP address";
+	ids->ip = text;
+	return NULL;
+}
+
+static const char *
+take_hash(PcapiIdentifiers *ids, PcapiKind kind, const char *s, size_t len)
+{
+	char		hex[PCAPI_HEX_LEN + 1];
+	const char *warning = NULL;
+	size_t		utf8_len;
+	char	   *utf8;
+	ListCell   *lc;
+
+	if (len > PCAPI_MAX_IDENTIFIER)
+		return "too long";
+	utf8 = pcapi_to_utf8(s, len, &utf8_len);
+	if (utf8 == NULL)
+		return "not valid in UTF-8";
+	if (!pcapi_hash_identifier(kind, utf8, utf8_len, hex, &warning))
+		return warning;
+	foreach(lc, ids->hashes[kind])
+	{
+		if (strcmp((char *) lfirst(lc), hex) == 0)
+			return warning;
+	}
+	if (list_length(ids->hashes[kind]) >= VALUES_MAX)
+		return "too many values, the rest left out";
+	ids->hashes[kind] = lappend(ids->hashes[kind], pstrdup(hex));
+	return warning;
+}
+
+/*
+ * One value of a key.  Where the API takes one value only, the first usable
+ * one of an array stands.
+ */
+static const char *
+take_value(PcapiIdentifiers *ids, int kind, const JsonbValue *v)
+{
+	const char *s;
+	size_t		len;
+
+	if (v->type == jbvString)
+	{
+		s = v->val.string.val;
+		len = v->val.string.len;
+	}
+	else if (v->type == jbvNumeric)
+	{
+		/* an id or a phone number that was kept as a number */
+		s = numeric_normalize(v->val.numeric);
+		len = strlen(s);
+	}
+	else
+		return "not text";
+
+	if (kind < PCAPI_KINDS)
+		return take_hash(ids, (PcapiKind) kind, s, len);
+
+	while (len > 0 && (unsigned char) *s <= ' ')
+	{
+		s++;
+		len--;
+	}
+	while (len > 0 && (unsigned char) s[len - 1] <= ' ')
+		len--;
+	if (len == 0)
+		return NULL;
+
+	switch (kind)
+	{
+		case KEY_IP:
+			return ids->ip ? NULL : take_ip(ids, s, len);
+
+		case KEY_USER_AGENT:
+			if (ids->user_agent)
+				return NULL;
+			if (has_control_character(s, len))
+				return "not a user agent";
+			if (pg_mbcharcliplen(s, (int) len, USER_AGENT_MAX) < len)
+			{
+				ids->user_agent = pnstrdup(s, pg_mbcharcliplen(s, (int) len, USER_AGENT_MAX));
+				return "too long, cut off";
+			}
+			ids->user_agent = pnstrdup(s, len);
+			return NULL;
+
+		case KEY_CLICK_ID:
+			if (ids->click_id == NULL)
+				ids->click_id = pcapi_clean_click_id(s, len);
+			return ids->click_id ? NULL : "not a click id";
+
+		default:
+			Assert(kind == KEY_PARTNER_ID);
+			if (ids->partner_id)
+				return NULL;
+			if (has_control_character(s, len) || memchr(s, '@', len) != NULL ||
+				pg_mbstrlen_with_len(s, (int) len) > PARTNER_ID_MAX)
+				return "not a partner id";
+			ids->partner_id = pnstrdup(s, len);
+			return NULL;
+	}
+}
+
+static void
+clear(PcapiIdentifiers *ids, int kind)
+{
+	switch (kind)
+	{
+		case KEY_IP:
+			ids->clear_ip = true;
+			break;
+		case KEY_USER_AGENT:
+			ids->clear_user_agent = true;
+			break;
+		case KEY_CLICK_ID:
+			ids->clear_click_id = true;
+			break;
+		case KEY_PARTNER_ID:
+			ids->clear_partner_id = true;
+			break;
+		default:
+			ids->cleared |= (uint32) 1 << kind;
+	}
+}
+
+void
+pcapi_identifiers_from_jsonb(PcapiIdentifiers *ids, Jsonb *user_data, List **warnings)
+{
+	JsonbIterator *it;
+	JsonbIteratorToken token;
+	JsonbValue	v;
+	int			key = -1;
+	int			unknown = 0;
+
+	memset(ids, 0, sizeof(*ids));
+	if (user_data == NULL || JB_ROOT_COUNT(user_data) == 0)
+		return;
+
+	it = JsonbIteratorInit(&user_data->root);
+	(void) JsonbIteratorNext(&it, &v, true);	/* the object's beginning */
+	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
+	{
+		const char *wrong = NULL;
+
+		if (token == WJB_KEY)
+		{
+			key = v.val.string.len > 0 ? find_key(v.val.string.val, v.val.string.len) : -1;
+			if (key < 0)
+				unknown++;
+			continue;
+		}
+		if (token != WJB_VALUE || key < 0)
+			continue;
+
+		if (v.type == jbvNull)
+			clear(ids, keys[key].kind);
+		else if (v.type == jbvBinary && JsonContainerIsArray(v.val.binary.data))
+		{
+			JsonbIterator *elems = JsonbIteratorInit(v.val.binary.data);
+			JsonbValue	elem;
+
+			while ((token = JsonbIteratorNext(&elems, &elem, true)) != WJB_DONE)
+			{
+				if (token != WJB_ELEM || elem.type == jbvNull)
+					continue;
+				wrong = take_value(ids, keys[key].kind, &elem);
+				if (wrong)
+					pcapi_warn(warnings, keys[key].name, wrong);
+			}
+		}
+		else
+		{
+			wrong = take_value(ids, keys[key].kind, &v);
+			if (wrong)
+				pcapi_warn(warnings, keys[key].name, wrong);
+		}
+	}
+
+	/* of two aliases one may be null: a value outweighs it */
+	for (int kind = 0; kind < PCAPI_KINDS; kind++)
+	{
+		if (ids->hashes[kind] != NIL)
+			ids->cleared &= ~((uint32) 1 << kind);
+	}
+	ids->clear_ip &= ids->ip == NULL;
+	ids->clear_user_agent &= ids->user_agent == NULL;
+	ids->clear_click_id &= ids->click_id == NULL;
+	ids->clear_partner_id &= ids->partner_id == NULL;
+
+	if (unknown > 0)
+		pcapi_warn(warnings, "user_data",
+				   unknown == 1 ? "1 unknown key left out" :
+				   psprintf("%d unknown keys left out", unknown));
+}
+
+/*
+ * Something by which Pinterest can find a person; name, place, gender and
+ * birthday alone are none.
+ */
+bool
+pcapi_has_identifier(const PcapiIdentifiers *ids, const PcapiDestination *dest)
+{
+	return ids->hashes[PCAPI_EM] != NIL ||
+		ids->hashes[PCAPI_PH] != NIL ||
+		ids->hashes[PCAPI_EXTERNAL_ID] != NIL ||
+		ids->hashes[PCAPI_MAIDS] != NIL ||
+		ids->click_id != NULL ||
+		ids->partner_id != NULL ||
+		(dest->send_client_ip && ids->ip && dest->send_user_agent && ids->user_agent);
+}

@@ -1,0 +1,446 @@
+/*
+ * track.c
+ *	  One call to track: through the gates, and into the queue.
+ *
+ * The JSON is made in event.c, the rows are written in src/queue/enqueue.c.
+ */
+#include "session/event.h"
+
+#include "access/xact.h"
+#include "fmgr.h"
+#include "mb/pg_wchar.h"
+#include "queue/queue.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#define EVENT_ID_MAX	200		/* bytes */
+#define EVENT_NAME_MAX	256
+#define AHEAD_MAX		(60 * USECS_PER_SEC)	/* clocks differ */
+
+static const char *const action_sources[] = {"web", "app_android", "app_ios", "offline"};
+
+/* What is the same for all destinations. */
+typedef struct CallState
+{
+	PcapiCall  *call;
+	PcapiSettings *settings;
+	PcapiProperties props;
+	PcapiIdentifiers ids;
+	List	   *warnings;
+	Jsonb	   *consent;		/* what was stored for the visitor */
+	const char *action_source;
+	const char *reject;			/* of the call as a whole, or NULL */
+	bool		forgotten;
+	char	   *event_id;
+	TimestampTz event_time;
+	TimestampTz now;
+} CallState;
+
+/*
+ * Version 7 of RFC 9562: 48 bits of Unix time in ms, so that ids made one after
+ * the other stay together in the index, and 74 random bits.
+ */
+static char *
+make_event_id(TimestampTz now)
+{
+	unsigned char raw[16];
+	char		hex[33];
+	uint64		ms = (now + (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY) / 1000;
+
+	if (!pg_strong_random(raw + 6, 10))
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("could not generate random values"),
+				 pcapi_hide()));
+	for (int i = 0; i < 6; i++)
+		raw[i] = (unsigned char) (ms >> (8 * (5 - i)));
+	raw[6] = (raw[6] & 0x0F) | 0x70;
+	raw[8] = (raw[8] & 0x3F) | 0x80;
+	pcapi_hex(raw, sizeof(raw), hex);
+	return psprintf("%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12, hex + 16, hex + 20);
+}
+
+static void
+check_object(Jsonb *value, const char *parameter)
+{
+	if (value != NULL && !JB_ROOT_IS_OBJECT(value))
+		pcapi_bad_call(("%s must be a JSON object", parameter),
+					   ("For example: {\"key\": \"value\"}."));
+}
+
+static const char *
+check_action_source(PcapiCall *call)
+{
+	if (call->action_source == NULL)
+		return "web";
+	for (int i = 0; i < lengthof(action_sources); i++)
+	{
+		if (strcmp(call->action_source, action_sources[i]) == 0)
+			return action_sources[i];
+	}
+	if (!call->from_data)
+		pcapi_bad_call(("unknown action_source"),
+					   ("Use web, app_android, app_ios or offline."));
+	return NULL;
+}
+
+/* A call that can't be meant ends here. */
+static void
+check_call(PcapiCall *call)
+{
+	if (call->event_name == NULL || call->event_name[0] == '\0')
+		pcapi_bad_call(("event_name must not be null or empty"),
+					   ("Give the name under which the event was allowed with allow_event."));
+	check_object(call->properties, "properties");
+	check_object(call->user_data, "user_data");
+	check_object(call->consent, "consent");
+}
+
+static void
+settle_event_id(CallState *state, bool *generated)
+{
+	const char *given = state->call->event_id;
+
+	*generated = given == NULL || given[0] == '\0';
+	if (*generated)
+		state->event_id = make_event_id(state->now);
+	else if (strlen(given) > EVENT_ID_MAX)
+	{
+		unsigned char digest[32];
+		char		hex[PCAPI_HEX_LEN + 1];
+
+		if (!pcapi_sha256(given, strlen(given), digest))
+			ereport(ERROR,
+					(errcode(ERRCODE_INTERNAL_ERROR),
+					 errmsg("could not compute a SHA-256"),
+					 pcapi_hide()));
+		pcapi_hex(digest, sizeof(digest), hex);
+		state->event_id = pstrdup(hex);
+		pcapi_warn(&state->warnings, "event_id", "longer than 200 bytes, its SHA-256 stands in");
+	}
+	else
+		state->event_id = pstrdup(given);
+}
+
+static void
+settle_event_time(CallState *state)
+{
+	PcapiCall  *call = state->call;
+
+	state->event_time = call->has_event_time ? call->event_time : GetCurrentTransactionStartTimestamp();
+	if (call->bad_event_time != NULL || TIMESTAMP_NOT_FINITE(state->event_time))
+	{
+		state->reject = call->bad_event_time ? call->bad_event_time : "invalid event time";
+		state->event_time = GetCurrentTransactionStartTimestamp();
+	}
+	else if (state->event_time > state->now)
+	{
+		if (state->event_time - state->now > AHEAD_MAX)
+			state->reject = "event time in the future";
+		else
+		{
+			pcapi_warn(&state->warnings, "event_time", "in the future, the current time stands in");
+			state->event_time = state->now;
+		}
+	}
+}
+
+/* the click id in a property that holds a URL, or NULL */
+static char *
+click_id_in(const JsonbValue *v)
+{
+	size_t		len;
+	char	   *utf8;
+	char	   *found;
+	char	   *click_id = NULL;
+
+	if (v == NULL || v->type != jbvString)
+		return NULL;
+	utf8 = pcapi_to_utf8(v->val.string.val, v->val.string.len, &len);
+	found = utf8 ? pcapi_epik_from_url(utf8, len) : NULL;
+	if (found)
+	{
+		char	   *text = pcapi_from_utf8(found, strlen(found));
+
+		free(found);
+		if (text)
+			click_id = pcapi_clean_click_id(text, strlen(text));
+	}
+	return click_id;
+}
+
+/* Identifiers of the call, a click id in its URLs, then what is known of the visitor. */
+static char *
+gather_identifiers(CallState *state, const unsigned char *visitor)
+{
+	const JsonbValue *const *given = state->props.given;
+	char	   *from_url = NULL;
+
+	pcapi_identifiers_from_jsonb(&state->ids, state->call->user_data, &state->warnings);
+	if (state->ids.click_id == NULL)
+	{
+		from_url = click_id_in(given[PCAPI_PROP_PAGE_URL]);
+		if (from_url == NULL)
+			from_url = click_id_in(given[PCAPI_PROP_EVENT_SOURCE_URL]);
+		if (from_url == NULL)
+			from_url = click_id_in(given[PCAPI_PROP_REFERRER]);
+		if (from_url)
+		{
+			state->ids.click_id = from_url;
+			state->ids.clear_click_id = false;
+		}
+	}
+	if (visitor)
+		pcapi_visitor_fill(visitor, &state->ids, &state->consent);
+	state->forgotten = state->settings->any_suppression &&
+		pcapi_is_suppressed(visitor, &state->ids);
+	return from_url;
+}
+
+static void
+decide(PcapiDecision *d, const char *status, const char *reason)
+{
+	d->status = status;
+	d->reason = pstrdup(reason);
+}
+
+/* Gates 2 to 4 for one destination.  True when the consent rules let it pass. */
+static bool
+decide_for(CallState *state, PcapiAllowed *allowed, PcapiDecision *d)
+{
+	PcapiDestination *dest = allowed->destination;
+	const PcapiIdentifiers *ids = &state->ids;
+	const char *rule;
+	const char *reason;
+	char	   *payload;
+	bool		has_identifier;
+
+	d->destination = dest;
+	d->event_name = allowed->event_name;
+	d->sent_as = allowed->sent_as;
+	d->warnings = list_copy(state->warnings);
+
+	rule = pcapi_consent_stops(state->settings, dest, state->call, state->consent);
+	if (rule)
+	{
+		decide(d, "suppressed", psprintf("consent rule %s", rule));
+		return false;
+	}
+	if (state->props.opt_out && dest->suppress_opt_out)
+	{
+		decide(d, "suppressed", "opted out");
+		return true;
+	}
+	if (state->forgotten)
+	{
+		decide(d, "suppressed", "forgotten");
+		return true;
+	}
+	if (state->reject)
+	{
+		decide(d, "rejected", state->reject);
+		return true;
+	}
+	reason = pcapi_build_event(allowed, &state->props, ids, state->action_source,
+							   state->event_id, state->event_time, &d->warnings, &payload);
+	if (reason)
+	{
+		decide(d, "rejected", reason);
+		return true;
+	}
+	/* an expired event keeps its payload: it can be replayed with a new time */
+	has_identifier = pcapi_has_identifier(ids, dest);
+	if (has_identifier)
+		d->payload = payload;
+	if (state->now - state->event_time > dest->max_event_age)
+		decide(d, "expired", "older than max_event_age");
+	else if (!has_identifier)
+		decide(d, "suppressed", "no identifier");
+
+	if (has_identifier && ids->hashes[PCAPI_EM] == NIL && ids->hashes[PCAPI_MAIDS] == NIL &&
+		!(dest->send_client_ip && ids->ip && dest->send_user_agent && ids->user_agent))
+		pcapi_warn(&d->warnings, "user_data",
+				   "Pinterest asks for em, hashed_maids, or client IP address and user agent");
+	return true;
+}
+
+/* An event that goes nowhere is one row. */
+static List *
+decide_nowhere(CallState *state, PcapiDestination *named, bool unknown)
+{
+	PcapiDecision *d = palloc0(sizeof(PcapiDecision));
+	const char *name = state->call->event_name;
+	int			len = strlen(name);
+
+	d->destination = named;
+	d->event_name = pnstrdup(name, pg_mbcliplen(name, len, Min(len, EVENT_NAME_MAX)));
+	d->warnings = state->warnings;
+	if (unknown)
+		decide(d, "rejected", "unknown destination");
+	else
+		decide(d, "suppressed", state->settings->destinations == NIL ?
+			   "no destination" : "not allowed");
+	return list_make1(d);
+}
+
+List *
+pcapi_decide(PcapiCall *call, char **event_id, bool *event_id_generated,
+			 TimestampTz *event_time, unsigned char **visitor, char **click_id)
+{
+	CallState  *state = palloc0(sizeof(CallState));
+	PcapiDestination *named = NULL;
+	PcapiAllowed *allowed;
+	List	   *decisions = NIL;
+	char	   *from_url = NULL;
+	bool		gathered = false;
+
+	check_call(call);
+	state->call = call;
+	state->settings = pcapi_settings();
+	state->warnings = list_copy(call->warnings);
+	state->now = GetCurrentTimestamp();
+	settle_event_id(state, event_id_generated);
+	settle_event_time(state);
+	state->action_source = check_action_source(call);
+	if (state->action_source == NULL)
+		state->reject = "unknown action source";
+	if (call->destination)
+	{
+		named = pcapi_settings_destination(call->destination);
+		if (named == NULL && !call->from_data)
+			pcapi_bad_call(("unknown destination"),
+						   ("Destinations are made with configure_destination; the table pinterest_capi.destination lists them."));
+	}
+
+	*event_id = state->event_id;
+	*event_time = state->event_time;
+	*click_id = NULL;
+	*visitor = NULL;
+	if (call->visitor_id && call->visitor_id[0] != '\0')
+	{
+		*visitor = palloc(32);
+		pcapi_visitor_hash(call->visitor_id, *visitor);
+	}
+	if (call->destination && named == NULL)
+		return decide_nowhere(state, NULL, true);
+
+	for (allowed = pcapi_settings_allowed(call->event_name); allowed; allowed = allowed->next)
+	{
+		PcapiDecision *d;
+
+		if (named && allowed->destination != named)
+			continue;
+		if (!gathered)
+		{
+			pcapi_properties_from_jsonb(&state->props, call->properties);
+			state->warnings = list_concat(state->warnings, state->props.warnings);
+			from_url = gather_identifiers(state, *visitor);
+			gathered = true;
+		}
+		d = palloc0(sizeof(PcapiDecision));
+		if (decide_for(state, allowed, d) && !state->forgotten)
+			*click_id = from_url;
+		decisions = lappend(decisions, d);
+	}
+	return decisions != NIL ? decisions : decide_nowhere(state, named, false);
+}
+
+char *
+pcapi_track(PcapiCall *call)
+{
+	MemoryContext caller_context = CurrentMemoryContext;
+	MemoryContext context = AllocSetContextCreate(caller_context, "pinterest_capi call",
+												  ALLOCSET_DEFAULT_SIZES);
+	PcapiIdentity saved;
+	List	   *decisions;
+	ListCell   *lc;
+	bool		generated;
+	bool		queued = false;
+	unsigned char *visitor;
+	char	   *click_id;
+	PcapiNewEvent ev = {0};
+	char	   *event_id;
+	char	   *result;
+
+	/* the server's own error, but without the statement: it may hold an e-mail */
+	if (XactReadOnly)
+		ereport(ERROR,
+				(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
+				 errmsg("cannot execute %s in a read-only transaction", "track()"),
+				 pcapi_hide()));
+
+	MemoryContextSwitchTo(context);
+	pcapi_become_owner(&saved, false);
+	decisions = pcapi_decide(call, &event_id, &generated, &ev.event_time, &visitor, &click_id);
+
+	ev.visitor = visitor;
+	ev.event_id = event_id;
+	ev.event_id_generated = generated;
+	foreach(lc, decisions)
+	{
+		PcapiDecision *d = lfirst(lc);
+
+		if (d->status && strcmp(d->status, "suppressed") == 0 && !pcapi_log_suppressed)
+			continue;
+		ev.dest = 0;
+		if (d->destination)
+			ev.dest = d->destination->no > 0 ? d->destination->no :
+				pcapi_destination_number(d->destination->name, true);
+		ev.event_name = d->event_name;
+		ev.sent_as = d->sent_as;
+		ev.warnings = d->warnings;
+		ev.payload = d->payload;
+		ev.status = d->status;
+		ev.reason = d->reason;
+		if (pcapi_enqueue(&ev) && d->status == NULL)
+			queued = true;
+	}
+	if (visitor && click_id)
+		pcapi_visitor_store_click(visitor, click_id, ev.event_time);
+	if (queued)
+		pcapi_wake_at_commit();
+	pcapi_become_caller(&saved);
+
+	MemoryContextSwitchTo(caller_context);
+	result = pstrdup(event_id);
+	MemoryContextDelete(context);
+	return result;
+}
+
+void
+pcapi_call_from_args(PcapiCall *call, FunctionCallInfo fcinfo)
+{
+	memset(call, 0, sizeof(*call));
+	if (!PG_ARGISNULL(0))
+		call->event_name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	if (!PG_ARGISNULL(1))
+		call->properties = PG_GETARG_JSONB_P(1);
+	if (!PG_ARGISNULL(2))
+		call->user_data = PG_GETARG_JSONB_P(2);
+	if (!PG_ARGISNULL(3))
+		call->visitor_id = text_to_cstring(PG_GETARG_TEXT_PP(3));
+	if (!PG_ARGISNULL(4))
+		call->event_id = text_to_cstring(PG_GETARG_TEXT_PP(4));
+	if (!PG_ARGISNULL(5))
+	{
+		call->has_event_time = true;
+		call->event_time = PG_GETARG_TIMESTAMPTZ(5);
+	}
+	if (!PG_ARGISNULL(6))
+		call->action_source = text_to_cstring(PG_GETARG_TEXT_PP(6));
+	if (!PG_ARGISNULL(7))
+		call->consent = PG_GETARG_JSONB_P(7);
+	if (!PG_ARGISNULL(8))
+		call->destination = text_to_cstring(PG_GETARG_TEXT_PP(8));
+}
+
+PG_FUNCTION_INFO_V1(pcapi_sql_track);
+Datum
+pcapi_sql_track(PG_FUNCTION_ARGS)
+{
+	PcapiCall	call;
+
+	pcapi_call_from_args(&call, fcinfo);
+	PG_RETURN_TEXT_P(cstring_to_text(pcapi_track(&call)));
+}
