@@ -17,12 +17,16 @@ TAP_TESTS = 1
 PG_CPPFLAGS = -I$(srcdir) -I$(srcdir)/src $(shell curl-config --cflags)
 PG_CFLAGS = -Wall -Wextra -Werror -Wno-unused-parameter -Wno-sign-compare \
 	-Wno-missing-field-initializers
+# PostgreSQL's headers name an attribute that clang doesn't know.
+ifneq ($(filter clang%,$(notdir $(firstword $(CC)))),)
+PG_CFLAGS += -Wno-ignored-attributes
+endif
 SHLIB_LINK = $(shell curl-config --libs) -lcrypto -lutf8proc
 
 PG_CONFIG ?= pg_config
 # Everything here is one translation unit from the JIT's point of view; no
 # bitcode is needed, so the build asks for no clang.
-with_llvm = no
+override with_llvm = no
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 
