@@ -17,9 +17,9 @@ TAP_TESTS = 1
 PG_CPPFLAGS = -I$(srcdir) -I$(srcdir)/src $(shell curl-config --cflags)
 PG_CFLAGS = -Wall -Wextra -Werror -Wno-unused-parameter -Wno-sign-compare \
 	-Wno-missing-field-initializers
-# PostgreSQL's headers name an attribute that clang doesn't know.
+# PostgreSQL's headers and gcc's options name what clang does not know.
 ifneq ($(filter clang%,$(notdir $(firstword $(CC)))),)
-PG_CFLAGS += -Wno-ignored-attributes
+PG_CFLAGS += -Wno-ignored-attributes -Wno-ignored-optimization-argument
 endif
 SHLIB_LINK = $(shell curl-config --libs) -lcrypto -lutf8proc
 
