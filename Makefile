@@ -19,7 +19,8 @@ PG_CFLAGS = -Wall -Wextra -Werror -Wno-unused-parameter -Wno-sign-compare \
 	-Wno-missing-field-initializers
 # PostgreSQL's headers and gcc's options name what clang does not know.
 ifneq ($(filter clang%,$(notdir $(firstword $(CC)))),)
-PG_CFLAGS += -Wno-ignored-attributes -Wno-ignored-optimization-argument
+PG_CFLAGS += -Wno-unknown-warning-option -Wno-ignored-attributes \
+	-Wno-ignored-optimization-argument
 endif
 SHLIB_LINK = $(shell curl-config --libs) -lcrypto -lutf8proc
 

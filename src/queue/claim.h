@@ -43,7 +43,6 @@ typedef struct PcapiClaimed
 	TimestampTz first_attempt_at;	/* 0: none yet */
 	char	   *payload;
 	int			payload_len;
-	int			part;			/* worker's: which half of a refused batch */
 } PcapiClaimed;
 
 /* never tried ones in id order behind after, or those whose retry is due */
@@ -79,7 +78,7 @@ typedef struct PcapiSettled
 	int64		delay_ms;		/* PCAPI_RETRY: from now */
 	const char *reason;			/* or NULL, as the next two; database's encoding */
 	const char *error;
-	const char *warning;
+	const char *warning;		/* of something final: may be several, a line each */
 } PcapiSettled;
 
 extern void pcapi_settle(int dest, int64 lease, TimestampTz attempted_at,

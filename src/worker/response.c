@@ -1,0 +1,427 @@
+/*
+ * response.c
+ *	  What an answer of the API means.
+ *
+ * The table of verdicts is in docs/design.md; what a verdict does to rows and
+ * destinations is batch.c's matter.  Nothing here needs a transaction, and
+ * nothing that a server can send raises an error: a body is checked for
+ * encoding, depth and escapes before PostgreSQL's parser sees it.
+ */
+#include "worker/worker.h"
+
+#include "common/jsonapi.h"
+#include "core/core.h"
+#include "mb/pg_wchar.h"
+#include "utils/timestamp.h"
+
+#define MAX_DEPTH		64
+#define MAX_MESSAGE		500		/* bytes of what is kept of one message */
+#define NOT_GIVEN		(-1)
+
+typedef struct Reading
+{
+	int			depth;			/* open objects and arrays */
+	char	   *keys[3];		/* of the objects at depth 1, 2 and of an entry */
+	int			events_depth;	/* of the array with the entries; 0: none so far */
+	bool		in_events;
+	bool		bad;			/* entries that are none */
+	int			n;				/* entries so far */
+	int			room;
+	PcapiEntry *entries;
+	bool		has_status;		/* of the entry being read */
+	long		received;
+	long		processed;
+	char	   *message;
+	char	   *code;
+	const char *token;
+} Reading;
+
+/*
+ * A message as it is kept: on one line, clipped, without the access token,
+ * which a careless proxy may echo.  NULL for an empty one: the API writes "no
+ * message" as null, as "" and as a missing key.
+ */
+static char *
+clean_message(const char *raw, const char *token)
+{
+	size_t		token_len = token ? strlen(token) : 0;
+	StringInfoData out;
+
+	initStringInfo(&out);
+	while (*raw != '\0' && out.len <= MAX_MESSAGE)
+	{
+		if (token_len > 0 && strncmp(raw, token, token_len) == 0)
+		{
+			appendStringInfoString(&out, "(access token)");
+			raw += token_len;
+			continue;
+		}
+		appendStringInfoChar(&out, (unsigned char) *raw < ' ' || *raw == 0x7f ? ' ' : *raw);
+		raw++;
+	}
+	if (out.len > MAX_MESSAGE)
+	{
+		out.len = GetDatabaseEncoding() == PG_UTF8 ?
+			pg_encoding_mbcliplen(PG_UTF8, out.data, out.len, MAX_MESSAGE) : Min(out.len, MAX_MESSAGE);
+		out.data[out.len] = '\0';
+	}
+	while (out.len > 0 && out.data[out.len - 1] == ' ')
+		out.data[--out.len] = '\0';
+	return out.len > 0 ? out.data : NULL;
+}
+
+/* ---- the parser's actions ---- */
+
+static bool
+is_key(const char *key, const char *name)
+{
+	return key != NULL && strcmp(key, name) == 0;
+}
+
+static PcapiJsonAction
+on_object_start(void *state)
+{
+	Reading    *r = state;
+
+	if (r->in_events && r->depth == r->events_depth)
+	{
+		if (r->n < r->room)
+			memset(&r->entries[r->n], 0, sizeof(PcapiEntry));
+		r->has_status = false;
+	}
+	r->depth++;
+	PcapiJsonGoOn();
+}
+
+static PcapiJsonAction
+on_object_end(void *state)
+{
+	Reading    *r = state;
+
+	r->depth--;
+	if (r->in_events && r->depth == r->events_depth)
+	{
+		if (!r->has_status)
+			r->bad = true;
+		r->n++;
+	}
+	PcapiJsonGoOn();
+}
+
+static PcapiJsonAction
+on_array_start(void *state)
+{
+	Reading    *r = state;
+
+	if (r->in_events && r->depth == r->events_depth)
+		r->bad = true;
+	if (!r->in_events && r->events_depth == 0 &&
+		((r->depth == 1 && is_key(r->keys[0], "events")) ||
+		 (r->depth == 2 && is_key(r->keys[0], "details") && is_key(r->keys[1], "events"))))
+	{
+		r->in_events = true;
+		r->events_depth = r->depth + 1;
+	}
+	r->depth++;
+	PcapiJsonGoOn();
+}
+
+static PcapiJsonAction
+on_array_end(void *state)
+{
+	Reading    *r = state;
+
+	r->depth--;
+	if (r->in_events && r->depth == r->events_depth - 1)
+		r->in_events = false;
+	PcapiJsonGoOn();
+}
+
+static PcapiJsonAction
+on_field_start(void *state, char *name, bool isnull)
+{
+	Reading    *r = state;
+
+	if (r->in_events && r->depth == r->events_depth + 1)
+		r->keys[2] = name;
+	else if (r->depth >= 1 && r->depth <= 2)
+		r->keys[r->depth - 1] = name;
+	PcapiJsonGoOn();
+}
+
+static void
+entry_scalar(Reading *r, char *value, JsonTokenType type)
+{
+	PcapiEntry *entry = r->n < r->room ? &r->entries[r->n] : NULL;
+	bool		is_text = (type == JSON_TOKEN_STRING);
+
+	if (entry == NULL)
+		return;
+	if (is_key(r->keys[2], "status"))
+	{
+		if (is_text && strcmp(value, "failed") == 0)
+			entry->failed = true;
+		else if (!is_text || strcmp(value, "processed") != 0)
+			r->bad = true;
+		r->has_status = true;
+	}
+	else if (is_key(r->keys[2], "error_message") && is_text)
+		entry->error = clean_message(value, r->token);
+	else if (is_key(r->keys[2], "warning_message") && is_text)
+		entry->warning = clean_message(value, r->token);
+}
+
+static PcapiJsonAction
+on_scalar(void *state, char *value, JsonTokenType type)
+{
+	Reading    *r = state;
+
+	if (r->in_events && r->depth == r->events_depth)
+		r->bad = true;
+	else if (r->in_events && r->depth == r->events_depth + 1)
+		entry_scalar(r, value, type);
+	else if (r->depth == 1 && r->keys[0] != NULL)
+	{
+		bool		is_number = (type == JSON_TOKEN_NUMBER);
+
+		if (strcmp(r->keys[0], "num_events_received") == 0)
+			r->received = is_number ? strtol(value, NULL, 10) : NOT_GIVEN - 1;
+		else if (strcmp(r->keys[0], "num_events_processed") == 0)
+			r->processed = is_number ? strtol(value, NULL, 10) : NOT_GIVEN - 1;
+		else if (strcmp(r->keys[0], "message") == 0 && type == JSON_TOKEN_STRING)
+			r->message = clean_message(value, r->token);
+		else if (strcmp(r->keys[0], "code") == 0 && is_number)
+			r->code = clean_message(value, r->token);
+	}
+	PcapiJsonGoOn();
+}
+
+/*
+ * A copy that the parser can take without raising an error, or NULL: valid
+ * UTF-8, not nested deeper than its recursion should go, and no escape that
+ * the database's encoding may lack.  In a database that isn't UTF-8 everything
+ * beyond ASCII becomes a question mark; so do surrogates and \u0000 everywhere.
+ */
+static char *
+tame(const char *body, size_t len, size_t *out_len)
+{
+	bool		utf8 = (GetDatabaseEncoding() == PG_UTF8);
+	bool		in_string = false;
+	int			depth = 0;
+	char	   *out;
+	char	   *to;
+
+	if (memchr(body, '\0', len) != NULL || !pcapi_utf8_valid(body, len))
+		return NULL;
+	out = to = palloc(len + 1);
+	for (size_t i = 0; i < len; i++)
+	{
+		char		c = body[i];
+
+		if (!in_string)
+		{
+			if (c == '{' || c == '[')
+				depth++;
+			else if (c == '}' || c == ']')
+				depth--;
+			else if (c == '"')
+				in_string = true;
+			if (depth > MAX_DEPTH)
+				return NULL;
+		}
+		else if (c == '"')
+			in_string = false;
+		else if (c == '\\' && i + 1 < len)
+		{
+			unsigned int code;
+
+			if (body[i + 1] == 'u' && i + 5 < len && sscanf(body + i + 2, "%4x", &code) == 1 &&
+				(code == 0 || (code >= 0xD800 && code <= 0xDFFF) || (code >= 0x80 && !utf8)))
+			{
+				*to++ = '?';
+				i += 5;
+				continue;
+			}
+			*to++ = c;
+			c = body[++i];
+		}
+		*to++ = (!utf8 && IS_HIGHBIT_SET(c)) ? '?' : c;
+	}
+	*to = '\0';
+	*out_len = to - out;
+	return out;
+}
+
+/* False: no JSON object. */
+static bool
+read_body(Reading *r, const PcapiRequest *request, int n, const char *token)
+{
+	JsonSemAction actions = {
+		.semstate = r,
+		.object_start = on_object_start,
+		.object_end = on_object_end,
+		.array_start = on_array_start,
+		.array_end = on_array_end,
+		.object_field_start = on_field_start,
+		.scalar = on_scalar,
+	};
+	size_t		len = 0;
+	char	   *json;
+
+	memset(r, 0, sizeof(Reading));
+	r->token = token;
+	r->received = r->processed = NOT_GIVEN;
+	r->room = n;
+	r->entries = palloc0(sizeof(PcapiEntry) * Max(n, 1));
+	if (request->answer == NULL || request->answer_len == 0)
+		return false;
+	json = tame(request->answer, request->answer_len, &len);
+	if (json == NULL)
+		return false;
+	return pg_parse_json(PcapiJsonLexer(json, (int) len, GetDatabaseEncoding()), &actions) == JSON_SUCCESS;
+}
+
+static int
+processed_entries(const Reading *r, int n)
+{
+	int			processed = 0;
+
+	for (int i = 0; i < n; i++)
+		processed += !r->entries[i].failed;
+	return processed;
+}
+
+/* Seconds until the window of the rate limit is over; some servers give Unix time instead. */
+static int64
+reset_seconds(const char *header, int64 now)
+{
+	char	   *end;
+	long long	seconds = strtoll(header, &end, 10);
+
+	if (end == header || seconds < 0)
+		return -1;
+	if (seconds > now / 2)
+		seconds = Max(seconds - now, 0);
+	return Min(seconds, 86400);
+}
+
+static int64
+asked_wait(const PcapiRequest *request, int status)
+{
+	int64		now = (int64) (GetCurrentTimestamp() / USECS_PER_SEC) +
+		(POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * (int64) SECS_PER_DAY;
+	int64		wait = -1;
+
+	if (request->retry_after[0] != '\0')
+		wait = pcapi_retry_after(request->retry_after, now);
+	if (request->ratelimit_reset[0] != '\0' &&
+		(status == 429 || strcmp(request->ratelimit_remaining, "0") == 0))
+		wait = Max(wait, reset_seconds(request->ratelimit_reset, now));
+	return wait < 0 ? -1 : wait * 1000;
+}
+
+static void
+read_transport(PcapiAnswer *answer, const PcapiRequest *request, const char *token)
+{
+	const char *words = request->error[0] != '\0' ? request->error : "no answer";
+	char	   *ascii = pstrdup(words);
+
+	for (char *c = ascii; *c != '\0'; c++)
+		if (IS_HIGHBIT_SET(*c))
+			*c = '?';
+	words = clean_message(ascii, token);
+	switch (request->transport)
+	{
+		case PCAPI_HTTP_UNREACHABLE:
+			answer->verdict = PCAPI_A_UNREACHABLE;
+			answer->message = psprintf("no connection: %s", words ? words : "no answer");
+			break;
+		case PCAPI_HTTP_UNTRUSTED:
+			answer->verdict = PCAPI_A_PAUSE;
+			answer->message = psprintf("the server's certificate was refused: %s", words ? words : "");
+			break;
+		case PCAPI_HTTP_MISCONFIGURED:
+			answer->verdict = PCAPI_A_PAUSE;
+			answer->message = psprintf("no request could be made: %s", words ? words : "");
+			break;
+		default:
+			answer->verdict = PCAPI_A_UNKNOWN;
+			answer->message = psprintf("no complete answer: %s", words ? words : "");
+			break;
+	}
+}
+
+static PcapiVerdict
+verdict_of(int status, const Reading *r, bool readable, int n)
+{
+	bool		entries = readable && r->events_depth > 0 && !r->bad && r->n == n;
+
+	switch (status)
+	{
+		case 400:
+		case 413:
+		case 422:
+			return entries ? PCAPI_A_ENTRIES : PCAPI_A_REFUSED;
+		case 401:
+		case 403:
+		case 404:
+			return PCAPI_A_PAUSE;
+		case 408:
+		case 425:
+			return PCAPI_A_RETRY;
+		case 429:
+			return PCAPI_A_THROTTLED;
+		default:
+			break;
+	}
+	if (status >= 200 && status < 300)
+	{
+		if (entries &&
+			(r->received == NOT_GIVEN || r->received == n) &&
+			(r->processed == NOT_GIVEN || r->processed == processed_entries(r, n)))
+			return PCAPI_A_ENTRIES;
+		return PCAPI_A_UNKNOWN;
+	}
+	if (status >= 300 && status < 400)
+		return PCAPI_A_PAUSE;
+	if (status >= 400 && status < 500)
+		return PCAPI_A_FAILED;
+	return status >= 500 ? PCAPI_A_RETRY : PCAPI_A_UNKNOWN;
+}
+
+PcapiAnswer *
+pcapi_read_answer(const PcapiRequest *request, int n, const char *token)
+{
+	PcapiAnswer *answer = palloc0(sizeof(PcapiAnswer));
+	Reading		r;
+	bool		readable;
+
+	answer->wait_ms = -1;
+	if (request->transport != PCAPI_HTTP_ANSWERED)
+	{
+		read_transport(answer, request, token);
+		return answer;
+	}
+
+	readable = read_body(&r, request, n, token);
+	answer->http_status = request->status;
+	answer->wait_ms = asked_wait(request, request->status);
+	answer->verdict = verdict_of(request->status, &r, readable, n);
+	answer->entries = r.entries;
+	if (answer->verdict == PCAPI_A_ENTRIES)
+		return answer;
+
+	if (answer->verdict == PCAPI_A_UNKNOWN)
+		answer->message = psprintf("HTTP %d with %s", request->status,
+								   !readable ? "a body that can't be read" :
+								   r.events_depth == 0 ? "no entries for the events" :
+								   "entries or counts that don't add up");
+	else if (readable && r.message)
+		answer->message = psprintf("HTTP %d: %s%s%s%s", request->status, r.message,
+								   r.code ? " (code " : "", r.code ? r.code : "", r.code ? ")" : "");
+	else if (request->status >= 300 && request->status < 400)
+		answer->message = psprintf("HTTP %d: redirects are not followed", request->status);
+	else
+		answer->message = psprintf("HTTP %d", request->status);
+	return answer;
+}
