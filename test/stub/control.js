@@ -13,9 +13,10 @@
  *
  * A rule: {times: 1 (0: for good), status, headers, body, delay: ms,
  *	 hang: true, cut: 'before' | 'after' | 'lost', garbage: true,
- *	 fail: {EVENT_ID or index: message}, messages: 'omit' | 'null'}
+ *	 fail: {EVENT_ID or index: message}, refuse: [EVENT_ID], messages: 'omit' | 'null'}
  * cut: before the body is read, after it, or after the events were processed,
- * so that only the answer is lost.  A request that no rule is left for is
+ * so that only the answer is lost; refuse: as a violation of the schema, which
+ * refuses every event of the request.  A request that no rule is left for is
  * answered as the API does.
  */
 'use strict';
@@ -23,7 +24,7 @@
 const http = require('http');
 
 const RULE_KEYS = new Set(['times', 'status', 'headers', 'body', 'delay', 'hang', 'cut', 'garbage',
-	'fail', 'messages']);
+	'fail', 'refuse', 'messages']);
 
 class Control
 {
@@ -74,6 +75,13 @@ class Control
 		const texts = rule.fail || {};
 
 		return texts[event.event_id] ?? texts[index];
+	}
+
+	scriptedRefusal(rule, events)
+	{
+		const index = events.findIndex((event) => (rule.refuse || []).includes(event.event_id));
+
+		return index < 0 ? null : `event ${index} is not valid under any of the given schemas`;
 	}
 
 	/* until the rule's delay is over, or somebody lets go */

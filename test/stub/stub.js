@@ -243,7 +243,7 @@ async function handle(request, response)
 	if (!answer)
 	{
 		const { body, refusal } = parse(bytes);
-		const fault = refusal ? null : violation(body);
+		const fault = refusal ? null : violation(body) || control.scriptedRefusal(rule, body.data);
 
 		answer = refusal || (fault ? invalid(fault) : null);
 		events = Array.isArray(body?.data) ? body.data : [];
