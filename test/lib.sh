@@ -50,6 +50,15 @@ installed() {
 	[ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
 }
 
+# apt-get, which is heard only when it fails
+run_apt() {
+	output=$(as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o Dpkg::Use-Pty=0 "$@" 2>&1) || {
+		status=$?
+		printf '%s\n' "$output" >&2
+		return $status
+	}
+}
+
 # Debian packages that are missing; none of those that are there is upgraded
 install_packages() {
 	command -v apt-get >/dev/null || return 0
@@ -67,11 +76,10 @@ install_packages() {
 	fi
 	[ -n "$missing$server" ] || return 0
 
-	apt='env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o Dpkg::Use-Pty=0'
-	as_root $apt update >/dev/null
+	run_apt update
 	if [ -n "$missing" ]; then
 		say "installing:$missing"
-		as_root $apt install --no-install-recommends --no-upgrade $missing >/dev/null
+		run_apt install --no-install-recommends --no-upgrade $missing
 	fi
 	[ -n "$server" ] || return 0
 
@@ -84,20 +92,20 @@ install_packages() {
 	# configuration is the administrator's; where it comes with us, it is told
 	# so for the time being.
 	if ! installed postgresql-common; then
-		as_root $apt install --no-install-recommends postgresql-common >/dev/null
+		run_apt install --no-install-recommends postgresql-common
 		conf=/etc/postgresql-common/createcluster.conf
 		as_root cp -p "$conf" "$conf.before"
 		as_root pg_conftool "$conf" set create_main_cluster off
 		status=0
-		as_root $apt install --no-install-recommends "postgresql-$version" >/dev/null || status=$?
+		run_apt install --no-install-recommends "postgresql-$version" || status=$?
 		as_root mv "$conf.before" "$conf"
 		[ $status -eq 0 ] || die "postgresql-$version could not be installed"
 	fi
-	as_root $apt install --no-install-recommends --no-upgrade \
-		"postgresql-$version" "postgresql-server-dev-$version" >/dev/null
+	run_apt install --no-install-recommends --no-upgrade \
+		"postgresql-$version" "postgresql-server-dev-$version"
 }
 
-# a directory of our own in $work, gone at the end; hook: function to call before
+# a directory of our own, which the caller removes at the end
 make_work() {
 	work=$(mktemp -d "${TMPDIR:-/tmp}/pinterest_capi.XXXXXX")
 	chmod 755 "$work"
