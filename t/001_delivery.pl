@@ -14,7 +14,7 @@ my $stub = PinterestStub->new;
 my $node = PostgreSQL::Test::Cluster->new('delivery');
 
 # no preload: CREATE EXTENSION is all there is
-$node->init;
+$node->init(extra => [ '-E', 'UTF8', '--no-locale' ]);
 $node->append_conf('postgresql.conf', "pinterest_capi.ca_file = '" . $stub->ca_file . "'\nlog_statement = none");
 $node->start;
 my $started = $node->safe_psql('postgres', 'SELECT pg_postmaster_start_time()');

@@ -156,7 +156,7 @@ for my $code (401, 403, 404)
 	is($stub->count->{requests}, 1, 'and no further attempt is made');
 	ok($node->wait_for_log(qr/Refused with $code/, $offset), 'the log says why');
 	my $log = slurp_file($node->logfile, $offset);
-	is(() = $log =~ /Refused with $code/g, 1, 'in one line');
+	is(scalar(() = $log =~ /Refused with $code/g), 1, 'in one line');
 
 	# either way back
 	if ($code == 403)

@@ -192,7 +192,7 @@ sub setup_node
 	my ($name, $stub, %params) = @_;
 	my $node = PostgreSQL::Test::Cluster->new($name);
 
-	$node->init(%{ $params{init} // {} });
+	$node->init(extra => [ '-E', 'UTF8', '--no-locale' ]);
 	$node->append_conf('postgresql.conf', <<"CONF");
 log_statement = none
 pinterest_capi.ca_file = '@{[$stub->ca_file]}'
