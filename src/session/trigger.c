@@ -136,10 +136,13 @@ prepare_expression(Mapping *m, const char *expression, Relation rel)
 {
 	Oid			row_type = rel->rd_rel->reltype;
 	char	   *sql = psprintf("SELECT %s", expression);
+	MemoryContext context = CurrentMemoryContext;
 	List	   *sources;
 	CachedPlanSource *source;
 
+	/* SPI_prepare comes back in SPI's own context, which ends with SPI_finish */
 	m->plan = SPI_prepare(sql, 1, &row_type);
+	MemoryContextSwitchTo(context);
 	if (m->plan == NULL)
 		elog(ERROR, "could not prepare a statement: %s", SPI_result_code_string(SPI_result));
 	sources = SPI_plan_get_plan_sources(m->plan);

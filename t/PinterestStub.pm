@@ -1,0 +1,232 @@
+# PinterestStub.pm
+#	  Starts the stand-in for Pinterest's API and asks it what came in, and makes
+#	  clusters whose destination is that stub.
+#
+# What the stub can be told to do stands at the top of test/stub/control.js.
+# Every wait has a deadline; none waits a fixed time.
+package PinterestStub;
+
+use strict;
+use warnings;
+
+use Digest::SHA qw(sha256_hex);
+use Exporter qw(import);
+use FindBin;
+use HTTP::Tiny;
+use IPC::Run ();
+use JSON::PP ();
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(time usleep);
+
+our @EXPORT = qw(poll sha256_hex setup_node configure sql_status);
+
+use constant {
+	TAG => '2617998078212',
+	ACCOUNT => '549755885175',
+	TOKEN => 'pina_TESTONLY_5c1b7f0e9d3a4286_kept_in_no_log',
+};
+
+my $top = "$FindBin::RealBin/..";
+
+# true as soon as the condition is; false when time is up
+sub poll
+{
+	my ($condition, $seconds) = @_;
+	my $deadline = time() + ($seconds // $PostgreSQL::Test::Utils::timeout_default);
+
+	while (1)
+	{
+		return 1 if $condition->();
+		return 0 if time() > $deadline;
+		usleep(20_000);
+	}
+}
+
+# cert => 'server' | 'other'; which certificate it shows
+sub new
+{
+	my ($class, %params) = @_;
+	my $self = bless {
+		dir => PostgreSQL::Test::Utils::tempdir(),
+		token => TOKEN,
+		account => ACCOUNT,
+		http => HTTP::Tiny->new(timeout => 30),
+	}, $class;
+
+	PostgreSQL::Test::Utils::system_or_bail("$top/test/certs/make", $self->{dir});
+	$self->start($params{cert} // 'server');
+	return $self;
+}
+
+sub start
+{
+	my ($self, $cert) = @_;
+	my @port = $self->{port} ? ('--port', $self->{port}) : ();
+
+	@$self{qw(stdin stdout stderr)} = ('', '', '');
+	$self->{process} = IPC::Run::start(
+		[
+			'node', "$top/test/stub/stub.js", '--until-eof', @port,
+			'--cert' => "$self->{dir}/$cert.pem",
+			'--key' => "$self->{dir}/$cert.key",
+			'--token' => TOKEN,
+			'--account' => ACCOUNT
+		],
+		'<' => \$self->{stdin},
+		'>' => \$self->{stdout},
+		'2>' => \$self->{stderr},
+		IPC::Run::timer($PostgreSQL::Test::Utils::timeout_default));
+	$self->{process}->pump
+	  until $self->{stdout} =~ /\n/ || !$self->{process}->pumpable;
+	BAIL_OUT("the stub doesn't start: $self->{stderr}") unless $self->{stdout} =~ /\n/;
+
+	my $ports = JSON::PP::decode_json($self->{stdout});
+
+	@$self{qw(port control_port)} = @$ports{qw(port control_port)};
+	return;
+}
+
+# ends the process; a later start() has the same port, another certificate if asked
+sub stop
+{
+	my ($self) = @_;
+
+	$self->{process}->kill_kill(grace => 5) if $self->{process};
+	delete $self->{process};
+	return;
+}
+
+sub DESTROY
+{
+	my ($self) = @_;
+
+	local ($?, $@);
+	eval { $self->stop };
+	return;
+}
+
+sub url { return "https://localhost:$_[0]{port}/v5" }
+sub ca_file { return "$_[0]{dir}/ca.pem" }
+
+sub _control
+{
+	my ($self, $method, $path, $content) = @_;
+	my $answer = $self->{http}->request(
+		$method,
+		"http://127.0.0.1:$self->{control_port}/$path",
+		{ content => $content // '' });
+
+	die "stub: $method $path: $answer->{status} $answer->{content}"
+	  unless $answer->{success};
+	return $answer->{content};
+}
+
+sub script
+{
+	my ($self, @rules) = @_;
+
+	$self->_control('POST', 'script', JSON::PP::encode_json(\@rules));
+	return;
+}
+sub release { $_[0]->_control('POST', 'release'); return }
+sub reset { $_[0]->_control('POST', 'reset'); return }
+sub down { $_[0]->_control('POST', 'down'); return }
+sub up { $_[0]->_control('POST', 'up'); return }
+
+sub count { return JSON::PP::decode_json($_[0]->_control('GET', 'count')) }
+
+sub _lines
+{
+	my ($self, $path) = @_;
+
+	return map { JSON::PP::decode_json($_) } split /\n/, $self->_control('GET', $path);
+}
+sub requests { return $_[0]->_lines('requests') }
+
+# the entries of one event, or all; each: request, index, arrived_ms, verdict, seen_before, event
+sub received
+{
+	my ($self, $event_id) = @_;
+
+	return grep { !defined $event_id || $_->{event}{event_id} eq $event_id }
+	  $self->_lines('received');
+}
+
+# until a figure of count() is at least so much
+sub wait_count
+{
+	my ($self, $figure, $least, $seconds) = @_;
+	my $last;
+	my $ok = poll(sub { $last = $self->count; $last->{$figure} >= $least }, $seconds);
+
+	diag("waited for $figure >= $least; last seen: " . JSON::PP::encode_json($last)) unless $ok;
+	return $ok;
+}
+
+# An answer by hand, for tests of the stub itself: curl and its options
+sub curl
+{
+	my ($self, @options) = @_;
+	my ($out, $err) = ('', '');
+
+	IPC::Run::run(
+		[
+			'curl', '-sS', '--max-time', '30', '--cacert', $self->ca_file,
+			'-w', "\n%{http_code} %{http_version}", @options
+		],
+		'<' => \undef, '>' => \$out, '2>' => \$err);
+
+	my ($body, $status, $version) = $out =~ /^(.*)\n(\d+) ([\d.]+)\z/s;
+
+	return ($status, $body, $version, $err);
+}
+
+# ---- clusters ----
+
+# A running cluster that trusts the stub's authority.  conf => more settings;
+# database => where the extension is created and its destination configured.
+sub setup_node
+{
+	my ($name, $stub, %params) = @_;
+	my $node = PostgreSQL::Test::Cluster->new($name);
+
+	$node->init(extra => [ '-E', 'UTF8', '--no-locale' ]);
+	$node->append_conf('postgresql.conf', <<"CONF");
+log_statement = none
+pinterest_capi.ca_file = '@{[$stub->ca_file]}'
+pinterest_capi.connect_timeout = 5s
+CONF
+	$node->append_conf('postgresql.conf', $params{conf}) if $params{conf};
+	$node->start;
+	configure($node, $stub, $params{database} // 'postgres');
+	return $node;
+}
+
+sub configure
+{
+	my ($node, $stub, $database) = @_;
+
+	$node->safe_psql($database, 'CREATE EXTENSION pinterest_capi');
+	my $answer = $node->safe_psql($database,
+		"SELECT pinterest_capi.configure_destination('@{[TAG]}', '@{[TOKEN]}', '@{[ACCOUNT]}')");
+	die "configure_destination: $answer"
+	  unless $answer eq 'Your destination is configured and ready.';
+	$node->safe_psql($database,
+		"UPDATE pinterest_capi.destination SET api_url = '@{[$stub->url]}'");
+	$node->safe_psql($database, "SELECT pinterest_capi.allow_event('checkout')");
+	return;
+}
+
+# one event's row: status, attempts, http_status and what else is named
+sub sql_status
+{
+	my ($node, $event_id, $columns, $database) = @_;
+
+	$columns //= 'status';
+	return $node->safe_psql($database // 'postgres',
+		"SELECT $columns FROM pinterest_capi.dispatch_status WHERE event_id = '$event_id'");
+}
+
+1;
