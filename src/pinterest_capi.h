@@ -56,6 +56,11 @@ typedef struct PcapiIdentity
 extern void pcapi_become_owner(PcapiIdentity *saved, bool pin_search_path);
 extern void pcapi_become_caller(const PcapiIdentity *saved);	/* after an ERROR the transaction's abort does it */
 
+/* --- src/queue/encoding.c --- */
+
+/* s itself where there is nothing to convert, NULL where a character has no equivalent; needs a transaction */
+extern char *pcapi_convert(char *s, int len, int from, int to, int *outlen);
+
 /* ereport's tail for every error of ours: neither statement nor context, they may quote values */
 #define pcapi_hide() errhidestmt(true), errhidecontext(true)
 

@@ -116,6 +116,16 @@ pcapi_targets(void)
 	return targets;
 }
 
+static Datum
+id_array(const int64 *ids, int n)
+{
+	Datum	   *elems = palloc(sizeof(Datum) * Max(n, 1));
+
+	for (int i = 0; i < n; i++)
+		elems[i] = Int64GetDatum(ids[i]);
+	return PointerGetDatum(construct_array(elems, n, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+}
+
 /* the rows of the last statement: id, attempts, created_at, event_time, first_attempt_at, payload */
 static int
 take_events(PcapiClaimed **events, MemoryContext context)
@@ -194,6 +204,31 @@ pcapi_fetch_due(int dest, int limit, PcapiClaimed **events)
 	return n;
 }
 
+/* those of ids that still wait, in id order; ids are sorted */
+int
+pcapi_fetch_ids(int dest, const int64 *ids, int n, PcapiClaimed **events)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid			types[2] = {INT4OID, INT8ARRAYOID};
+	Datum		values[2];
+	MemoryContext context = CurrentMemoryContext;
+
+	SPI_connect();
+	values[0] = Int32GetDatum(dest);
+	values[1] = id_array(ids, n);
+	SPI_execute_plan(pcapi_plan(&plan,
+								"SELECT q.id, q.attempts, e.created_at, e.event_time, q.first_attempt_at, e.payload"
+								" FROM unnest($2) WITH ORDINALITY AS i (id, n)"
+								" JOIN pinterest_capi._queue AS q ON q.dest = $1 AND q.id = i.id"
+								" JOIN pinterest_capi._event AS e ON e.id = q.id"
+								" ORDER BY i.n",
+								2, types),
+					 values, NULL, false, 0);
+	n = take_events(events, context);
+	SPI_finish();
+	return n;
+}
+
 int
 pcapi_queued_between(int dest, int64 low, int64 high, int64 **ids)
 {
@@ -241,16 +276,6 @@ pcapi_next_due(int dest)
 		due = time_column(0, 1);
 	SPI_finish();
 	return due;
-}
-
-static Datum
-id_array(const int64 *ids, int n)
-{
-	Datum	   *elems = palloc(sizeof(Datum) * Max(n, 1));
-
-	for (int i = 0; i < n; i++)
-		elems[i] = Int64GetDatum(ids[i]);
-	return PointerGetDatum(construct_array(elems, n, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 }
 
 int64

@@ -48,6 +48,7 @@ typedef struct PcapiClaimed
 /* never tried ones in id order behind after, or those whose retry is due */
 extern int	pcapi_fetch_fresh(int dest, int64 after, int limit, PcapiClaimed **events);
 extern int	pcapi_fetch_due(int dest, int limit, PcapiClaimed **events);
+extern int	pcapi_fetch_ids(int dest, const int64 *ids, int n, PcapiClaimed **events);
 
 /* ids of never tried events in (low, high] */
 extern int	pcapi_queued_between(int dest, int64 low, int64 high, int64 **ids);
@@ -91,7 +92,10 @@ extern bool pcapi_target_pause(int dest, const char *name, const char *reason);
 extern void pcapi_target_error(int dest, const char *error);
 extern void pcapi_notify(const char *destination, const char *status, const char *message);
 
-/* retention: a small step; returns true when there may be more to do */
-extern bool pcapi_retention_step(const char *retention, const char *payload_retention);
+/*
+ * Retention: delete final rows and empty payloads among the next few after id
+ * *after, which is moved on; false, and 0 there, at the end.
+ */
+extern bool pcapi_retention_step(const char *retention, const char *payload_retention, int64 *after);
 
 #endif							/* PCAPI_CLAIM_H */

@@ -275,55 +275,42 @@ pcapi_notify(const char *destination, const char *status, const char *message)
 	pfree(json.data);
 }
 
-#define RETENTION_STEP "2000"
-
 /*
- * Delete final rows, or empty their payload, a few at a time.  The index on
- * finished_at is a BRIN, so the oldest are looked for among the lowest ids of
- * the outcome, which are the oldest but for late retries; the cursor that
- * remembers where the emptied ones end stays in this process.
+ * Rows finish in about the order of their ids but not quite, so a pass goes
+ * over all of them by id, a few at a time; what it costs bounds how often the
+ * worker makes one.
  */
 bool
-pcapi_retention_step(const char *retention, const char *payload_retention)
+pcapi_retention_step(const char *retention, const char *payload_retention, int64 *after)
 {
-	static int64 emptied_up_to = 0;
-	Oid			types[2] = {TEXTOID, INT8OID};
-	Datum		values[2];
-	bool		more = false;
+	static SPIPlanPtr plan = NULL;
+	Oid			types[3] = {TEXTOID, TEXTOID, INT8OID};
+	Datum		values[3];
+	Datum		top;
 	bool		isnull;
 
 	SPI_connect();
 	values[0] = CStringGetTextDatum(retention);
-	SPI_execute_with_args("WITH old AS ("
-						  " SELECT o.id FROM pinterest_capi._outcome AS o"
-						  " WHERE o.finished_at < clock_timestamp() - $1::interval LIMIT " RETENTION_STEP
-						  "), gone AS (DELETE FROM pinterest_capi._outcome AS o USING old WHERE o.id = old.id RETURNING o.id)"
-						  " DELETE FROM pinterest_capi._event AS e USING gone WHERE e.id = gone.id",
-						  1, types, values, NULL, false, 0);
-	more = (SPI_processed > 0);
-
-	values[0] = CStringGetTextDatum(payload_retention);
-	values[1] = Int64GetDatum(emptied_up_to);
-	SPI_execute_with_args("WITH old AS ("
-						  " SELECT o.id FROM pinterest_capi._outcome AS o"
-						  " WHERE o.id > $2 AND o.finished_at < clock_timestamp() - $1::interval"
-						  " ORDER BY o.id LIMIT " RETENTION_STEP
-						  "), emptied AS (UPDATE pinterest_capi._event AS e SET payload = NULL, visitor = NULL"
-						  " FROM old WHERE e.id = old.id AND e.payload IS NOT NULL RETURNING 1)"
-						  " SELECT max(old.id), (SELECT count(*) FROM emptied) FROM old",
-						  2, types, values, NULL, false, 0);
-	if (SPI_processed > 0)
-	{
-		Datum		top = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
-
-		if (!isnull)
-		{
-			emptied_up_to = DatumGetInt64(top);
-			more = true;
-		}
-		else
-			emptied_up_to = 0;	/* begin anew at the next look: retries finish out of order */
-	}
+	values[1] = CStringGetTextDatum(payload_retention);
+	values[2] = Int64GetDatum(*after);
+	SPI_execute_plan(pcapi_plan(&plan,
+								"WITH few AS ("
+								" SELECT o.id, o.finished_at < clock_timestamp() - $1::interval AS old,"
+								" o.finished_at < clock_timestamp() - $2::interval AS stale"
+								" FROM pinterest_capi._outcome AS o WHERE o.id > $3 ORDER BY o.id LIMIT 2000"
+								"), gone AS ("
+								" DELETE FROM pinterest_capi._outcome AS o USING few"
+								" WHERE few.old AND o.id = few.id RETURNING o.id"
+								"), deleted AS ("
+								" DELETE FROM pinterest_capi._event AS e USING gone WHERE e.id = gone.id"
+								"), emptied AS ("
+								" UPDATE pinterest_capi._event AS e SET payload = NULL, visitor = NULL"
+								" FROM few WHERE few.stale AND NOT few.old AND e.id = few.id AND e.payload IS NOT NULL"
+								") SELECT max(id) FROM few",
+								3, types),
+					 values, NULL, false, 0);
+	top = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	*after = isnull ? 0 : DatumGetInt64(top);
 	SPI_finish();
-	return more;
+	return !isnull;
 }

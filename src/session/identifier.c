@@ -8,7 +8,6 @@
  */
 #include "session/session.h"
 
-#include "catalog/namespace.h"
 #include "fmgr.h"
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
@@ -16,39 +15,6 @@
 
 PG_FUNCTION_INFO_V1(pcapi_sql_normalize_identifier);
 PG_FUNCTION_INFO_V1(pcapi_sql_hash_identifier);
-
-/*
- * Convert without raising an error.  Returns s itself where there is nothing
- * to convert, NULL where some character has no equivalent.  SQL_ASCII says
- * nothing about its bytes: they go as they are, and the rules refuse what is
- * no UTF-8.
- */
-static char *
-convert(char *s, int len, int from, int to, int *outlen)
-{
-	Oid			proc;
-	char	   *out;
-	Size		size;
-
-	*outlen = len;
-	if (from == to || from == PG_SQL_ASCII || to == PG_SQL_ASCII || len == 0)
-		return s;
-
-	proc = FindDefaultConversionProc(from, to);
-	if (!OidIsValid(proc))
-		return NULL;
-
-	size = (Size) len * MAX_CONVERSION_GROWTH + 1;
-	out = palloc(size);
-	if (pg_do_encoding_conversion_buf(proc, from, to, (unsigned char *) s, len,
-									  (unsigned char *) out, (int) size, true) != len)
-	{
-		pfree(out);
-		return NULL;
-	}
-	*outlen = (int) strlen(out);
-	return out;
-}
 
 /* the arguments of either function; false where the value can't be used */
 static bool
@@ -69,7 +35,7 @@ arguments(FunctionCallInfo fcinfo, PcapiKind *kind, char **value, int *len)
 	raw_len = strlen(raw);
 	if (raw_len > PCAPI_MAX_IDENTIFIER * MAX_CONVERSION_GROWTH)
 		return false;
-	*value = convert(raw, (int) raw_len, GetDatabaseEncoding(), PG_UTF8, len);
+	*value = pcapi_convert(raw, (int) raw_len, GetDatabaseEncoding(), PG_UTF8, len);
 	return *value != NULL;
 }
 
@@ -104,7 +70,7 @@ pcapi_sql_normalize_identifier(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory"), pcapi_hide()));
 
-	result = convert(utf8, (int) normalized_len, PG_UTF8, GetDatabaseEncoding(), &len);
+	result = pcapi_convert(utf8, (int) normalized_len, PG_UTF8, GetDatabaseEncoding(), &len);
 	if (result == NULL)
 	{
 		ereport(WARNING,

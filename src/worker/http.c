@@ -347,13 +347,14 @@ rebuild_wait_set(void)
 	wait_set_stale = false;
 }
 
-void
+bool
 pcapi_http_wait(long timeout_ms)
 {
 	static uint32 wait_event = 0;
 	WaitEvent	events[64];
 	int			n;
 	int			running;
+	bool		woken = false;
 	sigset_t	saved;
 
 	if (wait_event == 0)
@@ -373,9 +374,12 @@ pcapi_http_wait(long timeout_ms)
 	n = WaitEventSetWait(wait_set, timeout_ms, events, lengthof(events), wait_event);
 	for (int i = 0; i < n; i++)
 		if (events[i].events & WL_LATCH_SET)
+		{
 			ResetLatch(MyLatch);
+			woken = true;
+		}
 	if (multi == NULL)
-		return;
+		return woken;
 
 	enter_curl(&saved);
 	for (int i = 0; i < n; i++)
@@ -400,6 +404,7 @@ pcapi_http_wait(long timeout_ms)
 		curl_multi_socket_action(multi, CURL_SOCKET_TIMEOUT, 0, &running);
 	}
 	leave_curl(&saved);
+	return woken;
 }
 
 /* Connections, TLS sessions and the resolver's cache go; the next request makes them anew. */

@@ -3,15 +3,21 @@
  *	  What the parts of the background worker know of each other.
  *
  * main.c		the process: connection, transactions, the loop
- * dispatch.c	destinations: what to send when, and what an answer means for them
+ * dispatch.c	the cycle: look, start, settle, and when to look again
+ * route.c		destinations: what may be sent when, and what is taken next
+ * batch.c		the events of one request, and what its answer means for them
+ * verify.c		verify_destination's one event
  * http.c		requests, by libcurl's multi interface
  * response.c	answers, read
+ * launcher.c	one worker per database from server start
  */
 #ifndef PCAPI_WORKER_H
 #define PCAPI_WORKER_H
 
 #include "pinterest_capi.h"
 
+#include "core/core.h"
+#include "lib/ilist.h"
 #include "queue/claim.h"
 #include "queue/live.h"
 
@@ -55,7 +61,7 @@ extern PcapiRequest *pcapi_http_finished(void);
 extern void pcapi_http_free(PcapiRequest *request);
 
 /* wait for the latch, a socket or the timeout, and let libcurl work */
-extern void pcapi_http_wait(long timeout_ms);
+extern bool pcapi_http_wait(long timeout_ms);	/* true: the latch was set */
 extern void pcapi_http_close_idle(void);	/* when nothing is out */
 
 /* ---- response.c ---- */
@@ -91,22 +97,148 @@ typedef struct PcapiAnswer
 /* palloc'd in the current memory context; token is only to be kept out of texts */
 extern PcapiAnswer *pcapi_read_answer(const PcapiRequest *request, int n, const char *token);
 
+/* ---- route.c ---- */
+
+/*
+ * How far the never tried events of a destination have been read.  Ids are
+ * drawn in one order and committed in another, so behind the cursor there may
+ * be some that were not visible yet.  Up to low there can be none: enqueue.c
+ * has its transaction's id before it draws an event's id, so once all
+ * transactions older than mark_xid are over, whatever was drawn up to mark is
+ * visible or gone.
+ */
+typedef struct PcapiScan
+{
+	int64		cursor;			/* read up to here */
+	int64		high;			/* the highest one ever read */
+	int64		low;
+	int64		mark;
+	TransactionId mark_xid;		/* invalid: no mark */
+	TimestampTz rescan_at;		/* look between low and high */
+	TimestampTz full_at;		/* look from the beginning, trusting nothing */
+} PcapiScan;
+
+typedef struct PcapiRoute
+{
+	dlist_node	node;
+	PcapiTarget target;			/* as of the last load */
+	bool		known;			/* the destination exists */
+	PcapiScan	scan;
+	PcapiScan	saved;			/* as of the last commit */
+	PcapiLimiter limiter;
+	int			refusals;		/* in a row: how far to back off */
+	TimestampTz refused_at;
+	bool		last_full;		/* the last batch was as large as it may be */
+	TimestampTz last_start;
+	TimestampTz wait_until;		/* asked for by the API beside a success; 0: no */
+	TimestampTz next_due;		/* of its retries; 0: none */
+	dlist_head	batches;
+} PcapiRoute;
+
+extern dlist_head pcapi_routes;
+
+/* in a transaction; the targets as they are now */
+extern void pcapi_routes_load(void);
+extern void pcapi_routes_commit(void);
+extern void pcapi_routes_rollback(void);
+extern PcapiRoute *pcapi_route_by_name(const char *destination);
+
+/* when the next request may start; DT_NOEND: not by time alone */
+extern TimestampTz pcapi_route_opens(PcapiRoute *route, TimestampTz now);
+
+/* in a transaction: claim a batch, or drop what can't be sent; false when nothing waits */
+extern bool pcapi_route_take(PcapiRoute *route);
+extern void pcapi_route_rescan(PcapiRoute *route);
+extern void pcapi_route_release(PcapiRoute *route, int64 id);	/* to be read again */
+
+/* ---- batch.c ---- */
+
+typedef enum PcapiBatchState
+{
+	PCAPI_B_HALF,				/* of a refused batch: only ids, no lease */
+	PCAPI_B_TAKEN,				/* a half whose events are in a claimed batch */
+	PCAPI_B_CLAIMED,			/* its lease is not committed yet */
+	PCAPI_B_OUT,
+	PCAPI_B_ANSWERED			/* to be settled */
+} PcapiBatchState;
+
+typedef struct PcapiSending
+{
+	int64		id;
+	int			attempts;
+	TimestampTz created_at;
+	TimestampTz event_time;
+	TimestampTz first_attempt_at;
+	bool		offline;
+} PcapiSending;
+
+typedef struct PcapiBatch
+{
+	dlist_node	node;
+	MemoryContext context;		/* of the batch itself and all it has */
+	PcapiRoute *route;
+	PcapiBatchState state;
+	bool		verify;			/* verify_destination's: no rows */
+	uint32		verify_no;
+	int			n;
+	PcapiSending *events;		/* in the body's order */
+	int64	   *ids;			/* sorted */
+	StringInfoData body;
+	int64		lease;
+	TimestampTz sent_at;
+	char	   *token;
+	PcapiRequest request;
+
+	/* once it is answered */
+	PcapiSettled *settled;
+	int			n_settled;
+	bool		accepted;		/* of the destination: something was processed */
+	char	   *error;			/* or NULL, as the next two */
+	char	   *backoff_reason;
+	int64		backoff_ms;
+	char	   *pause_reason;
+	bool		paused;			/* by this settling */
+	int			settle_failures;
+	TimestampTz settle_at;
+} PcapiBatch;
+
+#define PCAPI_MAX_BODY	(2 * 1024 * 1024)
+
+extern PcapiBatch *pcapi_batch_create(PcapiRoute *route, int room);
+extern bool pcapi_batch_add(PcapiBatch *batch, const PcapiClaimed *event, const char *payload, int len);
+extern void pcapi_batch_seal(PcapiBatch *batch);	/* no more events */
+extern bool pcapi_batch_holds(const PcapiBatch *batch, int64 id);
+extern void pcapi_batch_start(PcapiBatch *batch);
+extern void pcapi_batch_answered(PcapiBatch *batch);
+extern void pcapi_batch_settle(void *batch);	/* a PcapiWork */
+extern void pcapi_batch_free(PcapiBatch *batch);
+
+/* ---- verify.c ---- */
+
+extern void pcapi_verify_take(void);	/* a session's question, if there is one; routes are loaded */
+extern bool pcapi_verify_asked(void);
+extern void pcapi_verify_answer(PcapiBatch *batch, const PcapiAnswer *answer);
+
 /* ---- dispatch.c ---- */
 
-extern PcapiLive *pcapi_live;
-
-/* one look at the tables and all that can be started; returns ms until the next is useful */
-extern long pcapi_dispatch_cycle(bool shutdown);
+/*
+ * One turn: settle what is answered, look at the tables and start what may
+ * start.  Returns the ms until the next one is useful.
+ */
+extern long pcapi_dispatch_cycle(bool woken);
 extern void pcapi_dispatch_finish(PcapiRequest *request);
 extern int	pcapi_dispatch_in_flight(void);
-extern bool pcapi_dispatch_settle(void);	/* true: something was settled */
 
 /* ---- main.c ---- */
 
+extern PcapiLive *pcapi_live;
+
 typedef void (*PcapiWork) (void *arg);
 
-/* in a transaction of its own; false when it failed, which has been logged and rolled back */
+/*
+ * In a transaction of its own, as the extension's owner; false when it failed,
+ * which has been logged, shown in worker_status and rolled back.
+ */
 extern bool pcapi_transaction(PcapiWork work, void *arg);
-extern void pcapi_worker_error(const char *message);
 
 #endif							/* PCAPI_WORKER_H */

@@ -1,0 +1,420 @@
+/*
+ * batch.c
+ *	  The events of one request: its body, its start, what its answer means
+ *	  for each of them and for the destination.
+ *
+ * Which events go together is route.c's matter; transactions and the order of
+ * things are dispatch.c's.  What is to be written is worked out once, when the
+ * answer is there, so that settling can be repeated as often as it fails.
+ */
+#include "worker/worker.h"
+
+#include <unistd.h>
+
+#include "common/pg_prng.h"
+#include "storage/fd.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#define MAX_TOKEN_FILE	8192
+
+/* Pinterest counts what comes later as offline */
+#define LATE_AFTER		USECS_PER_HOUR
+#define LATE_WARNING	"sent more than an hour after its time, so Pinterest counts it as offline"
+#define UNKNOWN_WARNING	"outcome of an earlier attempt unknown"
+
+PcapiBatch *
+pcapi_batch_create(PcapiRoute *route, int room)
+{
+	MemoryContext context = AllocSetContextCreate(TopMemoryContext, "pinterest_capi batch",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	PcapiBatch *batch = palloc0(sizeof(PcapiBatch));
+
+	batch->context = context;
+	batch->route = route;
+	batch->state = PCAPI_B_CLAIMED;
+	batch->events = palloc(sizeof(PcapiSending) * Max(room, 1));
+	initStringInfo(&batch->body);
+	appendStringInfoString(&batch->body, "{\"data\":[");
+	dlist_push_tail(&route->batches, &batch->node);
+	MemoryContextSwitchTo(old);
+	return batch;
+}
+
+/* False when the request would become too large; one event always fits. */
+bool
+pcapi_batch_add(PcapiBatch *batch, const PcapiClaimed *event, const char *payload, int len)
+{
+	PcapiSending *s;
+
+	if (batch->n > 0 && batch->body.len + len + 3 > PCAPI_MAX_BODY)
+		return false;
+	s = &batch->events[batch->n];
+	s->id = event->id;
+	s->attempts = event->attempts;
+	s->created_at = event->created_at;
+	s->event_time = event->event_time;
+	s->first_attempt_at = event->first_attempt_at;
+	s->offline = strstr(payload, "\"action_source\":\"offline\"") != NULL;
+	if (batch->n > 0)
+		appendStringInfoChar(&batch->body, ',');
+	appendBinaryStringInfo(&batch->body, payload, len);
+	batch->n++;
+	return true;
+}
+
+static int
+compare_ids(const void *a, const void *b)
+{
+	int64		x = *(const int64 *) a;
+	int64		y = *(const int64 *) b;
+
+	return x < y ? -1 : x > y ? 1 : 0;
+}
+
+void
+pcapi_batch_seal(PcapiBatch *batch)
+{
+	appendStringInfoString(&batch->body, "]}");
+	batch->ids = MemoryContextAlloc(batch->context, sizeof(int64) * Max(batch->n, 1));
+	for (int i = 0; i < batch->n; i++)
+		batch->ids[i] = batch->events[i].id;
+	qsort(batch->ids, batch->n, sizeof(int64), compare_ids);
+}
+
+bool
+pcapi_batch_holds(const PcapiBatch *batch, int64 id)
+{
+	return batch->ids != NULL &&
+		bsearch(&id, batch->ids, batch->n, sizeof(int64), compare_ids) != NULL;
+}
+
+void
+pcapi_batch_free(PcapiBatch *batch)
+{
+	pcapi_http_free(&batch->request);
+	if (batch->token)
+		explicit_bzero(batch->token, strlen(batch->token));
+	dlist_delete(&batch->node);
+	MemoryContextDelete(batch->context);
+}
+
+/*
+ * The token, or NULL and *problem.  A file is read for each request, so that a
+ * new token takes effect by writing the file.
+ */
+static char *
+read_token(const char *stored, char **problem)
+{
+	const char *path = stored + strlen("file:");
+	char	   *token;
+	FILE	   *file;
+	size_t		len;
+	char	   *start;
+
+	if (strncmp(stored, "file:", strlen("file:")) != 0)
+		return pstrdup(stored);
+
+	file = AllocateFile(path, "r");
+	if (file == NULL)
+	{
+		*problem = psprintf("access token file cannot be read: %s", strerror(errno));
+		return NULL;
+	}
+	token = palloc(MAX_TOKEN_FILE + 1);
+	len = fread(token, 1, MAX_TOKEN_FILE, file);
+	if (ferror(file))
+		*problem = psprintf("access token file cannot be read: %s", strerror(errno));
+	FreeFile(file);
+	token[len] = '\0';
+	start = token + strspn(token, " \t\r\n");
+	len = strcspn(start, " \t\r\n");
+	if (*problem == NULL &&
+		(len == 0 || strlen(start) > len + strspn(start + len, " \t\r\n")))
+		*problem = pstrdup("access token file cannot be read: it must hold the token and nothing else");
+	for (size_t i = 0; *problem == NULL && i < len; i++)
+		if ((unsigned char) start[i] < ' ' || (unsigned char) start[i] > '~')
+			*problem = pstrdup("access token file cannot be read: the token has characters that none can have");
+	if (*problem != NULL)
+	{
+		explicit_bzero(token, MAX_TOKEN_FILE);
+		return NULL;
+	}
+	memmove(token, start, len);
+	explicit_bzero(token + len, MAX_TOKEN_FILE - len);
+	return token;
+}
+
+/* ---- what an answer means ---- */
+
+/*
+ * The destination as a whole could not take it: wait, longer each time.
+ * Requests that went out before the last refusal say nothing new.
+ */
+static void
+back_off(PcapiBatch *batch, uint64 random, int64 wait_ms, const char *reason)
+{
+	PcapiRoute *route = batch->route;
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (route->refusals == 0)
+		ereport(LOG,
+				(errmsg("destination \"%s\" takes no events for now: %s", route->target.name, reason),
+				 errdetail("Events wait and are tried again.")));
+	if (route->refusals == 0 || batch->sent_at >= route->refused_at)
+	{
+		route->refusals++;
+		route->refused_at = now;
+	}
+	batch->backoff_ms = Max(pcapi_backoff_ms(route->refusals, random), wait_ms);
+	batch->backoff_reason = pstrdup(reason);
+	route->target.backoff_until = Max(route->target.backoff_until, now + batch->backoff_ms * 1000);
+}
+
+static PcapiSettled *
+settle_event(PcapiBatch *batch, int i, PcapiFate fate, const PcapiAnswer *answer)
+{
+	PcapiSettled *s = &batch->settled[batch->n_settled++];
+
+	memset(s, 0, sizeof(PcapiSettled));
+	s->id = batch->events[i].id;
+	s->fate = fate;
+	s->attempted = true;
+	s->http_status = answer->http_status;
+	s->error = answer->message;
+	return s;
+}
+
+static void
+read_entries(PcapiBatch *batch, const PcapiAnswer *answer)
+{
+	for (int i = 0; i < batch->n; i++)
+	{
+		const PcapiSending *event = &batch->events[i];
+		const PcapiEntry *entry = &answer->entries[i];
+		PcapiSettled *s = settle_event(batch, i, entry->failed ? PCAPI_FAILED : PCAPI_SENT, answer);
+
+		s->error = entry->error;
+		s->warning = entry->warning;
+		if (entry->failed)
+		{
+			if (s->error == NULL)
+				s->error = "refused without a message";
+			if (batch->error == NULL)
+				batch->error = pstrdup(s->error);
+			continue;
+		}
+		batch->accepted = true;
+		if (!event->offline && batch->sent_at - event->event_time > LATE_AFTER)
+			s->warning = entry->warning ?
+				psprintf("%s\n%s", entry->warning, LATE_WARNING) : LATE_WARNING;
+	}
+	if (answer->wait_ms > 0)
+		batch->route->wait_until = GetCurrentTimestamp() + answer->wait_ms * 1000;
+}
+
+/* An attempt that came to nothing; the last one once retry_for is over. */
+static void
+retry_events(PcapiBatch *batch, const PcapiAnswer *answer, uint64 random)
+{
+	for (int i = 0; i < batch->n; i++)
+	{
+		const PcapiSending *event = &batch->events[i];
+		TimestampTz first = event->first_attempt_at ? event->first_attempt_at : batch->sent_at;
+		bool		over = (GetCurrentTimestamp() - first >= batch->route->target.retry_for);
+		PcapiSettled *s = settle_event(batch, i, over ? PCAPI_FAILED : PCAPI_RETRY, answer);
+
+		s->delay_ms = Max(pcapi_backoff_ms(event->attempts + 1, random), answer->wait_ms);
+		if (over)
+			s->reason = "retries used up";
+		if (answer->verdict == PCAPI_A_UNKNOWN)
+			s->warning = UNKNOWN_WARNING;
+	}
+}
+
+/*
+ * Nothing was taken: the events wait as if nothing had happened, unless the
+ * destination has been out of reach for longer than they may be retried.
+ */
+static void
+release_events(PcapiBatch *batch, const PcapiAnswer *answer, bool give_up)
+{
+	const PcapiTarget *target = &batch->route->target;
+
+	for (int i = 0; i < batch->n; i++)
+	{
+		const PcapiSending *event = &batch->events[i];
+		TimestampTz since = Max(event->created_at, target->failing_since);
+
+		if (give_up && target->failing_since != 0 &&
+			GetCurrentTimestamp() - since >= target->retry_for)
+		{
+			PcapiSettled *s = settle_event(batch, i, PCAPI_FAILED, answer);
+
+			s->attempted = false;
+			s->reason = "retries used up";
+		}
+		else
+			pcapi_route_release(batch->route, event->id);
+	}
+}
+
+static void
+split(PcapiBatch *batch)
+{
+	int			middle = batch->n / 2;
+
+	for (int part = 0; part < 2; part++)
+	{
+		int			n = part == 0 ? middle : batch->n - middle;
+		PcapiBatch *half = pcapi_batch_create(batch->route, 0);
+
+		half->state = PCAPI_B_HALF;
+		half->n = n;
+		half->ids = MemoryContextAlloc(half->context, sizeof(int64) * n);
+		memcpy(half->ids, batch->ids + (part == 0 ? 0 : middle), sizeof(int64) * n);
+	}
+}
+
+/* What waits in halves is read again with the rest once somebody has acted. */
+static void
+release_halves(PcapiRoute *route)
+{
+	dlist_mutable_iter it;
+
+	dlist_foreach_modify(it, &route->batches)
+	{
+		PcapiBatch *half = dlist_container(PcapiBatch, node, it.cur);
+
+		if (half->state != PCAPI_B_HALF)
+			continue;
+		for (int i = 0; i < half->n; i++)
+			pcapi_route_release(route, half->ids[i]);
+		pcapi_batch_free(half);
+	}
+}
+
+static void
+judge(PcapiBatch *batch, const PcapiAnswer *answer)
+{
+	PcapiRoute *route = batch->route;
+	uint64		random = pg_prng_uint64(&pg_global_prng_state);
+
+	batch->settled = palloc(sizeof(PcapiSettled) * Max(batch->n, 1));
+	batch->n_settled = 0;
+	if (answer->message)
+		batch->error = pstrdup(answer->message);
+
+	switch (answer->verdict)
+	{
+		case PCAPI_A_ENTRIES:
+			read_entries(batch, answer);
+			break;
+		case PCAPI_A_REFUSED:
+			if (batch->n > 1)
+			{
+				split(batch);
+				break;
+			}
+			/* FALLTHROUGH */
+		case PCAPI_A_FAILED:
+			for (int i = 0; i < batch->n; i++)
+				settle_event(batch, i, PCAPI_FAILED, answer);
+			break;
+		case PCAPI_A_RETRY:
+		case PCAPI_A_UNKNOWN:
+			retry_events(batch, answer, random);
+			back_off(batch, random, answer->wait_ms, answer->message);
+			break;
+		case PCAPI_A_THROTTLED:
+		case PCAPI_A_UNREACHABLE:
+			release_events(batch, answer, true);
+			back_off(batch, random, answer->wait_ms, answer->message);
+			break;
+		case PCAPI_A_PAUSE:
+			release_events(batch, answer, false);
+			release_halves(route);
+			batch->pause_reason = pstrdup(answer->message);
+			route->target.ready = false;
+			break;
+	}
+	if (batch->accepted && route->refusals > 0)
+	{
+		route->refusals = 0;
+		route->target.backoff_until = 0;
+		ereport(LOG,
+				(errmsg("destination \"%s\" takes events again", route->target.name)));
+	}
+}
+
+void
+pcapi_batch_answered(PcapiBatch *batch)
+{
+	MemoryContext old = MemoryContextSwitchTo(batch->context);
+	PcapiAnswer *answer = pcapi_read_answer(&batch->request, batch->n, batch->token);
+
+	if (batch->verify)
+	{
+		if (answer->verdict == PCAPI_A_PAUSE)
+		{
+			batch->pause_reason = answer->message;
+			batch->route->target.ready = false;
+		}
+		pcapi_verify_answer(batch, answer);
+	}
+	else
+		judge(batch, answer);
+	batch->state = PCAPI_B_ANSWERED;
+	pcapi_http_free(&batch->request);
+	MemoryContextSwitchTo(old);
+}
+
+/* The request leaves.  The lease is committed; no transaction is open. */
+void
+pcapi_batch_start(PcapiBatch *batch)
+{
+	MemoryContext old = MemoryContextSwitchTo(batch->context);
+	const PcapiTarget *target = &batch->route->target;
+	char	   *problem = NULL;
+	char	   *url = psprintf("%s/ad_accounts/%s/events%s", target->api_url, target->ad_account_id,
+							   target->test_mode || batch->verify ? "?test=true" : "");
+
+	batch->sent_at = GetCurrentTimestamp();
+	if (!batch->verify)
+		batch->route->last_start = batch->sent_at;
+	batch->state = PCAPI_B_OUT;
+	batch->request.owner = batch;
+	batch->request.body = batch->body.data;
+	batch->request.body_len = batch->body.len;
+
+	batch->token = read_token(target->token, &problem);
+	if (batch->token == NULL)
+	{
+		/* as if there were no connection: waiting may help, and nothing was sent */
+		batch->request.transport = PCAPI_HTTP_UNREACHABLE;
+		strlcpy(batch->request.error, problem, sizeof(batch->request.error));
+		pcapi_batch_answered(batch);
+	}
+	else if (!pcapi_http_start(&batch->request, url, batch->token))
+		pcapi_batch_answered(batch);
+	MemoryContextSwitchTo(old);
+}
+
+/* In a transaction, again and again until it is committed. */
+void
+pcapi_batch_settle(void *arg)
+{
+	PcapiBatch *batch = arg;
+	const PcapiTarget *target = &batch->route->target;
+
+	pcapi_settle(target->dest, batch->lease, batch->sent_at, batch->settled, batch->n_settled);
+	if (batch->accepted)
+		pcapi_target_sent(target->dest);
+	if (batch->pause_reason)
+		batch->paused = pcapi_target_pause(target->dest, target->name, batch->pause_reason);
+	else if (batch->backoff_reason)
+		pcapi_target_backoff(target->dest, batch->backoff_ms, batch->backoff_reason);
+	else if (batch->error)
+		pcapi_target_error(target->dest, batch->error);
+}

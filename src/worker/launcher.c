@@ -1,0 +1,131 @@
+/*
+ * launcher.c
+ *	  With shared_preload_libraries: a worker for each database from server
+ *	  start, with no list to keep.
+ *
+ * It looks at pg_database and has a worker started for each database that can
+ * be connected to; one without the extension leaves at once (main.c).  What
+ * happens after that needs no launcher: CREATE EXTENSION and each event start
+ * a worker where none is (src/queue/wake.c), and the postmaster restarts one
+ * that failed.
+ */
+#include "worker/worker.h"
+
+#include "access/genam.h"
+#include "access/heapam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/pg_database.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "tcop/tcopprot.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#define LOOK_AGAIN_MS	60000L	/* new databases */
+#define NO_SLOT_MS		1000L	/* somebody's worker may have ended */
+
+PGDLLEXPORT void pcapi_launcher_main(Datum main_arg);
+
+static List *
+connectable_databases(void)
+{
+	MemoryContext context = CurrentMemoryContext;
+	List	   *oids = NIL;
+	Relation	rel;
+	TableScanDesc scan;
+	HeapTuple	tuple;
+
+	StartTransactionCommand();
+	(void) GetTransactionSnapshot();
+	rel = table_open(DatabaseRelationId, AccessShareLock);
+	scan = table_beginscan_catalog(rel, 0, NULL);
+	while (HeapTupleIsValid(tuple = heap_getnext(scan, ForwardScanDirection)))
+	{
+		Form_pg_database db = (Form_pg_database) GETSTRUCT(tuple);
+
+		if (db->datallowconn && !db->datistemplate)
+		{
+			MemoryContext old = MemoryContextSwitchTo(context);
+
+			oids = lappend_oid(oids, db->oid);
+			MemoryContextSwitchTo(old);
+		}
+	}
+	table_endscan(scan);
+	table_close(rel, AccessShareLock);
+	CommitTransactionCommand();
+	MemoryContextSwitchTo(context);
+	return oids;
+}
+
+/* One after the other, so that those without the extension are gone before the next needs a slot. */
+static bool
+start_one(Oid database)
+{
+	BackgroundWorkerHandle *handle = NULL;
+	pid_t		pid;
+
+	if (!pcapi_start_worker(database, InvalidTransactionId, true, &handle))
+		return false;
+	if (WaitForBackgroundWorkerStartup(handle, &pid) == BGWH_POSTMASTER_DIED)
+		proc_exit(1);
+	pfree(handle);
+	return true;
+}
+
+void
+pcapi_launcher_main(Datum main_arg)
+{
+	MemoryContext looking;
+	MemoryContext kept;
+	List	   *started = NIL;
+
+	pqsignal(SIGTERM, die);
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	BackgroundWorkerUnblockSignals();
+	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
+
+	kept = AllocSetContextCreate(TopMemoryContext, "pinterest_capi launcher", ALLOCSET_SMALL_SIZES);
+	looking = AllocSetContextCreate(TopMemoryContext, "pinterest_capi launcher's look", ALLOCSET_SMALL_SIZES);
+	for (;;)
+	{
+		List	   *now;
+		List	   *still = NIL;
+		ListCell   *lc;
+		bool		slots = true;
+
+		CHECK_FOR_INTERRUPTS();
+		if (ConfigReloadPending)
+		{
+			ConfigReloadPending = false;
+			ProcessConfigFile(PGC_SIGHUP);
+		}
+		MemoryContextSwitchTo(looking);
+		now = connectable_databases();
+		foreach(lc, now)
+		{
+			Oid			database = lfirst_oid(lc);
+
+			if (list_member_oid(started, database) || (slots = slots && start_one(database)))
+			{
+				MemoryContextSwitchTo(kept);
+				still = lappend_oid(still, database);
+				MemoryContextSwitchTo(looking);
+			}
+		}
+		list_free(started);
+		started = still;
+		MemoryContextReset(looking);
+		pgstat_report_activity(STATE_IDLE, NULL);
+
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 slots ? LOOK_AGAIN_MS : NO_SLOT_MS, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+	}
+}

@@ -1,0 +1,327 @@
+/*
+ * main.c
+ *	  The worker's process: one per database.  Connection, transactions, the
+ *	  loop, leaving when it should.
+ *
+ * What is sent when is dispatch.c's matter.  The process exits with 0 where
+ * there is nothing for a worker to do (no extension, another worker, no
+ * database any more), which ends its registration; with 1 to be started again.
+ */
+#include "worker/worker.h"
+
+#include "access/xact.h"
+#include "catalog/pg_database.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/lmgr.h"
+#include "storage/lock.h"
+#include "tcop/tcopprot.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#define TICK			USECS_PER_SEC
+#define IDLE_CLOSE		(30 * USECS_PER_SEC)
+#define RETENTION_GAP	(100 * USECS_PER_SEC / 1000)
+#define RETENTION_EVERY	(60 * USECS_PER_SEC)
+
+PGDLLEXPORT void pcapi_worker_main(Datum main_arg);
+
+PcapiLive  *pcapi_live;
+
+static bool database_gone = false;
+static emit_log_hook_type next_log_hook;
+static Oid	published_in;		/* the table _worker */
+
+/* ---- transactions ---- */
+
+static void
+remember_error(const char *message)
+{
+	if (pcapi_live == NULL)
+		return;
+	SpinLockAcquire(&pcapi_live->mutex);
+	strlcpy(pcapi_live->last_error, message, sizeof(pcapi_live->last_error));
+	SpinLockRelease(&pcapi_live->mutex);
+}
+
+bool
+pcapi_transaction(PcapiWork work, void *arg)
+{
+	MemoryContext context = CurrentMemoryContext;
+	volatile bool ok = true;
+
+	PG_TRY();
+	{
+		PcapiIdentity identity;
+
+		SetCurrentStatementStartTimestamp();
+		StartTransactionCommand();
+		PushActiveSnapshot(GetTransactionSnapshot());
+		pcapi_become_owner(&identity, false);
+		work(arg);
+		pcapi_become_caller(&identity);
+		PopActiveSnapshot();
+		CommitTransactionCommand();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *edata;
+
+		MemoryContextSwitchTo(context);
+		HOLD_INTERRUPTS();
+		edata = CopyErrorData();
+		EmitErrorReport();
+		FlushErrorState();
+		AbortCurrentTransaction();
+		remember_error(edata->message ? edata->message : "unknown error");
+		FreeErrorData(edata);
+		RESUME_INTERRUPTS();
+		ok = false;
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	return ok;
+}
+
+/* ---- arriving ---- */
+
+static void
+note_missing_database(ErrorData *edata)
+{
+	if (edata->elevel == FATAL && edata->sqlerrcode == ERRCODE_UNDEFINED_DATABASE)
+		database_gone = true;
+	if (next_log_hook)
+		next_log_hook(edata);
+}
+
+/* Called when the process is about to exit: a dropped database needs no worker again. */
+static void
+leave_for_good(int code, Datum arg)
+{
+	if (database_gone)
+		proc_exit(0);
+}
+
+static void
+connect_to(Oid database)
+{
+	on_proc_exit(leave_for_good, 0);
+	next_log_hook = emit_log_hook;
+	emit_log_hook = note_missing_database;
+	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
+	emit_log_hook = next_log_hook;
+}
+
+/*
+ * What a database or its owner may have set would change what our statements
+ * do.  Plans: everything here goes by index, however old the statistics are.
+ */
+static void
+pin_settings(void)
+{
+	static const char *const settings[][2] = {
+		{"search_path", "pg_catalog, pg_temp"},
+		{"default_transaction_isolation", "read committed"},
+		{"default_transaction_read_only", "off"},
+		{"default_transaction_deferrable", "off"},
+		{"row_security", "off"},
+		{"statement_timeout", "0"},
+		{"lock_timeout", "0"},
+		{"idle_in_transaction_session_timeout", "0"},
+		{"session_replication_role", "origin"},
+		{"synchronous_commit", "local"},
+		{"DateStyle", "ISO"},
+		{"IntervalStyle", "postgres"},
+		{"enable_seqscan", "off"},
+		{"enable_bitmapscan", "off"},
+		{"enable_hashjoin", "off"},
+		{"enable_mergejoin", "off"},
+		{"enable_sort", "off"},
+		{"jit", "off"},
+		{"plan_cache_mode", "auto"},
+		{"log_min_error_statement", "panic"},	/* arrays of ids are no help */
+		{"application_name", "pinterest_capi"},
+	};
+
+	for (int i = 0; i < lengthof(settings); i++)
+		SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_OVERRIDE);
+}
+
+/*
+ * Wait for the transaction that had this worker started, become the one
+ * worker of the database, find the extension.  Each "no" leaves for good.
+ */
+static void
+take_office(void)
+{
+	TransactionId wait_for;
+	bool		needed;
+
+	memcpy(&wait_for, MyBgworkerEntry->bgw_extra, sizeof(wait_for));
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	if (TransactionIdIsValid(wait_for))
+		XactLockTableWait(wait_for, NULL, NULL, XLTW_None);
+	needed = pcapi_lock(PCAPI_LOCK_WORKER, true);
+	CommitTransactionCommand();
+
+	if (needed)
+	{
+		StartTransactionCommand();
+		needed = OidIsValid(pcapi_extension_owner(true));
+		CommitTransactionCommand();
+	}
+	if (!needed)
+		proc_exit(0);
+}
+
+static void
+begin_work(void *arg)
+{
+	int			n = pcapi_recover_leases();
+
+	if (n > 0)
+		ereport(LOG,
+				(errmsg_plural("%d event was in a request when the last worker ended; it is sent again under the same event_id",
+							   "%d events were in a request when the last worker ended; they are sent again under the same event_id",
+							   n, n)));
+	published_in = pcapi_table(PCAPI_T_WORKER);
+	pcapi_live_publish();
+}
+
+/* ---- now and then ---- */
+
+/*
+ * DROP DATABASE holds an exclusive lock on the database and waits for others to
+ * leave without telling them: being refused is how to learn of it.  DROP
+ * EXTENSION needs no more than that no transaction is open.
+ */
+static void
+check_office(void)
+{
+	LOCKTAG		tag;
+	bool		database_wanted;
+	Oid			table;
+
+	SET_LOCKTAG_OBJECT(tag, InvalidOid, DatabaseRelationId, MyDatabaseId, 0);
+	StartTransactionCommand();
+	database_wanted = LockAcquire(&tag, RowExclusiveLock, false, true) == LOCKACQUIRE_NOT_AVAIL;
+	table = database_wanted ? published_in : pcapi_table(PCAPI_T_WORKER);
+	CommitTransactionCommand();
+
+	/* the connection attempt of the next one waits for the lock, and ends if the database is gone */
+	if (database_wanted)
+		proc_exit(1);
+	if (!OidIsValid(table))
+		proc_exit(0);
+	/* dropped and created anew: nothing that this process remembers is true */
+	if (table != published_in)
+		proc_exit(1);
+}
+
+static void
+retention_step(void *arg)
+{
+	int64	   *after = arg;
+
+	if (!pcapi_retention_step(pcapi_retention, pcapi_payload_retention, after))
+		*after = 0;
+}
+
+/* Passes over what is final, at most one hundredth of the time. */
+static void
+keep_retention(TimestampTz now)
+{
+	static TimestampTz at = 0;
+	static int64 after = 0;
+	static int64 spent = 0;
+	TimestampTz begun = now;
+	bool		ok;
+
+	if (at == 0)
+		at = now + RETENTION_GAP;
+	if (now < at)
+		return;
+	ok = pcapi_transaction(retention_step, &after);
+	now = GetCurrentTimestamp();
+	spent += now - begun;
+	if (ok && after != 0)
+	{
+		at = now + RETENTION_GAP;
+		return;
+	}
+	at = now + Max(RETENTION_EVERY, 100 * spent);
+	after = 0;
+	spent = 0;
+}
+
+static void
+close_idle(TimestampTz now)
+{
+	static TimestampTz busy_at = 0;
+	static bool open = false;
+
+	if (pcapi_dispatch_in_flight() > 0)
+	{
+		busy_at = now;
+		open = true;
+	}
+	else if (open && now - busy_at > IDLE_CLOSE)
+	{
+		pcapi_http_close_idle();
+		open = false;
+	}
+}
+
+void
+pcapi_worker_main(Datum main_arg)
+{
+	TimestampTz tick_at = 0;
+	bool		woken = true;
+
+	pqsignal(SIGTERM, die);
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	BackgroundWorkerUnblockSignals();
+	connect_to(DatumGetObjectId(main_arg));
+	pin_settings();
+	take_office();
+
+	pcapi_live = pcapi_live_create();
+	if (!pcapi_transaction(begin_work, NULL))
+		proc_exit(1);
+	pgstat_report_activity(STATE_IDLE, NULL);
+
+	for (;;)
+	{
+		PcapiRequest *request;
+		TimestampTz now;
+		long		wait;
+
+		CHECK_FOR_INTERRUPTS();
+		if (ConfigReloadPending)
+		{
+			ConfigReloadPending = false;
+			ProcessConfigFile(PGC_SIGHUP);
+			woken = true;
+		}
+		while ((request = pcapi_http_finished()) != NULL)
+			pcapi_dispatch_finish(request);
+		wait = pcapi_dispatch_cycle(woken);
+
+		now = GetCurrentTimestamp();
+		keep_retention(now);
+		close_idle(now);
+		if (now >= tick_at || tick_at > now + TICK)
+		{
+			check_office();
+			tick_at = now + TICK;
+			pgstat_report_stat(false);
+		}
+		wait = Min(wait, (long) ((tick_at - now) / 1000) + 1);
+		woken = pcapi_http_wait(wait);
+	}
+}

@@ -1,0 +1,492 @@
+/*
+ * route.c
+ *	  Destinations as the worker sees them: what may be sent when, and what is
+ *	  taken next.
+ *
+ * Each goes its own way: its own cursor, limiter, backoff and requests, so
+ * that one that hangs costs the others nothing.  What is taken becomes a batch
+ * (batch.c); statements are in src/queue/claim.c.
+ */
+#include "worker/worker.h"
+
+#include <limits.h>
+
+#include "access/transam.h"
+#include "access/xact.h"
+#include "mb/pg_wchar.h"
+#include "portability/instr_time.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+/* Pinterest takes no more of a request in test mode */
+#define TEST_MODE_BATCH		20
+
+/* a second request beside one that is out: at once after a full batch, else so much later */
+#define GAP					(100 * USECS_PER_SEC / 1000)
+
+#define RESCAN_EVERY		(200 * USECS_PER_SEC / 1000)
+#define FULL_RESCAN_EVERY	(60 * USECS_PER_SEC)
+
+dlist_head	pcapi_routes = DLIST_STATIC_INIT(pcapi_routes);
+
+static MemoryContext targets_context;
+
+/* ms of a clock that never goes back */
+static int64
+monotonic_ms(void)
+{
+	instr_time	now;
+
+	INSTR_TIME_SET_CURRENT(now);
+	return (int64) INSTR_TIME_GET_MILLISEC(now);
+}
+
+static PcapiRoute *
+route_by_number(int dest)
+{
+	dlist_iter	it;
+
+	dlist_foreach(it, &pcapi_routes)
+	{
+		PcapiRoute *route = dlist_container(PcapiRoute, node, it.cur);
+
+		if (route->target.dest == dest)
+			return route;
+	}
+	return NULL;
+}
+
+PcapiRoute *
+pcapi_route_by_name(const char *destination)
+{
+	dlist_iter	it;
+
+	dlist_foreach(it, &pcapi_routes)
+	{
+		PcapiRoute *route = dlist_container(PcapiRoute, node, it.cur);
+
+		if (route->known && strcmp(route->target.name, destination) == 0)
+			return route;
+	}
+	return NULL;
+}
+
+static void
+update_route(const PcapiTarget *target)
+{
+	PcapiRoute *route = route_by_number(target->dest);
+
+	if (route == NULL)
+	{
+		route = MemoryContextAllocZero(TopMemoryContext, sizeof(PcapiRoute));
+		dlist_init(&route->batches);
+		dlist_push_tail(&pcapi_routes, &route->node);
+	}
+	route->target = *target;
+	route->known = true;
+	pcapi_limiter_set(&route->limiter, target->max_requests_per_minute, monotonic_ms());
+
+	/* somebody resumed it; or a worker before this one left it failing */
+	if (target->failing_since == 0)
+		route->refusals = 0;
+	else if (route->refusals == 0)
+		route->refusals = 1;
+}
+
+/* A destination that is gone: its rows are settled, what is out comes back to nothing. */
+static void
+forget_route(PcapiRoute *route)
+{
+	dlist_mutable_iter it;
+
+	dlist_foreach_modify(it, &route->batches)
+	{
+		PcapiBatch *batch = dlist_container(PcapiBatch, node, it.cur);
+
+		if (batch->state == PCAPI_B_HALF)
+			pcapi_batch_free(batch);
+	}
+	if (dlist_is_empty(&route->batches))
+	{
+		dlist_delete(&route->node);
+		pfree(route);
+	}
+}
+
+/*
+ * The strings of a route that is gone but has requests out are still used, in
+ * log lines and statements; they move along.
+ */
+static void
+keep_strings(PcapiRoute *route, MemoryContext context)
+{
+	PcapiTarget *t = &route->target;
+
+	t->name = MemoryContextStrdup(context, t->name);
+	t->api_url = MemoryContextStrdup(context, t->api_url);
+	t->ad_account_id = NULL;
+	t->token = NULL;
+	t->backoff_reason = NULL;
+	t->ready = t->sendable = false;
+}
+
+void
+pcapi_routes_load(void)
+{
+	MemoryContext context = AllocSetContextCreate(CurTransactionContext, "pinterest_capi targets",
+												  ALLOCSET_SMALL_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	List	   *targets = pcapi_targets();
+	ListCell   *lc;
+	dlist_mutable_iter it;
+
+	MemoryContextSwitchTo(old);
+
+	/* from here on nothing fails but for lack of memory */
+	dlist_foreach_modify(it, &pcapi_routes)
+		dlist_container(PcapiRoute, node, it.cur)->known = false;
+	foreach(lc, targets)
+		update_route(lfirst(lc));
+	dlist_foreach_modify(it, &pcapi_routes)
+	{
+		PcapiRoute *route = dlist_container(PcapiRoute, node, it.cur);
+
+		if (!route->known)
+			keep_strings(route, context);
+	}
+	MemoryContextSetParent(context, TopMemoryContext);
+	if (targets_context)
+		MemoryContextDelete(targets_context);
+	targets_context = context;
+
+	dlist_foreach_modify(it, &pcapi_routes)
+	{
+		PcapiRoute *route = dlist_container(PcapiRoute, node, it.cur);
+
+		if (!route->known)
+			forget_route(route);
+	}
+}
+
+void
+pcapi_routes_commit(void)
+{
+	dlist_iter	it;
+
+	dlist_foreach(it, &pcapi_routes)
+	{
+		PcapiRoute *route = dlist_container(PcapiRoute, node, it.cur);
+		dlist_mutable_iter b;
+
+		route->saved = route->scan;
+		dlist_foreach_modify(b, &route->batches)
+		{
+			PcapiBatch *batch = dlist_container(PcapiBatch, node, b.cur);
+
+			if (batch->state == PCAPI_B_TAKEN)
+				pcapi_batch_free(batch);
+		}
+	}
+}
+
+/* The transaction that took something failed: nothing was taken. */
+void
+pcapi_routes_rollback(void)
+{
+	dlist_iter	it;
+
+	dlist_foreach(it, &pcapi_routes)
+	{
+		PcapiRoute *route = dlist_container(PcapiRoute, node, it.cur);
+		dlist_mutable_iter b;
+
+		route->scan = route->saved;
+		dlist_foreach_modify(b, &route->batches)
+		{
+			PcapiBatch *batch = dlist_container(PcapiBatch, node, b.cur);
+
+			if (batch->state == PCAPI_B_TAKEN)
+				batch->state = PCAPI_B_HALF;
+			else if (batch->state == PCAPI_B_CLAIMED)
+				pcapi_batch_free(batch);
+		}
+	}
+}
+
+void
+pcapi_route_release(PcapiRoute *route, int64 id)
+{
+	route->scan.cursor = Min(route->scan.cursor, id - 1);
+	route->saved.cursor = Min(route->saved.cursor, id - 1);
+}
+
+TimestampTz
+pcapi_route_opens(PcapiRoute *route, TimestampTz now)
+{
+	int			out = 0;
+	TimestampTz at = Max(route->target.backoff_until, route->wait_until);
+	int64		wait;
+	dlist_iter	it;
+
+	if (!route->target.ready)
+		return DT_NOEND;
+	dlist_foreach(it, &route->batches)
+	{
+		PcapiBatch *batch = dlist_container(PcapiBatch, node, it.cur);
+
+		/* an answer that can't be written down: don't make it two */
+		if (batch->state == PCAPI_B_ANSWERED)
+			return DT_NOEND;
+		if (!batch->verify && (batch->state == PCAPI_B_OUT || batch->state == PCAPI_B_CLAIMED))
+			out++;
+	}
+	/* while it fails, one request is enough to find out whether it still does */
+	if (out >= (route->refusals > 0 ? 1 : pcapi_max_concurrent_requests))
+		return DT_NOEND;
+	if (out > 0 && !route->last_full)
+		at = Max(at, route->last_start + GAP);
+	wait = pcapi_limiter_wait(&route->limiter, monotonic_ms());
+	if (wait > 0)
+		at = Max(at, now + wait * 1000);
+	return at;
+}
+
+static bool
+held(PcapiRoute *route, int64 id)
+{
+	dlist_iter	it;
+
+	dlist_foreach(it, &route->batches)
+	{
+		PcapiBatch *batch = dlist_container(PcapiBatch, node, it.cur);
+
+		if (!batch->verify && batch->state != PCAPI_B_TAKEN && pcapi_batch_holds(batch, id))
+			return true;
+	}
+	return false;
+}
+
+static int
+count_held(PcapiRoute *route)
+{
+	int			n = 0;
+	dlist_iter	it;
+
+	dlist_foreach(it, &route->batches)
+	{
+		PcapiBatch *batch = dlist_container(PcapiBatch, node, it.cur);
+
+		if (!batch->verify)
+			n += batch->n;
+	}
+	return n;
+}
+
+/* ---- taking ---- */
+
+typedef struct Taking
+{
+	PcapiRoute *route;
+	PcapiBatch *batch;
+	int			want;
+	bool		full;			/* by number or by size */
+	PcapiSettled *dropped;		/* what is not worth a request */
+	int			n_dropped;
+	int			room;
+} Taking;
+
+static void
+drop(Taking *t, int64 id, PcapiFate fate, const char *reason)
+{
+	PcapiSettled *s;
+
+	if (t->n_dropped == t->room)
+	{
+		t->room = Max(64, t->room * 2);
+		t->dropped = t->dropped ? repalloc(t->dropped, sizeof(PcapiSettled) * t->room) :
+			palloc(sizeof(PcapiSettled) * t->room);
+	}
+	s = &t->dropped[t->n_dropped++];
+	memset(s, 0, sizeof(PcapiSettled));
+	s->id = id;
+	s->fate = fate;
+	s->reason = reason;
+}
+
+/* False when the batch has no room for it. */
+static bool
+take_event(Taking *t, PcapiClaimed *event)
+{
+	int			len = event->payload_len;
+	char	   *payload = event->payload;
+
+	if (t->batch->n >= t->want)
+	{
+		t->full = true;
+		return false;
+	}
+	if (GetCurrentTimestamp() - event->event_time > t->route->target.max_event_age)
+		drop(t, event->id, PCAPI_EXPIRED, "older than max_event_age");
+	else if (payload == NULL)
+		drop(t, event->id, PCAPI_FAILED, "payload is gone");
+	else
+	{
+		payload = pcapi_convert(payload, len, GetDatabaseEncoding(), PG_UTF8, &len);
+		if (payload == NULL || !pcapi_utf8_valid(payload, len))
+			drop(t, event->id, PCAPI_FAILED, "payload has no equivalent in UTF-8");
+		else if (!pcapi_batch_add(t->batch, event, payload, len))
+		{
+			t->full = true;
+			return false;
+		}
+	}
+	return true;
+}
+
+static void
+take_half(Taking *t, PcapiBatch *half)
+{
+	PcapiClaimed *events;
+	int			n = pcapi_fetch_ids(t->route->target.dest, half->ids, half->n, &events);
+
+	/* a smaller batch_size since: the rest comes by the ordinary way */
+	for (int i = 0; i < n; i++)
+		if (!take_event(t, &events[i]))
+			pcapi_route_release(t->route, events[i].id);
+	half->state = PCAPI_B_TAKEN;
+}
+
+static void
+take_due(Taking *t, int n_held)
+{
+	PcapiClaimed *events;
+	int			n = pcapi_fetch_due(t->route->target.dest, t->want + n_held, &events);
+
+	for (int i = 0; i < n; i++)
+		if (!held(t->route, events[i].id) && !take_event(t, &events[i]))
+			break;
+}
+
+static void
+take_fresh(Taking *t, int n_held)
+{
+	PcapiScan  *scan = &t->route->scan;
+	PcapiClaimed *events;
+	int			want = t->want - t->batch->n;
+	int			limit;
+	int			n;
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (now >= scan->full_at)
+	{
+		scan->cursor = 0;
+		scan->full_at = DT_NOEND;	/* until it is known how long it takes */
+	}
+	/* in front of the cursor nothing is held, so nothing is read in vain */
+	limit = want + (scan->cursor < scan->high ? n_held : 0);
+	n = pcapi_fetch_fresh(t->route->target.dest, scan->cursor, limit, &events);
+	if (scan->full_at == DT_NOEND)
+		scan->full_at = now + Max(FULL_RESCAN_EVERY, 100 * (GetCurrentTimestamp() - now));
+	for (int i = 0; i < n; i++)
+	{
+		if (!held(t->route, events[i].id) && !take_event(t, &events[i]))
+			return;
+		scan->cursor = events[i].id;
+		scan->high = Max(scan->high, scan->cursor);
+	}
+	if (n < limit)
+		scan->cursor = Max(scan->cursor, scan->high);
+	else
+		t->full = true;
+}
+
+bool
+pcapi_route_take(PcapiRoute *route)
+{
+	MemoryContext scratch = AllocSetContextCreate(CurTransactionContext, "pinterest_capi take",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(scratch);
+	int			n_held = count_held(route);
+	Taking		t = {.route = route};
+	PcapiBatch *half = NULL;
+	dlist_iter	it;
+	bool		took;
+
+	dlist_foreach(it, &route->batches)
+	{
+		half = dlist_container(PcapiBatch, node, it.cur);
+		if (half->state == PCAPI_B_HALF)
+			break;
+		half = NULL;
+	}
+	t.want = Min(route->target.batch_size, route->target.test_mode ? TEST_MODE_BATCH : INT_MAX);
+	t.batch = pcapi_batch_create(route, t.want);
+	if (half)
+		take_half(&t, half);
+	else
+	{
+		take_due(&t, n_held);
+		if (!t.full)
+			take_fresh(&t, n_held);
+	}
+	pcapi_batch_seal(t.batch);
+
+	if (t.n_dropped > 0)
+		pcapi_settle(route->target.dest, 0, 0, t.dropped, t.n_dropped);
+	took = t.batch->n > 0 || t.n_dropped > 0 || half != NULL;
+	if (t.batch->n > 0)
+	{
+		t.batch->lease = pcapi_lease(route->target.dest, t.batch->ids, t.batch->n);
+		pcapi_limiter_take(&route->limiter, monotonic_ms());
+		route->last_full = t.full || half != NULL;
+		route->last_start = GetCurrentTimestamp();
+	}
+	else
+		pcapi_batch_free(t.batch);
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(scratch);
+	return took;
+}
+
+/*
+ * Ids that were committed behind the cursor.  The snapshot's xmin is read
+ * before the rows are, so that they are at least as new.
+ */
+void
+pcapi_route_rescan(PcapiRoute *route)
+{
+	PcapiScan  *scan = &route->scan;
+	TimestampTz now = GetCurrentTimestamp();
+	TransactionId xmin;
+	int64	   *ids;
+	int			n;
+	bool		late = false;
+
+	if (scan->high <= scan->low)
+		scan->rescan_at = now + RESCAN_EVERY;
+	if (now < scan->rescan_at)
+		return;
+	xmin = GetTransactionSnapshot()->xmin;
+	n = pcapi_queued_between(route->target.dest, scan->low, Min(scan->high, scan->cursor), &ids);
+	for (int i = 0; i < n && !late; i++)
+	{
+		if (held(route, ids[i]))
+			continue;
+		late = true;
+		scan->cursor = Min(scan->cursor, ids[i] - 1);
+	}
+	pfree(ids);
+	if (!late && TransactionIdIsValid(scan->mark_xid) &&
+		TransactionIdPrecedesOrEquals(scan->mark_xid, xmin))
+	{
+		scan->low = scan->mark;
+		scan->mark_xid = InvalidTransactionId;
+	}
+	if (!TransactionIdIsValid(scan->mark_xid) && scan->high > scan->low)
+	{
+		scan->mark = scan->high;
+		scan->mark_xid = XidFromFullTransactionId(ReadNextFullTransactionId());
+	}
+	scan->rescan_at = now + Max(RESCAN_EVERY, 20 * (GetCurrentTimestamp() - now));
+}
