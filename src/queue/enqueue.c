@@ -9,6 +9,7 @@
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
+#include "commands/sequence.h"
 #include "executor/spi.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -93,21 +94,25 @@ pcapi_enqueue(const PcapiNewEvent *ev)
 	static SPIPlanPtr event_plan = NULL;
 	static SPIPlanPtr queue_plan = NULL;
 	static SPIPlanPtr outcome_plan = NULL;
-	Oid			event_types[9] = {TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, BYTEAOID,
-	TEXTOID, TEXTOID, TEXTOID, TEXTARRAYOID, TEXTOID};
-	Datum		values[9];
-	char		nulls[9];
+	Oid			event_types[10] = {TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, BYTEAOID,
+	TEXTOID, TEXTOID, TEXTOID, TEXTARRAYOID, TEXTOID, INT8OID};
+	Datum		values[10];
+	char		nulls[10];
 	TimestampTz now = GetCurrentTimestamp();
 	Datum		id;
-	bool		isnull;
 
 	/*
 	 * The worker remembers how far it has read, and trusts that an id drawn
 	 * later than it looked belongs to a transaction whose xid is no older than
-	 * the next one at that moment (claim.c).  So the xid comes first, the id
-	 * second.
+	 * the next one at that moment (worker/route.c).  So the xid comes first,
+	 * the id second.
+	 *
+	 * The id is not left to the column's default because the sequence has to be
+	 * locked before the table: DROP EXTENSION locks them in the order in which
+	 * they were created, and a deadlock could take the caller's transaction.
 	 */
 	(void) GetCurrentTransactionId();
+	id = Int64GetDatum(nextval_internal(pcapi_table(PCAPI_T_EVENT_SEQUENCE), false));
 
 	SPI_connect();
 	memset(nulls, ' ', sizeof(nulls));
@@ -139,19 +144,20 @@ pcapi_enqueue(const PcapiNewEvent *ev)
 	else
 		nulls[8] = 'n';
 
+	values[9] = id;
+
 	SPI_execute_plan(pcapi_plan(&event_plan,
 								"INSERT INTO pinterest_capi._event (created_at, event_time, dest, visitor,"
-								" event_id, event_name, sent_as, warnings, payload)"
-								" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"
-								" ON CONFLICT (event_id, event_name, dest) DO NOTHING RETURNING id",
-								9, event_types),
+								" event_id, event_name, sent_as, warnings, payload, id)"
+								" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
+								" ON CONFLICT (event_id, event_name, dest) DO NOTHING",
+								10, event_types),
 					 values, nulls, false, 0);
 	if (SPI_processed == 0)
 	{
 		SPI_finish();
 		return false;
 	}
-	id = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
 
 	if (ev->status == NULL)
 	{

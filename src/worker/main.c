@@ -11,6 +11,8 @@
 
 #include "access/xact.h"
 #include "catalog/pg_database.h"
+#include "catalog/pg_extension.h"
+#include "commands/extension.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
@@ -48,11 +50,40 @@ remember_error(const char *message)
 	SpinLockRelease(&pcapi_live->mutex);
 }
 
+/*
+ * Locks the extension until the transaction's end.  DROP EXTENSION locks it
+ * before the tables, so either it waits for us or we find nothing; without
+ * this, each could hold a table that the other waits for.
+ */
+static bool
+lock_extension(void)
+{
+	Oid			extension = get_extension_oid("pinterest_capi", true);
+
+	if (!OidIsValid(extension))
+		return false;
+	LockDatabaseObject(ExtensionRelationId, extension, 0, AccessShareLock);
+	return get_extension_oid("pinterest_capi", true) == extension;
+}
+
+/* What the worker knows is of an extension that is gone: the next one, if any, begins anew. */
+static void
+leave_dropped(void)
+{
+	bool		again;
+
+	StartTransactionCommand();
+	again = OidIsValid(get_extension_oid("pinterest_capi", true));
+	CommitTransactionCommand();
+	proc_exit(again ? 1 : 0);
+}
+
 bool
 pcapi_transaction(PcapiWork work, void *arg)
 {
 	MemoryContext context = CurrentMemoryContext;
 	volatile bool ok = true;
+	volatile bool dropped = false;
 
 	PG_TRY();
 	{
@@ -60,11 +91,16 @@ pcapi_transaction(PcapiWork work, void *arg)
 
 		SetCurrentStatementStartTimestamp();
 		StartTransactionCommand();
-		PushActiveSnapshot(GetTransactionSnapshot());
-		pcapi_become_owner(&identity, false);
-		work(arg);
-		pcapi_become_caller(&identity);
-		PopActiveSnapshot();
+		if (lock_extension())
+		{
+			PushActiveSnapshot(GetTransactionSnapshot());
+			pcapi_become_owner(&identity, false);
+			work(arg);
+			pcapi_become_caller(&identity);
+			PopActiveSnapshot();
+		}
+		else
+			dropped = true;
 		CommitTransactionCommand();
 	}
 	PG_CATCH();
@@ -83,6 +119,8 @@ pcapi_transaction(PcapiWork work, void *arg)
 		ok = false;
 	}
 	PG_END_TRY();
+	if (dropped)
+		leave_dropped();
 	MemoryContextSwitchTo(context);
 	return ok;
 }
@@ -198,7 +236,8 @@ begin_work(void *arg)
 /*
  * DROP DATABASE holds an exclusive lock on the database and waits for others to
  * leave without telling them: being refused is how to learn of it.  DROP
- * EXTENSION needs no more than that no transaction is open.
+ * EXTENSION has to wait for no more than a transaction, but nobody else would
+ * tell an idle worker of it.
  */
 static void
 check_office(void)
@@ -216,11 +255,8 @@ check_office(void)
 	/* the connection attempt of the next one waits for the lock, and ends if the database is gone */
 	if (database_wanted)
 		proc_exit(1);
-	if (!OidIsValid(table))
-		proc_exit(0);
-	/* dropped and created anew: nothing that this process remembers is true */
 	if (table != published_in)
-		proc_exit(1);
+		leave_dropped();
 }
 
 static void
