@@ -450,8 +450,10 @@ pcapi_route_take(PcapiRoute *route)
 }
 
 /*
- * Ids that were committed behind the cursor.  The snapshot's xmin is read
- * before the rows are, so that they are at least as new.
+ * Ids that were committed behind the cursor: looked for at each look, whose
+ * cause may be the commit of one of them, but for no more than one twentieth
+ * of the time.  The snapshot's xmin is read before the rows are, so that they
+ * are at least as new.
  */
 void
 pcapi_route_rescan(PcapiRoute *route)
@@ -465,7 +467,7 @@ pcapi_route_rescan(PcapiRoute *route)
 
 	if (scan->high <= scan->low)
 		scan->rescan_at = now + RESCAN_EVERY;
-	if (now < scan->rescan_at)
+	if (scan->high <= scan->low || now < scan->no_rescan_before)
 		return;
 	xmin = GetTransactionSnapshot()->xmin;
 	n = pcapi_queued_between(route->target.dest, scan->low, Min(scan->high, scan->cursor), &ids);
@@ -488,5 +490,6 @@ pcapi_route_rescan(PcapiRoute *route)
 		scan->mark = scan->high;
 		scan->mark_xid = XidFromFullTransactionId(ReadNextFullTransactionId());
 	}
-	scan->rescan_at = now + Max(RESCAN_EVERY, 20 * (GetCurrentTimestamp() - now));
+	scan->no_rescan_before = now + 20 * (GetCurrentTimestamp() - now);
+	scan->rescan_at = Max(now + RESCAN_EVERY, scan->no_rescan_before);
 }

@@ -114,7 +114,8 @@ typedef struct PcapiScan
 	int64		low;
 	int64		mark;
 	TransactionId mark_xid;		/* invalid: no mark */
-	TimestampTz rescan_at;		/* look between low and high */
+	TimestampTz rescan_at;		/* look between low and high, even unasked */
+	TimestampTz no_rescan_before;
 	TimestampTz full_at;		/* look from the beginning, trusting nothing */
 } PcapiScan;
 
