@@ -364,6 +364,8 @@ CREATE FUNCTION pinterest_capi.preview(event_name text, properties jsonb DEFAULT
 		OUT payload jsonb, OUT warnings text[]) RETURNS SETOF record
 	LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 1
 	AS 'MODULE_PATHNAME', 'pcapi_sql_preview';
+COMMENT ON FUNCTION pinterest_capi.preview(text, jsonb, jsonb, text, text, timestamptz, text, jsonb, text) IS
+	'what track would do with the same call, a row per destination, without doing it; payload is the event as it would be sent, NULL when it would not be queued';
 
 CREATE FUNCTION pinterest_capi.normalize_identifier(kind text, value text) RETURNS text
 	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
@@ -502,7 +504,7 @@ CREATE VIEW pinterest_capi.destination_status AS
 		r.status,
 		pg_catalog.concat_ws('; ',
 			coalesce(r.reason, CASE WHEN r.status = 'ready' THEN 'ready' END),
-			CASE WHEN NOT pg_catalog.current_setting('pinterest_capi.dispatch', true)::boolean
+			CASE WHEN NOT coalesce(pg_catalog.current_setting('pinterest_capi.dispatch', true), 'on')::boolean
 				THEN 'dispatch is off on this server' END,
 			CASE WHEN NOT EXISTS (SELECT FROM pinterest_capi._worker_state())
 				THEN 'no worker is running: it starts with the next event, or see max_worker_processes' END
@@ -529,6 +531,68 @@ CREATE VIEW pinterest_capi.destination_status AS
 COMMENT ON VIEW pinterest_capi.destination_status IS
 	'a row per destination: whether it works, what waits, what went wrong last';
 
+CREATE VIEW pinterest_capi.event_quality AS
+	SELECT e.event_name, n.destination, (e.event_time AT TIME ZONE 'UTC')::date AS day,
+		count(*) AS events,
+		round(avg((u.user_data ? 'em')::integer), 4) AS em,
+		round(avg((u.user_data ? 'ph')::integer), 4) AS ph,
+		round(avg((u.user_data ? 'click_id')::integer), 4) AS click_id,
+		round(avg((u.user_data ? 'external_id')::integer), 4) AS external_id,
+		round(avg((u.user_data ? 'hashed_maids')::integer), 4) AS hashed_maids,
+		round(avg((u.user_data ? 'client_ip_address')::integer), 4) AS ip,
+		round(avg((u.user_data ? 'client_user_agent')::integer), 4) AS user_agent
+	FROM pinterest_capi._event AS e
+		JOIN pinterest_capi._destination_state AS n ON n.dest = e.dest
+		CROSS JOIN LATERAL (SELECT e.payload::jsonb -> 'user_data' AS user_data) AS u
+	WHERE e.payload IS NOT NULL
+	GROUP BY e.event_name, n.destination, (e.event_time AT TIME ZONE 'UTC')::date;
+COMMENT ON VIEW pinterest_capi.event_quality IS
+	'per event, destination and day (UTC): events, and the share of them (0 to 1) that carries each identifier; of events whose payload is kept';
+
+CREATE FUNCTION pinterest_capi._fields(OUT property text, OUT field text, OUT structured boolean,
+		OUT transformation text) RETURNS SETOF record
+	LANGUAGE c IMMUTABLE PARALLEL SAFE ROWS 80
+	AS 'MODULE_PATHNAME', 'pcapi_sql_fields';
+COMMENT ON FUNCTION pinterest_capi._fields() IS
+	'internal: what properties can become in an event, and how';
+
+CREATE VIEW pinterest_capi.compliance_report AS
+	SELECT a.destination, a.event_name, coalesce(t.event_name, 'custom') AS sent_as,
+		f.field, f.transformation, f.rule,
+		(SELECT array_agg(r.name ORDER BY r.name) FROM pinterest_capi.consent_rule AS r
+			WHERE r.destination IS NULL OR r.destination = a.destination) AS consent_rules
+	FROM pinterest_capi.allowed_event AS a
+		JOIN pinterest_capi.destination AS d ON d.destination = a.destination
+		LEFT JOIN pinterest_capi.standard_event AS t
+			ON lower(coalesce(a.send_as, a.event_name)) IN (t.event_name, lower(t.pascal_name))
+		CROSS JOIN LATERAL (
+			SELECT i.field, i.transformation, i.rule
+			FROM (VALUES
+				('event_name', 'the API''s name', 'always'),
+				('event_time', 'whole seconds', 'always'),
+				('event_id', 'as given, or generated', 'always'),
+				('action_source', 'one of the API''s words', 'always')) AS i (field, transformation, rule)
+			UNION ALL
+			SELECT 'user_data.' || k, 'normalised, SHA-256', 'where given'
+			FROM unnest(ARRAY['em', 'ph', 'ge', 'db', 'ln', 'fn', 'ct', 'st', 'zp', 'country', 'external_id', 'hashed_maids']) AS k
+			UNION ALL
+			SELECT 'user_data.' || k, 'as given', 'where given' FROM unnest(ARRAY['click_id', 'partner_id']) AS k
+			UNION ALL
+			SELECT 'user_data.client_ip_address', 'as given', 'send_client_ip' WHERE d.send_client_ip
+			UNION ALL
+			SELECT 'user_data.client_user_agent', 'as given', 'send_user_agent' WHERE d.send_user_agent
+			UNION ALL
+			SELECT p.field, p.transformation,
+				CASE WHEN p.structured THEN 'structured' ELSE 'listed in allowed_event.properties' END
+			FROM pinterest_capi._fields() AS p
+			WHERE (p.structured OR '*' = ANY (a.properties) OR p.property = ANY (a.properties)
+				OR split_part(p.property, '.', 1) IN ('app_info', 'device_info')
+					AND split_part(p.property, '.', 1) = ANY (a.properties))
+				AND NOT (p.field = 'event_source_url' AND (d.page_url_detail = 'none' OR p.property <> 'page_url'))
+		) AS f;
+COMMENT ON VIEW pinterest_capi.compliance_report IS
+	'per destination and allowed event: each field that may leave, what is done to it before, under which rule, and the consent rules in force';
+
 ------------------------------------------------------------------------------
 -- Rights: nothing for PUBLIC but the two pure functions
 ------------------------------------------------------------------------------
@@ -542,8 +606,9 @@ GRANT EXECUTE ON FUNCTION pinterest_capi.normalize_identifier(text, text) TO PUB
 GRANT EXECUTE ON FUNCTION pinterest_capi.hash_identifier(text, text) TO PUBLIC;
 
 GRANT SELECT ON pinterest_capi.dispatch_status, pinterest_capi.destination_status,
-	pinterest_capi.worker_status TO pg_monitor;
-GRANT EXECUTE ON FUNCTION pinterest_capi._worker_state() TO pg_monitor;
+	pinterest_capi.worker_status, pinterest_capi.event_quality,
+	pinterest_capi.compliance_report, pinterest_capi.standard_event TO pg_monitor;
+GRANT EXECUTE ON FUNCTION pinterest_capi._worker_state(), pinterest_capi._fields() TO pg_monitor;
 
 -- at commit: have a worker started, so that nothing else is needed
 CREATE FUNCTION pinterest_capi._wake() RETURNS void

@@ -52,17 +52,22 @@ typedef struct PcapiIdentity
 	Oid			user;
 	int			sec_context;
 	int			guc_level;		/* 0: search_path not touched */
+	ErrorContextCallback errors;	/* meanwhile, no error logs the statement */
 } PcapiIdentity;
 
 extern void pcapi_become_owner(PcapiIdentity *saved, bool pin_search_path);
+
 extern void pcapi_become_caller(const PcapiIdentity *saved);	/* after an ERROR the transaction's abort does it */
 
 /* --- src/queue/encoding.c --- */
 
-/* s itself where there is nothing to convert, NULL where a character has no equivalent; needs a transaction */
-extern char *pcapi_convert(char *s, int len, int from, int to, int *outlen);
+/* NULL when a character has no counterpart; need a transaction */
+extern char *pcapi_to_utf8(const char *s, size_t len, size_t *outlen);
+extern char *pcapi_from_utf8(const char *s, size_t len);
 
 /* ereport's tail for every error of ours: neither statement nor context, they may quote values */
+extern void pcapi_check_writable(const char *function);	/* the server's own error, without the statement */
+
 #define pcapi_hide() errhidestmt(true), errhidecontext(true)
 
 /* 22023 with a hint: a call that can't be meant */

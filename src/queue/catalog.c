@@ -7,6 +7,7 @@
 #include "pinterest_capi.h"
 
 #include "access/htup_details.h"
+#include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "utils/guc.h"
@@ -64,6 +65,17 @@ pcapi_extension_owner(bool missing_ok)
 	return owner;
 }
 
+/*
+ * Errors from below (a full disk, a serialization failure) would log the
+ * caller's statement, and with it the raw identifiers in its literals.
+ */
+static void
+hide_statement(void *arg)
+{
+	errhidestmt(true);
+	errhidecontext(true);
+}
+
 void
 pcapi_become_owner(PcapiIdentity *saved, bool pin_search_path)
 {
@@ -72,6 +84,10 @@ pcapi_become_owner(PcapiIdentity *saved, bool pin_search_path)
 	GetUserIdAndSecContext(&saved->user, &saved->sec_context);
 	SetUserIdAndSecContext(owner, saved->sec_context |
 						   SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
+	saved->errors.callback = hide_statement;
+	saved->errors.arg = NULL;
+	saved->errors.previous = error_context_stack;
+	error_context_stack = &saved->errors;
 	saved->guc_level = 0;
 	if (pin_search_path)
 	{
@@ -88,4 +104,15 @@ pcapi_become_caller(const PcapiIdentity *saved)
 	if (saved->guc_level > 0)
 		AtEOXact_GUC(false, saved->guc_level);
 	SetUserIdAndSecContext(saved->user, saved->sec_context);
+	error_context_stack = saved->errors.previous;
+}
+
+void
+pcapi_check_writable(const char *function)
+{
+	if (XactReadOnly)
+		ereport(ERROR,
+				(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
+				 errmsg("cannot execute %s in a read-only transaction", function),
+				 pcapi_hide()));
 }

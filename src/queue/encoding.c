@@ -8,37 +8,61 @@
 #include "pinterest_capi.h"
 
 #include "catalog/namespace.h"
+#include "core/core.h"
 #include "mb/pg_wchar.h"
+#include "utils/memutils.h"
 
-/*
- * Convert without raising an error.  Returns s itself where there is nothing
- * to convert, NULL where some character has no equivalent.  SQL_ASCII says
- * nothing about its bytes: they go as they are, and the rules refuse what is
- * no UTF-8.
- */
-char *
-pcapi_convert(char *s, int len, int from, int to, int *outlen)
+static char *
+convert(const char *s, size_t len, int from, int to, size_t *outlen)
 {
 	Oid			proc;
 	char	   *out;
-	Size		size;
+	size_t		room;
 
-	*outlen = len;
-	if (from == to || from == PG_SQL_ASCII || to == PG_SQL_ASCII || len == 0)
-		return s;
-
+	if (len > MaxAllocSize / MAX_CONVERSION_GROWTH - 1)
+		return NULL;
 	proc = FindDefaultConversionProc(from, to);
 	if (!OidIsValid(proc))
 		return NULL;
-
-	size = (Size) len * MAX_CONVERSION_GROWTH + 1;
-	out = palloc(size);
-	if (pg_do_encoding_conversion_buf(proc, from, to, (unsigned char *) s, len,
-									  (unsigned char *) out, (int) size, true) != len)
+	room = len * MAX_CONVERSION_GROWTH + 1;
+	out = palloc(room);
+	if (pg_do_encoding_conversion_buf(proc, from, to, (unsigned char *) s, (int) len,
+									  (unsigned char *) out, (int) room, true) != (int) len)
 	{
 		pfree(out);
 		return NULL;
 	}
-	*outlen = (int) strlen(out);
+	*outlen = strlen(out);
 	return out;
+}
+
+/*
+ * Both return NULL where a character has no counterpart, and s itself where
+ * there is nothing to convert.  SQL_ASCII says nothing of what its bytes mean,
+ * so there only what is valid UTF-8 passes.
+ */
+char *
+pcapi_to_utf8(const char *s, size_t len, size_t *outlen)
+{
+	int			encoding = GetDatabaseEncoding();
+
+	if (encoding != PG_UTF8 && encoding != PG_SQL_ASCII)
+		return convert(s, len, encoding, PG_UTF8, outlen);
+	if (encoding == PG_SQL_ASCII && !pcapi_utf8_valid(s, len))
+		return NULL;
+	*outlen = len;
+	return unconstify(char *, s);
+}
+
+/* A copy in any case. */
+char *
+pcapi_from_utf8(const char *s, size_t len)
+{
+	int			encoding = GetDatabaseEncoding();
+
+	if (!pcapi_utf8_valid(s, len))
+		return NULL;
+	if (encoding == PG_UTF8 || encoding == PG_SQL_ASCII)
+		return pnstrdup(s, len);
+	return convert(s, len, PG_UTF8, encoding, &len);
 }

@@ -37,7 +37,10 @@ typedef struct PcapiLive
 	char		state[32];
 	char		last_error[PCAPI_LIVE_TEXT];
 
-	/* verify_destination: one question at a time */
+	/*
+	 * verify_destination: one question at a time.  Who may move the state, and
+	 * when, is told in verify.c.
+	 */
 	PcapiVerifyState verify_state;
 	int			verify_pid;		/* who asks; to notice that he left */
 	uint32		verify_no;		/* counts questions */
@@ -64,7 +67,9 @@ extern void pcapi_unlock(int which, bool session_lock);
 /* the worker that serves this database, by the row in _worker; 0 when there is none */
 extern int	pcapi_worker_pid(void);
 extern void pcapi_worker_forget(void);	/* look again at the next call */
+extern bool pcapi_worker_present(void);
 extern void pcapi_worker_set_latch(void);
+extern void pcapi_worker_start_if_none(TransactionId wait_for); /* invalid: nothing to wait for */
 
 /* a dynamic worker for a database; false when there is no slot */
 typedef struct BackgroundWorkerHandle BackgroundWorkerHandle;

@@ -145,6 +145,14 @@ pcapi_worker_pid(void)
 	return worker_proc() ? known_worker.pid : 0;
 }
 
+/* Looks again: the caller waits for one to come. */
+bool
+pcapi_worker_present(void)
+{
+	pcapi_worker_forget();
+	return pcapi_worker_pid() != 0;
+}
+
 void
 pcapi_worker_set_latch(void)
 {
@@ -196,14 +204,13 @@ pcapi_start_worker(Oid database, TransactionId wait_for, bool tell,
 }
 
 /*
- * Before COMMIT, where an error is still allowed (there is none to expect): no
- * worker, so start one.  It waits for this transaction's end before it looks.
- * The start lock is held until then, so that of many sessions that commit at
- * once one starts a worker; the worker lock shows that one is on its way
- * already.  Both are tried without waiting.
+ * No worker, so start one; it waits for the end of a transaction before it
+ * looks.  The start lock is held until our own ends, so that of many sessions
+ * that commit at once one starts a worker; the worker lock shows that one is
+ * on its way already.  Both are tried without waiting.
  */
-static void
-start_worker_if_none(void)
+void
+pcapi_worker_start_if_none(TransactionId wait_for)
 {
 	if (pcapi_worker_pid() != 0)
 		return;
@@ -213,7 +220,7 @@ start_worker_if_none(void)
 		return;					/* it starts just now, and will look */
 	pcapi_unlock(PCAPI_LOCK_WORKER, false);
 
-	if (pcapi_start_worker(MyDatabaseId, GetTopTransactionIdIfAny(), false, NULL))
+	if (pcapi_start_worker(MyDatabaseId, wait_for, false, NULL))
 		warned_no_slot = false;
 	else if (!warned_no_slot)
 	{
@@ -235,8 +242,9 @@ xact_callback(XactEvent event, void *arg)
 	switch (event)
 	{
 		case XACT_EVENT_PRE_COMMIT:
+			/* an error is still allowed here, but there is none to expect */
 			if (!RecoveryInProgress())
-				start_worker_if_none();
+				pcapi_worker_start_if_none(GetTopTransactionIdIfAny());
 			break;
 		case XACT_EVENT_COMMIT:
 			wake_wanted = false;

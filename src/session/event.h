@@ -114,10 +114,6 @@ extern void pcapi_append_integer(StringInfo buf, const char *key, int64 value);
 
 extern void pcapi_warn(List **warnings, const char *key, const char *what);
 
-/* UTF-8 and back; NULL when a character has no counterpart */
-extern char *pcapi_to_utf8(const char *s, size_t len, size_t *outlen);
-extern char *pcapi_from_utf8(const char *s, size_t len);
-
 /* --- contents.c: what was bought --- */
 
 typedef struct PcapiProperties

@@ -18,7 +18,7 @@ PG_FUNCTION_INFO_V1(pcapi_sql_hash_identifier);
 
 /* the arguments of either function; false where the value can't be used */
 static bool
-arguments(FunctionCallInfo fcinfo, PcapiKind *kind, char **value, int *len)
+arguments(FunctionCallInfo fcinfo, PcapiKind *kind, char **value, size_t *len)
 {
 	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	int			found = pcapi_kind_from_name(name, strlen(name));
@@ -35,7 +35,7 @@ arguments(FunctionCallInfo fcinfo, PcapiKind *kind, char **value, int *len)
 	raw_len = strlen(raw);
 	if (raw_len > PCAPI_MAX_IDENTIFIER * MAX_CONVERSION_GROWTH)
 		return false;
-	*value = pcapi_convert(raw, (int) raw_len, GetDatabaseEncoding(), PG_UTF8, len);
+	*value = pcapi_to_utf8(raw, raw_len, len);
 	return *value != NULL;
 }
 
@@ -50,7 +50,7 @@ pcapi_sql_normalize_identifier(PG_FUNCTION_ARGS)
 {
 	PcapiKind	kind;
 	char	   *value;
-	int			len;
+	size_t		len;
 	char	   *normalized;
 	size_t		normalized_len;
 	const char *warning;
@@ -70,7 +70,7 @@ pcapi_sql_normalize_identifier(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory"), pcapi_hide()));
 
-	result = pcapi_convert(utf8, (int) normalized_len, PG_UTF8, GetDatabaseEncoding(), &len);
+	result = pcapi_from_utf8(utf8, normalized_len);
 	if (result == NULL)
 	{
 		ereport(WARNING,
@@ -80,7 +80,7 @@ pcapi_sql_normalize_identifier(PG_FUNCTION_ARGS)
 				 pcapi_hide()));
 		PG_RETURN_NULL();
 	}
-	PG_RETURN_TEXT_P(cstring_to_text_with_len(result, len));
+	PG_RETURN_TEXT_P(cstring_to_text(result));
 }
 
 Datum
@@ -88,7 +88,7 @@ pcapi_sql_hash_identifier(PG_FUNCTION_ARGS)
 {
 	PcapiKind	kind;
 	char	   *value;
-	int			len;
+	size_t		len;
 	char		hex[PCAPI_HEX_LEN + 1];
 	const char *warning;
 

@@ -363,13 +363,7 @@ pcapi_track(PcapiCall *call)
 	char	   *event_id;
 	char	   *result;
 
-	/* the server's own error, but without the statement: it may hold an e-mail */
-	if (XactReadOnly)
-		ereport(ERROR,
-				(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
-				 errmsg("cannot execute %s in a read-only transaction", "track()"),
-				 pcapi_hide()));
-
+	pcapi_check_writable("track()");
 	MemoryContextSwitchTo(context);
 	pcapi_become_owner(&saved, false);
 	decisions = pcapi_decide(call, &event_id, &generated, &ev.event_time, &visitor, &click_id);

@@ -45,57 +45,6 @@ pcapi_warn(List **warnings, const char *key, const char *what)
 	*warnings = lappend(*warnings, text);
 }
 
-/*
- * Conversion that fails by its result.  SQL_ASCII says nothing of what its
- * bytes mean, so there only what is valid UTF-8 passes.
- */
-static char *
-convert(const char *s, size_t len, int from, int to, size_t *outlen)
-{
-	Oid			proc;
-	char	   *out;
-	size_t		room;
-
-	if (len > MaxAllocSize / MAX_CONVERSION_GROWTH - 1)
-		return NULL;
-	proc = FindDefaultConversionProc(from, to);
-	if (!OidIsValid(proc))
-		return NULL;
-	room = len * MAX_CONVERSION_GROWTH + 1;
-	out = palloc(room);
-	if (pg_do_encoding_conversion_buf(proc, from, to, (unsigned char *) s, (int) len,
-									  (unsigned char *) out, (int) room, true) != (int) len)
-		return NULL;
-	if (outlen)
-		*outlen = strlen(out);
-	return out;
-}
-
-char *
-pcapi_to_utf8(const char *s, size_t len, size_t *outlen)
-{
-	int			encoding = GetDatabaseEncoding();
-
-	if (encoding != PG_UTF8 && encoding != PG_SQL_ASCII)
-		return convert(s, len, encoding, PG_UTF8, outlen);
-	if (encoding == PG_SQL_ASCII && !pcapi_utf8_valid(s, len))
-		return NULL;
-	*outlen = len;
-	return unconstify(char *, s);
-}
-
-char *
-pcapi_from_utf8(const char *s, size_t len)
-{
-	int			encoding = GetDatabaseEncoding();
-
-	if (!pcapi_utf8_valid(s, len))
-		return NULL;
-	if (encoding == PG_UTF8 || encoding == PG_SQL_ASCII)
-		return pnstrdup(s, len);
-	return convert(s, len, PG_UTF8, encoding, NULL);
-}
-
 /* A string or a number as text, not NUL-terminated, without blanks around it. */
 static bool
 as_text(const JsonbValue *v, const char **s, size_t *len)

@@ -13,7 +13,6 @@
 
 #include "access/transam.h"
 #include "access/xact.h"
-#include "mb/pg_wchar.h"
 #include "portability/instr_time.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -318,7 +317,7 @@ drop(Taking *t, int64 id, PcapiFate fate, const char *reason)
 static bool
 take_event(Taking *t, PcapiClaimed *event)
 {
-	int			len = event->payload_len;
+	size_t		len = event->payload_len;
 	char	   *payload = event->payload;
 
 	if (t->batch->n >= t->want)
@@ -332,10 +331,10 @@ take_event(Taking *t, PcapiClaimed *event)
 		drop(t, event->id, PCAPI_FAILED, "payload is gone");
 	else
 	{
-		payload = pcapi_convert(payload, len, GetDatabaseEncoding(), PG_UTF8, &len);
-		if (payload == NULL || !pcapi_utf8_valid(payload, len))
+		payload = pcapi_to_utf8(payload, len, &len);
+		if (payload == NULL)
 			drop(t, event->id, PCAPI_FAILED, "payload has no equivalent in UTF-8");
-		else if (!pcapi_batch_add(t->batch, event, payload, len))
+		else if (!pcapi_batch_add(t->batch, event, payload, (int) len))
 		{
 			t->full = true;
 			return false;

@@ -1,0 +1,266 @@
+/*
+ * operate.c
+ *	  pause, resume and drop a destination; cancel, purge and forget events.
+ *
+ * None of it waits for the worker: what it does to rows that are in a request
+ * stands, and the answer that comes later finds nothing to settle.
+ */
+#include "queue/operate.h"
+
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "queue/claim.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+static char *
+text_arg(FunctionCallInfo fcinfo, int n)
+{
+	return PG_ARGISNULL(n) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(n));
+}
+
+int
+pcapi_require_destination(const char *destination)
+{
+	Oid			types[1] = {TEXTOID};
+	Datum		values[1];
+	bool		found = false;
+
+	if (destination)
+	{
+		SPI_connect();
+		values[0] = CStringGetTextDatum(destination);
+		SPI_execute_with_args("SELECT FROM pinterest_capi.destination WHERE destination = $1",
+							  1, types, values, NULL, false, 1);
+		found = (SPI_processed > 0);
+		SPI_finish();
+	}
+	if (!found)
+		pcapi_bad_call(("unknown destination"),
+					   ("The table pinterest_capi.destination lists those that exist."));
+	return pcapi_destination_number(destination, true);
+}
+
+/*
+ * Waiting rows that fulfil a condition become final.  The condition may use q
+ * (the queue), e (the event) and parameters from $3 on.
+ */
+static int64
+finish_waiting(const char *status, const char *reason, const char *condition,
+			   int nargs, const Oid *argtypes, const Datum *args, const char *argnulls)
+{
+	Oid			types[5] = {TEXTOID, TEXTOID};
+	Datum		values[5];
+	char		nulls[5] = {' ', ' ', ' ', ' ', ' '};
+	int64		n;
+
+	Assert(nargs <= 3);
+	values[0] = CStringGetTextDatum(status);
+	values[1] = CStringGetTextDatum(reason);
+	for (int i = 0; i < nargs; i++)
+	{
+		types[2 + i] = argtypes[i];
+		values[2 + i] = args[i];
+		nulls[2 + i] = argnulls ? argnulls[i] : ' ';
+	}
+	SPI_connect();
+	SPI_execute_with_args(psprintf("WITH gone AS ("
+								   " DELETE FROM pinterest_capi._queue AS q USING pinterest_capi._event AS e"
+								   " WHERE e.id = q.id AND (%s) RETURNING q.*)"
+								   " INSERT INTO pinterest_capi._outcome (id, finished_at, last_attempt_at, dest,"
+								   " attempts, http_status, status, reason, error, warnings)"
+								   " SELECT id, clock_timestamp(), last_attempt_at, dest, attempts, http_status,"
+								   " $1, $2, error, warnings FROM gone", condition),
+						  2 + nargs, types, values, nulls, false, 0);
+	n = (int64) SPI_processed;
+	SPI_finish();
+	return n;
+}
+
+/* ---- destinations ---- */
+
+PG_FUNCTION_INFO_V1(pcapi_sql_pause_destination);
+Datum
+pcapi_sql_pause_destination(PG_FUNCTION_ARGS)
+{
+	char	   *destination = text_arg(fcinfo, 0);
+	Oid			types[2] = {INT4OID, TEXTOID};
+	Datum		values[2];
+	PcapiIdentity saved;
+
+	pcapi_check_writable("pause_destination()");
+	pcapi_become_owner(&saved, true);
+	values[0] = Int32GetDatum(pcapi_require_destination(destination));
+	values[1] = CStringGetTextDatum("by pause_destination");
+	SPI_connect();
+	SPI_execute_with_args("UPDATE pinterest_capi._destination_state SET paused_at = clock_timestamp(),"
+						  " paused_reason = $2 WHERE dest = $1 AND paused_at IS NULL",
+						  2, types, values, NULL, false, 0);
+	if (SPI_processed > 0)
+	{
+		pcapi_notify(destination, "paused", "by pause_destination");
+		pcapi_wake_at_commit();
+	}
+	SPI_finish();
+	pcapi_become_caller(&saved);
+	PG_RETURN_VOID();
+}
+
+void
+pcapi_unpause(const char *destination)
+{
+	Oid			types[1] = {INT4OID};
+	Datum		values[1] = {Int32GetDatum(pcapi_destination_number(destination, true))};
+	bool		was_paused = false;
+
+	SPI_connect();
+	SPI_execute_with_args("WITH before AS (SELECT dest, paused_at FROM pinterest_capi._destination_state"
+						  " WHERE dest = $1 FOR UPDATE)"
+						  " UPDATE pinterest_capi._destination_state AS s SET paused_at = NULL, paused_reason = NULL,"
+						  " failing_since = NULL, backoff_until = NULL, backoff_reason = NULL"
+						  " FROM before WHERE s.dest = before.dest RETURNING before.paused_at IS NOT NULL",
+						  1, types, values, NULL, false, 0);
+	if (SPI_processed > 0)
+	{
+		bool		isnull;
+
+		was_paused = DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	}
+	SPI_finish();
+	if (was_paused)
+		pcapi_notify(destination, "ready", "what waited is sent");
+	pcapi_wake_at_commit();
+}
+
+PG_FUNCTION_INFO_V1(pcapi_sql_resume_destination);
+Datum
+pcapi_sql_resume_destination(PG_FUNCTION_ARGS)
+{
+	char	   *destination = text_arg(fcinfo, 0);
+	PcapiIdentity saved;
+
+	pcapi_check_writable("resume_destination()");
+	pcapi_become_owner(&saved, true);
+	pcapi_require_destination(destination);
+	pcapi_unpause(destination);
+	pcapi_become_caller(&saved);
+	PG_RETURN_VOID();
+}
+
+/* Should the name come back, it starts anew, under the same number. */
+void
+pcapi_forsake(const char *destination)
+{
+	Oid			types[1] = {INT4OID};
+	Datum		values[1] = {Int32GetDatum(pcapi_destination_number(destination, false))};
+
+	if (DatumGetInt32(values[0]) == 0)
+		return;
+	finish_waiting("cancelled", "destination dropped", "q.dest = $3", 1, types, values, NULL);
+	SPI_connect();
+	SPI_execute_with_args("UPDATE pinterest_capi._destination_state SET paused_at = NULL, paused_reason = NULL,"
+						  " failing_since = NULL, backoff_until = NULL, backoff_reason = NULL WHERE dest = $1",
+						  1, types, values, NULL, false, 0);
+	SPI_finish();
+}
+
+/* The rest is done by foreign keys and by the trigger that guards the table. */
+PG_FUNCTION_INFO_V1(pcapi_sql_drop_destination);
+Datum
+pcapi_sql_drop_destination(PG_FUNCTION_ARGS)
+{
+	char	   *destination = text_arg(fcinfo, 0);
+	Oid			types[1] = {TEXTOID};
+	Datum		values[1];
+	PcapiIdentity saved;
+
+	pcapi_check_writable("drop_destination()");
+	pcapi_become_owner(&saved, true);
+	pcapi_require_destination(destination);
+	values[0] = CStringGetTextDatum(destination);
+	SPI_connect();
+	SPI_execute_with_args("DELETE FROM pinterest_capi.destination WHERE destination = $1",
+						  1, types, values, NULL, false, 0);
+	SPI_finish();
+	pcapi_become_caller(&saved);
+	PG_RETURN_VOID();
+}
+
+/* ---- events ---- */
+
+PG_FUNCTION_INFO_V1(pcapi_sql_cancel);
+Datum
+pcapi_sql_cancel(PG_FUNCTION_ARGS)
+{
+	char	   *event_id = text_arg(fcinfo, 0);
+	char	   *destination = text_arg(fcinfo, 1);
+	Oid			types[2] = {TEXTOID, INT4OID};
+	Datum		values[2];
+	char		nulls[2] = {' ', 'n'};
+	PcapiIdentity saved;
+	int64		n;
+
+	pcapi_check_writable("cancel()");
+	if (event_id == NULL)
+		pcapi_bad_call(("event_id must not be null"),
+					   ("The view pinterest_capi.dispatch_status shows what waits."));
+	pcapi_become_owner(&saved, true);
+	values[0] = CStringGetTextDatum(event_id);
+	if (destination)
+	{
+		values[1] = Int32GetDatum(pcapi_require_destination(destination));
+		nulls[1] = ' ';
+	}
+	n = finish_waiting("cancelled", "by cancel",
+					   "e.event_id = $3 AND q.dest = e.dest AND ($4 IS NULL OR e.dest = $4)",
+					   2, types, values, nulls);
+	pcapi_become_caller(&saved);
+	PG_RETURN_INT64(n);
+}
+
+PG_FUNCTION_INFO_V1(pcapi_sql_purge);
+Datum
+pcapi_sql_purge(PG_FUNCTION_ARGS)
+{
+	Interval   *older_than = PG_GETARG_INTERVAL_P(0);
+	Oid			types[1] = {INTERVALOID};
+	Datum		values[1] = {IntervalPGetDatum(older_than)};
+	PcapiIdentity saved;
+	int64		n;
+
+	pcapi_check_writable("purge()");
+	if (older_than->month < 0 || older_than->day < 0 || older_than->time < 0)
+		pcapi_bad_call(("older_than must not be negative"),
+					   ("Give an interval such as '30 days'."));
+	pcapi_become_owner(&saved, true);
+	SPI_connect();
+	SPI_execute_with_args("WITH gone AS (DELETE FROM pinterest_capi._outcome"
+						  " WHERE finished_at < clock_timestamp() - $1 RETURNING id)"
+						  " DELETE FROM pinterest_capi._event AS e USING gone WHERE e.id = gone.id",
+						  1, types, values, NULL, false, 0);
+	n = (int64) SPI_processed;
+	SPI_finish();
+	pcapi_become_caller(&saved);
+	PG_RETURN_INT64(n);
+}
+
+int64
+pcapi_forget_events(Datum visitors, Datum texts)
+{
+	static const char *const of_person =
+		"e.visitor = ANY ($%d) OR EXISTS (SELECT FROM unnest($%d) AS t (text)"
+		" WHERE strpos(e.payload, '\"' || t.text || '\"') > 0)";
+	Oid			types[2] = {BYTEAARRAYOID, TEXTARRAYOID};
+	Datum		values[2] = {visitors, texts};
+	int64		n;
+
+	finish_waiting("suppressed", "forgotten", psprintf(of_person, 3, 4), 2, types, values, NULL);
+	SPI_connect();
+	SPI_execute_with_args(psprintf("UPDATE pinterest_capi._event AS e SET payload = NULL, visitor = NULL"
+								   " WHERE (e.payload IS NOT NULL OR e.visitor IS NOT NULL) AND (%s)",
+								   psprintf(of_person, 1, 2)),
+						  2, types, values, NULL, false, 0);
+	n = (int64) SPI_processed;
+	SPI_finish();
+	return n;
+}

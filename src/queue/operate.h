@@ -1,0 +1,28 @@
+/*
+ * operate.h
+ *	  What operators and settings do to destinations and waiting events
+ *	  (operate.c), and what the functions that wait need of the worker.
+ *
+ * All as the extension's owner with a pinned search_path.
+ */
+#ifndef PCAPI_OPERATE_H
+#define PCAPI_OPERATE_H
+
+#include "queue/queue.h"
+
+/* ERROR 22023 unless the destination exists; its number */
+extern int	pcapi_require_destination(const char *destination);
+
+/* ends pause and backoff, makes the destination's number, wakes the worker; tells listeners if it was paused */
+extern void pcapi_unpause(const char *destination);
+
+/* what waits for a destination that is about to be deleted is cancelled */
+extern void pcapi_forsake(const char *destination);
+
+/*
+ * Forget: empties rows of these visitors (bytea[]) or with one of these texts
+ * (text[]) in their payload, and ends those that wait; returns how many.
+ */
+extern int64 pcapi_forget_events(Datum visitors, Datum texts);
+
+#endif							/* PCAPI_OPERATE_H */

@@ -1,0 +1,277 @@
+/*
+ * configure.c
+ *	  configure_destination, and the triggers on the tables of settings.
+ *
+ * The token is taken apart into two halves that tell nothing each (see
+ * _secret in the SQL script); everything else about a destination is changed
+ * with plain UPDATE.
+ */
+#include "session/session.h"
+
+#include "catalog/pg_authid.h"
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "queue/claim.h"
+#include "queue/operate.h"
+#include "tcop/tcopprot.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/inval.h"
+#include "utils/rel.h"
+
+#define TOKEN_MAX		4096
+#define ID_DIGITS_MAX	18
+#define DEFAULT_API_URL	"https://api.pinterest.com/v5"
+
+static const char *const hidden_statement = "SELECT pinterest_capi.configure_destination(/* arguments hidden */)";
+
+/*
+ * The statement holds the token: pg_stat_activity and the log of an error or
+ * of a lock wait show another text from here on.  What the server logs before
+ * a statement runs (log_statement), or by itself when it is done
+ * (log_min_duration_statement), is beyond reach; docs/security.md tells how to
+ * keep a token out of that.
+ */
+static void
+hide_own_statement(void)
+{
+	debug_query_string = hidden_statement;
+	pgstat_report_activity(STATE_RUNNING, hidden_statement);
+}
+
+static bool
+all_digits(const char *s)
+{
+	size_t		len = strlen(s);
+
+	return len > 0 && len <= ID_DIGITS_MAX && strspn(s, "0123456789") == len;
+}
+
+static char *
+optional_text(FunctionCallInfo fcinfo, int n)
+{
+	return PG_ARGISNULL(n) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(n));
+}
+
+static void
+check_token(const char *token)
+{
+	size_t		len = strlen(token);
+
+	if (len == 0)
+		pcapi_bad_call(("access token is empty"),
+					   ("Create one in Pinterest Ads Manager: Conversions, Conversion access token."));
+	if (len > TOKEN_MAX)
+		pcapi_bad_call(("access token is longer than %d bytes", TOKEN_MAX),
+					   ("Paste the token alone, or name a file that holds it: 'file:/absolute/path'."));
+	if (strncmp(token, "file:", strlen("file:")) == 0)
+	{
+		for (const char *c = token; *c; c++)
+			if ((unsigned char) *c < ' ' || *c == 0x7F)
+				pcapi_bad_call(("path of the access token file has control characters"),
+							   ("Write 'file:/absolute/path'."));
+		if (token[strlen("file:")] != '/')
+			pcapi_bad_call(("path of the access token file is not absolute"),
+						   ("Write 'file:/absolute/path', a path on the database server."));
+		if (!has_privs_of_role(GetUserId(), ROLE_PG_READ_SERVER_FILES))
+			ereport(ERROR,
+					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+					 errmsg("permission denied to use an access token file"),
+					 errhint("Only superusers and members of pg_read_server_files may name files on the server."),
+					 pcapi_hide()));
+		return;
+	}
+	for (const char *c = token; *c; c++)
+		if ((unsigned char) *c <= ' ' || (unsigned char) *c > '~')
+			pcapi_bad_call(("access token has blanks, control characters or letters beyond ASCII"),
+						   ("Paste the token alone, without quotes or line breaks."));
+}
+
+/* Tag ID and token are there, or there was an error. */
+static char *
+what_is_missing(const char *ad_account_id)
+{
+	if (ad_account_id)
+		return NULL;
+	return pstrdup("Your destination is not ready: the ad account id is missing. "
+				   "In Pinterest Ads Manager it is shown under Business access, Ad accounts, "
+				   "and in the address of every page after /advertiser/.");
+}
+
+static void
+store_secret(const char *destination, const char *token)
+{
+	Oid			types[3] = {TEXTOID, BYTEAOID, BYTEAOID};
+	Datum		values[3];
+	size_t		len = strlen(token);
+	bytea	   *pad = palloc(VARHDRSZ + len);
+	bytea	   *masked = palloc(VARHDRSZ + len);
+
+	SET_VARSIZE(pad, VARHDRSZ + len);
+	SET_VARSIZE(masked, VARHDRSZ + len);
+	if (!pg_strong_random(VARDATA(pad), len))
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("could not generate random values"),
+				 pcapi_hide()));
+	memcpy(VARDATA(masked), token, len);
+	pcapi_xor(VARDATA(masked), VARDATA(pad), len);
+
+	values[0] = CStringGetTextDatum(destination);
+	values[1] = PointerGetDatum(pad);
+	values[2] = PointerGetDatum(masked);
+	SPI_execute_with_args("INSERT INTO pinterest_capi._secret (destination, pad, masked) VALUES ($1, $2, $3)"
+						  " ON CONFLICT (destination) DO UPDATE SET pad = excluded.pad, masked = excluded.masked",
+						  3, types, values, NULL, false, 0);
+}
+
+PG_FUNCTION_INFO_V1(pcapi_sql_configure_destination);
+Datum
+pcapi_sql_configure_destination(PG_FUNCTION_ARGS)
+{
+	char	   *tag_id;
+	char	   *token;
+	char	   *ad_account_id;
+	char	   *destination;
+	Oid			types[3] = {TEXTOID, TEXTOID, TEXTOID};
+	Datum		values[3];
+	char		nulls[3] = {' ', ' ', ' '};
+	PcapiIdentity saved;
+	MemoryContext context = CurrentMemoryContext;
+	char	   *stored_account;
+	char	   *missing;
+
+	hide_own_statement();
+	pcapi_check_writable("configure_destination()");
+	tag_id = optional_text(fcinfo, 0);
+	token = optional_text(fcinfo, 1);
+	ad_account_id = optional_text(fcinfo, 2);
+	destination = optional_text(fcinfo, 3);
+
+	if (destination == NULL || destination[0] == '\0' || strlen(destination) > 128)
+		pcapi_bad_call(("destination must have 1 to 128 bytes"),
+					   ("Leave it out to use the destination named default."));
+	if (tag_id == NULL || !all_digits(tag_id))
+		pcapi_bad_call(("Tag ID is not a number"),
+					   ("In Pinterest Ads Manager it is under Conversions, Tag manager: up to %d digits.", ID_DIGITS_MAX));
+	if (ad_account_id && !all_digits(ad_account_id))
+		pcapi_bad_call(("ad account id is not a number"),
+					   ("In Pinterest Ads Manager it is shown under Business access, Ad accounts: up to %d digits.", ID_DIGITS_MAX));
+	if (token == NULL)
+		token = pstrdup("");
+	check_token(token);
+
+	pcapi_become_owner(&saved, true);
+	SPI_connect();
+	values[0] = CStringGetTextDatum(destination);
+	values[1] = CStringGetTextDatum(tag_id);
+	if (ad_account_id)
+		values[2] = CStringGetTextDatum(ad_account_id);
+	else
+		nulls[2] = 'n';
+	SPI_execute_with_args("INSERT INTO pinterest_capi.destination AS d (destination, tag_id, ad_account_id) VALUES ($1, $2, $3)"
+						  " ON CONFLICT (destination) DO UPDATE SET tag_id = excluded.tag_id,"
+						  " ad_account_id = coalesce(excluded.ad_account_id, d.ad_account_id)"
+						  " RETURNING ad_account_id",
+						  3, types, values, nulls, false, 0);
+	stored_account = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+	if (stored_account)
+		stored_account = MemoryContextStrdup(context, stored_account);
+	store_secret(destination, token);
+	pcapi_unpause(destination);
+	SPI_finish();
+	pcapi_become_caller(&saved);
+	explicit_bzero(token, strlen(token));
+
+	missing = what_is_missing(stored_account);
+	PG_RETURN_TEXT_P(cstring_to_text(missing ? missing : "Your destination is configured and ready."));
+}
+
+/* ---- triggers ---- */
+
+PG_FUNCTION_INFO_V1(pcapi_sql_settings_changed);
+Datum
+pcapi_sql_settings_changed(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("_settings_changed() must be called as a trigger"), pcapi_hide()));
+	CacheInvalidateRelcache(trigger->tg_relation);
+	pcapi_wake_at_commit();
+	return PointerGetDatum(NULL);
+}
+
+static char *
+field(TriggerData *trigger, HeapTuple tuple, const char *name)
+{
+	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
+
+	return SPI_getvalue(tuple, desc, SPI_fnumber(desc, name));
+}
+
+static void
+guard_api_url(const char *old, const char *new)
+{
+	if (new == NULL || (old && strcmp(old, new) == 0) || superuser())
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("permission denied to set api_url"),
+			 errhint("Only superusers may change where events and the access token are sent."),
+			 pcapi_hide()));
+}
+
+PG_FUNCTION_INFO_V1(pcapi_sql_destination_guard);
+Datum
+pcapi_sql_destination_guard(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	HeapTuple	old;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_BEFORE(trigger->tg_event) ||
+		!TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("_destination_guard() must be called as a BEFORE ROW trigger"), pcapi_hide()));
+
+	old = trigger->tg_trigtuple;
+	if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
+		guard_api_url(DEFAULT_API_URL, field(trigger, old, "api_url"));
+	else if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
+	{
+		HeapTuple	new = trigger->tg_newtuple;
+		char	   *name = field(trigger, new, "destination");
+
+		if (name == NULL || strcmp(field(trigger, old, "destination"), name) != 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("a destination cannot be renamed"),
+					 errhint("Make a new one with configure_destination, and drop the old one with drop_destination."),
+					 pcapi_hide()));
+		guard_api_url(field(trigger, old, "api_url"), field(trigger, new, "api_url"));
+		return PointerGetDatum(new);
+	}
+	else
+	{
+		PcapiIdentity saved;
+
+		pcapi_become_owner(&saved, true);
+		pcapi_forsake(field(trigger, old, "destination"));
+		pcapi_become_caller(&saved);
+	}
+	return PointerGetDatum(old);
+}
+
+PG_FUNCTION_INFO_V1(pcapi_sql_api_url_ok);
+Datum
+pcapi_sql_api_url_ok(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(pcapi_api_url_ok(text_to_cstring(PG_GETARG_TEXT_PP(0))));
+}

@@ -1,0 +1,134 @@
+/*
+ * consent.c
+ *	  Gate 2: consent rules, jsonpath predicates over an event.
+ *
+ * Rules fail closed: one that can't be evaluated stops the event, of either
+ * kind.  Evaluation is silent, so it costs no subtransaction and no error can
+ * quote what it looked at.
+ */
+#include "session/session.h"
+
+#include "fmgr.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/jsonb.h"
+#include "utils/jsonpath.h"
+
+static void
+push_key(JsonbParseState **state, const char *key)
+{
+	JsonbValue	v;
+
+	v.type = jbvString;
+	v.val.string.val = unconstify(char *, key);
+	v.val.string.len = strlen(key);
+	pushJsonbValue(state, WJB_KEY, &v);
+}
+
+static void
+push_text(JsonbParseState **state, const char *key, const char *text)
+{
+	JsonbValue	v;
+
+	push_key(state, key);
+	if (text)
+	{
+		v.type = jbvString;
+		v.val.string.val = unconstify(char *, text);
+		v.val.string.len = strlen(text);
+	}
+	else
+		v.type = jbvNull;
+	pushJsonbValue(state, WJB_VALUE, &v);
+}
+
+static void
+push_object(JsonbParseState **state, const char *key, Jsonb *object)
+{
+	JsonbValue	v;
+
+	push_key(state, key);
+	if (object)
+	{
+		JsonbToJsonbValue(object, &v);
+		pushJsonbValue(state, WJB_VALUE, &v);
+	}
+	else
+	{
+		pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
+		pushJsonbValue(state, WJB_END_OBJECT, NULL);
+	}
+}
+
+/* what was given with the event stands over what was stored for the visitor */
+static Jsonb *
+merge_consent(Jsonb *stored, Jsonb *given)
+{
+	if (stored == NULL || given == NULL)
+		return given ? given : stored;
+	return DatumGetJsonbP(DirectFunctionCall2(jsonb_concat, JsonbPGetDatum(stored), JsonbPGetDatum(given)));
+}
+
+static Jsonb *
+document(PcapiCall *call, Jsonb *stored_consent)
+{
+	JsonbParseState *state = NULL;
+
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	push_text(&state, "event", call->event_name);
+	push_text(&state, "action_source", call->action_source ? call->action_source : "web");
+	push_object(&state, "properties", call->properties);
+	push_object(&state, "user", call->user_data);
+	push_object(&state, "consent", merge_consent(stored_consent, call->consent));
+	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+}
+
+typedef enum Outcome
+{
+	IS_TRUE,
+	IS_FALSE,
+	IS_UNKNOWN
+} Outcome;
+
+static Outcome
+evaluate(JsonPath *predicate, Jsonb *doc)
+{
+	LOCAL_FCINFO(fcinfo, 4);
+	Datum		result;
+
+	InitFunctionCallInfoData(*fcinfo, NULL, 4, InvalidOid, NULL, NULL);
+	fcinfo->args[0].value = JsonbPGetDatum(doc);
+	fcinfo->args[1].value = PointerGetDatum(predicate);
+	fcinfo->args[2].value = DirectFunctionCall1(jsonb_in, CStringGetDatum("{}"));
+	fcinfo->args[3].value = BoolGetDatum(true); /* silent */
+	for (int i = 0; i < 4; i++)
+		fcinfo->args[i].isnull = false;
+	/* the variant that knows time zones: the other raises errors even if silent */
+	result = jsonb_path_match_tz(fcinfo);
+	if (fcinfo->isnull)
+		return IS_UNKNOWN;
+	return DatumGetBool(result) ? IS_TRUE : IS_FALSE;
+}
+
+const char *
+pcapi_consent_stops(PcapiSettings *settings, PcapiDestination *destination,
+					PcapiCall *call, Jsonb *consent)
+{
+	Jsonb	   *doc = NULL;
+	ListCell   *lc;
+
+	foreach(lc, settings->rules)
+	{
+		PcapiRule  *rule = lfirst(lc);
+		Outcome		outcome;
+
+		if (rule->destination && strcmp(rule->destination, destination->name) != 0)
+			continue;
+		if (doc == NULL)
+			doc = document(call, consent);
+		outcome = evaluate(rule->predicate, doc);
+		if (outcome == IS_UNKNOWN || (outcome == IS_TRUE) != rule->require)
+			return rule->name;
+	}
+	return NULL;
+}

@@ -1,0 +1,231 @@
+/*
+ * visitor.c
+ *	  What is known of a visitor, for the events of others to use.
+ *
+ * The SQL functions that put it there or take it away are in visitor_sql.c.
+ * In the table _visitor, user_data maps the API's keys to arrays of SHA-256,
+ * and client_ip_address, client_user_agent and partner_id to text.
+ */
+#include "session/visitor.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "queue/queue.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+#include "utils/timestamp.h"
+
+void
+pcapi_visitor_hash(const char *visitor_id, unsigned char digest[32])
+{
+	if (!pcapi_sha256(visitor_id, strlen(visitor_id), digest))
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("could not compute a SHA-256"),
+				 pcapi_hide()));
+}
+
+Datum
+pcapi_visitor_datum(const unsigned char digest[32])
+{
+	bytea	   *b = palloc(VARHDRSZ + 32);
+
+	SET_VARSIZE(b, VARHDRSZ + 32);
+	memcpy(VARDATA(b), digest, 32);
+	return PointerGetDatum(b);
+}
+
+/* ---- filling an event's identifiers ---- */
+
+static const JsonbValue *
+lookup(Jsonb *object, const char *key, JsonbValue *buffer)
+{
+	return getKeyJsonValueFromContainer(&object->root, key, strlen(key), buffer);
+}
+
+static void
+fill_hashes(PcapiIdentifiers *ids, PcapiKind kind, Jsonb *user_data, MemoryContext context)
+{
+	JsonbValue	buffer;
+	const JsonbValue *v = lookup(user_data, pcapi_kind_name(kind), &buffer);
+	JsonbIterator *it;
+	JsonbValue	elem;
+	JsonbIteratorToken token;
+	MemoryContext old;
+
+	if (v == NULL || v->type != jbvBinary || !JsonContainerIsArray(v->val.binary.data))
+		return;
+	old = MemoryContextSwitchTo(context);
+	it = JsonbIteratorInit(v->val.binary.data);
+	while ((token = JsonbIteratorNext(&it, &elem, true)) != WJB_DONE)
+		if (token == WJB_ELEM && elem.type == jbvString)
+			ids->hashes[kind] = lappend(ids->hashes[kind],
+										pnstrdup(elem.val.string.val, elem.val.string.len));
+	MemoryContextSwitchTo(old);
+}
+
+static void
+fill_text(char **field, bool cleared, const char *key, Jsonb *user_data, MemoryContext context)
+{
+	JsonbValue	buffer;
+	const JsonbValue *v;
+	MemoryContext old;
+
+	if (*field || cleared)
+		return;
+	v = lookup(user_data, key, &buffer);
+	if (v == NULL || v->type != jbvString)
+		return;
+	old = MemoryContextSwitchTo(context);
+	*field = pnstrdup(v->val.string.val, v->val.string.len);
+	MemoryContextSwitchTo(old);
+}
+
+void
+pcapi_visitor_fill(const unsigned char *visitor, PcapiIdentifiers *ids, Jsonb **consent)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid			types[1] = {BYTEAOID};
+	Datum		values[1] = {pcapi_visitor_datum(visitor)};
+	MemoryContext context = CurrentMemoryContext;
+
+	SPI_connect();
+	SPI_execute_plan(pcapi_plan(&plan,
+								"SELECT v.user_data, v.consent, v.click_id FROM pinterest_capi._visitor AS v"
+								" WHERE v.visitor OPERATOR(pg_catalog.=) $1",
+								1, types),
+					 values, NULL, false, 1);
+	if (SPI_processed > 0)
+	{
+		HeapTuple	row = SPI_tuptable->vals[0];
+		TupleDesc	desc = SPI_tuptable->tupdesc;
+		bool		isnull;
+		Jsonb	   *user_data = DatumGetJsonbP(SPI_getbinval(row, desc, 1, &isnull));
+		Datum		stored = SPI_getbinval(row, desc, 2, &isnull);
+		char	   *click_id;
+
+		if (!isnull)
+		{
+			MemoryContext old = MemoryContextSwitchTo(context);
+
+			*consent = DatumGetJsonbPCopy(stored);
+			MemoryContextSwitchTo(old);
+		}
+		for (int kind = 0; kind < PCAPI_KINDS; kind++)
+			if (ids->hashes[kind] == NIL && (ids->cleared & ((uint32) 1 << kind)) == 0)
+				fill_hashes(ids, (PcapiKind) kind, user_data, context);
+		fill_text(&ids->ip, ids->clear_ip, "client_ip_address", user_data, context);
+		fill_text(&ids->user_agent, ids->clear_user_agent, "client_user_agent", user_data, context);
+		fill_text(&ids->partner_id, ids->clear_partner_id, "partner_id", user_data, context);
+		click_id = SPI_getvalue(row, desc, 3);
+		if (click_id && ids->click_id == NULL && !ids->clear_click_id)
+			ids->click_id = MemoryContextStrdup(context, click_id);
+	}
+	SPI_finish();
+}
+
+/*
+ * The newest wins.  Nothing is written where nothing changes, so that a
+ * visitor's many page views don't queue for one row.
+ */
+void
+pcapi_visitor_store_click(const unsigned char *visitor, const char *click_id, TimestampTz at)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid			types[3] = {BYTEAOID, TEXTOID, TIMESTAMPTZOID};
+	Datum		values[3];
+
+	SPI_connect();
+	values[0] = pcapi_visitor_datum(visitor);
+	values[1] = CStringGetTextDatum(click_id);
+	values[2] = TimestampTzGetDatum(at);
+	SPI_execute_plan(pcapi_plan(&plan,
+								"INSERT INTO pinterest_capi._visitor AS v (visitor, click_id, click_id_at, updated_at)"
+								" SELECT $1, $2, $3, pg_catalog.clock_timestamp()"
+								" WHERE NOT EXISTS (SELECT FROM pinterest_capi._visitor AS s"
+								" WHERE s.visitor OPERATOR(pg_catalog.=) $1"
+								" AND (s.click_id OPERATOR(pg_catalog.=) $2 OR s.click_id_at OPERATOR(pg_catalog.>) $3))"
+								" ON CONFLICT (visitor) DO UPDATE SET click_id = excluded.click_id,"
+								" click_id_at = excluded.click_id_at, updated_at = excluded.updated_at"
+								" WHERE v.click_id_at IS NULL OR v.click_id_at OPERATOR(pg_catalog.<=) excluded.click_id_at",
+								3, types),
+					 values, NULL, false, 0);
+	SPI_finish();
+}
+
+/* ---- people who are to be forgotten ---- */
+
+static void
+add_digest(Datum *hashes, int *n, const unsigned char digest[32])
+{
+	hashes[(*n)++] = pcapi_visitor_datum(digest);
+}
+
+static void
+add_hex(Datum *hashes, int *n, const char *hex)
+{
+	unsigned char digest[32];
+
+	hex_decode(hex, PCAPI_HEX_LEN, (char *) digest);
+	add_digest(hashes, n, digest);
+}
+
+static void
+add_text(Datum *hashes, int *n, const char *kind, const char *text)
+{
+	unsigned char digest[32];
+	char	   *marked;
+
+	if (text == NULL)
+		return;
+	/* what Pinterest gets as it is, is kept as a hash like the rest */
+	marked = psprintf("%s:%s", kind, text);
+	pcapi_visitor_hash(marked, digest);
+	add_digest(hashes, n, digest);
+}
+
+Datum
+pcapi_person_hashes(const unsigned char *visitor, const PcapiIdentifiers *ids)
+{
+	static const PcapiKind kinds[] = {PCAPI_EM, PCAPI_PH, PCAPI_EXTERNAL_ID, PCAPI_MAIDS};
+	Datum	   *hashes;
+	int			n = 3;
+
+	for (int i = 0; i < lengthof(kinds); i++)
+		n += list_length(ids->hashes[kinds[i]]);
+	hashes = palloc(sizeof(Datum) * n);
+	n = 0;
+	if (visitor)
+		add_digest(hashes, &n, visitor);
+	for (int i = 0; i < lengthof(kinds); i++)
+	{
+		ListCell   *lc;
+
+		foreach(lc, ids->hashes[kinds[i]])
+			add_hex(hashes, &n, lfirst(lc));
+	}
+	add_text(hashes, &n, "click_id", ids->click_id);
+	add_text(hashes, &n, "partner_id", ids->partner_id);
+	return PointerGetDatum(construct_array(hashes, n, BYTEAOID, -1, false, TYPALIGN_INT));
+}
+
+bool
+pcapi_is_suppressed(const unsigned char *visitor, const PcapiIdentifiers *ids)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid			types[1] = {BYTEAARRAYOID};
+	Datum		values[1];
+	bool		found;
+
+	SPI_connect();
+	values[0] = pcapi_person_hashes(visitor, ids);
+	SPI_execute_plan(pcapi_plan(&plan,
+								"SELECT FROM pinterest_capi._suppression AS s"
+								" WHERE s.hash OPERATOR(pg_catalog.=) ANY ($1)",
+								1, types),
+					 values, NULL, false, 1);
+	found = (SPI_processed > 0);
+	SPI_finish();
+	return found;
+}
