@@ -19,8 +19,8 @@ text_arg(FunctionCallInfo fcinfo, int n)
 	return PG_ARGISNULL(n) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(n));
 }
 
-int
-pcapi_require_destination(const char *destination)
+void
+pcapi_check_destination(const char *destination)
 {
 	Oid			types[1] = {TEXTOID};
 	Datum		values[1];
@@ -38,6 +38,12 @@ pcapi_require_destination(const char *destination)
 	if (!found)
 		pcapi_bad_call(("unknown destination"),
 					   ("The table pinterest_capi.destination lists those that exist."));
+}
+
+int
+pcapi_require_destination(const char *destination)
+{
+	pcapi_check_destination(destination);
 	return pcapi_destination_number(destination, true);
 }
 

@@ -10,7 +10,8 @@
 
 #include "queue/queue.h"
 
-/* ERROR 22023 unless the destination exists; its number */
+/* ERROR 22023 unless the destination exists; NULL is none; its number, made when there is none yet */
+extern void pcapi_check_destination(const char *destination);
 extern int	pcapi_require_destination(const char *destination);
 
 /* ends pause and backoff, makes the destination's number, wakes the worker; tells listeners if it was paused */
