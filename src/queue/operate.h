@@ -20,6 +20,9 @@ extern void pcapi_unpause(const char *destination);
 /* what waits for a destination that is about to be deleted is cancelled */
 extern void pcapi_forsake(const char *destination);
 
+/* the same for what was committed while its destination was being deleted */
+extern void pcapi_cancel_orphans(void);
+
 /*
  * Forget: empties rows of these visitors (bytea[]) or with one of these texts
  * (text[]) in their payload, and ends those that wait; returns how many.
