@@ -2,6 +2,11 @@
 
 \echo Use "CREATE EXTENSION pinterest_capi" to load this file. \quit
 
+-- A schema of our own, which goes with the extension.  An existing one is not
+-- taken over: who made it might have put things into it.
+CREATE SCHEMA pinterest_capi;
+COMMENT ON SCHEMA pinterest_capi IS 'conversions for Pinterest''s Conversions API';
+
 ------------------------------------------------------------------------------
 -- Settings: destinations, allowed events, consent rules
 ------------------------------------------------------------------------------
