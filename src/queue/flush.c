@@ -84,7 +84,7 @@ pcapi_sql_flush(PG_FUNCTION_ARGS)
 
 	if (until < now)
 		pcapi_bad_call(("timeout must not be negative"),
-					   ("For example: interval '30 seconds'."));
+					   ("Give an interval such as '30 seconds'."));
 	if (wait_event == 0)
 		wait_event = PcapiWaitEvent("PinterestCapiFlush");
 
