@@ -1,0 +1,248 @@
+# What operators do while requests are out: flush, cancel, drop, replay, verify.
+use strict;
+use warnings;
+
+use FindBin;
+use lib $FindBin::RealBin;
+
+use IPC::Run ();
+use JSON::PP ();
+use PinterestStub;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(time);
+
+my $stub = PinterestStub->new;
+my $node = setup_node('operate', $stub, conf => 'pinterest_capi.request_timeout = 300s');
+my $accepted = qr/^Pinterest accepted the test event\b/;
+
+sub sql { return $node->safe_psql('postgres', $_[0]) }
+
+sub track
+{
+	my ($id, $destination) = @_;
+
+	sql(qq{SELECT pinterest_capi.track('Checkout', '{"value": 1, "currency": "USD"}', '{"em": "a\@example.com"}',
+		event_id => '$id', destination => '@{[$destination // 'default']}')});
+	return;
+}
+
+# an event whose request hangs
+sub hang
+{
+	my ($id, $destination) = @_;
+
+	$stub->reset;
+	$stub->script({ hang => 1 });
+	track($id, $destination);
+	ok($stub->wait_count(hanging => 1), "$id: a request hangs");
+	return;
+}
+
+# what hangs is answered, and the answer is settled
+sub let_go
+{
+	$stub->release;
+	ok($node->poll_query_until('postgres',
+			'SELECT in_flight_requests = 0 AND NOT EXISTS (SELECT FROM pinterest_capi._lease) FROM pinterest_capi.worker_status'),
+		'the answer is settled');
+	return;
+}
+
+sub status_is
+{
+	my ($id, $columns, $expected, $name) = @_;
+	my $last;
+
+	ok(poll(sub { ($last = sql_status($node, $id, $columns)) eq $expected }), $name)
+	  or diag("$id: $columns: expected $expected, last seen $last");
+	return;
+}
+
+# ---- flush ----
+
+hang('hanging');
+my $begin = time();
+is(sql(q{SELECT pinterest_capi.flush('500 ms')}), 'f', 'flush: what is in a request is not finished');
+cmp_ok(time() - $begin, '>=', 0.5, 'after the time that it was given');
+is(sql(q{BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1; SELECT pinterest_capi.flush('0'); COMMIT}), "1\nf", 'no time: one look');
+
+my $waiting = $node->background_psql('postgres');
+$waiting->query_safe(q{BEGIN ISOLATION LEVEL REPEATABLE READ});
+my $pid = $waiting->query_safe('SELECT pg_backend_pid()');
+$waiting->query_until(qr/^$/, q{SELECT 'flushed ' || pinterest_capi.flush('5 minutes') AS said \gset
+\echo :said
+});
+ok($node->poll_query_until('postgres', qq{
+		SELECT wait_event_type = 'Extension' FROM pg_stat_activity WHERE pid = $pid}), 'another flush waits');
+is(sql(qq{SELECT count(*) FROM pg_locks AS l JOIN pg_class AS c ON c.oid = l.relation
+		WHERE l.pid = $pid AND c.relnamespace = 'pinterest_capi'::regnamespace}), '0', 'without a lock on any table');
+sql("SELECT pinterest_capi.pause_destination()");
+is(sql(q{SELECT pinterest_capi.flush('100 ms')}), 'f', 'paused, what is in a request is still not finished');
+sql("SELECT pinterest_capi.resume_destination()");
+let_go();
+status_is('hanging', 'status', 'sent', 'it is sent');
+like($waiting->query_safe('SELECT 1'), qr/flushed t/, 'and the flush that waited returns true, in REPEATABLE READ too');
+$waiting->query_safe('COMMIT');
+$waiting->quit;
+
+# a worker that is not there is started
+my $old = sql('SELECT pid FROM pinterest_capi.worker_status');
+hang('lost');
+sql("SELECT pg_terminate_backend($old)");
+$stub->reset;
+is(sql('SELECT pinterest_capi.flush()'), 't', 'flush waits for the worker after this one');
+is(sql_status($node, 'lost', 'status, attempts'), 'sent|2', 'which sends again what was out');
+
+# ---- cancel, drop: what comes back later overwrites nothing ----
+
+hang('cancelled');
+is(sql("SELECT pinterest_capi.cancel('cancelled')"), '1', 'cancelled while its request is out');
+let_go();
+is(sql_status($node, 'cancelled', 'status, reason, warnings'),
+	'cancelled|by cancel|{"ended during a request, Pinterest may have processed it"}', 'and it stays so');
+is(scalar($stub->received('cancelled')), 1, 'though it was received');
+is(sql("SELECT pinterest_capi.cancel('hanging')"), '0', 'what was sent cannot be cancelled');
+
+sql(sprintf(q{SELECT pinterest_capi.configure_destination('%s', '%s', '%s', 'other')},
+		PinterestStub::TAG, PinterestStub::TOKEN, PinterestStub::ACCOUNT));
+sql("UPDATE pinterest_capi.destination SET api_url = '@{[$stub->url]}' WHERE destination = 'other'");
+sql("SELECT pinterest_capi.allow_event('Checkout', destination => 'other')");
+my $worker = sql('SELECT pid FROM pinterest_capi.worker_status');
+hang('dropped', 'other');
+my $late = $node->background_psql('postgres');
+$late->query_safe('BEGIN');
+$late->query_safe(q{SELECT pinterest_capi.track('Checkout', '{"value": 1, "currency": "USD"}', '{"em": "a@example.com"}',
+		event_id => 'too-late', destination => 'other')});
+sql("SELECT pinterest_capi.drop_destination('other')");
+$late->query_safe('COMMIT');
+$late->quit;
+let_go();
+is(sql_status($node, 'dropped', 'status, reason, destination'), 'cancelled|destination dropped|other', 'dropped while its request is out');
+is(sql('SELECT pid FROM pinterest_capi.worker_status'), $worker, 'the worker takes it calmly');
+# it looks for such rows once a minute, and when it starts
+sql("SELECT pg_terminate_backend($worker)");
+status_is('too-late', 'status, reason', 'cancelled|destination dropped', 'what was tracked during the drop is cancelled too');
+
+# ---- replay ----
+
+$stub->reset;
+$stub->script({ fail => { 'again' => 'Not today.' } });
+track('again');
+status_is('again', 'status, attempts, error', 'failed|1|Not today.', 'an event fails');
+is(sql("SELECT pinterest_capi.replay('default', dry_run => true)"), '1', 'a dry run counts it');
+is(sql_status($node, 'again', 'status'), 'failed', 'and leaves it');
+is(sql("SELECT pinterest_capi.replay('default')"), '1', 'replayed');
+status_is('again', 'status, attempts, error', 'sent|1|', 'it is sent');
+my @same = $stub->received('again');
+is(scalar(@same), 2, 'under the same event_id');
+is($same[0]{event}{event_time}, $same[1]{event}{event_time}, 'with the same time');
+
+my $before = time();
+is(sql("SELECT pinterest_capi.replay('default', 'sent', 'CHECKOUT', since => (SELECT created_at FROM pinterest_capi.dispatch_status WHERE event_id = 'again'), new_event_id => true, event_time_now => true)"),
+	'1', 'replayed as a new event');
+is(sql('SELECT pinterest_capi.flush()'), 't', 'nothing is due');
+my ($new) = grep { $_->{event}{event_id} ne 'again' } $stub->received;
+ok($new, 'which arrives under another event_id');
+cmp_ok($new->{event}{event_time}, '>=', int($before), 'with the time of the replay');
+is($new->{event}{user_data}{em}[0], sha256_hex('a@example.com'), 'and the same person');
+is(sql_status($node, $new->{event}{event_id}, 'status'), 'sent', 'it has a row of its own');
+
+# an event that had its retries starts anew, though the destination still fails
+$stub->reset;
+sql("UPDATE pinterest_capi.destination SET retry_for = '1 second'");
+$stub->down;
+track('unlucky');
+status_is('unlucky', 'status, reason', 'failed|retries used up', 'out of reach for longer than retry_for');
+is(sql("SELECT pinterest_capi.replay('default')"), '1', 'replayed all the same');
+sql("UPDATE pinterest_capi.destination SET retry_for = DEFAULT");
+$stub->up;
+status_is('unlucky', 'status', 'sent', 'it goes once the destination is back');
+
+# ---- verify ----
+
+$stub->reset;
+my $rows = sql('SELECT count(*) FROM pinterest_capi.dispatch_status');
+like(sql('SELECT pinterest_capi.verify_destination()'), $accepted, 'verified');
+my ($test) = $stub->received;
+ok($test->{test}, 'in test mode');
+is(sql('SELECT count(*) FROM pinterest_capi.dispatch_status'), $rows, 'without a row');
+$stub->script({ fail => { 0 => 'Bad tag.' } });
+is(sql('SELECT pinterest_capi.verify_destination()'), 'Pinterest refused the test event: Bad tag.', 'refused');
+$stub->script({ fail => { 0 => "caf\x{e9} " x 200 } });
+my $said = sql('SELECT pinterest_capi.verify_destination()');
+ok(utf8::decode($said), 'a long message is cut between characters');
+like($said, qr/^Pinterest refused the test event: (caf\x{e9} ){60,}\S{0,4}$/, 'and not too soon');
+
+$stub->script({ status => 401, body => { code => 2, message => 'Who are you?' } });
+like(sql('SELECT pinterest_capi.verify_destination()'), qr/^The destination is paused: .*Who are you/, 'a refused token');
+ok($node->poll_query_until('postgres', 'SELECT status FROM pinterest_capi.destination_status', 'paused'), 'pauses the destination');
+like(sql('SELECT pinterest_capi.verify_destination()'), $accepted, 'a paused one can be verified');
+is(sql('SELECT status FROM pinterest_capi.destination_status'), 'paused', 'and stays paused');
+sql('SELECT pinterest_capi.resume_destination()');
+
+# who gives up leaves no question behind
+for my $how ('statement_timeout', 'pg_terminate_backend')
+{
+	$stub->reset;
+	$stub->script({ hang => 1 });
+	if ($how eq 'statement_timeout')
+	{
+		my ($status, $out, $err) = $node->psql('postgres',
+			"SET statement_timeout = '500 ms'; SELECT pinterest_capi.verify_destination()");
+		like($err, qr/canceling statement due to statement timeout/, "$how ends a verification");
+	}
+	else
+	{
+		my $asking = $node->background_psql('postgres', on_error_stop => 0);
+		my $asker = $asking->query_safe('SELECT pg_backend_pid()');
+		$asking->query_until(qr/^$/, "SELECT pinterest_capi.verify_destination();\n");
+		ok($stub->wait_count(hanging => 1), 'a verification is out');
+		sql("SELECT pg_terminate_backend($asker, 10000)");
+		ok($node->poll_query_until('postgres', "SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = $asker"), "$how ends it");
+		eval { $asking->quit };
+	}
+	like(sql('SELECT pinterest_capi.verify_destination()'), $accepted, 'the next one is answered');
+	let_go();
+}
+
+# one after the other
+$stub->reset;
+my @clients = map {
+	my ($in, $out, $err) = ('SELECT pinterest_capi.verify_destination();', '', '');
+	my $client = { out => \$out, err => \$err };
+	$client->{run} = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('postgres') ], '<' => \$in, '>' => \$out, '2>' => \$err);
+	$client;
+} 1 .. 4;
+for my $client (@clients)
+{
+	$client->{run}->finish;
+	like(${ $client->{out} } . ${ $client->{err} }, $accepted, 'four at once: answered');
+}
+is(scalar($stub->received), 4, 'each with an event of its own');
+
+# this server doesn't send
+$node->append_conf('postgresql.conf', 'pinterest_capi.dispatch = off');
+$node->reload;
+ok($node->poll_query_until('postgres', 'SHOW pinterest_capi.dispatch', 'off'), 'dispatch is off');
+$stub->reset;
+track('kept');
+is(sql('SELECT pinterest_capi.verify_destination()'), 'Nothing was sent: pinterest_capi.dispatch is off on this server.', 'verify says so');
+is(sql('SELECT pinterest_capi.flush()'), 't', 'nothing is due');
+is($stub->count->{requests}, 0, 'and nothing was sent');
+is(sql_status($node, 'kept', 'status'), 'queued', 'the event waits');
+
+# ---- what listeners are told ----
+
+my $listener = $node->background_psql('postgres');
+$listener->query_safe('LISTEN pinterest_capi');
+my $heard = $listener->query_safe('SELECT pinterest_capi.pause_destination(); SELECT pinterest_capi.pause_destination(); SELECT pinterest_capi.resume_destination(); SELECT pinterest_capi.resume_destination(); SELECT 1');
+my @told = map { JSON::PP::decode_json($_) } $heard =~ /with payload "(\{.*?\})" received/g;
+is_deeply([ map { "$_->{destination} $_->{status}" } @told ], [ 'default paused', 'default ready' ], 'a pause and its end, once each')
+  or diag($heard);
+$listener->quit;
+
+$node->stop('fast');
+$stub->stop;
+done_testing();
