@@ -105,6 +105,17 @@ is(sql_status($node, 'cancelled', 'status, reason, warnings'),
 is(scalar($stub->received('cancelled')), 1, 'though it was received');
 is(sql("SELECT pinterest_capi.cancel('hanging')"), '0', 'what was sent cannot be cancelled');
 
+# somebody who cancels and doesn't commit holds up no more than that answer
+hang('undecided');
+my $undecided = $node->background_psql('postgres');
+$undecided->query_safe('BEGIN');
+is($undecided->query_safe("SELECT pinterest_capi.cancel('undecided')"), '1', 'cancelled, but not committed');
+$stub->release;
+ok($node->poll_query_until('postgres', 'SELECT last_error IS NOT NULL FROM pinterest_capi.worker_status'), 'the worker does not wait for it');
+$undecided->query_safe('ROLLBACK');
+status_is('undecided', 'status, attempts', 'sent|1', 'rolled back: the answer is written down after all');
+is(scalar($stub->received('undecided')), 1, 'and nothing goes twice');
+
 sql(sprintf(q{SELECT pinterest_capi.configure_destination('%s', '%s', '%s', 'other')},
 		PinterestStub::TAG, PinterestStub::TOKEN, PinterestStub::ACCOUNT));
 sql("UPDATE pinterest_capi.destination SET api_url = '@{[$stub->url]}' WHERE destination = 'other'");
@@ -149,16 +160,22 @@ cmp_ok($new->{event}{event_time}, '>=', int($before), 'with the time of the repl
 is($new->{event}{user_data}{em}[0], sha256_hex('a@example.com'), 'and the same person');
 is(sql_status($node, $new->{event}{event_id}, 'status'), 'sent', 'it has a row of its own');
 
-# an event that had its retries starts anew, though the destination still fails
+# an event that had its retries starts anew, however long the destination has been failing
 $stub->reset;
 sql("UPDATE pinterest_capi.destination SET retry_for = '1 second'");
 $stub->down;
 track('unlucky');
 status_is('unlucky', 'status, reason', 'failed|retries used up', 'out of reach for longer than retry_for');
+sql(q{
+	UPDATE pinterest_capi.destination SET retry_for = DEFAULT;
+	UPDATE pinterest_capi._event SET created_at = created_at - interval '3 days' WHERE event_id = 'unlucky';
+	UPDATE pinterest_capi._destination_state SET failing_since = failing_since - interval '3 days', backoff_until = NULL});
 is(sql("SELECT pinterest_capi.replay('default')"), '1', 'replayed all the same');
-sql("UPDATE pinterest_capi.destination SET retry_for = DEFAULT");
+ok($node->poll_query_until('postgres', q{SELECT backoff_until IS NOT NULL FROM pinterest_capi._destination_state WHERE destination = 'default'}),
+	'the destination is still out of reach');
+is(sql_status($node, 'unlucky', 'status, attempts'), 'queued|0', 'the event waits all the same');
 $stub->up;
-status_is('unlucky', 'status', 'sent', 'it goes once the destination is back');
+status_is('unlucky', 'status', 'sent', 'and goes once the destination is back');
 
 # ---- verify ----
 

@@ -329,6 +329,9 @@ pcapi_worker_main(Datum main_arg)
 	pin_settings();
 	take_office();
 
+	/* an open transaction that has cancelled, paused or purged something must not stop all the rest */
+	SetConfigOption("lock_timeout", "1s", PGC_SUSET, PGC_S_OVERRIDE);
+
 	pcapi_live = pcapi_live_create();
 	if (!pcapi_transaction(begin_work, NULL))
 		proc_exit(1);
