@@ -76,7 +76,8 @@ CREATE TABLE pinterest_capi._destination_state (
 	backoff_reason text,
 	last_sent_at timestamptz,
 	last_error text,
-	last_error_at timestamptz
+	last_error_at timestamptz,
+	dropped_at timestamptz
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE pinterest_capi._destination_state IS
 	'internal: number, pause, backoff and last results of each destination that ever was';
@@ -410,6 +411,11 @@ CREATE FUNCTION pinterest_capi.flush(timeout interval DEFAULT '30 seconds') RETU
 	AS 'MODULE_PATHNAME', 'pcapi_sql_flush';
 COMMENT ON FUNCTION pinterest_capi.flush(interval) IS
 	'waits until nothing that is committed is due; false when time is up';
+CREATE FUNCTION pinterest_capi._new_event_id() RETURNS text
+	LANGUAGE c VOLATILE PARALLEL UNSAFE
+	AS 'MODULE_PATHNAME', 'pcapi_sql_new_event_id';
+COMMENT ON FUNCTION pinterest_capi._new_event_id() IS
+	'internal: an event_id that nobody else has made, as track makes them';
 CREATE FUNCTION pinterest_capi.replay(destination text, status text DEFAULT 'failed',
 		event_name text DEFAULT NULL, since timestamptz DEFAULT NULL, until timestamptz DEFAULT NULL,
 		new_event_id boolean DEFAULT false, event_time_now boolean DEFAULT false,

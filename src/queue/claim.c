@@ -126,7 +126,7 @@ id_array(const int64 *ids, int n)
 	return PointerGetDatum(construct_array(elems, n, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 }
 
-/* the rows of the last statement: id, attempts, created_at, event_time, first_attempt_at, payload */
+/* the rows of the last statement: id, attempts, waits_since, event_time, first_attempt_at, payload */
 static int
 take_events(PcapiClaimed **events, MemoryContext context)
 {
@@ -142,7 +142,7 @@ take_events(PcapiClaimed **events, MemoryContext context)
 
 		e->id = DatumGetInt64(column(i, 1, &isnull));
 		e->attempts = DatumGetInt32(column(i, 2, &isnull));
-		e->created_at = time_column(i, 3);
+		e->waits_since = time_column(i, 3);
 		e->event_time = time_column(i, 4);
 		e->first_attempt_at = time_column(i, 5);
 		payload = column(i, 6, &isnull);
@@ -192,7 +192,7 @@ pcapi_fetch_due(int dest, int limit, PcapiClaimed **events)
 
 	SPI_connect();
 	SPI_execute_plan(pcapi_plan(&plan,
-								"SELECT q.id, q.attempts, e.created_at, e.event_time, q.first_attempt_at, e.payload"
+								"SELECT q.id, q.attempts, greatest(e.created_at, q.due_at), e.event_time, q.first_attempt_at, e.payload"
 								" FROM (SELECT w.id, w.attempts, w.first_attempt_at, w.due_at FROM pinterest_capi._queue AS w"
 								" WHERE w.dest = $1 AND w.due_at <= clock_timestamp()"
 								" ORDER BY w.dest, w.due_at LIMIT $2) AS q"
@@ -217,7 +217,7 @@ pcapi_fetch_ids(int dest, const int64 *ids, int n, PcapiClaimed **events)
 	values[0] = Int32GetDatum(dest);
 	values[1] = id_array(ids, n);
 	SPI_execute_plan(pcapi_plan(&plan,
-								"SELECT q.id, q.attempts, e.created_at, e.event_time, q.first_attempt_at, e.payload"
+								"SELECT q.id, q.attempts, greatest(e.created_at, q.due_at), e.event_time, q.first_attempt_at, e.payload"
 								" FROM unnest($2) WITH ORDINALITY AS i (id, n)"
 								" JOIN pinterest_capi._queue AS q ON q.dest = $1 AND q.id = i.id"
 								" JOIN pinterest_capi._event AS e ON e.id = q.id"

@@ -38,7 +38,7 @@ typedef struct PcapiClaimed
 {
 	int64		id;
 	int			attempts;
-	TimestampTz created_at;
+	TimestampTz waits_since;	/* tracked, or due again by retry or replay */
 	TimestampTz event_time;
 	TimestampTz first_attempt_at;	/* 0: none yet */
 	char	   *payload;

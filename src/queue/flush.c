@@ -1,53 +1,72 @@
 /*
  * flush.c
- *	  Waiting until the worker has nothing left to do.
+ *	  Wait until the worker has nothing to do that is due.
  *
- * Each look has a snapshot of its own, which is gone while we wait.  What the
- * caller's own transaction has queued isn't due before it commits, and so is
- * not looked at.
+ * Due is what could be sent this moment: a destination that is ready and not
+ * backing off has events never tried, or a retry whose time has come; and
+ * whatever is in a request.  The caller's own uncommitted events are not, as
+ * nobody else can see them.
  */
 #include "queue/live.h"
 #include "queue/queue.h"
 
+#include "access/xact.h"
+#include "catalog/pg_type.h"
 #include "fmgr.h"
+#include "utils/builtins.h"
+#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#define FIRST_WAIT_MS	2L
-#define LONGEST_WAIT_MS	100L
+#define FIRST_WAIT_MS	1
+#define LONGEST_WAIT_MS	100
+#define WAKE_GAP		USECS_PER_SEC
 
 /*
- * The newest snapshot, with the own transaction's rows left out: to a command
- * id of zero, all of them come later.
+ * One look, in a subtransaction that is rolled back: its locks and its
+ * snapshot are gone before the wait begins, so that neither DROP EXTENSION nor
+ * VACUUM has to wait for more than the caller's own statement.
+ *
+ * The newest snapshot, also in REPEATABLE READ.  With its command id at zero,
+ * what this transaction has inserted is not there yet, and what it has deleted
+ * or changed is as it was: as the worker sees it.
  */
-static void
-push_snapshot(void)
-{
-	PushCopiedSnapshot(GetLatestSnapshot());
-	GetActiveSnapshot()->curcid = FirstCommandId;
-}
-
 static bool
-anything_due(void)
+something_is_due(void)
 {
 	static SPIPlanPtr plan = NULL;
+	Oid			types[1] = {BOOLOID};
+	Datum		values[1] = {BoolGetDatum(pcapi_dispatch)};
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
 	PcapiIdentity saved;
+	Snapshot	snapshot;
+	bool		isnull;
 	bool		due;
 
+	BeginInternalSubTransaction(NULL);
 	pcapi_become_owner(&saved, true);
 	SPI_connect();
-	push_snapshot();
-	SPI_execute_plan(pcapi_plan(&plan,
-								"SELECT FROM pinterest_capi._readiness AS r"
-								" JOIN pinterest_capi._queue AS q ON q.dest = r.dest"
-								" WHERE r.status = 'ready' AND r.backoff_until IS NULL"
-								" AND (q.due_at IS NULL OR q.due_at <= clock_timestamp())",
-								0, NULL),
-					 NULL, NULL, true, 1);
-	due = (SPI_processed > 0);
-	PopActiveSnapshot();
+	(void) pcapi_plan(&plan,
+					  "SELECT EXISTS (SELECT FROM pinterest_capi._lease AS l"
+					  " JOIN pinterest_capi._queue AS q ON q.dest = l.dest AND q.id = ANY (l.ids))"
+					  " OR ($1 AND EXISTS (SELECT FROM pinterest_capi._readiness AS r"
+					  " WHERE r.status = 'ready' AND r.backoff_until IS NULL"
+					  " AND (EXISTS (SELECT FROM pinterest_capi._queue AS q"
+					  " WHERE q.dest = r.dest AND q.due_at IS NULL)"
+					  " OR EXISTS (SELECT FROM pinterest_capi._queue AS q"
+					  " WHERE q.dest = r.dest AND q.due_at <= clock_timestamp()))))",
+					  1, types);
+	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	snapshot->curcid = FirstCommandId;
+	SPI_execute_snapshot(plan, values, NULL, snapshot, InvalidSnapshot, true, false, 1);
+	due = DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	UnregisterSnapshot(snapshot);
 	SPI_finish();
 	pcapi_become_caller(&saved);
+	RollbackAndReleaseCurrentSubTransaction();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
 	return due;
 }
 
@@ -55,33 +74,37 @@ PG_FUNCTION_INFO_V1(pcapi_sql_flush);
 Datum
 pcapi_sql_flush(PG_FUNCTION_ARGS)
 {
-	Interval   *timeout = PG_GETARG_INTERVAL_P(0);
-	int64		us = timeout->time + ((int64) timeout->month * DAYS_PER_MONTH + timeout->day) * USECS_PER_DAY;
-	TimestampTz until;
+	static uint32 wait_event = 0;
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz until = DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval,
+																TimestampTzGetDatum(now),
+																PG_GETARG_DATUM(0)));
+	TimestampTz wake_at = now;
 	long		wait = FIRST_WAIT_MS;
 
-	if (us < 0)
-		pcapi_bad_call(("timeout must not be negative"), ("Give an interval such as '30 seconds'."));
-	until = GetCurrentTimestamp() + us;
-	for (;;)
-	{
-		TimestampTz now;
+	if (until < now)
+		pcapi_bad_call(("timeout must not be negative"),
+					   ("Give an interval such as '30 seconds'."));
+	if (wait_event == 0)
+		wait_event = PcapiWaitEvent("PinterestCapiFlush");
 
-		/* a server that doesn't send has nothing due */
-		if (!pcapi_dispatch || RecoveryInProgress() || !anything_due())
-			PG_RETURN_BOOL(true);
+	while (something_is_due())
+	{
 		now = GetCurrentTimestamp();
 		if (now >= until)
 			PG_RETURN_BOOL(false);
-		if (!pcapi_worker_present())
-			pcapi_worker_start_if_none(InvalidTransactionId);
-		else if (wait == FIRST_WAIT_MS)
-			pcapi_worker_set_latch();
 
+		/* COMMIT has woken it; this is for the one who died since, or never was */
+		if (now >= wake_at)
+		{
+			pcapi_wake_now();
+			wake_at = now + WAKE_GAP;
+		}
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 Min(wait, (long) ((until - now) / 1000) + 1), PG_WAIT_EXTENSION);
+						 Min(wait, TimestampDifferenceMilliseconds(now, until)), wait_event);
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 		wait = Min(wait * 2, LONGEST_WAIT_MS);
 	}
+	PG_RETURN_BOOL(true);
 }

@@ -3,8 +3,7 @@
  *	  What a running worker shows of itself in shared memory.
  *
  * One dynamic segment per worker, made by it and gone with it; sessions find
- * its handle in the table _worker.  Everything is under the mutex but the
- * latch of a waiting session, which is found through its PGPROC.
+ * its handle in the table _worker.  Everything is under the mutex.
  */
 #ifndef PCAPI_LIVE_H
 #define PCAPI_LIVE_H
@@ -38,11 +37,28 @@ typedef struct PcapiLive
 	char		last_error[PCAPI_LIVE_TEXT];
 
 	/*
-	 * verify_destination: one question at a time.  Who may move the state, and
-	 * when, is told in verify.c.
+	 * verify_destination: one question at a time, each with a number.  Each of
+	 * these steps is taken under the mutex:
+	 *
+	 * IDLE -> ASKED, by a session, which fills in the fields below.
+	 *
+	 * ASKED -> TAKEN, by the worker, which copies number and destination.
+	 *
+	 * TAKEN -> ANSWERED, by the worker, if the number is still the one it took;
+	 * else nobody waits for the answer any more.
+	 *
+	 * any -> IDLE, by the session that asked, if the number is still its own:
+	 * it has read the answer, or gives up (time, an error, its end).
+	 *
+	 * any -> ASKED, by another session, once verify_until is over: whoever
+	 * asked is gone without having said so.
+	 *
+	 * The session sets the worker's latch after asking, and polls for the
+	 * answer.
 	 */
 	PcapiVerifyState verify_state;
-	int			verify_pid;		/* who asks; to notice that he left */
+	int			verify_pid;		/* who asks; for whoever debugs it */
+	TimestampTz verify_until;	/* who asks gives up before */
 	uint32		verify_no;		/* counts questions */
 	char		verify_destination[132];
 	char		verify_answer[PCAPI_LIVE_TEXT];
@@ -67,9 +83,10 @@ extern void pcapi_unlock(int which, bool session_lock);
 /* the worker that serves this database, by the row in _worker; 0 when there is none */
 extern int	pcapi_worker_pid(void);
 extern void pcapi_worker_forget(void);	/* look again at the next call */
-extern bool pcapi_worker_present(void);
 extern void pcapi_worker_set_latch(void);
-extern void pcapi_worker_start_if_none(TransactionId wait_for); /* invalid: nothing to wait for */
+
+/* for who waits for the worker: wake it, or have one started, before COMMIT */
+extern void pcapi_wake_now(void);
 
 /* a dynamic worker for a database; false when there is no slot */
 typedef struct BackgroundWorkerHandle BackgroundWorkerHandle;

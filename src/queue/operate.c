@@ -13,14 +13,16 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#define DROPPED "destination dropped"
+
 static char *
 text_arg(FunctionCallInfo fcinfo, int n)
 {
 	return PG_ARGISNULL(n) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(n));
 }
 
-int
-pcapi_require_destination(const char *destination)
+void
+pcapi_check_destination(const char *destination)
 {
 	Oid			types[1] = {TEXTOID};
 	Datum		values[1];
@@ -38,12 +40,22 @@ pcapi_require_destination(const char *destination)
 	if (!found)
 		pcapi_bad_call(("unknown destination"),
 					   ("The table pinterest_capi.destination lists those that exist."));
+}
+
+int
+pcapi_require_destination(const char *destination)
+{
+	pcapi_check_destination(destination);
 	return pcapi_destination_number(destination, true);
 }
 
 /*
  * Waiting rows that fulfil a condition become final.  The condition may use q
  * (the queue), e (the event) and parameters from $3 on.
+ *
+ * Rows are locked in one order, so that two of these don't wait for each
+ * other.  What is in a request may have been processed, which the row then
+ * says; the lease of a request that leaves in this very moment isn't seen yet.
  */
 static int64
 finish_waiting(const char *status, const char *reason, const char *condition,
@@ -64,13 +76,21 @@ finish_waiting(const char *status, const char *reason, const char *condition,
 		nulls[2 + i] = argnulls ? argnulls[i] : ' ';
 	}
 	SPI_connect();
-	SPI_execute_with_args(psprintf("WITH gone AS ("
-								   " DELETE FROM pinterest_capi._queue AS q USING pinterest_capi._event AS e"
-								   " WHERE e.id = q.id AND (%s) RETURNING q.*)"
+	SPI_execute_with_args(psprintf("WITH chosen AS ("
+								   " SELECT q.dest, q.id FROM pinterest_capi._queue AS q"
+								   " JOIN pinterest_capi._event AS e ON e.id = q.id"
+								   " WHERE (%s) ORDER BY q.dest, q.id FOR UPDATE OF q"
+								   "), gone AS ("
+								   " DELETE FROM pinterest_capi._queue AS q USING chosen AS c"
+								   " WHERE q.dest = c.dest AND q.id = c.id RETURNING q.*"
+								   "), out AS ("
+								   " SELECT DISTINCT l.dest, unnest(l.ids) AS id FROM pinterest_capi._lease AS l)"
 								   " INSERT INTO pinterest_capi._outcome (id, finished_at, last_attempt_at, dest,"
 								   " attempts, http_status, status, reason, error, warnings)"
-								   " SELECT id, clock_timestamp(), last_attempt_at, dest, attempts, http_status,"
-								   " $1, $2, error, warnings FROM gone", condition),
+								   " SELECT g.id, clock_timestamp(), g.last_attempt_at, g.dest, g.attempts, g.http_status,"
+								   " $1, $2, g.error, CASE WHEN out.id IS NULL THEN g.warnings"
+								   " ELSE g.warnings || 'ended during a request, Pinterest may have processed it'::text END"
+								   " FROM gone AS g LEFT JOIN out ON out.dest = g.dest AND out.id = g.id", condition),
 						  2 + nargs, types, values, nulls, false, 0);
 	n = (int64) SPI_processed;
 	SPI_finish();
@@ -117,7 +137,7 @@ pcapi_unpause(const char *destination)
 	SPI_execute_with_args("WITH before AS (SELECT dest, paused_at FROM pinterest_capi._destination_state"
 						  " WHERE dest = $1 FOR UPDATE)"
 						  " UPDATE pinterest_capi._destination_state AS s SET paused_at = NULL, paused_reason = NULL,"
-						  " failing_since = NULL, backoff_until = NULL, backoff_reason = NULL"
+						  " failing_since = NULL, backoff_until = NULL, backoff_reason = NULL, dropped_at = NULL"
 						  " FROM before WHERE s.dest = before.dest RETURNING before.paused_at IS NOT NULL",
 						  1, types, values, NULL, false, 0);
 	if (SPI_processed > 0)
@@ -156,12 +176,25 @@ pcapi_forsake(const char *destination)
 
 	if (DatumGetInt32(values[0]) == 0)
 		return;
-	finish_waiting("cancelled", "destination dropped", "q.dest = $3", 1, types, values, NULL);
+	finish_waiting("cancelled", DROPPED, "q.dest = $3", 1, types, values, NULL);
 	SPI_connect();
 	SPI_execute_with_args("UPDATE pinterest_capi._destination_state SET paused_at = NULL, paused_reason = NULL,"
-						  " failing_since = NULL, backoff_until = NULL, backoff_reason = NULL WHERE dest = $1",
+						  " failing_since = NULL, backoff_until = NULL, backoff_reason = NULL,"
+						  " last_sent_at = NULL, last_error = NULL, last_error_at = NULL,"
+						  " dropped_at = clock_timestamp() WHERE dest = $1",
 						  1, types, values, NULL, false, 0);
 	SPI_finish();
+}
+
+/* That a destination is missing is not enough: a dump may be on its way in. */
+void
+pcapi_cancel_orphans(void)
+{
+	finish_waiting("cancelled", DROPPED,
+				   "q.dest IN (SELECT s.dest FROM pinterest_capi._destination_state AS s"
+				   " WHERE s.dropped_at IS NOT NULL AND NOT EXISTS (SELECT FROM pinterest_capi.destination AS d"
+				   " WHERE d.destination = s.destination))",
+				   0, NULL, NULL, NULL);
 }
 
 /* The rest is done by foreign keys and by the trigger that guards the table. */
@@ -205,7 +238,7 @@ pcapi_sql_cancel(PG_FUNCTION_ARGS)
 		pcapi_bad_call(("event_id must not be null"),
 					   ("The view pinterest_capi.dispatch_status shows what waits."));
 	pcapi_become_owner(&saved, true);
-	values[0] = CStringGetTextDatum(event_id);
+	values[0] = CStringGetTextDatum(pcapi_stored_event_id(event_id));
 	if (destination)
 	{
 		values[1] = Int32GetDatum(pcapi_require_destination(destination));

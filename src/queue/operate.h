@@ -10,7 +10,8 @@
 
 #include "queue/queue.h"
 
-/* ERROR 22023 unless the destination exists; its number */
+/* ERROR 22023 unless the destination exists; NULL is none; its number, made when there is none yet */
+extern void pcapi_check_destination(const char *destination);
 extern int	pcapi_require_destination(const char *destination);
 
 /* ends pause and backoff, makes the destination's number, wakes the worker; tells listeners if it was paused */
@@ -18,6 +19,9 @@ extern void pcapi_unpause(const char *destination);
 
 /* what waits for a destination that is about to be deleted is cancelled */
 extern void pcapi_forsake(const char *destination);
+
+/* the same for what was committed while its destination was being deleted */
+extern void pcapi_cancel_orphans(void);
 
 /*
  * Forget: empties rows of these visitors (bytea[]) or with one of these texts

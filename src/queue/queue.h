@@ -49,6 +49,15 @@ extern int	pcapi_destination_number(const char *destination, bool create);
 /* the plan, prepared and kept at the first call of this session; inside SPI */
 extern SPIPlanPtr pcapi_plan(SPIPlanPtr *plan, const char *sql, int nargs, Oid *argtypes);
 
+/* --- event_id.c --- */
+
+#define PCAPI_EVENT_ID_MAX	200 /* bytes */
+
+extern char *pcapi_make_event_id(TimestampTz now);
+
+/* an event_id as it is stored: itself, or the SHA-256 of one that is too long */
+extern char *pcapi_stored_event_id(char *given);
+
 /* --- wake.c: the one thing that session and worker share beside the tables --- */
 
 extern void pcapi_wake_init(void);	/* once per process, from _PG_init */

@@ -11,75 +11,106 @@
 
 #include "catalog/pg_type.h"
 #include "fmgr.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-/* The parameters of all statements here; $6 and $7 are used by some. */
-#define NARGS	7
+/* The parameters of all statements here; $6 is the new event time, or null. */
+#define NARGS	6
+
+#define UNKNOWN "'outcome of an earlier attempt unknown'"
 
 #define CHOSEN \
 	" FROM pinterest_capi._outcome AS o JOIN pinterest_capi._event AS e ON e.id = o.id" \
 	" WHERE o.dest = $1 AND o.status = $2" \
 	" AND ($3 IS NULL OR lower(e.event_name) = lower($3))" \
-	" AND ($4 IS NULL OR e.created_at >= $4) AND ($5 IS NULL OR e.created_at < $5)" \
-	" AND $6 IS NOT NULL AND $7 IS NOT NULL"
+	" AND ($4 IS NULL OR e.created_at >= $4) AND ($5 IS NULL OR e.created_at < $5)"
+
+/*
+ * Locked, what is read here is neither emptied by forget nor taken by purge or
+ * another replay before this transaction ends.
+ */
+#define LOCKED	CHOSEN " AND e.payload IS NOT NULL FOR UPDATE OF o, e"
 
 #define EVENT_TIME_IN(payload) \
-	" CASE WHEN $7 THEN regexp_replace(" payload ", '\"event_time\":[0-9]+'," \
-	" '\"event_time\":' || floor(extract(epoch FROM clock_timestamp()))::bigint) ELSE " payload " END"
+	" CASE WHEN $6 IS NULL THEN " payload " ELSE regexp_replace(" payload ", '\"event_time\":-?[0-9]+'," \
+	" '\"event_time\":' || floor(extract(epoch FROM $6))::bigint) END"
 
-#define OFFLINE "e.payload LIKE '%\"action_source\":\"offline\"%'"
-
-static int64
-run(const char *sql, const Datum *values, const char *nulls, int64 *second)
+typedef struct Counts
 {
-	Oid			types[NARGS] = {INT4OID, TEXTOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, BOOLOID, BOOLOID};
-	int64		first;
-	bool		isnull;
+	int64		n;				/* can be replayed, or were */
+	int64		emptied;
+	int64		offline;
+	int64		old;
+} Counts;
+
+static Counts
+run(const char *sql, const Datum *values, const char *nulls)
+{
+	Oid			types[NARGS] = {INT4OID, TEXTOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID};
+	Counts		counts = {0};
+	int64	   *to[] = {&counts.n, &counts.emptied, &counts.offline, &counts.old};
 
 	SPI_connect();
 	if (SPI_execute_with_args(sql, NARGS, types, unconstify(Datum *, values), nulls, false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not replay");
-	first = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
-	if (second)
-		*second = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull));
+	for (int i = 0; i < SPI_tuptable->tupdesc->natts; i++)
+	{
+		bool		isnull;
+
+		*to[i] = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, i + 1, &isnull));
+	}
 	SPI_finish();
-	return first;
+	return counts;
+}
+
+static Counts
+count(const Datum *values, const char *nulls)
+{
+	return run("SELECT count(e.payload), count(*) FILTER (WHERE e.payload IS NULL),"
+			   " count(*) FILTER (WHERE e.payload LIKE '%\"action_source\":\"offline\"%'),"
+			   " count(e.payload) FILTER (WHERE $6 IS NULL AND e.event_time < clock_timestamp() -"
+			   " (SELECT d.max_event_age FROM pinterest_capi.destination AS d"
+			   " JOIN pinterest_capi._destination_state AS s ON s.destination = d.destination"
+			   " WHERE s.dest = $1))" CHOSEN,
+			   values, nulls);
 }
 
 /*
  * due_at is set: the worker looks for new ids where it has not been yet, and
- * for old ones by when they are due.
+ * for old ones by when they are due.  Attempts are counted anew, and so is the
+ * time for which it may be retried.
  */
 static int64
 requeue(const Datum *values, const char *nulls)
 {
-	return run("WITH chosen AS (SELECT o.id" CHOSEN " AND e.payload IS NOT NULL"
+	return run("WITH chosen AS (SELECT o.id" LOCKED
 			   "), back AS (DELETE FROM pinterest_capi._outcome AS o USING chosen WHERE o.id = chosen.id"
-			   " RETURNING o.id, o.dest, o.warnings"
-			   "), timed AS (UPDATE pinterest_capi._event AS e SET event_time = clock_timestamp(), payload ="
+			   " RETURNING o.id, o.dest, o.last_attempt_at, o.warnings"
+			   "), timed AS (UPDATE pinterest_capi._event AS e SET event_time = $6, payload ="
 			   EVENT_TIME_IN("e.payload")
-			   " FROM back WHERE e.id = back.id AND $7"
-			   "), queued AS (INSERT INTO pinterest_capi._queue (id, dest, due_at, warnings)"
-			   " SELECT id, dest, clock_timestamp(), warnings FROM back RETURNING 1"
+			   " FROM back WHERE e.id = back.id AND $6 IS NOT NULL"
+			   "), queued AS (INSERT INTO pinterest_capi._queue (id, dest, due_at, last_attempt_at, warnings)"
+			   " SELECT id, dest, clock_timestamp(), last_attempt_at,"
+			   " CASE WHEN " UNKNOWN " = ANY (warnings) THEN ARRAY[" UNKNOWN "] END FROM back RETURNING 1"
 			   ") SELECT count(*) FROM queued",
-			   values, nulls, NULL);
+			   values, nulls).n;
 }
 
 static int64
 copy(const Datum *values, const char *nulls)
 {
-	return run("WITH chosen AS MATERIALIZED (SELECT e.*, gen_random_uuid()::text AS new_id" CHOSEN " AND e.payload IS NOT NULL"
+	return run("WITH chosen AS MATERIALIZED (SELECT e.*, pinterest_capi._new_event_id() AS new_id" LOCKED
 			   "), made AS (INSERT INTO pinterest_capi._event (created_at, event_time, dest, visitor, event_id,"
 			   " event_name, sent_as, warnings, payload)"
-			   " SELECT clock_timestamp(), CASE WHEN $7 THEN clock_timestamp() ELSE c.event_time END, c.dest, c.visitor,"
+			   " SELECT clock_timestamp(), coalesce($6, c.event_time), c.dest, c.visitor,"
 			   " c.new_id, c.event_name, c.sent_as, c.warnings,"
 			   " regexp_replace(" EVENT_TIME_IN("c.payload")
 			   ", '\"event_id\":\"([^\"\\\\]|\\\\.)*\"', '\"event_id\":\"' || c.new_id || '\"')"
 			   " FROM chosen AS c ORDER BY c.id RETURNING id, dest"
 			   "), queued AS (INSERT INTO pinterest_capi._queue (id, dest, due_at) SELECT id, dest, clock_timestamp() FROM made RETURNING 1"
 			   ") SELECT count(*) FROM queued",
-			   values, nulls, NULL);
+			   values, nulls).n;
 }
 
 static bool
@@ -93,6 +124,31 @@ is_final(const char *status)
 	return false;
 }
 
+static void
+tell(const Counts *counts)
+{
+	if (counts->emptied > 0)
+		ereport(NOTICE,
+				(errmsg_plural("%lld event has no payload and cannot be replayed",
+							   "%lld events have no payload and cannot be replayed",
+							   counts->emptied, (long long) counts->emptied),
+				 errdetail("Payloads are emptied after pinterest_capi.payload_retention and by forget; what a gate stopped never had one."),
+				 pcapi_hide()));
+	if (counts->old > 0)
+		ereport(NOTICE,
+				(errmsg_plural("%lld event is older than max_event_age and will expire",
+							   "%lld events are older than max_event_age and will expire",
+							   counts->old, (long long) counts->old),
+				 errhint("Use event_time_now => true to send with the current time."),
+				 pcapi_hide()));
+	if (counts->offline > 0)
+		ereport(WARNING,
+				(errmsg_plural("%lld offline event is among them", "%lld offline events are among them",
+							   counts->offline, (long long) counts->offline),
+				 errdetail("Pinterest cannot deduplicate offline events: what it has processed before counts twice."),
+				 pcapi_hide()));
+}
+
 PG_FUNCTION_INFO_V1(pcapi_sql_replay);
 Datum
 pcapi_sql_replay(PG_FUNCTION_ARGS)
@@ -103,11 +159,9 @@ pcapi_sql_replay(PG_FUNCTION_ARGS)
 	bool		event_time_now = !PG_ARGISNULL(6) && PG_GETARG_BOOL(6);
 	bool		dry_run = !PG_ARGISNULL(7) && PG_GETARG_BOOL(7);
 	Datum		values[NARGS];
-	char		nulls[NARGS] = {' ', ' ', ' ', ' ', ' ', ' ', ' '};
+	char		nulls[NARGS] = {' ', ' ', ' ', ' ', ' ', ' '};
 	PcapiIdentity saved;
-	int64		n;
-	int64		emptied;
-	int64		offline;
+	Counts		counts;
 
 	if (status == NULL || !is_final(status))
 		pcapi_bad_call(("status must be a final one"),
@@ -116,7 +170,11 @@ pcapi_sql_replay(PG_FUNCTION_ARGS)
 		pcapi_check_writable("replay()");
 
 	pcapi_become_owner(&saved, true);
-	values[0] = Int32GetDatum(pcapi_require_destination(destination));
+	/* the sequence before the table, as in enqueue.c */
+	if (new_event_id && !dry_run)
+		LockRelationOid(pcapi_table(PCAPI_T_EVENT_SEQUENCE), RowExclusiveLock);
+	pcapi_check_destination(destination);
+	values[0] = Int32GetDatum(pcapi_destination_number(destination, false));
 	values[1] = CStringGetTextDatum(status);
 	for (int i = 2; i <= 4; i++)
 	{
@@ -124,29 +182,17 @@ pcapi_sql_replay(PG_FUNCTION_ARGS)
 		if (PG_ARGISNULL(i))
 			nulls[i] = 'n';
 	}
-	values[5] = BoolGetDatum(new_event_id);
-	values[6] = BoolGetDatum(event_time_now);
+	values[5] = TimestampTzGetDatum(GetCurrentTimestamp());
+	if (!event_time_now)
+		nulls[5] = 'n';
 
-	n = run("SELECT count(*) FILTER (WHERE e.payload IS NOT NULL), count(*) FILTER (WHERE e.payload IS NULL)" CHOSEN,
-			values, nulls, &emptied);
-	offline = run("SELECT count(*) FILTER (WHERE " OFFLINE ")" CHOSEN, values, nulls, NULL);
-	if (!dry_run && n > 0)
+	counts = count(values, nulls);
+	if (!dry_run && counts.n > 0)
 	{
-		n = new_event_id ? copy(values, nulls) : requeue(values, nulls);
+		counts.n = new_event_id ? copy(values, nulls) : requeue(values, nulls);
 		pcapi_wake_at_commit();
 	}
 	pcapi_become_caller(&saved);
-
-	if (emptied > 0)
-		ereport(NOTICE,
-				(errmsg_plural("%lld event has no payload and cannot be replayed",
-							   "%lld events have no payload and cannot be replayed",
-							   emptied, (long long) emptied), pcapi_hide()));
-	if (offline > 0)
-		ereport(WARNING,
-				(errmsg_plural("%lld offline event is among them", "%lld offline events are among them",
-							   offline, (long long) offline),
-				 errhint("Pinterest cannot deduplicate offline events: what it has processed before counts twice."),
-				 pcapi_hide()));
-	PG_RETURN_INT64(n);
+	tell(&counts);
+	PG_RETURN_INT64(counts.n);
 }

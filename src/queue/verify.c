@@ -1,141 +1,231 @@
 /*
  * verify.c
- *	  The session's side of verify_destination: a question in the worker's
- *	  segment, and its answer.  The other side is src/worker/verify.c.
+ *	  verify_destination: ask the worker to send one test event, and wait for
+ *	  the verdict.
  *
- * The slot holds one question.  A session may take it when it is idle or when
- * the one that asked is gone, and from then on it alone may make it idle
- * again; the worker moves it from asked to taken, and from there to answered.
+ * Question and answer go through the worker's segment; live.h has the rules.
+ * The worker's side is src/worker/verify.c.  Nothing is written here.
  */
 #include "queue/live.h"
 #include "queue/operate.h"
 
+#include "access/xact.h"
+#include "catalog/pg_type.h"
 #include "fmgr.h"
+#include "mb/pg_wchar.h"
 #include "storage/ipc.h"
-#include "storage/procarray.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-#define WAIT_MS			20L
-#define START_SECONDS	5		/* for a worker that has to be started first */
+#define START_LIMIT		(10 * USECS_PER_SEC)	/* for a worker to come up */
+#define MARGIN			(2 * USECS_PER_SEC) /* around the request itself */
+#define FIRST_WAIT_MS	2
+#define LONGEST_WAIT_MS	50
 
+/* a question of this session */
 typedef struct Question
 {
 	PcapiLive  *live;
-	uint32		no;				/* 0: not asked */
+	uint32		no;
+	const char *destination;
+	char	   *answer;			/* a sentence, or NULL */
 } Question;
 
-/* Also runs when the session ends or is cancelled. */
-static void
-give_up(int code, Datum arg)
+/* One turn of waiting, a bit longer each time; false when time is up. */
+static bool
+wait_a_bit(TimestampTz until, long *wait)
 {
-	Question   *q = (Question *) DatumGetPointer(arg);
+	static uint32 wait_event = 0;
+	TimestampTz now = GetCurrentTimestamp();
 
-	if (q->no == 0)
-		return;
-	SpinLockAcquire(&q->live->mutex);
-	if (q->live->verify_no == q->no)
-	{
-		q->live->verify_state = PCAPI_VERIFY_IDLE;
-		q->live->verify_pid = 0;
-	}
-	SpinLockRelease(&q->live->mutex);
-	q->no = 0;
+	if (now >= until)
+		return false;
+	if (wait_event == 0)
+		wait_event = PcapiWaitEvent("PinterestCapiVerify");
+	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+					 Min(*wait, TimestampDifferenceMilliseconds(now, until)), wait_event);
+	ResetLatch(MyLatch);
+	CHECK_FOR_INTERRUPTS();
+	*wait = Min(*wait * 2, LONGEST_WAIT_MS);
+	return true;
 }
 
+static TimestampTz
+time_limit(void)
+{
+	return GetCurrentTimestamp() + MARGIN +
+		(pcapi_connect_timeout + pcapi_request_timeout) * USECS_PER_SEC;
+}
+
+/* Put the question, unless another one is there. */
 static bool
-ask(Question *q, const char *destination)
+put_question(Question *q)
 {
 	PcapiLive  *live = q->live;
-	int			asker;
-	bool		free;
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz until = time_limit() + MARGIN;
+	bool		put;
 
 	SpinLockAcquire(&live->mutex);
-	asker = live->verify_state == PCAPI_VERIFY_IDLE ? 0 : live->verify_pid;
-	SpinLockRelease(&live->mutex);
-	/* not under a spinlock: a look at who else is there */
-	free = asker == 0 || BackendPidGetProc(asker) == NULL;
-	if (!free)
-		return false;
-
-	SpinLockAcquire(&live->mutex);
-	free = live->verify_state == PCAPI_VERIFY_IDLE || live->verify_pid == asker;
-	if (free)
+	put = (live->verify_state == PCAPI_VERIFY_IDLE || live->verify_until < now);
+	if (put)
 	{
 		live->verify_state = PCAPI_VERIFY_ASKED;
 		live->verify_pid = MyProcPid;
-		if (++live->verify_no == 0)
-			live->verify_no = 1;
-		q->no = live->verify_no;
-		strlcpy(live->verify_destination, destination, sizeof(live->verify_destination));
+		live->verify_until = until;
+		q->no = ++live->verify_no;
+		strlcpy(live->verify_destination, q->destination, sizeof(live->verify_destination));
+		live->verify_answer[0] = '\0';
 	}
 	SpinLockRelease(&live->mutex);
-	return free;
+	return put;
 }
 
-/* palloc'd; NULL: not yet */
-static char *
-answer_of(Question *q)
+static bool
+read_answer(Question *q)
 {
+	PcapiLive  *live = q->live;
 	char		text[PCAPI_LIVE_TEXT];
 	bool		answered;
 
+	SpinLockAcquire(&live->mutex);
+	answered = (live->verify_state == PCAPI_VERIFY_ANSWERED && live->verify_no == q->no);
+	if (answered)
+		memcpy(text, live->verify_answer, sizeof(text));
+	SpinLockRelease(&live->mutex);
+	if (answered)
+	{
+		/* it was cut to fit, perhaps in the middle of a character */
+		text[sizeof(text) - 1] = '\0';
+		q->answer = pnstrdup(text, pg_mbcliplen(text, strlen(text), strlen(text)));
+	}
+	return answered;
+}
+
+/* Also called when this session ends in the middle of it. */
+static void
+withdraw_question(int code, Datum arg)
+{
+	Question   *q = (Question *) DatumGetPointer(arg);
+
 	SpinLockAcquire(&q->live->mutex);
-	answered = q->live->verify_no == q->no && q->live->verify_state == PCAPI_VERIFY_ANSWERED;
-	memcpy(text, q->live->verify_answer, sizeof(text));
+	if (q->live->verify_no == q->no)
+		q->live->verify_state = PCAPI_VERIFY_IDLE;
 	SpinLockRelease(&q->live->mutex);
-	text[sizeof(text) - 1] = '\0';
-	return answered ? pstrdup(text) : NULL;
 }
 
 static void
-wait_a_moment(void)
+await_answer(Question *q)
 {
-	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-					 WAIT_MS, PG_WAIT_EXTENSION);
-	ResetLatch(MyLatch);
-	CHECK_FOR_INTERRUPTS();
-}
+	TimestampTz until = time_limit();
+	long		wait = FIRST_WAIT_MS;
 
-static char *
-ask_and_wait(Question *q, const char *destination, TimestampTz until)
-{
-	char	   *answer = NULL;
-
-	while (answer == NULL)
+	pcapi_worker_set_latch();
+	while (!read_answer(q))
 	{
-		if (q->no == 0 && ask(q, destination))
-			pcapi_worker_set_latch();
-		if (q->no != 0)
-			answer = answer_of(q);
-		if (answer)
-			break;
-		if (GetCurrentTimestamp() >= until)
-			return pstrdup(q->no == 0 ? "Another verification is under way: nothing was sent." :
-						   "No answer came within the time limits for connection and request.");
-		pcapi_worker_forget();
 		if (pcapi_worker_pid() != q->live->pid)
-			return pstrdup("The worker ended before an answer came; see the server's log.");
-		wait_a_moment();
+		{
+			q->answer = "No verdict: the worker ended in the middle of it. Please try again.";
+			return;
+		}
+		if (!wait_a_bit(until, &wait))
+		{
+			q->answer = psprintf("No verdict: no answer came within %d seconds.",
+								 pcapi_connect_timeout + pcapi_request_timeout);
+			return;
+		}
 	}
-	return answer;
 }
 
-/* The worker's segment, once there is a worker; NULL when none can be started. */
-static PcapiLive *
-wait_for_worker(dsm_segment **segment)
+static const char *
+ask(const char *destination)
 {
-	TimestampTz until = GetCurrentTimestamp() + START_SECONDS * USECS_PER_SEC;
-	PcapiLive  *live;
+	Question	q = {.destination = destination};
+	dsm_segment *segment;
+	TimestampTz until = GetCurrentTimestamp() + START_LIMIT;
+	long		wait = FIRST_WAIT_MS;
 
-	pcapi_worker_forget();
-	while ((live = pcapi_live_attach(segment)) == NULL && GetCurrentTimestamp() < until)
+	while ((q.live = pcapi_live_attach(&segment)) == NULL)
 	{
-		pcapi_worker_start_if_none(InvalidTransactionId);
-		wait_a_moment();
-		pcapi_worker_forget();
+		pcapi_wake_now();
+		if (!wait_a_bit(until, &wait))
+			return "Nothing was sent: no worker is running and none could be started."
+				" See max_worker_processes and the server's log.";
 	}
-	return live;
+
+	until = time_limit();
+	wait = FIRST_WAIT_MS;
+	while (!put_question(&q))
+	{
+		if (!wait_a_bit(until, &wait))
+		{
+			dsm_detach(segment);
+			return "Nothing was sent: another destination is being verified. Please try again.";
+		}
+	}
+
+	PG_ENSURE_ERROR_CLEANUP(withdraw_question, PointerGetDatum(&q));
+	{
+		await_answer(&q);
+	}
+	PG_END_ENSURE_ERROR_CLEANUP(withdraw_question, PointerGetDatum(&q));
+	withdraw_question(0, PointerGetDatum(&q));
+	dsm_detach(segment);
+	return q.answer;
+}
+
+static bool
+is_ours(Datum xmin, bool isnull)
+{
+	return !isnull && TransactionIdIsCurrentTransactionId(DatumGetTransactionId(xmin));
+}
+
+/* Why there is no use in asking, or NULL. */
+static const char *
+refuse(const char *destination)
+{
+	Oid			types[1] = {TEXTOID};
+	Datum		values[1];
+	MemoryContext context = CurrentMemoryContext;
+	HeapTuple	row;
+	TupleDesc	desc;
+	Datum		xmin;
+	char	   *missing;
+	bool		isnull;
+	bool		changed;
+
+	pcapi_check_destination(destination);
+
+	SPI_connect();
+	values[0] = CStringGetTextDatum(destination);
+	SPI_execute_with_args("SELECT d.xmin, x.xmin,"
+						  " CASE WHEN r.status = 'not ready' THEN split_part(r.reason, ': ', 2) END"
+						  " FROM pinterest_capi.destination AS d"
+						  " JOIN pinterest_capi._readiness AS r ON r.destination = d.destination"
+						  " LEFT JOIN pinterest_capi._secret AS x ON x.destination = d.destination"
+						  " WHERE d.destination = $1",
+						  1, types, values, NULL, true, 1);
+	row = SPI_tuptable->vals[0];
+	desc = SPI_tuptable->tupdesc;
+	xmin = SPI_getbinval(row, desc, 1, &isnull);
+	changed = is_ours(xmin, isnull);
+	xmin = SPI_getbinval(row, desc, 2, &isnull);
+	changed |= is_ours(xmin, isnull);
+	missing = SPI_getvalue(row, desc, 3);
+	if (missing)
+		missing = MemoryContextStrdup(context, missing);
+	SPI_finish();
+
+	if (missing)
+		return psprintf("Your destination is not ready: %s. Nothing was sent.", missing);
+	if (changed)
+		return "Nothing was sent: the destination was changed in this transaction,"
+			" which the worker does not see before COMMIT.";
+	if (RecoveryInProgress())
+		return "Nothing was sent: this server is a standby.";
+	if (!pcapi_dispatch)
+		return "Nothing was sent: pinterest_capi.dispatch is off on this server.";
+	return NULL;
 }
 
 PG_FUNCTION_INFO_V1(pcapi_sql_verify_destination);
@@ -143,29 +233,13 @@ Datum
 pcapi_sql_verify_destination(PG_FUNCTION_ARGS)
 {
 	char	   *destination = PG_ARGISNULL(0) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(0));
-	char	   *answer;
-	dsm_segment *segment;
-	Question	q = {0};
 	PcapiIdentity saved;
+	const char *sentence;
 
 	pcapi_become_owner(&saved, true);
-	pcapi_require_destination(destination);
+	sentence = refuse(destination);
 	pcapi_become_caller(&saved);
-	if (RecoveryInProgress())
-		PG_RETURN_TEXT_P(cstring_to_text("This server is a standby: nothing is sent from here."));
-	q.live = wait_for_worker(&segment);
-	if (q.live == NULL)
-		PG_RETURN_TEXT_P(cstring_to_text("No worker is running, and none could be started: nothing was sent. "
-										 "See the server's log, or increase max_worker_processes."));
-
-	PG_ENSURE_ERROR_CLEANUP(give_up, PointerGetDatum(&q));
-	{
-		answer = ask_and_wait(&q, destination,
-							  GetCurrentTimestamp() +
-							  (int64) (pcapi_connect_timeout + pcapi_request_timeout + 1) * USECS_PER_SEC);
-	}
-	PG_END_ENSURE_ERROR_CLEANUP(give_up, PointerGetDatum(&q));
-	give_up(0, PointerGetDatum(&q));
-	dsm_detach(segment);
-	PG_RETURN_TEXT_P(cstring_to_text(answer));
+	if (sentence == NULL)
+		sentence = ask(destination);
+	PG_RETURN_TEXT_P(cstring_to_text(sentence));
 }

@@ -20,6 +20,7 @@
 #include "utils/inval.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
+#include "utils/timestamp.h"
 
 /* what the row in _worker said; pid 0: no row */
 static struct
@@ -33,6 +34,8 @@ static struct
 
 static bool wake_wanted = false;
 static bool warned_no_slot = false;
+
+#define START_GAP	(5 * USECS_PER_SEC)
 
 /* any 32 bits that others are unlikely to take for an advisory lock */
 #define LOCK_CLASS 0x50434150
@@ -145,14 +148,6 @@ pcapi_worker_pid(void)
 	return worker_proc() ? known_worker.pid : 0;
 }
 
-/* Looks again: the caller waits for one to come. */
-bool
-pcapi_worker_present(void)
-{
-	pcapi_worker_forget();
-	return pcapi_worker_pid() != 0;
-}
-
 void
 pcapi_worker_set_latch(void)
 {
@@ -205,19 +200,19 @@ pcapi_start_worker(Oid database, TransactionId wait_for, bool tell,
 
 /*
  * No worker, so start one; it waits for the end of a transaction before it
- * looks.  The start lock is held until our own ends, so that of many sessions
- * that commit at once one starts a worker; the worker lock shows that one is
- * on its way already.  Both are tried without waiting.
+ * looks.  The start lock is for having one worker started by one of many
+ * sessions; the worker lock shows that one is on its way already.  Both are
+ * tried without waiting.  True: the start lock is taken, by the transaction.
  */
-void
-pcapi_worker_start_if_none(TransactionId wait_for)
+static bool
+start_worker_if_none(TransactionId wait_for)
 {
 	if (pcapi_worker_pid() != 0)
-		return;
+		return false;
 	if (!pcapi_lock(PCAPI_LOCK_START, false))
-		return;
+		return false;
 	if (!pcapi_lock(PCAPI_LOCK_WORKER, false))
-		return;					/* it starts just now, and will look */
+		return true;			/* it starts just now, and will look */
 	pcapi_unlock(PCAPI_LOCK_WORKER, false);
 
 	if (pcapi_start_worker(MyDatabaseId, wait_for, false, NULL))
@@ -232,6 +227,34 @@ pcapi_worker_start_if_none(TransactionId wait_for)
 				 errhint("You might need to increase max_worker_processes."),
 				 pcapi_hide()));
 	}
+	return true;
+}
+
+/*
+ * A worker that is started here doesn't wait for this transaction, whose end
+ * may be far away; nor is the start lock kept until then.
+ */
+void
+pcapi_wake_now(void)
+{
+	static TimestampTz started_at = 0;
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (RecoveryInProgress())
+		return;
+	pcapi_worker_forget();		/* who waits must not trust an old row */
+	if (pcapi_worker_pid() != 0)
+	{
+		pcapi_worker_set_latch();
+		return;
+	}
+
+	/* one that fails at its start keeps its slot: they must not be used up */
+	if (started_at <= now && now - started_at < START_GAP)
+		return;
+	started_at = now;
+	if (start_worker_if_none(InvalidTransactionId))
+		pcapi_unlock(PCAPI_LOCK_START, false);
 }
 
 static void
@@ -244,7 +267,7 @@ xact_callback(XactEvent event, void *arg)
 		case XACT_EVENT_PRE_COMMIT:
 			/* an error is still allowed here, but there is none to expect */
 			if (!RecoveryInProgress())
-				pcapi_worker_start_if_none(GetTopTransactionIdIfAny());
+				(void) start_worker_if_none(GetTopTransactionIdIfAny());
 			break;
 		case XACT_EVENT_COMMIT:
 			wake_wanted = false;

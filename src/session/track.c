@@ -14,7 +14,6 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#define EVENT_ID_MAX	200		/* bytes */
 #define EVENT_NAME_MAX	256
 #define AHEAD_MAX		(60 * USECS_PER_SEC)	/* clocks differ */
 
@@ -36,30 +35,6 @@ typedef struct CallState
 	TimestampTz event_time;
 	TimestampTz now;
 } CallState;
-
-/*
- * Version 7 of RFC 9562: 48 bits of Unix time in ms, so that ids made one after
- * the other stay together in the index, and 74 random bits.
- */
-static char *
-make_event_id(TimestampTz now)
-{
-	unsigned char raw[16];
-	char		hex[33];
-	uint64		ms = (now + (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY) / 1000;
-
-	if (!pg_strong_random(raw + 6, 10))
-		ereport(ERROR,
-				(errcode(ERRCODE_INTERNAL_ERROR),
-				 errmsg("could not generate random values"),
-				 pcapi_hide()));
-	for (int i = 0; i < 6; i++)
-		raw[i] = (unsigned char) (ms >> (8 * (5 - i)));
-	raw[6] = (raw[6] & 0x0F) | 0x70;
-	raw[8] = (raw[8] & 0x3F) | 0x80;
-	pcapi_hex(raw, sizeof(raw), hex);
-	return psprintf("%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12, hex + 16, hex + 20);
-}
 
 static void
 check_object(Jsonb *value, const char *parameter)
@@ -100,27 +75,17 @@ check_call(PcapiCall *call)
 static void
 settle_event_id(CallState *state, bool *generated)
 {
-	const char *given = state->call->event_id;
+	char	   *given = state->call->event_id;
 
 	*generated = given == NULL || given[0] == '\0';
 	if (*generated)
-		state->event_id = make_event_id(state->now);
-	else if (strlen(given) > EVENT_ID_MAX)
 	{
-		unsigned char digest[32];
-		char		hex[PCAPI_HEX_LEN + 1];
-
-		if (!pcapi_sha256(given, strlen(given), digest))
-			ereport(ERROR,
-					(errcode(ERRCODE_INTERNAL_ERROR),
-					 errmsg("could not compute a SHA-256"),
-					 pcapi_hide()));
-		pcapi_hex(digest, sizeof(digest), hex);
-		state->event_id = pstrdup(hex);
-		pcapi_warn(&state->warnings, "event_id", "longer than 200 bytes, its SHA-256 stands in");
+		state->event_id = pcapi_make_event_id(state->now);
+		return;
 	}
-	else
-		state->event_id = pstrdup(given);
+	state->event_id = pcapi_stored_event_id(given);
+	if (state->event_id != given)
+		pcapi_warn(&state->warnings, "event_id", "longer than 200 bytes, its SHA-256 stands in");
 }
 
 static void

@@ -53,7 +53,7 @@ pcapi_batch_add(PcapiBatch *batch, const PcapiClaimed *event, const char *payloa
 	s = &batch->events[batch->n];
 	s->id = event->id;
 	s->attempts = event->attempts;
-	s->created_at = event->created_at;
+	s->waits_since = event->waits_since;
 	s->event_time = event->event_time;
 	s->first_attempt_at = event->first_attempt_at;
 	s->offline = strstr(payload, "\"action_source\":\"offline\"") != NULL;
@@ -245,7 +245,7 @@ release_events(PcapiBatch *batch, const PcapiAnswer *answer, bool give_up)
 	for (int i = 0; i < batch->n; i++)
 	{
 		const PcapiSending *event = &batch->events[i];
-		TimestampTz since = Max(event->created_at, target->failing_since);
+		TimestampTz since = Max(event->waits_since, target->failing_since);
 
 		if (give_up && target->failing_since != 0 &&
 			GetCurrentTimestamp() - since >= target->retry_for)

@@ -16,6 +16,7 @@
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
+#include "queue/operate.h"
 #include "storage/ipc.h"
 #include "storage/lmgr.h"
 #include "storage/lock.h"
@@ -264,6 +265,8 @@ retention_step(void *arg)
 {
 	int64	   *after = arg;
 
+	if (*after == 0)
+		pcapi_cancel_orphans();
 	if (!pcapi_retention_step(pcapi_retention, pcapi_payload_retention, after))
 		*after = 0;
 }

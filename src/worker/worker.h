@@ -167,7 +167,7 @@ typedef struct PcapiSending
 {
 	int64		id;
 	int			attempts;
-	TimestampTz created_at;
+	TimestampTz waits_since;
 	TimestampTz event_time;
 	TimestampTz first_attempt_at;
 	bool		offline;

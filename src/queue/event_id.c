@@ -1,0 +1,60 @@
+/*
+ * event_id.c
+ *	  The event_id: made, or taken as given.
+ */
+#include "queue/queue.h"
+
+#include "core/core.h"
+#include "fmgr.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+/*
+ * Version 7 of RFC 9562: 48 bits of Unix time in ms, so that ids made one after
+ * the other stay together in the index, and 74 random bits.
+ */
+char *
+pcapi_make_event_id(TimestampTz now)
+{
+	unsigned char raw[16];
+	char		hex[33];
+	uint64		ms = (now + (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY) / 1000;
+
+	if (!pg_strong_random(raw + 6, 10))
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("could not generate random values"),
+				 pcapi_hide()));
+	for (int i = 0; i < 6; i++)
+		raw[i] = (unsigned char) (ms >> (8 * (5 - i)));
+	raw[6] = (raw[6] & 0x0F) | 0x70;
+	raw[8] = (raw[8] & 0x3F) | 0x80;
+	pcapi_hex(raw, sizeof(raw), hex);
+	return psprintf("%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12, hex + 16, hex + 20);
+}
+
+char *
+pcapi_stored_event_id(char *given)
+{
+	unsigned char digest[32];
+	char	   *hex;
+
+	if (strlen(given) <= PCAPI_EVENT_ID_MAX)
+		return given;
+	if (!pcapi_sha256(given, strlen(given), digest))
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("could not compute a SHA-256"),
+				 pcapi_hide()));
+	hex = palloc(PCAPI_HEX_LEN + 1);
+	pcapi_hex(digest, sizeof(digest), hex);
+	return hex;
+}
+
+/* for replay's statement */
+PG_FUNCTION_INFO_V1(pcapi_sql_new_event_id);
+Datum
+pcapi_sql_new_event_id(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_TEXT_P(cstring_to_text(pcapi_make_event_id(GetCurrentTimestamp())));
+}
