@@ -85,9 +85,9 @@ document(PcapiCall *call, Jsonb *stored_consent)
 
 typedef enum Outcome
 {
-	IS_TRUE,
-	IS_FALSE,
-	IS_UNKNOWN
+	RULE_TRUE,
+	RULE_FALSE,
+	RULE_UNKNOWN
 } Outcome;
 
 static Outcome
@@ -106,8 +106,8 @@ evaluate(JsonPath *predicate, Jsonb *doc)
 	/* the variant that knows time zones: the other raises errors even if silent */
 	result = jsonb_path_match_tz(fcinfo);
 	if (fcinfo->isnull)
-		return IS_UNKNOWN;
-	return DatumGetBool(result) ? IS_TRUE : IS_FALSE;
+		return RULE_UNKNOWN;
+	return DatumGetBool(result) ? RULE_TRUE : RULE_FALSE;
 }
 
 const char *
@@ -127,7 +127,7 @@ pcapi_consent_stops(PcapiSettings *settings, PcapiDestination *destination,
 		if (doc == NULL)
 			doc = document(call, consent);
 		outcome = evaluate(rule->predicate, doc);
-		if (outcome == IS_UNKNOWN || (outcome == IS_TRUE) != rule->require)
+		if (outcome == RULE_UNKNOWN || (outcome == RULE_TRUE) != rule->require)
 			return rule->name;
 	}
 	return NULL;
