@@ -455,6 +455,14 @@ CREATE VIEW pinterest_capi.worker_status AS
 	FROM pinterest_capi._worker_state() AS w;
 COMMENT ON VIEW pinterest_capi.worker_status IS
 	'the background worker of this database; no row: there is none';
+COMMENT ON COLUMN pinterest_capi.worker_status.pid IS
+	'process id';
+COMMENT ON COLUMN pinterest_capi.worker_status.last_cycle_at IS
+	'when it last looked for something to do';
+COMMENT ON COLUMN pinterest_capi.worker_status.in_flight_requests IS
+	'requests that are out';
+COMMENT ON COLUMN pinterest_capi.worker_status.last_error IS
+	'of its own work, not of a destination';
 
 CREATE VIEW pinterest_capi._readiness AS
 	SELECT d.destination, s.dest,
@@ -511,6 +519,32 @@ CREATE VIEW pinterest_capi.dispatch_status AS
 		LEFT JOIN pinterest_capi._readiness AS r ON r.dest = e.dest;
 COMMENT ON VIEW pinterest_capi.dispatch_status IS
 	'a row per event and destination: what became of it, and why; payload only for those who may operate';
+COMMENT ON COLUMN pinterest_capi.dispatch_status.id IS
+	'number of the row; later events have higher ones';
+COMMENT ON COLUMN pinterest_capi.dispatch_status.event_id IS
+	'what Pinterest deduplicates by, as track returned it';
+COMMENT ON COLUMN pinterest_capi.dispatch_status.event_name IS
+	'the businesss name for the event';
+COMMENT ON COLUMN pinterest_capi.dispatch_status.sent_as IS
+	'the APIs name for it; null where it goes nowhere';
+COMMENT ON COLUMN pinterest_capi.dispatch_status.destination IS
+	'null where no destination allows the event';
+COMMENT ON COLUMN pinterest_capi.dispatch_status.status IS
+	'queued, retrying, or final: sent, failed, expired, rejected, suppressed, cancelled';
+COMMENT ON COLUMN pinterest_capi.dispatch_status.reason IS
+	'why it waits, or why it was not sent';
+COMMENT ON COLUMN pinterest_capi.dispatch_status.attempts IS
+	'requests that carried it and got a verdict on it, or none at all';
+COMMENT ON COLUMN pinterest_capi.dispatch_status.next_attempt_at IS
+	'null: as soon as possible, or not by time alone';
+COMMENT ON COLUMN pinterest_capi.dispatch_status.http_status IS
+	'of the last request that carried it';
+COMMENT ON COLUMN pinterest_capi.dispatch_status.error IS
+	'Pinterests words, clipped';
+COMMENT ON COLUMN pinterest_capi.dispatch_status.warnings IS
+	'what was dropped or replaced, and what Pinterest warned of';
+COMMENT ON COLUMN pinterest_capi.dispatch_status.payload IS
+	'the event as it stands in the request; null for those who may not operate, and once it is emptied';
 
 CREATE VIEW pinterest_capi.destination_status AS
 	SELECT d.destination,
@@ -543,6 +577,16 @@ CREATE VIEW pinterest_capi.destination_status AS
 			WHERE f.dest = s.dest AND f.finished_at > pg_catalog.clock_timestamp() - interval '1 hour') AS o ON true;
 COMMENT ON VIEW pinterest_capi.destination_status IS
 	'a row per destination: whether it works, what waits, what went wrong last';
+COMMENT ON COLUMN pinterest_capi.destination_status.status IS
+	'ready, not ready, paused or disabled';
+COMMENT ON COLUMN pinterest_capi.destination_status.message IS
+	'what the status means here, and what keeps events from leaving';
+COMMENT ON COLUMN pinterest_capi.destination_status.queued IS
+	'events that wait for their first attempt, or again as if it had not been';
+COMMENT ON COLUMN pinterest_capi.destination_status.retrying IS
+	'events that wait after an attempt';
+COMMENT ON COLUMN pinterest_capi.destination_status.oldest_queued_at IS
+	'when the first of those that wait was tracked';
 
 CREATE VIEW pinterest_capi.event_quality AS
 	SELECT e.event_name, n.destination, (e.event_time AT TIME ZONE 'UTC')::date AS day,

@@ -94,7 +94,10 @@ pcapi_sql_flush(PG_FUNCTION_ARGS)
 		if (now >= until)
 			PG_RETURN_BOOL(false);
 
-		/* COMMIT has woken it; this is for the one who died since, or never was */
+		/*
+		 * COMMIT has woken it; this is for the one who died since, or never
+		 * was
+		 */
 		if (now >= wake_at)
 		{
 			pcapi_wake_now();

@@ -37,15 +37,15 @@ typedef struct PcapiLive
 	char		last_error[PCAPI_LIVE_TEXT];
 
 	/*
-	 * verify_destination: one question at a time, each with a number.  Each of
-	 * these steps is taken under the mutex:
+	 * verify_destination: one question at a time, each with a number.  Each
+	 * of these steps is taken under the mutex:
 	 *
 	 * IDLE -> ASKED, by a session, which fills in the fields below.
 	 *
 	 * ASKED -> TAKEN, by the worker, which copies number and destination.
 	 *
-	 * TAKEN -> ANSWERED, by the worker, if the number is still the one it took;
-	 * else nobody waits for the answer any more.
+	 * TAKEN -> ANSWERED, by the worker, if the number is still the one it
+	 * took; else nobody waits for the answer any more.
 	 *
 	 * any -> IDLE, by the session that asked, if the number is still its own:
 	 * it has read the answer, or gives up (time, an error, its end).
@@ -66,7 +66,8 @@ typedef struct PcapiLive
 
 /* the worker's side */
 extern PcapiLive *pcapi_live_create(void);
-extern void pcapi_live_publish(void);	/* writes the row in _worker; in a transaction, as owner */
+extern void pcapi_live_publish(void);	/* writes the row in _worker; in a
+										 * transaction, as owner */
 
 /* the session's side: NULL when no worker runs; detach with dsm_detach(*segment) */
 extern PcapiLive *pcapi_live_attach(dsm_segment **segment);

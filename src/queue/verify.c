@@ -85,7 +85,7 @@ static bool
 read_answer(Question *q)
 {
 	PcapiLive  *live = q->live;
-	char		text[PCAPI_LIVE_TEXT];
+	char text[	PCAPI_LIVE_TEXT];
 	bool		answered;
 
 	SpinLockAcquire(&live->mutex);
@@ -96,7 +96,8 @@ read_answer(Question *q)
 	if (answered)
 	{
 		/* it was cut to fit, perhaps in the middle of a character */
-		text[sizeof(text) - 1] = '\0';
+		text[		sizeof(text) - 1] = '\0';
+
 		q->answer = pnstrdup(text, pg_mbcliplen(text, strlen(text), strlen(text)));
 	}
 	return answered;
