@@ -85,20 +85,19 @@ static bool
 read_answer(Question *q)
 {
 	PcapiLive  *live = q->live;
-	char text[	PCAPI_LIVE_TEXT];
+	char		copy[PCAPI_LIVE_TEXT];
 	bool		answered;
 
 	SpinLockAcquire(&live->mutex);
 	answered = (live->verify_state == PCAPI_VERIFY_ANSWERED && live->verify_no == q->no);
 	if (answered)
-		memcpy(text, live->verify_answer, sizeof(text));
+		memcpy(copy, live->verify_answer, sizeof(copy));
 	SpinLockRelease(&live->mutex);
 	if (answered)
 	{
 		/* it was cut to fit, perhaps in the middle of a character */
-		text[		sizeof(text) - 1] = '\0';
-
-		q->answer = pnstrdup(text, pg_mbcliplen(text, strlen(text), strlen(text)));
+		copy[sizeof(copy) - 1] = '\0';
+		q->answer = pnstrdup(copy, pg_mbcliplen(copy, strlen(copy), strlen(copy)));
 	}
 	return answered;
 }
