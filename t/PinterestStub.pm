@@ -11,6 +11,7 @@ use warnings;
 
 use Digest::SHA qw(sha256_hex);
 use Exporter qw(import);
+use File::Spec;
 use FindBin;
 use HTTP::Tiny;
 use IPC::Run ();
@@ -49,7 +50,7 @@ sub new
 {
 	my ($class, %params) = @_;
 	my $self = bless {
-		dir => PostgreSQL::Test::Utils::tempdir(),
+		dir => File::Spec->rel2abs(PostgreSQL::Test::Utils::tempdir()),
 		token => TOKEN,
 		account => ACCOUNT,
 		http => HTTP::Tiny->new(timeout => 30),
