@@ -9,12 +9,15 @@
  */
 #include "session/session.h"
 
+#include <ctype.h>
+
 #include "access/htup_details.h"
 #include "catalog/pg_collation.h"
 #include "executor/spi.h"
 #include "queue/queue.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 #include "utils/formatting.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
@@ -210,6 +213,42 @@ read_allowed(const PcapiSettings *into, MemoryContext to, Named **names, int *n)
 	}
 }
 
+/*
+ * Silent evaluation raises errors all the same: over a variable, of which there
+ * is none here, and over an argument of a method that is none, such as a broken
+ * template of datetime().  Neither may reach who tracks an event, so rules with
+ * one are marked.  In a path's canonical text a variable is $"name", and a
+ * method's bracket follows its name at once; outside of strings nothing else
+ * looks like that.
+ */
+static void
+inspect_predicate(PcapiRule *rule)
+{
+	const char *text = DatumGetCString(DirectFunctionCall1(jsonpath_out,
+														   PointerGetDatum(rule->predicate)));
+	char		before = '\0';
+
+	for (const char *c = text; *c; before = *c++)
+	{
+		if (*c == '(' && isalpha((unsigned char) before) && c[1] != ')')
+			rule->may_raise = true;
+		if (*c != '"')
+			continue;
+		if (before == '$')
+		{
+			rule->predicate = NULL;
+			return;
+		}
+		for (c++; *c != '"'; c++)
+		{
+			if (*c == '\\')
+				c++;
+			if (*c == '\0')
+				return;
+		}
+	}
+}
+
 static void
 read_rules(PcapiSettings *into, MemoryContext to)
 {
@@ -229,6 +268,7 @@ read_rules(PcapiSettings *into, MemoryContext to)
 		rule->predicate = DatumGetJsonPathPCopy(predicate);
 		into->rules = lappend(into->rules, rule);
 		MemoryContextSwitchTo(old);
+		inspect_predicate(rule);
 	}
 }
 
