@@ -237,6 +237,8 @@ CREATE TABLE pinterest_capi._lease (
 	taken_at timestamptz NOT NULL,
 	ids bigint[] NOT NULL
 );
+-- short-lived, so not worth compressing
+ALTER TABLE pinterest_capi._lease ALTER ids SET STORAGE EXTERNAL;
 COMMENT ON TABLE pinterest_capi._lease IS
 	'internal: requests that are out; what a dead worker left here is sent again under the same event_id';
 

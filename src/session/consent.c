@@ -87,9 +87,9 @@ document(PcapiCall *call, Jsonb *stored_consent)
 
 typedef enum Outcome
 {
-	IS_TRUE,
-	IS_FALSE,
-	IS_UNKNOWN
+	RULE_TRUE,
+	RULE_FALSE,
+	RULE_UNKNOWN
 } Outcome;
 
 typedef struct Evaluation
@@ -116,16 +116,16 @@ match(void *arg)
 	/* the variant that knows time zones: the other raises errors even if silent */
 	result = jsonb_path_match_tz(fcinfo);
 	if (!fcinfo->isnull)
-		ev->outcome = DatumGetBool(result) ? IS_TRUE : IS_FALSE;
+		ev->outcome = DatumGetBool(result) ? RULE_TRUE : RULE_FALSE;
 }
 
 static Outcome
 evaluate(const PcapiRule *rule, Jsonb *doc)
 {
-	Evaluation	ev = {rule->predicate, doc, IS_UNKNOWN};
+	Evaluation	ev = {rule->predicate, doc, RULE_UNKNOWN};
 
 	if (rule->predicate == NULL)
-		return IS_UNKNOWN;
+		return RULE_UNKNOWN;
 	if (rule->may_raise)
 		(void) pcapi_guarded(match, &ev);
 	else
@@ -150,7 +150,7 @@ pcapi_consent_stops(PcapiSettings *settings, PcapiDestination *destination,
 		if (doc == NULL)
 			doc = document(call, consent);
 		outcome = evaluate(rule, doc);
-		if (outcome == IS_UNKNOWN || (outcome == IS_TRUE) != rule->require)
+		if (outcome == RULE_UNKNOWN || (outcome == RULE_TRUE) != rule->require)
 			return rule->name;
 	}
 	return NULL;

@@ -289,6 +289,7 @@ typedef struct Taking
 	PcapiRoute *route;
 	PcapiBatch *batch;
 	int			want;
+	TimestampTz now;
 	bool		full;			/* by number or by size */
 	PcapiSettled *dropped;		/* what is not worth a request */
 	int			n_dropped;
@@ -325,7 +326,7 @@ take_event(Taking *t, PcapiClaimed *event)
 		t->full = true;
 		return false;
 	}
-	if (GetCurrentTimestamp() - event->event_time > t->route->target.max_event_age)
+	if (t->now - event->event_time > t->route->target.max_event_age)
 		drop(t, event->id, PCAPI_EXPIRED, "older than max_event_age");
 	else if (payload == NULL)
 		drop(t, event->id, PCAPI_FAILED, "payload is gone");
@@ -407,7 +408,7 @@ pcapi_route_take(PcapiRoute *route)
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(scratch);
 	int			n_held = count_held(route);
-	Taking		t = {.route = route};
+	Taking		t = {.route = route, .now = GetCurrentTimestamp()};
 	PcapiBatch *half = NULL;
 	dlist_iter	it;
 	bool		took;
