@@ -4,8 +4,8 @@
  *	  sees them, cached until somebody changes one of them.
  *
  * A change invalidates the relcache entry of its table (configure.c's trigger),
- * which every session hears of at its next statement or lock.  Loading happens
- * at the entry of a call alone, so that nothing moves under a call's feet.
+ * which every session hears of at its next call.  Loading happens at the entry
+ * of a call alone, so that nothing moves under a call's feet.
  */
 #include "session/session.h"
 
@@ -330,6 +330,15 @@ pcapi_settings(void)
 		CacheRegisterRelcacheCallback(table_changed, (Datum) 0);
 		registered = true;
 	}
+
+	/*
+	 * Within a transaction the server listens only where it takes a new lock,
+	 * and after the first call there is none left to take: a long one would go
+	 * on sending what is no longer allowed.  Costs little when there is nothing
+	 * to hear.
+	 */
+	AcceptInvalidationMessages();
+
 	/* another extension's tables under the same names: dropped and created anew */
 	if (!stale && relids[0] != pcapi_table(PCAPI_T_DESTINATION))
 		stale = true;
