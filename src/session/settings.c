@@ -333,9 +333,9 @@ pcapi_settings(void)
 
 	/*
 	 * Within a transaction the server listens only where it takes a new lock,
-	 * and after the first call there is none left to take: a long one would go
-	 * on sending what is no longer allowed.  Costs little when there is nothing
-	 * to hear.
+	 * and after the first call there is none left to take: a long one would
+	 * go on sending what is no longer allowed.  Costs little when there is
+	 * nothing to hear.
 	 */
 	AcceptInvalidationMessages();
 
