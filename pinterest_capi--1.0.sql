@@ -172,7 +172,7 @@ CREATE TABLE pinterest_capi._suppression (
 	created_at timestamptz NOT NULL
 );
 COMMENT ON TABLE pinterest_capi._suppression IS
-	'internal: SHA-256 of visitor ids and identifiers of people who are to be forgotten';
+	'internal: who is to be forgotten; SHA-256 of an identifier''s key and value, as in em:(hash), or of visitor:(hash)';
 
 ------------------------------------------------------------------------------
 -- The queue: event and outcome are only inserted into, queue is narrow and

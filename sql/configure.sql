@@ -139,6 +139,35 @@ SELECT * FROM consents('{}', '{"marketing": true}');
 UPDATE pinterest_capi.consent_rule SET predicate = '$.consent.at.datetime() > "2000-01-01T00:00:00+00:00".datetime()', action = 'require' WHERE name = 'patients';
 SELECT * FROM consents('{}', '{"marketing": true, "at": "2020-01-01"}');
 SELECT * FROM consents('{}', '{"marketing": true, "at": "yesterday"}');
+-- not even what PostgreSQL raises in spite of silence reaches the caller: variables, which there are none, and broken templates
+CREATE TABLE bad_rules (no serial, action text, predicate jsonpath);
+INSERT INTO bad_rules (action, predicate) VALUES
+	('stop', '$nobody == 1'), ('require', '$nobody == 1'), ('stop', '$.event starts with $"a \" b"'),
+	('stop', '"2020".datetime("no template") == "x"'), ('require', '"2020".datetime("no template") == "x"'),
+	('require', 'exists ($.consent ? (@.marketing == true && $.event.datetime("YYYY@MM") > "2020".datetime()))');
+DO $$
+DECLARE
+	bad record;
+	got record;
+BEGIN
+	FOR bad IN SELECT * FROM bad_rules ORDER BY no LOOP
+		UPDATE pinterest_capi.consent_rule SET action = bad.action, predicate = bad.predicate WHERE name = 'patients';
+		SELECT * INTO got FROM consents('{}', '{"marketing": true}');
+		RAISE WARNING '% %: %, %', bad.action, bad.predicate, got.status, got.reason;
+	END LOOP;
+END $$;
+DROP TABLE bad_rules;
+-- what looks like it is evaluated as ever
+UPDATE pinterest_capi.consent_rule SET action = 'require', predicate = '$.consent."$" == "$" && $.consent."a\"$" == "f(x)" && $.consent.at.datetime("YYYY-MM-DD") > "2000-01-01".datetime("YYYY-MM-DD")' WHERE name = 'patients';
+SELECT * FROM consents('{}', '{"marketing": true, "$": "$", "a\"$": "f(x)", "at": "2020-01-01"}');
+SELECT * FROM consents('{}', '{"marketing": true, "$": "$", "a\"$": "f(x)", "at": "1999-01-01"}');
+SELECT * FROM consents('{}', '{"marketing": true, "$": "$", "a\"$": "f(x)", "at": "some day"}');
+-- and the transaction goes on
+BEGIN;
+UPDATE pinterest_capi.consent_rule SET predicate = '$nobody == 1' WHERE name = 'patients';
+SELECT pinterest_capi.track('Signed Up', user_data => '{"em": "a@example.com"}', consent => '{"marketing": true}', event_id => 'closed');
+COMMIT;
+SELECT status, reason FROM pinterest_capi.dispatch_status WHERE event_id = 'closed';
 UPDATE pinterest_capi.consent_rule SET destination = 'second' WHERE name = 'patients';
 SELECT * FROM consents('{}', '{"marketing": true}');
 -- every part of what a rule sees

@@ -31,6 +31,11 @@ UPDATE pinterest_capi.destination SET send_client_ip = true, send_user_agent = t
 SELECT pinterest_capi.identify('v3', '{"ip": "203.0.113.9", "user_agent": "Mozilla/5.0"}');
 SELECT * FROM sent('v3');
 
+-- what no destination sends any more is not kept either
+UPDATE pinterest_capi.destination SET send_client_ip = false, send_user_agent = false;
+SELECT pinterest_capi.identify('v3', '{"external_id": "three"}');
+SELECT user_data = jsonb_build_object('external_id', jsonb_build_array(h('three'))) AS nothing_else FROM pinterest_capi._visitor WHERE visitor = sha256('v3');
+
 -- consent is remembered, and given with the event stands over it
 INSERT INTO pinterest_capi.consent_rule (name, action, predicate) VALUES ('marketing', 'require', '$.consent.marketing == true');
 SELECT status, reason FROM sent('v2');
@@ -99,6 +104,38 @@ SELECT pinterest_capi.forget(user_data => '{"click_id": "bare-value"}');
 SELECT status, reason FROM sent('v5', '{"em": "five@example.com"}');
 -- nobody known
 SELECT pinterest_capi.forget('v-unknown');
+
+-- an identifier means what it is: others who have the same text elsewhere stay
+SELECT pinterest_capi.allow_event('Newsletter', properties => '{*}');
+SELECT pinterest_capi.identify('other', '{"em": "other@example.com", "zip": "94103", "first_name": "Ann"}');
+SELECT pinterest_capi.identify('94103', '{"em": "number@example.com"}');
+SELECT pinterest_capi.track('Newsletter', '{"partner_name": "agency", "order_id": "A-1"}', '{"em": "other@example.com", "zip": "94103"}', event_id => 'o-1');
+SELECT pinterest_capi.forget(user_data => '{"external_id": "94103"}');
+SELECT pinterest_capi.forget(user_data => '{"external_id": "ann"}');
+SELECT pinterest_capi.forget(user_data => jsonb_build_object('partner_id', p)), p FROM unnest(ARRAY['agency', 'A-1', 'web', 'em', 'user_data']) AS p;
+SELECT pinterest_capi.forget(user_data => jsonb_build_object('click_id', p)), p FROM unnest(ARRAY['agency', 'A-1', 'web', 'em', 'user_data']) AS p;
+SELECT pinterest_capi.forget('customer-11');
+SELECT status, payload IS NULL AS emptied FROM pinterest_capi.dispatch_status WHERE event_id = 'o-1';
+SELECT count(*) FROM pinterest_capi._visitor WHERE visitor IN (sha256('other'), sha256('94103'));
+SELECT status, reason FROM sent('other', '{}');
+SELECT status, reason FROM sent(NULL, '{"external_id": "customer-11"}');
+-- whatever it is written with
+SELECT pinterest_capi.identify('v11', '{"partner_id": "p\"\\11"}');
+SELECT pinterest_capi.track('Newsletter', user_data => '{"partner_id": "p\"\\11"}', event_id => 'p-11');
+SELECT pinterest_capi.forget(user_data => '{"partner_id": "p\"\\11"}');
+SELECT status, reason, payload IS NULL AS emptied FROM pinterest_capi.dispatch_status WHERE event_id = 'p-11';
+-- all that is stored of a visitor counts as his: clicks and partners' ids too
+SELECT pinterest_capi.identify('v12', '{"epik": "click-12", "partner_id": "part-12"}');
+SELECT pinterest_capi.track('Newsletter', user_data => '{"epik": "click-12"}', event_id => 'p-12');
+SELECT pinterest_capi.forget('v12');
+SELECT status, reason, payload IS NULL AS emptied FROM pinterest_capi.dispatch_status WHERE event_id = 'p-12';
+SELECT u, status, reason FROM unnest(ARRAY['{"epik": "click-12"}', '{"partner_id": "part-12"}']::jsonb[]) AS u, sent('v-new', u);
+-- and whoever has one of his identifiers: the same person's other browser
+SELECT pinterest_capi.identify('v13', '{"em": "thirteen@example.com"}');
+SELECT pinterest_capi.identify('v13-phone', '{"em": "thirteen@example.com", "epik": "click-13"}');
+SELECT pinterest_capi.forget('v13');
+SELECT count(*) FROM pinterest_capi._visitor WHERE visitor IN (sha256('v13'), sha256('v13-phone'));
+SELECT status, reason FROM sent('v13-phone', '{"em": "new@example.com"}');
 -- hashes and nothing else are kept
 SELECT bool_and(length(hash) = 32) AS hashes FROM pinterest_capi._suppression;
 

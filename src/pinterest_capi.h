@@ -65,9 +65,9 @@ extern void pcapi_become_caller(const PcapiIdentity *saved);	/* after an ERROR t
 extern char *pcapi_to_utf8(const char *s, size_t len, size_t *outlen);
 extern char *pcapi_from_utf8(const char *s, size_t len);
 
-/* ereport's tail for every error of ours: neither statement nor context, they may quote values */
 extern void pcapi_check_writable(const char *function);	/* the server's own error, without the statement */
 
+/* ereport's tail for every error of ours: neither statement nor context, they may quote values */
 #define pcapi_hide() errhidestmt(true), errhidecontext(true)
 
 /* 22023 with a hint: a call that can't be meant */

@@ -76,8 +76,8 @@ pcapi_destination_number(const char *destination, bool create)
 	return number;
 }
 
-static Datum
-text_array(List *strings)
+Datum
+pcapi_text_array(List *strings)
 {
 	Datum	   *elems = palloc(sizeof(Datum) * Max(list_length(strings), 1));
 	int			n = 0;
@@ -136,7 +136,7 @@ pcapi_enqueue(const PcapiNewEvent *ev)
 	else
 		nulls[6] = 'n';
 	if (ev->warnings != NIL)
-		values[7] = text_array(ev->warnings);
+		values[7] = pcapi_text_array(ev->warnings);
 	else
 		nulls[7] = 'n';
 	if (ev->payload)

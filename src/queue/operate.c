@@ -277,22 +277,24 @@ pcapi_sql_purge(PG_FUNCTION_ARGS)
 	PG_RETURN_INT64(n);
 }
 
+/* strpos only saves taking payloads apart that can't have it. */
 int64
-pcapi_forget_events(Datum visitors, Datum texts)
+pcapi_forget_events(Datum visitors, Datum keys, Datum values)
 {
 	static const char *const of_person =
-		"e.visitor = ANY ($%d) OR EXISTS (SELECT FROM unnest($%d) AS t (text)"
-		" WHERE strpos(e.payload, '\"' || t.text || '\"') > 0)";
-	Oid			types[2] = {BYTEAARRAYOID, TEXTARRAYOID};
-	Datum		values[2] = {visitors, texts};
+		"e.visitor = ANY ($%d) OR EXISTS (SELECT FROM unnest($%d, $%d) AS p (key, value)"
+		" WHERE strpos(e.payload, to_json(p.value)::text) > 0"
+		" AND e.payload::jsonb -> 'user_data' -> p.key @> to_jsonb(p.value))";
+	Oid			types[3] = {BYTEAARRAYOID, TEXTARRAYOID, TEXTARRAYOID};
+	Datum		args[3] = {visitors, keys, values};
 	int64		n;
 
-	finish_waiting("suppressed", "forgotten", psprintf(of_person, 3, 4), 2, types, values, NULL);
+	finish_waiting("suppressed", "forgotten", psprintf(of_person, 3, 4, 5), 3, types, args, NULL);
 	SPI_connect();
 	SPI_execute_with_args(psprintf("UPDATE pinterest_capi._event AS e SET payload = NULL, visitor = NULL"
 								   " WHERE (e.payload IS NOT NULL OR e.visitor IS NOT NULL) AND (%s)",
-								   psprintf(of_person, 1, 2)),
-						  2, types, values, NULL, false, 0);
+								   psprintf(of_person, 1, 2, 3)),
+						  3, types, args, NULL, false, 0);
 	n = (int64) SPI_processed;
 	SPI_finish();
 	return n;

@@ -24,9 +24,10 @@ extern void pcapi_forsake(const char *destination);
 extern void pcapi_cancel_orphans(void);
 
 /*
- * Forget: empties rows of these visitors (bytea[]) or with one of these texts
- * (text[]) in their payload, and ends those that wait; returns how many.
+ * Forget: empties rows of these visitors (bytea[]) or with one of these
+ * identifiers in their payload's user_data (keys and values, text[] each), and
+ * ends those that wait; returns how many.
  */
-extern int64 pcapi_forget_events(Datum visitors, Datum texts);
+extern int64 pcapi_forget_events(Datum visitors, Datum keys, Datum values);
 
 #endif							/* PCAPI_OPERATE_H */

@@ -46,6 +46,8 @@ extern bool pcapi_enqueue(const PcapiNewEvent *ev);
 /* the destination's number, made when it has none yet; as owner */
 extern int	pcapi_destination_number(const char *destination, bool create);
 
+extern Datum pcapi_text_array(List *strings);	/* text[] of char * */
+
 /* the plan, prepared and kept at the first call of this session; inside SPI */
 extern SPIPlanPtr pcapi_plan(SPIPlanPtr *plan, const char *sql, int nargs, Oid *argtypes);
 

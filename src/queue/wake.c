@@ -18,6 +18,7 @@
 #include "storage/lock.h"
 #include "storage/proc.h"
 #include "utils/inval.h"
+#include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -34,6 +35,9 @@ static struct
 
 static bool wake_wanted = false;
 static bool warned_no_slot = false;
+
+/* the worker that this session had started last, or NULL */
+static BackgroundWorkerHandle *started_worker;
 
 #define START_GAP	(5 * USECS_PER_SEC)
 
@@ -199,6 +203,34 @@ pcapi_start_worker(Oid database, TransactionId wait_for, bool tell,
 }
 
 /*
+ * A worker needs a moment before it holds its lock and its row can be seen.
+ * Meanwhile a session that commits fast must not have one more started at each
+ * commit: there are few slots, for all of the server.
+ */
+static bool
+worker_is_coming(void)
+{
+	pid_t		pid;
+
+	return started_worker != NULL &&
+		GetBackgroundWorkerPid(started_worker, &pid) != BGWH_STOPPED;
+}
+
+static bool
+have_worker_started(TransactionId wait_for)
+{
+	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+	bool		registered;
+
+	if (started_worker)
+		pfree(started_worker);
+	started_worker = NULL;
+	registered = pcapi_start_worker(MyDatabaseId, wait_for, false, &started_worker);
+	MemoryContextSwitchTo(old);
+	return registered;
+}
+
+/*
  * No worker, so start one; it waits for the end of a transaction before it
  * looks.  The start lock is for having one worker started by one of many
  * sessions; the worker lock shows that one is on its way already.  Both are
@@ -207,7 +239,7 @@ pcapi_start_worker(Oid database, TransactionId wait_for, bool tell,
 static bool
 start_worker_if_none(TransactionId wait_for)
 {
-	if (pcapi_worker_pid() != 0)
+	if (pcapi_worker_pid() != 0 || worker_is_coming())
 		return false;
 	if (!pcapi_lock(PCAPI_LOCK_START, false))
 		return false;
@@ -215,7 +247,7 @@ start_worker_if_none(TransactionId wait_for)
 		return true;			/* it starts just now, and will look */
 	pcapi_unlock(PCAPI_LOCK_WORKER, false);
 
-	if (pcapi_start_worker(MyDatabaseId, wait_for, false, NULL))
+	if (have_worker_started(wait_for))
 		warned_no_slot = false;
 	else if (!warned_no_slot)
 	{

@@ -36,8 +36,8 @@ event_name_arg(FunctionCallInfo fcinfo)
 	return name;
 }
 
-/* the first element that is no property, or NULL */
-static char *
+/* which element is the first that is no property, from 1; 0: all are */
+static int
 unknown_property(ArrayType *array)
 {
 	Datum	   *elems;
@@ -50,12 +50,12 @@ unknown_property(ArrayType *array)
 		char	   *name;
 
 		if (nulls[i])
-			return pstrdup("null");
+			return i + 1;
 		name = TextDatumGetCString(elems[i]);
 		if (strcmp(name, "*") != 0 && pcapi_property_from_name(name, strlen(name)) < 0)
-			return name;
+			return i + 1;
 	}
-	return NULL;
+	return 0;
 }
 
 PG_FUNCTION_INFO_V1(pcapi_sql_allow_event);
@@ -86,10 +86,10 @@ pcapi_sql_allow_event(PG_FUNCTION_ARGS)
 		nulls[3] = 'n';
 	else
 	{
-		char	   *unknown = unknown_property(PG_GETARG_ARRAYTYPE_P(3));
+		int			unknown = unknown_property(PG_GETARG_ARRAYTYPE_P(3));
 
-		if (unknown)
-			pcapi_bad_call(("\"%s\" is not a property that Pinterest's API knows", unknown),
+		if (unknown > 0)
+			pcapi_bad_call(("element %d of properties is not a property that Pinterest's API knows", unknown),
 						   ("Properties are those of track, such as search_string; '{*}' stands for all."));
 		values[3] = PG_GETARG_DATUM(3);
 	}
@@ -140,7 +140,7 @@ PG_FUNCTION_INFO_V1(pcapi_sql_properties_ok);
 Datum
 pcapi_sql_properties_ok(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_BOOL(unknown_property(PG_GETARG_ARRAYTYPE_P(0)) == NULL);
+	PG_RETURN_BOOL(unknown_property(PG_GETARG_ARRAYTYPE_P(0)) == 0);
 }
 
 PG_FUNCTION_INFO_V1(pcapi_sql_send_as_ok);

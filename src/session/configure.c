@@ -31,10 +31,13 @@ static const char *const hidden_statement = "SELECT pinterest_capi.configure_des
 
 /*
  * The statement holds the token: pg_stat_activity and the log of an error or
- * of a lock wait show another text from here on.  What the server logs before
- * a statement runs (log_statement), or by itself when it is done
- * (log_min_duration_statement), is beyond reach; docs/security.md tells how to
- * keep a token out of that.
+ * of a lock wait show another text from here on.  Beyond reach is what the
+ * server does with a statement before it runs (log_statement, the log of a
+ * statement that can't be parsed or names no function, pg_stat_activity while
+ * it is planned), what it logs from its own copy when it is done
+ * (log_min_duration_statement, auto_explain), and the client's history.
+ * README.md says so; a parameter or a token file keeps out of all of these,
+ * but for log_parameter_max_length.
  */
 static void
 hide_own_statement(void)

@@ -4,8 +4,10 @@
  *
  * Rules fail closed: one that can't be evaluated stops the event, of either
  * kind.  Evaluation is silent, so it costs no subtransaction and no error can
- * quote what it looked at.
+ * quote what it looked at; the few rules that can raise an error all the same
+ * (settings.c finds them) get a subtransaction.
  */
+#include "session/column.h"
 #include "session/session.h"
 
 #include "fmgr.h"
@@ -90,24 +92,45 @@ typedef enum Outcome
 	RULE_UNKNOWN
 } Outcome;
 
-static Outcome
-evaluate(JsonPath *predicate, Jsonb *doc)
+typedef struct Evaluation
 {
+	JsonPath   *predicate;
+	Jsonb	   *doc;
+	Outcome		outcome;
+} Evaluation;
+
+static void
+match(void *arg)
+{
+	Evaluation *ev = arg;
 	LOCAL_FCINFO(fcinfo, 4);
 	Datum		result;
 
 	InitFunctionCallInfoData(*fcinfo, NULL, 4, InvalidOid, NULL, NULL);
-	fcinfo->args[0].value = JsonbPGetDatum(doc);
-	fcinfo->args[1].value = PointerGetDatum(predicate);
+	fcinfo->args[0].value = JsonbPGetDatum(ev->doc);
+	fcinfo->args[1].value = PointerGetDatum(ev->predicate);
 	fcinfo->args[2].value = DirectFunctionCall1(jsonb_in, CStringGetDatum("{}"));
 	fcinfo->args[3].value = BoolGetDatum(true); /* silent */
 	for (int i = 0; i < 4; i++)
 		fcinfo->args[i].isnull = false;
 	/* the variant that knows time zones: the other raises errors even if silent */
 	result = jsonb_path_match_tz(fcinfo);
-	if (fcinfo->isnull)
+	if (!fcinfo->isnull)
+		ev->outcome = DatumGetBool(result) ? RULE_TRUE : RULE_FALSE;
+}
+
+static Outcome
+evaluate(const PcapiRule *rule, Jsonb *doc)
+{
+	Evaluation	ev = {rule->predicate, doc, RULE_UNKNOWN};
+
+	if (rule->predicate == NULL)
 		return RULE_UNKNOWN;
-	return DatumGetBool(result) ? RULE_TRUE : RULE_FALSE;
+	if (rule->may_raise)
+		(void) pcapi_guarded(match, &ev);
+	else
+		match(&ev);
+	return ev.outcome;
 }
 
 const char *
@@ -126,7 +149,7 @@ pcapi_consent_stops(PcapiSettings *settings, PcapiDestination *destination,
 			continue;
 		if (doc == NULL)
 			doc = document(call, consent);
-		outcome = evaluate(rule->predicate, doc);
+		outcome = evaluate(rule, doc);
 		if (outcome == RULE_UNKNOWN || (outcome == RULE_TRUE) != rule->require)
 			return rule->name;
 	}

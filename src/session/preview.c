@@ -4,24 +4,11 @@
  */
 #include "session/event.h"
 
-#include "catalog/pg_type.h"
 #include "funcapi.h"
-#include "utils/array.h"
+#include "queue/queue.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 #include "utils/tuplestore.h"
-
-static Datum
-warnings_array(List *warnings)
-{
-	Datum	   *elems = palloc(sizeof(Datum) * list_length(warnings));
-	ListCell   *lc;
-
-	foreach(lc, warnings)
-		elems[foreach_current_index(lc)] = CStringGetTextDatum((char *) lfirst(lc));
-	return PointerGetDatum(construct_array(elems, list_length(warnings), TEXTOID,
-										   -1, false, TYPALIGN_INT));
-}
 
 PG_FUNCTION_INFO_V1(pcapi_sql_preview);
 Datum
@@ -69,7 +56,7 @@ pcapi_sql_preview(PG_FUNCTION_ARGS)
 		else
 			nulls[4] = true;
 		if (d->warnings != NIL)
-			values[5] = warnings_array(d->warnings);
+			values[5] = pcapi_text_array(d->warnings);
 		else
 			nulls[5] = true;
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);

@@ -45,7 +45,8 @@ typedef struct PcapiRule
 	char	   *name;
 	char	   *destination;	/* NULL: all */
 	bool		require;
-	JsonPath   *predicate;
+	JsonPath   *predicate;		/* NULL: names a variable, so it can't be evaluated */
+	bool		may_raise;		/* an error, in spite of silence */
 } PcapiRule;
 
 typedef struct PcapiSettings

@@ -4,10 +4,12 @@
  *	  sees them, cached until somebody changes one of them.
  *
  * A change invalidates the relcache entry of its table (configure.c's trigger),
- * which every session hears of at its next statement or lock.  Loading happens
- * at the entry of a call alone, so that nothing moves under a call's feet.
+ * which every session hears of at its next call.  Loading happens at the entry
+ * of a call alone, so that nothing moves under a call's feet.
  */
 #include "session/session.h"
+
+#include <ctype.h>
 
 #include "access/htup_details.h"
 #include "catalog/pg_collation.h"
@@ -15,6 +17,7 @@
 #include "queue/queue.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 #include "utils/formatting.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
@@ -210,6 +213,42 @@ read_allowed(const PcapiSettings *into, MemoryContext to, Named **names, int *n)
 	}
 }
 
+/*
+ * Silent evaluation raises errors all the same: over a variable, of which there
+ * is none here, and over an argument of a method that is none, such as a broken
+ * template of datetime().  Neither may reach who tracks an event, so rules with
+ * one are marked.  In a path's canonical text a variable is $"name", and a
+ * method's bracket follows its name at once; outside of strings nothing else
+ * looks like that.
+ */
+static void
+inspect_predicate(PcapiRule *rule)
+{
+	const char *text = DatumGetCString(DirectFunctionCall1(jsonpath_out,
+														   PointerGetDatum(rule->predicate)));
+	char		before = '\0';
+
+	for (const char *c = text; *c; before = *c++)
+	{
+		if (*c == '(' && isalpha((unsigned char) before) && c[1] != ')')
+			rule->may_raise = true;
+		if (*c != '"')
+			continue;
+		if (before == '$')
+		{
+			rule->predicate = NULL;
+			return;
+		}
+		for (c++; *c != '"'; c++)
+		{
+			if (*c == '\\')
+				c++;
+			if (*c == '\0')
+				return;
+		}
+	}
+}
+
 static void
 read_rules(PcapiSettings *into, MemoryContext to)
 {
@@ -229,6 +268,7 @@ read_rules(PcapiSettings *into, MemoryContext to)
 		rule->predicate = DatumGetJsonPathPCopy(predicate);
 		into->rules = lappend(into->rules, rule);
 		MemoryContextSwitchTo(old);
+		inspect_predicate(rule);
 	}
 }
 
@@ -290,6 +330,15 @@ pcapi_settings(void)
 		CacheRegisterRelcacheCallback(table_changed, (Datum) 0);
 		registered = true;
 	}
+
+	/*
+	 * Within a transaction the server listens only where it takes a new lock,
+	 * and after the first call there is none left to take: a long one would
+	 * go on sending what is no longer allowed.  Costs little when there is
+	 * nothing to hear.
+	 */
+	AcceptInvalidationMessages();
+
 	/* another extension's tables under the same names: dropped and created anew */
 	if (!stale && relids[0] != pcapi_table(PCAPI_T_DESTINATION))
 		stale = true;

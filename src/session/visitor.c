@@ -14,6 +14,7 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 void
@@ -157,75 +158,87 @@ pcapi_visitor_store_click(const unsigned char *visitor, const char *click_id, Ti
 /* ---- people who are to be forgotten ---- */
 
 static void
-add_digest(Datum *hashes, int *n, const unsigned char digest[32])
+add_identifier(PcapiPerson *person, const char *key, const char *value)
 {
-	hashes[(*n)++] = pcapi_visitor_datum(digest);
-}
-
-static void
-add_hex(Datum *hashes, int *n, const char *hex)
-{
-	unsigned char digest[32];
-
-	hex_decode(hex, PCAPI_HEX_LEN, (char *) digest);
-	add_digest(hashes, n, digest);
-}
-
-static void
-add_text(Datum *hashes, int *n, const char *kind, const char *text)
-{
-	unsigned char digest[32];
-	char	   *marked;
-
-	if (text == NULL)
+	if (value == NULL)
 		return;
-	/* what Pinterest gets as it is, is kept as a hash like the rest */
-	marked = psprintf("%s:%s", kind, text);
-	pcapi_visitor_hash(marked, digest);
-	add_digest(hashes, n, digest);
+	person->keys = lappend(person->keys, unconstify(char *, key));
+	person->values = lappend(person->values, unconstify(char *, value));
 }
 
-Datum
-pcapi_person_hashes(const unsigned char *visitor, const PcapiIdentifiers *ids)
+void
+pcapi_person_add(PcapiPerson *person, const unsigned char *visitor, const PcapiIdentifiers *ids)
 {
 	static const PcapiKind kinds[] = {PCAPI_EM, PCAPI_PH, PCAPI_EXTERNAL_ID, PCAPI_MAIDS};
-	Datum	   *hashes;
-	int			n = 3;
 
-	for (int i = 0; i < lengthof(kinds); i++)
-		n += list_length(ids->hashes[kinds[i]]);
-	hashes = palloc(sizeof(Datum) * n);
-	n = 0;
 	if (visitor)
-		add_digest(hashes, &n, visitor);
+		person->visitors = lappend(person->visitors, unconstify(unsigned char *, visitor));
 	for (int i = 0; i < lengthof(kinds); i++)
 	{
 		ListCell   *lc;
 
 		foreach(lc, ids->hashes[kinds[i]])
-			add_hex(hashes, &n, lfirst(lc));
+			add_identifier(person, pcapi_kind_name(kinds[i]), lfirst(lc));
 	}
-	add_text(hashes, &n, "click_id", ids->click_id);
-	add_text(hashes, &n, "partner_id", ids->partner_id);
+	add_identifier(person, "click_id", ids->click_id);
+	add_identifier(person, "partner_id", ids->partner_id);
+}
+
+/* Hashed with the key, so that one person's visitor id is not another's external_id. */
+static Datum
+suppression_hash(const char *key, const char *value)
+{
+	unsigned char digest[32];
+
+	pcapi_visitor_hash(psprintf("%s:%s", key, value), digest);
+	return pcapi_visitor_datum(digest);
+}
+
+Datum
+pcapi_person_hashes(const PcapiPerson *person)
+{
+	Datum	   *hashes = palloc(sizeof(Datum) *
+								(list_length(person->visitors) + list_length(person->keys) + 1));
+	int			n = 0;
+	ListCell   *lc;
+	ListCell   *lv;
+
+	foreach(lc, person->visitors)
+	{
+		char		hex[PCAPI_HEX_LEN + 1];
+
+		pcapi_hex(lfirst(lc), 32, hex);
+		hashes[n++] = suppression_hash("visitor", hex);
+	}
+	forboth(lc, person->keys, lv, person->values)
+		hashes[n++] = suppression_hash(lfirst(lc), lfirst(lv));
 	return PointerGetDatum(construct_array(hashes, n, BYTEAOID, -1, false, TYPALIGN_INT));
 }
 
+/*
+ * With the newest snapshot, as the settings are read: who wants to be forgotten
+ * does not wait for the end of a transaction that began before.
+ */
 bool
 pcapi_is_suppressed(const unsigned char *visitor, const PcapiIdentifiers *ids)
 {
 	static SPIPlanPtr plan = NULL;
 	Oid			types[1] = {BYTEAARRAYOID};
 	Datum		values[1];
+	PcapiPerson person = {0};
 	bool		found;
 
+	pcapi_person_add(&person, visitor, ids);
+	values[0] = pcapi_person_hashes(&person);
 	SPI_connect();
-	values[0] = pcapi_person_hashes(visitor, ids);
+	PushActiveSnapshot(GetLatestSnapshot());
 	SPI_execute_plan(pcapi_plan(&plan,
 								"SELECT FROM pinterest_capi._suppression AS s"
 								" WHERE s.hash OPERATOR(pg_catalog.=) ANY ($1)",
 								1, types),
-					 values, NULL, false, 1);
+					 values, NULL, true, 1);
 	found = (SPI_processed > 0);
+	PopActiveSnapshot();
 	SPI_finish();
 	return found;
 }

@@ -10,9 +10,23 @@
 extern Datum pcapi_visitor_datum(const unsigned char digest[32]);	/* bytea */
 
 /*
- * What a person is recognised by, as bytea[] of SHA-256: the visitor, em, ph,
- * external_id, hashed_maids, click id and partner id.  visitor may be NULL.
+ * What a person is recognised by: visitors, and identifiers as they stand in
+ * user_data of events and visitors.  Two lists of the same length, since the
+ * same value means different things under different keys: somebody's
+ * external_id may be somebody else's zip.
  */
-extern Datum pcapi_person_hashes(const unsigned char *visitor, const PcapiIdentifiers *ids);
+typedef struct PcapiPerson
+{
+	List	   *visitors;		/* of unsigned char[32] */
+	List	   *keys;			/* of char *: em, ph, external_id, hashed_maids, click_id, partner_id */
+	List	   *values;
+} PcapiPerson;
+
+/* visitor may be NULL; nothing is copied */
+extern void pcapi_person_add(PcapiPerson *person, const unsigned char *visitor,
+							 const PcapiIdentifiers *ids);
+
+/* as they stand in the table _suppression: bytea[] */
+extern Datum pcapi_person_hashes(const PcapiPerson *person);
 
 #endif							/* PCAPI_VISITOR_H */

@@ -99,8 +99,9 @@ stored_form(const PcapiIdentifiers *ids, const PcapiSettings *settings)
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 }
 
+/* what was null, and what no destination sends any more */
 static Datum
-cleared_keys(const PcapiIdentifiers *ids)
+cleared_keys(const PcapiIdentifiers *ids, const PcapiSettings *settings)
 {
 	Datum		keys[PCAPI_KINDS + 3];
 	int			n = 0;
@@ -110,9 +111,9 @@ cleared_keys(const PcapiIdentifiers *ids)
 			keys[n++] = CStringGetTextDatum(pcapi_kind_name((PcapiKind) kind));
 	if (ids->clear_partner_id)
 		keys[n++] = CStringGetTextDatum("partner_id");
-	if (ids->clear_ip)
+	if (ids->clear_ip || !settings->any_ip)
 		keys[n++] = CStringGetTextDatum("client_ip_address");
-	if (ids->clear_user_agent)
+	if (ids->clear_user_agent || !settings->any_user_agent)
 		keys[n++] = CStringGetTextDatum("client_user_agent");
 	return PointerGetDatum(construct_array(keys, n, TEXTOID, -1, false, TYPALIGN_INT));
 }
@@ -137,7 +138,7 @@ store_visitor(const unsigned char *visitor, const PcapiIdentifiers *ids,
 		values[3] = CStringGetTextDatum(ids->click_id);
 	else
 		nulls[3] = 'n';
-	values[4] = cleared_keys(ids);
+	values[4] = cleared_keys(ids, settings);
 	values[5] = BoolGetDatum(ids->clear_click_id);
 	SPI_execute_plan(pcapi_plan(&plan,
 								"INSERT INTO pinterest_capi._visitor AS v"
@@ -234,68 +235,6 @@ pcapi_sql_capture_click(PG_FUNCTION_ARGS)
 
 /* ---- forget ---- */
 
-/*
- * What is stored of the visitors that are forgotten becomes part of what the
- * person is recognised by.
- */
-static void
-add_stored(List **visitors, PcapiIdentifiers *all, Datum hashes, Datum texts)
-{
-	static SPIPlanPtr plan = NULL;
-	Oid			types[2] = {BYTEAARRAYOID, TEXTARRAYOID};
-	Datum		values[2] = {hashes, texts};
-	MemoryContext context = CurrentMemoryContext;
-
-	SPI_connect();
-	SPI_execute_plan(pcapi_plan(&plan,
-								"DELETE FROM pinterest_capi._visitor AS v WHERE v.visitor = ANY ($1)"
-								" OR v.click_id = ANY ($2)"
-								" OR EXISTS (SELECT FROM unnest($2) AS t (text) WHERE strpos(v.user_data::text, '\"' || t.text || '\"') > 0)"
-								" RETURNING v.visitor, v.user_data, v.click_id",
-								2, types),
-					 values, NULL, false, 0);
-	for (uint64 i = 0; i < SPI_processed; i++)
-	{
-		bool		isnull;
-		bytea	   *digest = DatumGetByteaPP(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull));
-		Jsonb	   *user_data = DatumGetJsonbP(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2, &isnull));
-		MemoryContext old = MemoryContextSwitchTo(context);
-		PcapiIdentifiers stored;
-		List	   *ignored = NIL;
-
-		/* hashes pass as they are */
-		pcapi_identifiers_from_jsonb(&stored, user_data, &ignored);
-		for (int kind = 0; kind < PCAPI_KINDS; kind++)
-			all->hashes[kind] = list_concat(all->hashes[kind], stored.hashes[kind]);
-		if (VARSIZE_ANY_EXHDR(digest) == 32)
-			*visitors = lappend(*visitors, memcpy(palloc(32), VARDATA_ANY(digest), 32));
-		MemoryContextSwitchTo(old);
-	}
-	SPI_finish();
-}
-
-/* what stands in payloads and stored visitors: 64 hex digits, or the click id and partner id themselves */
-static Datum
-person_texts(const PcapiIdentifiers *ids)
-{
-	static const PcapiKind kinds[] = {PCAPI_EM, PCAPI_PH, PCAPI_EXTERNAL_ID, PCAPI_MAIDS};
-	List	   *texts = NIL;
-	ListCell   *lc;
-	Datum	   *elems;
-	int			n = 0;
-
-	for (int i = 0; i < lengthof(kinds); i++)
-		texts = list_concat(texts, ids->hashes[kinds[i]]);
-	if (ids->click_id)
-		texts = lappend(texts, ids->click_id);
-	if (ids->partner_id)
-		texts = lappend(texts, ids->partner_id);
-	elems = palloc(sizeof(Datum) * Max(list_length(texts), 1));
-	foreach(lc, texts)
-		elems[n++] = CStringGetTextDatum((char *) lfirst(lc));
-	return PointerGetDatum(construct_array(elems, n, TEXTOID, -1, false, TYPALIGN_INT));
-}
-
 static Datum
 digest_array(List *digests)
 {
@@ -308,11 +247,70 @@ digest_array(List *digests)
 	return PointerGetDatum(construct_array(elems, n, BYTEAOID, -1, false, TYPALIGN_INT));
 }
 
+/* What is stored of one visitor, as if it had been given. */
 static void
-suppress(Datum hashes)
+learn(PcapiPerson *person, HeapTuple row, TupleDesc desc)
+{
+	PcapiIdentifiers stored;
+	List	   *ignored = NIL;
+	bool		isnull;
+
+	/* hashes pass as they are */
+	pcapi_identifiers_from_jsonb(&stored, DatumGetJsonbPCopy(SPI_getbinval(row, desc, 2, &isnull)),
+								 &ignored);
+	stored.click_id = SPI_getvalue(row, desc, 3);
+	pcapi_person_add(person, NULL, &stored);
+}
+
+/*
+ * Deletes the visitors who are the person or have an identifier in common with
+ * it, and adds them to it; returns how many.
+ */
+static int64
+delete_visitors(PcapiPerson *person, bool with_identifiers)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid			types[3] = {BYTEAARRAYOID, TEXTARRAYOID, TEXTARRAYOID};
+	Datum		values[3];
+	MemoryContext context = CurrentMemoryContext;
+	int64		n;
+
+	values[0] = digest_array(person->visitors);
+	values[1] = pcapi_text_array(person->keys);
+	values[2] = pcapi_text_array(person->values);
+	SPI_connect();
+	SPI_execute_plan(pcapi_plan(&plan,
+								"DELETE FROM pinterest_capi._visitor AS v WHERE v.visitor = ANY ($1)"
+								" OR EXISTS (SELECT FROM unnest($2, $3) AS p (key, value)"
+								" WHERE v.user_data -> p.key @> to_jsonb(p.value)"
+								" OR p.key = 'click_id' AND v.click_id = p.value)"
+								" RETURNING v.visitor, v.user_data, v.click_id",
+								3, types),
+					 values, NULL, false, 0);
+	n = (int64) SPI_processed;
+	for (int64 i = 0; i < n; i++)
+	{
+		HeapTuple	row = SPI_tuptable->vals[i];
+		TupleDesc	desc = SPI_tuptable->tupdesc;
+		bool		isnull;
+		MemoryContext old = MemoryContextSwitchTo(context);
+		bytea	   *digest = DatumGetByteaPCopy(SPI_getbinval(row, desc, 1, &isnull));
+
+		if (VARSIZE_ANY_EXHDR(digest) == 32)
+			person->visitors = lappend(person->visitors, VARDATA_ANY(digest));
+		if (with_identifiers)
+			learn(person, row, desc);
+		MemoryContextSwitchTo(old);
+	}
+	SPI_finish();
+	return n;
+}
+
+static void
+suppress(const PcapiPerson *person)
 {
 	Oid			types[1] = {BYTEAARRAYOID};
-	Datum		values[1] = {hashes};
+	Datum		values[1] = {pcapi_person_hashes(person)};
 
 	SPI_connect();
 	SPI_execute_with_args("INSERT INTO pinterest_capi._suppression (hash, created_at)"
@@ -321,6 +319,13 @@ suppress(Datum hashes)
 	SPI_finish();
 }
 
+/*
+ * What is stored of the visitors who were named, or have what was named, counts
+ * as the person's.  Visitors who have one of these in common are the same
+ * person's other browsers and go too, but what else is stored of them is not
+ * learned: over an identifier that many share by mistake, such as an
+ * external_id of "guest", that would go on for ever.
+ */
 PG_FUNCTION_INFO_V1(pcapi_sql_forget);
 Datum
 pcapi_sql_forget(PG_FUNCTION_ARGS)
@@ -331,29 +336,25 @@ pcapi_sql_forget(PG_FUNCTION_ARGS)
 	List	   *warnings = NIL;
 	unsigned char visitor[32];
 	bool		has_visitor = visitor_id != NULL && visitor_id[0] != '\0';
-	List	   *visitors = NIL;
+	PcapiPerson person = {0};
 	PcapiIdentity saved;
-	Datum		hashes;
 	int64		rows;
 
 	pcapi_check_writable("forget()");
 	pcapi_identifiers_from_jsonb(&ids, user_data, &warnings);
 	if (has_visitor)
 		pcapi_visitor_hash(visitor_id, visitor);
-	hashes = pcapi_person_hashes(has_visitor ? visitor : NULL, &ids);
-	if (ARR_NDIM(DatumGetArrayTypeP(hashes)) == 0)
+	pcapi_person_add(&person, has_visitor ? visitor : NULL, &ids);
+	if (person.visitors == NIL && person.keys == NIL)
 		pcapi_bad_call(("forget() needs a visitor_id or an identifier in user_data"),
 					   ("Identifiers are em, ph, external_id, hashed_maids, click_id and partner_id."));
 
 	pcapi_become_owner(&saved, true);
-	suppress(hashes);
-	add_stored(&visitors, &ids, hashes, person_texts(&ids));
-	rows = list_length(visitors);
-	suppress(pcapi_person_hashes(NULL, &ids));
-	suppress(digest_array(visitors));
-	if (has_visitor)
-		visitors = lappend(visitors, visitor);
-	rows += pcapi_forget_events(digest_array(visitors), person_texts(&ids));
+	rows = delete_visitors(&person, true);
+	rows += delete_visitors(&person, false);
+	suppress(&person);
+	rows += pcapi_forget_events(digest_array(person.visitors), pcapi_text_array(person.keys),
+								pcapi_text_array(person.values));
 
 	/* every session looks at the list from now on */
 	CacheInvalidateRelcacheByRelid(pcapi_table(PCAPI_T_SUPPRESSION));
