@@ -91,6 +91,17 @@ for my $url ('http://api.example.com/v5', 'https://user:pw@localhost/v5', 'ftp:/
 	like($err, qr/violates check constraint/, 'by the table');
 }
 
+# plain HTTP towards this machine is, in test mode too; nobody listens there
+$stub->reset;
+$node->safe_psql('postgres', "UPDATE pinterest_capi.destination SET api_url = 'http://127.0.0.1:1/v5', test_mode = true");
+like($node->safe_psql('postgres', 'SELECT pinterest_capi.verify_destination()'), qr/^The test event could not be sent: no connection/,
+	'http to this machine is tried');
+track('loopback');
+ok($node->poll_query_until('postgres', q{SELECT reason LIKE 'no connection%' FROM pinterest_capi.dispatch_status WHERE event_id = 'loopback'}),
+	'by events too');
+$node->safe_psql('postgres', "SELECT pinterest_capi.cancel('loopback'); SELECT pinterest_capi.resume_destination()");
+$node->safe_psql('postgres', "UPDATE pinterest_capi.destination SET api_url = '" . $stub->url . "', test_mode = false");
+
 # a file that isn't there
 $stub->reset;
 $node->adjust_conf('postgresql.conf', 'pinterest_capi.ca_file', "'/nonexistent/ca.pem'");

@@ -306,7 +306,7 @@ pcapi_recover_leases(void)
 	int			n;
 
 	SPI_connect();
-	SPI_execute("UPDATE pinterest_capi._queue AS q SET attempts = q.attempts + 1,"
+	SPI_execute("UPDATE pinterest_capi._queue AS q SET attempts = q.attempts + 1, due_at = clock_timestamp(),"
 				" first_attempt_at = coalesce(q.first_attempt_at, l.taken_at), last_attempt_at = l.taken_at,"
 				" warnings = CASE WHEN 'outcome of an earlier attempt unknown' = ANY (q.warnings) THEN q.warnings"
 				" ELSE q.warnings || 'outcome of an earlier attempt unknown'::text END"

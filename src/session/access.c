@@ -33,6 +33,8 @@ static const struct
 }			rights[] = {
 	{LEVEL_TRACK, "EXECUTE", "FUNCTION"
 		" pinterest_capi.track(text, jsonb, jsonb, text, text, timestamptz, text, jsonb, text),"
+		/* firing needs no right, but creating a trigger does */
+		" pinterest_capi.track_trigger(),"
 		" pinterest_capi.identify(text, jsonb, jsonb),"
 		" pinterest_capi.capture_click(text, text, text),"
 		" pinterest_capi.preview(text, jsonb, jsonb, text, text, timestamptz, text, jsonb, text)"},
