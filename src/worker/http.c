@@ -271,6 +271,24 @@ pcapi_http_free(PcapiRequest *r)
 	leave_curl(&saved);
 }
 
+/*
+ * A connection that was kept from an earlier request and turns out to be gone
+ * when this one is sent: libcurl tries again on a new one, but not every
+ * version does in every case.
+ */
+static bool
+stale_connection(CURL *easy, CURLcode code)
+{
+	long		connects = 1;
+	long		header_bytes = 0;
+
+	if (code != CURLE_SEND_ERROR)
+		return false;
+	curl_easy_getinfo(easy, CURLINFO_NUM_CONNECTS, &connects);
+	curl_easy_getinfo(easy, CURLINFO_HEADER_SIZE, &header_bytes);
+	return connects == 0 && header_bytes == 0;
+}
+
 static PcapiTransport
 transport_of(CURL *easy, CURLcode code)
 {
@@ -296,7 +314,8 @@ transport_of(CURL *easy, CURLcode code)
 	}
 	/* no time of beginning to transfer: no connection, so no request */
 	curl_easy_getinfo(easy, CURLINFO_PRETRANSFER_TIME_T, &pretransfer);
-	return pretransfer == 0 ? PCAPI_HTTP_UNREACHABLE : PCAPI_HTTP_CUT;
+	return pretransfer == 0 || stale_connection(easy, code) ?
+		PCAPI_HTTP_UNREACHABLE : PCAPI_HTTP_CUT;
 }
 
 /* The next request that is over, or NULL. */
