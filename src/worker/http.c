@@ -293,6 +293,7 @@ static PcapiTransport
 transport_of(CURL *easy, CURLcode code)
 {
 	curl_off_t	pretransfer = 0;
+	long		request_size = 0;
 
 	switch (code)
 	{
@@ -309,12 +310,18 @@ transport_of(CURL *easy, CURLcode code)
 		case CURLE_SSL_CIPHER:
 		case CURLE_SSL_ENGINE_NOTFOUND:
 			return PCAPI_HTTP_MISCONFIGURED;
+		case CURLE_COULDNT_RESOLVE_PROXY:
+		case CURLE_COULDNT_RESOLVE_HOST:
+		case CURLE_COULDNT_CONNECT:
+		case CURLE_SSL_CONNECT_ERROR:
+			return PCAPI_HTTP_UNREACHABLE;
 		default:
 			break;
 	}
-	/* no time of beginning to transfer: no connection, so no request */
+	/* no time of beginning to transfer, or no byte of a request: no connection came about */
 	curl_easy_getinfo(easy, CURLINFO_PRETRANSFER_TIME_T, &pretransfer);
-	return pretransfer == 0 || stale_connection(easy, code) ?
+	curl_easy_getinfo(easy, CURLINFO_REQUEST_SIZE, &request_size);
+	return pretransfer == 0 || request_size == 0 || stale_connection(easy, code) ?
 		PCAPI_HTTP_UNREACHABLE : PCAPI_HTTP_CUT;
 }
 
