@@ -92,6 +92,8 @@ CREATE TABLE pinterest_capi._secret (
 );
 COMMENT ON TABLE pinterest_capi._secret IS
 	'internal: access tokens, masked; never dumped, readable by nobody but the owner';
+-- No policy: pg_read_all_data reads tables without a GRANT, but no rows past this.
+ALTER TABLE pinterest_capi._secret ENABLE ROW LEVEL SECURITY;
 
 CREATE TABLE pinterest_capi.allowed_event (
 	event_name text NOT NULL
@@ -510,7 +512,7 @@ CREATE VIEW pinterest_capi.dispatch_status AS
 		coalesce(o.http_status, q.http_status) AS http_status,
 		coalesce(o.error, q.error) AS error,
 		nullif(coalesce(e.warnings, '{}') || coalesce(o.warnings, q.warnings, '{}'), '{}') AS warnings,
-		CASE WHEN (SELECT pg_catalog.has_function_privilege('pinterest_capi.cancel(text, text)', 'EXECUTE'))
+		CASE WHEN (SELECT pg_catalog.has_function_privilege('pinterest_capi.cancel(pg_catalog.text, pg_catalog.text)', 'EXECUTE'))
 			THEN e.payload::jsonb END AS payload
 	FROM pinterest_capi._event AS e
 		LEFT JOIN pinterest_capi._destination_state AS n ON n.dest = e.dest

@@ -9,7 +9,9 @@
  */
 #include "queue/claim.h"
 
+#include "catalog/pg_authid.h"
 #include "catalog/pg_type.h"
+#include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -95,6 +97,7 @@ pcapi_targets(void)
 		masked = column(i, 8, &isnull);
 		if (!no_token && !isnull)
 			t->token = unmask(pad, masked, context);
+		t->may_read_files = has_privs_of_role(GetUserId(), ROLE_PG_READ_SERVER_FILES);
 		t->sendable = DatumGetBool(column(i, 5, &isnull)) && t->ad_account_id && t->token;
 		t->ready = t->sendable && DatumGetBool(column(i, 3, &isnull)) &&
 			!DatumGetBool(column(i, 4, &isnull));

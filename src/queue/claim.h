@@ -20,6 +20,7 @@ typedef struct PcapiTarget
 	bool		sendable;		/* complete, for verify_destination */
 	char	   *ad_account_id;
 	char	   *token;			/* may be file:/path; not to be logged */
+	bool		may_read_files; /* the tables' owner, as whom we work */
 	char	   *api_url;
 	bool		test_mode;
 	int			batch_size;

@@ -15,8 +15,11 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-/* The parameters of all statements here; $6 is the new event time, or null. */
-#define NARGS	6
+/* The parameters of all statements here; $6 is the new event time, or null; $7 EVENT_ID. */
+#define NARGS	7
+
+/* no literal, as what a backslash means in one is up to the session */
+#define EVENT_ID "\"event_id\":\"([^\"\\\\]|\\\\.)*\""
 
 #define UNKNOWN "'outcome of an earlier attempt unknown'"
 
@@ -47,7 +50,7 @@ typedef struct Counts
 static Counts
 run(const char *sql, const Datum *values, const char *nulls)
 {
-	Oid			types[NARGS] = {INT4OID, TEXTOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID};
+	Oid			types[NARGS] = {INT4OID, TEXTOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID};
 	Counts		counts = {0};
 	int64	   *to[] = {&counts.n, &counts.emptied, &counts.offline, &counts.old};
 
@@ -106,7 +109,7 @@ copy(const Datum *values, const char *nulls)
 			   " SELECT clock_timestamp(), coalesce($6, c.event_time), c.dest, c.visitor,"
 			   " c.new_id, c.event_name, c.sent_as, c.warnings,"
 			   " regexp_replace(" EVENT_TIME_IN("c.payload")
-			   ", '\"event_id\":\"([^\"\\\\]|\\\\.)*\"', '\"event_id\":\"' || c.new_id || '\"')"
+			   ", $7, '\"event_id\":\"' || c.new_id || '\"')"
 			   " FROM chosen AS c ORDER BY c.id RETURNING id, dest"
 			   "), queued AS (INSERT INTO pinterest_capi._queue (id, dest, due_at) SELECT id, dest, clock_timestamp() FROM made RETURNING 1"
 			   ") SELECT count(*) FROM queued",
@@ -159,7 +162,7 @@ pcapi_sql_replay(PG_FUNCTION_ARGS)
 	bool		event_time_now = !PG_ARGISNULL(6) && PG_GETARG_BOOL(6);
 	bool		dry_run = !PG_ARGISNULL(7) && PG_GETARG_BOOL(7);
 	Datum		values[NARGS];
-	char		nulls[NARGS] = {' ', ' ', ' ', ' ', ' ', ' '};
+	char		nulls[NARGS] = {' ', ' ', ' ', ' ', ' ', ' ', ' '};
 	PcapiIdentity saved;
 	Counts		counts;
 
@@ -185,6 +188,7 @@ pcapi_sql_replay(PG_FUNCTION_ARGS)
 	values[5] = TimestampTzGetDatum(GetCurrentTimestamp());
 	if (!event_time_now)
 		nulls[5] = 'n';
+	values[6] = CStringGetTextDatum(EVENT_ID);
 
 	counts = count(values, nulls);
 	if (!dry_run && counts.n > 0)

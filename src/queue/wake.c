@@ -85,7 +85,8 @@ pcapi_worker_forget(void)
 /*
  * Read the row with the newest snapshot: the worker may have started after the
  * caller's own was taken.  A plain scan, since the caller has no right on the
- * table and the table has one row.
+ * table and the table has one row.  In a parallel query, which the views may
+ * become, the query's own snapshot has to do, and what it shows isn't kept.
  */
 static void
 look_for_worker(void)
@@ -108,7 +109,7 @@ look_for_worker(void)
 	/* before the scan: an invalidation that arrives during it must count */
 	known_worker.valid = true;
 	rel = table_open(relid, AccessShareLock);
-	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	snapshot = RegisterSnapshot(IsInParallelMode() ? GetActiveSnapshot() : GetLatestSnapshot());
 	slot = table_slot_create(rel, NULL);
 	scan = table_beginscan(rel, snapshot, 0, NULL);
 	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
@@ -123,7 +124,7 @@ look_for_worker(void)
 	ExecDropSingleTupleTableSlot(slot);
 	UnregisterSnapshot(snapshot);
 	table_close(rel, AccessShareLock);
-	if (known_worker.pid == 0)
+	if (known_worker.pid == 0 || IsInParallelMode())
 		known_worker.valid = false;
 }
 

@@ -102,11 +102,13 @@ pcapi_batch_free(PcapiBatch *batch)
 
 /*
  * The token, or NULL and *problem.  A file is read for each request, so that a
- * new token takes effect by writing the file.
+ * new token takes effect by writing the file.  An owner of the tables could put
+ * any path there, past configure_destination's check, so it is made here too.
  */
 static char *
-read_token(const char *stored, char **problem)
+read_token(const PcapiTarget *target, char **problem)
 {
+	const char *stored = target->token;
 	const char *path = stored + strlen("file:");
 	char	   *token;
 	FILE	   *file;
@@ -115,6 +117,11 @@ read_token(const char *stored, char **problem)
 
 	if (strncmp(stored, "file:", strlen("file:")) != 0)
 		return pstrdup(stored);
+	if (!target->may_read_files)
+	{
+		*problem = pstrdup("access token file cannot be read: the extension's owner is no member of pg_read_server_files");
+		return NULL;
+	}
 
 	file = AllocateFile(path, "r");
 	if (file == NULL)
@@ -388,7 +395,7 @@ pcapi_batch_start(PcapiBatch *batch)
 	batch->request.body = batch->body.data;
 	batch->request.body_len = batch->body.len;
 
-	batch->token = read_token(target->token, &problem);
+	batch->token = read_token(target, &problem);
 	if (batch->token == NULL)
 	{
 		/* as if there were no connection: waiting may help, and nothing was sent */

@@ -13,6 +13,7 @@
 #define MS(us)			((us) / 1000)
 #define SAFETY_POLL		(5 * USECS_PER_SEC) /* what nobody told of: prepared transactions, the clock */
 #define LOOK_GAP		(200 * USECS_PER_SEC / 1000)
+#define AGAIN_MAX_MS	8000	/* transactions that fail: a full disk, say */
 
 static TimestampTz looked_at;
 static TimestampTz look_at;		/* the next one */
@@ -64,6 +65,13 @@ pcapi_dispatch_finish(PcapiRequest *request)
 	pcapi_batch_answered(request->owner);
 }
 
+/* How long to leave a transaction alone that failed so often in a row. */
+static int64
+again_after(int failures)
+{
+	return Min((int64) PCAPI_BACKOFF_MIN_MS << Min(failures - 1, 16), AGAIN_MAX_MS) * 1000;
+}
+
 /*
  * Settling that fails (a full disk, say) is tried again, later each time; the
  * answer is not forgotten and nothing is sent twice for it.
@@ -77,8 +85,7 @@ settle_answered(void)
 	{
 		if (!pcapi_transaction(pcapi_batch_settle, batch))
 		{
-			batch->settle_at = GetCurrentTimestamp() +
-				pcapi_backoff_ms(Min(++batch->settle_failures, 6), 0) * 1000;
+			batch->settle_at = GetCurrentTimestamp() + again_after(++batch->settle_failures);
 			continue;
 		}
 		if (batch->paused)
@@ -147,7 +154,7 @@ look_and_start(void)
 	if (!pcapi_transaction(look, NULL))
 	{
 		pcapi_routes_rollback();
-		look_at = looked_at + pcapi_backoff_ms(Min(++look_failures, 6), 0) * 1000;
+		look_at = looked_at + again_after(++look_failures);
 		return;
 	}
 	look_failures = 0;

@@ -171,7 +171,8 @@ pin_settings(void)
 		{"statement_timeout", "0"},
 		{"lock_timeout", "0"},
 		{"idle_in_transaction_session_timeout", "0"},
-		{"session_replication_role", "origin"},
+		/* no trigger but the tables' owner's own, should others have been let in */
+		{"session_replication_role", "replica"},
 		{"synchronous_commit", "local"},
 		{"DateStyle", "ISO"},
 		{"IntervalStyle", "postgres"},

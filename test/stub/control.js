@@ -11,10 +11,11 @@
  * POST /reset		forgets everything, scripts included, and lets go
  * POST /down, /up	as if the server were gone, and back on the same port
  *
- * A rule: {times: 1 (0: for good), status, headers, body, delay: ms,
+ * A rule: {times: 1 (0: for good), status, headers, body, delay: ms, lag: ms,
  *	 hang: true, cut: 'before' | 'after' | 'lost', garbage: true,
  *	 fail: {EVENT_ID or index: message}, refuse: [EVENT_ID], messages: 'omit' | 'null'}
- * cut: before the body is read, after it, or after the events were processed,
+ * delay: nothing is processed before; lag: processed at once, but the answer takes
+ * so long.  cut: before the body is read, after it, or after the events were processed,
  * so that only the answer is lost; refuse: as a violation of the schema, which
  * refuses every event of the request.  A request that no rule is left for is
  * answered as the API does.
@@ -23,7 +24,7 @@
 
 const http = require('http');
 
-const RULE_KEYS = new Set(['times', 'status', 'headers', 'body', 'delay', 'hang', 'cut', 'garbage',
+const RULE_KEYS = new Set(['times', 'status', 'headers', 'body', 'delay', 'lag', 'hang', 'cut', 'garbage',
 	'fail', 'refuse', 'messages']);
 
 class Control

@@ -276,6 +276,8 @@ async function handle(request, response)
 		record.cut = true;
 		return cut(request);
 	}
+	if (rule.lag)
+		await new Promise((resolve) => setTimeout(resolve, rule.lag));
 	if (!record.aborted)
 		send(response, { ...answer, headers: rule.headers }, record);
 }

@@ -1,0 +1,469 @@
+# Attempts: what somebody without rights, or with one of the four levels, can
+# plant, point elsewhere or read.  Each attempt is made; none may succeed.
+use strict;
+use warnings;
+
+use FindBin;
+use lib $FindBin::RealBin;
+
+use PinterestStub;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $stub = PinterestStub->new;
+my $statements = -e PostgreSQL::Test::Cluster->new('probe')->config_data('--pkglibdir') . '/pg_stat_statements.so';
+my $node = setup_node('privileges', $stub,
+	conf => $statements ? "shared_preload_libraries = 'pg_stat_statements'\npg_stat_statements.track = all" : '');
+my $superuser = getpwuid($>);
+my $files = PostgreSQL::Test::Utils::tempdir();
+
+sub sql { return $node->safe_psql('postgres', @_) }
+
+# as a role, each statement of its own; what comes back is output and error
+sub as
+{
+	my ($role, $sql) = @_;
+	my ($out, $err) = ('', '');
+
+	$node->psql('postgres', $sql, stdout => \$out, stderr => \$err, on_error_stop => 0,
+		connstr => $node->connstr('postgres') . " user=$role");
+	return ($out, $err);
+}
+
+sub refused
+{
+	my ($role, $sql, $why, $name) = @_;
+	my (undef, $err) = as($role, $sql);
+
+	like($err, qr/ERROR:.*(?:$why)/, $name // "$role: $sql");
+	return;
+}
+
+sub all_sent
+{
+	return $node->poll_query_until('postgres',
+		q{SELECT count(*) = 0 FROM pinterest_capi.dispatch_status WHERE status IN ('queued', 'retrying')});
+}
+
+sql('CREATE EXTENSION pg_stat_statements') if $statements;
+sql(<<'SQL');
+CREATE ROLE mallory LOGIN;
+CREATE ROLE tracker LOGIN;
+CREATE ROLE operator LOGIN;
+CREATE ROLE configurer LOGIN;
+CREATE ROLE file_configurer LOGIN IN ROLE pg_read_server_files;
+CREATE ROLE reader LOGIN IN ROLE pg_read_all_data;
+CREATE ROLE monitor LOGIN IN ROLE pg_monitor;
+SELECT pinterest_capi.grant_access('tracker', 'track');
+SELECT pinterest_capi.grant_access('operator', 'operate');
+SELECT pinterest_capi.grant_access('configurer', 'configure');
+GRANT CREATE ON SCHEMA public TO mallory, tracker, operator, configurer;
+GRANT CREATE ON DATABASE postgres TO mallory;
+SQL
+
+# ---- planted: a copy of every function and operator of pg_catalog, in front of it ----
+#
+# Each copy notes who ran it and does what the original does.
+
+sql('CREATE TABLE public.caught (who name, what text); GRANT INSERT ON public.caught TO PUBLIC');
+as('mallory', 'CREATE SCHEMA evil; GRANT USAGE ON SCHEMA evil TO PUBLIC');
+my (undef, $plant_errors) = as('mallory', <<'SQL');
+SET client_min_messages = error;
+DO $do$
+DECLARE
+	f record;
+BEGIN
+	FOR f IN SELECT p.proname AS name, pg_catalog.oidvectortypes(p.proargtypes) AS types,
+			pg_catalog.format_type(p.prorettype, NULL) AS result,
+			(SELECT pg_catalog.string_agg('$' || n, ', ') FROM pg_catalog.generate_series(1, p.pronargs) AS n) AS pass
+		FROM pg_catalog.pg_proc AS p
+		WHERE p.pronamespace = 'pg_catalog'::pg_catalog.regnamespace AND p.prokind = 'f' AND NOT p.proretset
+			AND p.proargmodes IS NULL
+			AND NOT EXISTS (SELECT FROM pg_catalog.pg_type AS t WHERE t.oid = ANY (p.proargtypes || p.prorettype)
+				AND t.typtype = 'p' AND t.typname NOT IN ('anyelement', 'anyarray', 'anynonarray', 'anycompatible', 'anycompatiblearray'))
+	LOOP
+		BEGIN
+			EXECUTE pg_catalog.format('CREATE FUNCTION evil.%I(%s) RETURNS %s LANGUAGE plpgsql AS $f$ BEGIN'
+				' INSERT INTO public.caught VALUES (current_user, %L); RETURN pg_catalog.%I(%s); END $f$',
+				f.name, f.types, f.result, f.name || '(' || f.types || ')', f.name, f.pass);
+		EXCEPTION WHEN OTHERS THEN NULL;
+		END;
+	END LOOP;
+	FOR f IN SELECT o.oprname AS name, pg_catalog.format_type(o.oprleft, NULL) AS l, pg_catalog.format_type(o.oprright, NULL) AS r,
+			pg_catalog.format_type(o.oprresult, NULL) AS result, o.oid AS number, o.oprleft = 0 AS prefix
+		FROM pg_catalog.pg_operator AS o WHERE o.oprnamespace = 'pg_catalog'::pg_catalog.regnamespace
+	LOOP
+		BEGIN
+			EXECUTE pg_catalog.format('CREATE FUNCTION evil.operator_%s(%s%s) RETURNS %s LANGUAGE plpgsql AS $f$ BEGIN'
+				' INSERT INTO public.caught VALUES (current_user, %L); RETURN %s OPERATOR(pg_catalog.%s) %s; END $f$',
+				f.number, CASE WHEN NOT f.prefix THEN f.l || ', ' END, f.r, f.result,
+				f.name || '(' || f.l || ', ' || f.r || ')', CASE WHEN NOT f.prefix THEN '$1' END, f.name, CASE WHEN f.prefix THEN '$1' ELSE '$2' END);
+			EXECUTE pg_catalog.format('CREATE OPERATOR evil.%s (FUNCTION = evil.operator_%s, %s RIGHTARG = %s)',
+				f.name, f.number, CASE WHEN NOT f.prefix THEN 'LEFTARG = ' || f.l || ', ' END, f.r);
+		EXCEPTION WHEN OTHERS THEN NULL;
+		END;
+	END LOOP;
+	-- types, whose check is run for each value that is cast to them
+	EXECUTE 'CREATE FUNCTION evil.look() RETURNS boolean LANGUAGE plpgsql AS $f$ BEGIN'
+		' INSERT INTO public.caught VALUES (current_user, ''a type''); RETURN true; END $f$';
+	FOR f IN SELECT t.typname AS name FROM pg_catalog.pg_type AS t
+		WHERE t.typnamespace = 'pg_catalog'::pg_catalog.regnamespace AND t.typtype = 'b' AND t.typcategory NOT IN ('A', 'Z')
+	LOOP
+		BEGIN
+			EXECUTE pg_catalog.format('CREATE DOMAIN evil.%I AS pg_catalog.%I CHECK (evil.look())', f.name, f.name);
+		EXCEPTION WHEN OTHERS THEN NULL;
+		END;
+	END LOOP;
+END $do$;
+SQL
+is($plant_errors, '', 'planted');
+my $counted = sql(q{SELECT (SELECT count(*) FROM pg_proc WHERE pronamespace = 'evil'::regnamespace) > 2500,
+	(SELECT count(*) FROM pg_operator WHERE oprnamespace = 'evil'::regnamespace) > 600,
+	(SELECT count(*) FROM pg_type WHERE typnamespace = 'evil'::regnamespace AND typtype = 'd') > 40});
+is($counted, 't|t|t', 'thousands of functions, hundreds of operators, and types');
+sql(q{SET search_path = evil, pg_catalog; SELECT 'a'::pg_catalog.text || lower('B'), 1::int4});
+is(sql(q{SELECT string_agg(DISTINCT what, ' ' ORDER BY what) FROM caught WHERE what IN ('a type', 'lower(text)', '||(text, text)')}), 'a type lower(text) ||(text, text)',
+	'a plain statement falls for all three');
+sql('TRUNCATE caught');
+
+# A trigger of the shop's, made with an ordinary path.
+sql(q{CREATE TABLE shop_orders (id int, total numeric, mail text);
+	CREATE TRIGGER t AFTER INSERT ON shop_orders FOR EACH ROW EXECUTE FUNCTION pinterest_capi.track_trigger(
+		'Checkout', 'email=mail', 'value=total', 'currency:=EUR', 'event_id=id', 'visitor_id=mail');
+	GRANT INSERT ON shop_orders TO PUBLIC});
+
+my $calls = <<'SQL';
+SELECT pinterest_capi.configure_destination('1', 'pina_planted', '2', 'other');
+SELECT pinterest_capi.allow_event('Other', 'Lead', 'other', '{search_string}');
+SELECT pinterest_capi.allow_event('Other', 'Lead', 'other');
+SELECT pinterest_capi.disallow_event('other', 'other');
+INSERT INTO pinterest_capi.consent_rule (name, action, predicate) VALUES ('planted', 'stop', '$.consent.no == true');
+UPDATE pinterest_capi.destination SET batch_size = 500, max_event_age = '7 days';
+SELECT pinterest_capi.identify('v1', '{"em": "a@example.com", "fn": "A", "db": "1990-01-01", "ph": "+4917680817263"}', '{"ads": true}');
+SELECT pinterest_capi.identify('v1', '{"em": null, "ln": "B", "zip": "8000"}', '{"ads": false}');
+SELECT pinterest_capi.capture_click('v1', 'https://shop.example/?epik=dj0yJnU9click', '_epik=dj0yJnU9other');
+SELECT pinterest_capi.preview('Checkout', '{"value": 3, "currency": "EUR"}', '{"em": "a@example.com"}', 'v1');
+SELECT pinterest_capi.track('Checkout', '{"value": 3, "currency": "EUR", "contents": [{"id": "a", "item_price": 2, "quantity": 3}], "page_url": "https://shop.example/?epik=dj0yJnU9third"}', '{"em": ["a@example.com", "B@example.com"], "country": "DE"}', 'v1', event_id => 'planted-1');
+SELECT pinterest_capi.track('Checkout', '{"value": 3, "currency": "EUR"}', '{"em": "a@example.com"}', event_id => 'planted-1');
+SELECT pinterest_capi.track('Checkout', '{"value": "NaN"}', '{"em": "a@example.com"}', event_id => 'planted-2');
+SELECT pinterest_capi.track('nobody allowed this');
+SELECT pinterest_capi.track('Checkout', '{"value": 3, "currency": "EUR"}', '{"em": "a@example.com"}', event_time => '2020-01-01');
+INSERT INTO public.shop_orders VALUES (1, 2.5, 'a@example.com');
+SELECT pinterest_capi.flush('30 seconds');
+SELECT pinterest_capi.pause_destination();
+SELECT pinterest_capi.track('Checkout', '{"value": 4, "currency": "EUR"}', '{"em": "c@example.com"}', event_id => 'planted-3');
+SELECT pinterest_capi.cancel('planted-3');
+SELECT pinterest_capi.replay('default', 'cancelled', new_event_id => true);
+SELECT pinterest_capi.replay('default', 'cancelled', event_time_now => true);
+SELECT pinterest_capi.replay('default', 'sent', dry_run => true);
+SELECT pinterest_capi.resume_destination();
+SELECT pinterest_capi.flush('30 seconds');
+SELECT pinterest_capi.verify_destination();
+SELECT pinterest_capi.forget('v1', '{"em": "b@example.com"}');
+SELECT pinterest_capi.track('Checkout', '{"value": 3, "currency": "EUR"}', '{"em": "b@example.com"}', 'v1');
+SELECT pinterest_capi.normalize_identifier('em', ' A@Example.com'), pinterest_capi.hash_identifier('ph', '+49 176 80817263');
+SELECT * FROM pinterest_capi.dispatch_status;
+SELECT * FROM pinterest_capi.destination_status;
+SELECT * FROM pinterest_capi.worker_status;
+SELECT * FROM pinterest_capi.event_quality;
+SELECT * FROM pinterest_capi.compliance_report;
+DELETE FROM pinterest_capi.consent_rule;
+SELECT pinterest_capi.purge('1 hour');
+SELECT pinterest_capi.drop_destination('other');
+SQL
+# what else a session may have set
+my $odd = join '', map { "SET $_;\n" } 'standard_conforming_strings = off', 'backslash_quote = off', 'transform_null_equals = on',
+  q{DateStyle = 'German'}, 'IntervalStyle = sql_standard', 'bytea_output = escape', 'extra_float_digits = -15', 'array_nulls = off',
+  q{TimeZone = 'Asia/Kathmandu'}, q{xmloption = 'document'}, 'row_security = off', 'enable_seqscan = off', 'force_parallel_mode = regress',
+  'plan_cache_mode = force_custom_plan', 'default_transaction_isolation = serializable', 'quote_all_identifiers = on', 'constraint_exclusion = on';
+for my $role ($superuser, 'configurer')
+{
+	# a superuser with someone else's schema in front, and a role with the highest level
+	my ($out, $err) = as($role,
+		"SET search_path = evil, pg_catalog, public;\n" . ($role eq 'configurer' ? $odd : '') . $calls . ($role eq $superuser
+			? "SELECT pinterest_capi.grant_access('tracker', 'configure');\nSELECT pinterest_capi.revoke_access('tracker', 'configure');\nSELECT pinterest_capi.grant_access('tracker', 'track');\n" : ''));
+
+	is($err, '', "$role: every function works with such a search_path");
+	like($out, qr/configured and ready.*planted-1/s, "$role: and does what it should");
+	is(sql(q{SELECT string_agg(DISTINCT who || ' ran ' || what, E'\n') FROM public.caught}), '', "$role: nothing planted was run");
+	sql(q{DELETE FROM pinterest_capi._event; DELETE FROM pinterest_capi._outcome; DELETE FROM pinterest_capi._suppression; TRUNCATE caught});
+}
+
+# the worker: a database's owner may set what its sessions begin with
+sql('ALTER DATABASE postgres SET search_path = evil, pg_catalog, public');
+sql('ALTER DATABASE postgres SET role = mallory');
+my $pid = sql('SET ROLE none; SELECT pid FROM pinterest_capi.worker_status');
+sql("SET ROLE none; SELECT pg_catalog.pg_terminate_backend($pid)");
+ok(poll(sub { sql("SET ROLE none; SELECT pg_catalog.count(*) OPERATOR(pg_catalog.=) 1 FROM pinterest_capi.worker_status AS w WHERE w.pid OPERATOR(pg_catalog.<>) $pid") eq 't' }),
+	'a worker that starts with a planted search_path and role');
+sql(q{SET ROLE none; SELECT pinterest_capi.track('Checkout', '{"value": 3, "currency": "EUR"}', '{"em": "w@example.com"}', event_id => 'by-worker')});
+ok(poll(sub { $stub->received('by-worker') }), 'sends');
+sql('SET ROLE none; ALTER DATABASE postgres RESET search_path');
+sql('SET ROLE none; ALTER DATABASE postgres RESET role');
+ok(all_sent(), 'and settles');
+is(sql(q{SELECT string_agg(DISTINCT who || ' ran ' || what, E'\n') FROM public.caught WHERE what NOT LIKE '%_is_visible%'}), '', 'the worker ran nothing planted');
+
+# ---- triggers, rules and policies on the extension's tables ----
+
+as('mallory', q{CREATE FUNCTION public.planted() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+	INSERT INTO public.caught VALUES (current_user, TG_TABLE_NAME || ' ' || coalesce(current_setting('application_name'), '')); RETURN NULL; END $$});
+for my $role (qw(mallory tracker operator configurer monitor))
+{
+	for my $table (qw(destination allowed_event consent_rule _event _queue _outcome _secret _destination_state))
+	{
+		refused($role, "CREATE TRIGGER x AFTER INSERT ON pinterest_capi.$table FOR EACH ROW EXECUTE FUNCTION public.planted()", 'permission denied');
+	}
+	refused($role, 'CREATE RULE x AS ON UPDATE TO pinterest_capi.destination DO ALSO SELECT 1', 'must be owner');
+	refused($role, 'ALTER TABLE pinterest_capi.destination DISABLE TRIGGER ALL', 'must be owner');
+	refused($role, 'CREATE POLICY p ON pinterest_capi.destination', 'must be owner');
+	refused($role, 'CREATE OR REPLACE FUNCTION pinterest_capi.track_trigger() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$',
+		'permission denied for schema');
+	refused($role, 'ALTER EXTENSION pinterest_capi DROP TABLE pinterest_capi._secret', 'must be owner');
+	refused($role, 'DROP EXTENSION pinterest_capi', 'must be owner');
+	refused($role, 'ALTER EXTENSION pinterest_capi UPDATE', 'must be owner');
+	refused($role, 'SET session_replication_role = replica', 'permission denied');
+}
+
+# Somebody with more rights than sense: TRIGGER on everything.  What is planted
+# then runs as whoever writes to the table; the worker writes and doesn't run it.
+sql('TRUNCATE caught; GRANT TRIGGER ON ALL TABLES IN SCHEMA pinterest_capi TO mallory');
+my (undef, $trigger_errors) = as('mallory', join "\n",
+	map { "CREATE TRIGGER zz AFTER INSERT OR UPDATE OR DELETE ON pinterest_capi.$_ FOR EACH ROW EXECUTE FUNCTION public.planted();" }
+	  qw(_event _queue _outcome _lease _destination_state _worker));
+is($trigger_errors, '', 'TRIGGER on everything: planted');
+$pid = sql('SELECT pid FROM pinterest_capi.worker_status');
+sql("SELECT pg_terminate_backend($pid)");
+ok($node->poll_query_until('postgres', "SELECT count(*) = 1 FROM pinterest_capi.worker_status WHERE pid <> $pid"), 'a new worker');
+as('tracker', q{SELECT pinterest_capi.track('Checkout', '{"value": 3, "currency": "EUR"}', '{"em": "t@example.com"}', event_id => 'triggered')});
+$stub->script({ status => 500 });
+as('tracker', q{SELECT pinterest_capi.track('Checkout', '{"value": 3, "currency": "EUR"}', '{"em": "t@example.com"}', event_id => 'triggered-retry')});
+ok(all_sent(), 'claims, settles, backs off, retries');
+is(sql(q{SELECT string_agg(DISTINCT what, E'\n') FROM caught WHERE what LIKE '% pinterest_capi'}), '', 'the worker runs no planted trigger');
+# so that nobody is surprised: a session that writes does, as the tables' owner; see docs/security.md
+is(sql(q{SELECT string_agg(DISTINCT split_part(what, ' ', 1), ', ' ORDER BY split_part(what, ' ', 1)) FROM caught}), '_event, _queue',
+	'what sessions write to runs them, so nobody is given TRIGGER');
+sql(join '', map { "DROP TRIGGER zz ON pinterest_capi.$_;" } qw(_event _queue _outcome _lease _destination_state _worker));
+sql('REVOKE TRIGGER ON ALL TABLES IN SCHEMA pinterest_capi FROM mallory');
+
+# ---- pointing the worker elsewhere ----
+
+my $elsewhere = 'https://evil.example/v5';
+
+for my $role (qw(mallory tracker operator configurer monitor reader))
+{
+	my $why = 'permission denied';
+
+	refused($role, "UPDATE pinterest_capi.destination SET api_url = '$elsewhere'", $why);
+	refused($role, "INSERT INTO pinterest_capi.destination (destination, api_url) VALUES ('x', '$elsewhere')", $why);
+	refused($role, "INSERT INTO pinterest_capi.destination (destination) VALUES ('default') ON CONFLICT (destination) DO UPDATE SET api_url = '$elsewhere'", $why);
+	refused($role, "MERGE INTO pinterest_capi.destination AS d USING (SELECT 1) AS x ON true WHEN MATCHED THEN UPDATE SET api_url = '$elsewhere'", $why);
+	refused($role, "COPY pinterest_capi.destination (destination, api_url) FROM STDIN;\ny\t$elsewhere\n\\.\n", $why, "$role: COPY into destination");
+	refused($role, "SELECT pinterest_capi.configure_destination('1', 'file:/etc/passwd', '2')", $why);
+	# the session may not know the settings yet, or know them
+	for my $first ('', "SELECT pinterest_capi.normalize_identifier('em', 'a\@example.com');")
+	{
+		for my $setting (qw(ca_file proxy dispatch retention))
+		{
+			my (undef, $err) = as($role, "$first SET pinterest_capi.$setting = '/tmp/x'; SELECT pinterest_capi.hash_identifier('em', 'a'); SHOW pinterest_capi.$setting");
+
+			like($err, qr/cannot be changed now|permission denied to examine|invalid configuration parameter|permission denied to set/, "$role: SET $setting" . ($first && ', loaded'));
+		}
+	}
+	refused($role, "$_ SET pinterest_capi.proxy = 'http://evil.example'", 'permission denied|cannot be changed|must be owner|must be superuser')
+	  for "ALTER ROLE $role", 'ALTER DATABASE postgres', 'ALTER SYSTEM';
+	refused($role, "SET ROLE $superuser", 'permission denied to set role');
+	refused($role, 'SET SESSION AUTHORIZATION file_configurer', 'permission denied');
+}
+for my $setting (qw(ca_file proxy))
+{
+	refused('configurer', "SELECT pinterest_capi.normalize_identifier('em', 'a'); SHOW pinterest_capi.$setting", 'must be superuser|permission denied');
+}
+
+# a superuser who plays a role has that role's rights; back again, all of them
+for my $sql ("UPDATE pinterest_capi.destination SET api_url = '$elsewhere'", "SELECT pinterest_capi.configure_destination('1', 'file:/etc/passwd', '2')")
+{
+	my (undef, $err) = as($superuser, "SET ROLE configurer; $sql");
+
+	like($err, qr/permission denied/, "SET ROLE configurer: $sql");
+}
+# inside a function of someone who may, the caller's rights don't count: it's the definer who decided
+sql(q{CREATE FUNCTION public.repoint(text) RETURNS void SECURITY DEFINER SET search_path = pg_catalog LANGUAGE sql AS
+	$$ UPDATE pinterest_capi.destination SET api_url = $1 $$});
+as('configurer', q{SELECT public.repoint('https://localhost:1/v5')});
+is(sql('SELECT api_url FROM pinterest_capi.destination'), 'https://localhost:1/v5', 'a superuser\'s SECURITY DEFINER function hands its rights on, as ever');
+sql("SELECT public.repoint('@{[$stub->url]}'); DROP FUNCTION public.repoint");
+
+# members of pg_read_server_files may name a file, with the level that configures
+sql(q{SELECT pinterest_capi.grant_access('file_configurer', 'configure')});
+my $token_file = "$files/token";
+append_to_file($token_file, PinterestStub::TOKEN . "\n");
+chmod 0600, $token_file;
+my ($ready) = as('file_configurer', "SELECT pinterest_capi.configure_destination('@{[PinterestStub::TAG]}', 'file:$token_file', '@{[PinterestStub::ACCOUNT]}')");
+is($ready, 'Your destination is configured and ready.', 'pg_read_server_files: may');
+sql(q{SELECT pinterest_capi.track('Checkout', '{"value": 3, "currency": "EUR"}', '{"em": "f@example.com"}', event_id => 'by-file')});
+ok(poll(sub { $stub->received('by-file') }), 'and what it holds is used');
+
+# ---- reading the token ----
+
+my $token = PinterestStub::TOKEN;
+my $configure = "SELECT pinterest_capi.configure_destination('@{[PinterestStub::TAG]}', '$token', '@{[PinterestStub::ACCOUNT]}')";
+sql($configure);
+for my $role (qw(mallory tracker operator configurer monitor))
+{
+	refused($role, $_, 'permission denied') for 'SELECT * FROM pinterest_capi._secret', 'TABLE pinterest_capi._worker',
+	  'COPY pinterest_capi._secret TO STDOUT', 'SELECT x::text FROM pinterest_capi._secret AS x',
+	  'CREATE TEMP TABLE copy AS SELECT * FROM pinterest_capi._secret', 'SELECT * FROM pinterest_capi._readiness',
+	  'BEGIN; LOCK TABLE pinterest_capi._secret IN ACCESS SHARE MODE';
+	my ($stats) = as($role, q{SELECT * FROM pg_stats WHERE schemaname = 'pinterest_capi' AND tablename = '_secret'});
+	is($stats, '', "$role: nor in the statistics");
+}
+my ($read, $read_error) = as('reader', 'SELECT * FROM pinterest_capi._secret');
+is($read, '', 'a member of pg_read_all_data reads no token');
+(undef, $read_error) = as('reader', 'SET row_security = off; SELECT * FROM pinterest_capi._secret');
+like($read_error, qr/row-level security/, 'nor with row_security off');
+my ($events) = as('reader', 'SELECT count(*) > 0 FROM pinterest_capi._event');
+is($events, 't', 'all other data it reads');
+for my $role ('tracker', 'operator', 'configurer', 'monitor', 'reader', $superuser)
+{
+	my ($out) = as($role, join "\n", map { "SELECT x::text FROM pinterest_capi.$_ AS x;" }
+		  qw(dispatch_status destination_status worker_status event_quality compliance_report destination allowed_event consent_rule));
+
+	unlike($out, qr/pina_/, "$role: no view or table shows it");
+}
+
+# pg_stat_activity while it runs, and afterwards
+my $session = $node->background_psql('postgres');
+$session->query_safe("BEGIN; $configure");
+unlike(sql('SELECT string_agg(query, E\'\n\') FROM pg_stat_activity WHERE pid <> pg_backend_pid()'), qr/pina_/, 'pg_stat_activity shows another statement');
+$session->query_safe('ROLLBACK');
+$session->quit;
+
+# errors: a statement that fails in the function, or is caught with its context
+my $log_from = -s $node->logfile;
+for my $bad ("'@{[PinterestStub::TAG]}', 'pina_bad token'", "'x', '$token'", "'1', '$token', 'x'", "'1', '$token', '2', ''", "NULL, '$token'")
+{
+	my (undef, $err) = as('configurer', "\\set VERBOSITY verbose\nSELECT pinterest_capi.configure_destination($bad)");
+	my ($message) = $err =~ /(ERROR:.*?)(?:\nLINE |\z)/s;
+
+	unlike($message, qr/pina_/, "an error quotes no token: $bad");
+}
+my ($caught) = as('configurer', q{DO $$ DECLARE m text; d text; h text; BEGIN
+	PERFORM pinterest_capi.configure_destination('x', 'pina_in_a_block');
+	EXCEPTION WHEN OTHERS THEN GET STACKED DIAGNOSTICS m = MESSAGE_TEXT, d = PG_EXCEPTION_DETAIL, h = PG_EXCEPTION_HINT;
+	CREATE TEMP TABLE said AS SELECT m || d || h AS words; END $$; SELECT words FROM said});
+like($caught, qr/Tag ID is not a number/, 'an error that is caught');
+unlike((split /\n/, $caught)[0], qr/pina_/, 'says nothing of it either');
+my ($cancelled) = as('configurer', "SET statement_timeout = 1; SELECT pg_sleep(0.1), pinterest_capi.configure_destination('1', 'pina_sleeping')");
+unlike(slurp_file($node->logfile, $log_from) =~ s/STATEMENT:  SELECT pg_sleep.*//r, qr/pina_/, 'the log of those errors holds none');
+
+SKIP:
+{
+	skip 'no pg_stat_statements here', 2 unless $statements;
+	like(sql('SELECT string_agg(query, E\'\n\') FROM pg_stat_statements'), qr/configure_destination\(\$1, \$2, \$3/, 'pg_stat_statements has the call');
+	unlike(sql(q{SELECT string_agg(query, E'\n') FROM pg_stat_statements WHERE query NOT LIKE 'DO %'}), qr/pina_/, 'with parameters for what was given');
+}
+
+# ---- what the server itself logs, and how to set a token that isn't logged ----
+
+sub logged
+{
+	my ($name, $logged, $action) = @_;
+	my $from = -s $node->logfile;
+	my $text;
+
+	$action->();
+	$text = slurp_file($node->logfile, $from);
+	like($text, qr/configure_destination/, "$name: the log has the statement");
+	if ($logged) { like($text, qr/pina_/, "$name: with the token") }
+	else { unlike($text, qr/pina_/, "$name: without a token") }
+	return;
+}
+
+sub bound
+{
+	my ($options) = @_;
+	my $script = "$files/bound.sql";
+
+	append_to_file($script, "SELECT pinterest_capi.configure_destination(:tag, :token, :account);\n") unless -e $script;
+	local $ENV{PGOPTIONS} = $options;
+	command_ok(
+		[
+			'pgbench', '-n', '-t', '1', '-M', 'extended', '-f', $script, '-D', "tag=@{[PinterestStub::TAG]}",
+			'-D', "token=$token", '-D', "account=@{[PinterestStub::ACCOUNT]}", $node->connstr('postgres')
+		],
+		"as a parameter $options");
+	return;
+}
+
+# as wordy as it gets, but for whole statements: none
+$node->append_conf('postgresql.conf', "log_min_messages = debug5\nlog_error_verbosity = verbose");
+$node->reload;
+ok($node->poll_query_until('postgres', q{SELECT current_setting('log_min_messages') = 'debug5'}), 'debug5');
+$log_from = -s $node->logfile;
+sql($configure);
+sql(q{SELECT pinterest_capi.track('Checkout', '{"value": 3, "currency": "EUR"}', '{"em": "f@example.com"}', event_id => 'at-debug5')});
+ok(poll(sub { $stub->received('at-debug5') }), 'sent at debug5');
+like(slurp_file($node->logfile, $log_from), qr/DEBUG:/, 'debug5 is there');
+unlike(slurp_file($node->logfile, $log_from), qr/pina_/, 'debug5: neither session nor worker logs the token');
+
+# what the server does by itself with log_statement; nothing in an extension can prevent that
+$node->append_conf('postgresql.conf', "log_min_messages = warning\nlog_statement = all");
+$node->reload;
+ok($node->poll_query_until('postgres', q{SELECT current_setting('log_statement') = 'all'}), 'log_statement = all');
+logged('a literal', 1, sub { sql($configure) });
+logged('a parameter', 1, sub { bound('') });
+# the three ways around it
+logged('a literal, log_statement = none in the session', 0, sub { sql("SET log_statement = none; SET log_min_duration_statement = -1; -- configure_destination\n" =~ s/ --.*//r . $configure); sql('SELECT 1 AS "configure_destination"') });
+logged('a parameter, log_parameter_max_length = 0', 0, sub { bound('-c log_parameter_max_length=0') });
+logged('file:', 0, sub { sql("SELECT pinterest_capi.configure_destination('@{[PinterestStub::TAG]}', 'file:$token_file', '@{[PinterestStub::ACCOUNT]}')") });
+$node->append_conf('postgresql.conf', 'log_statement = none');
+$node->reload;
+
+# ---- an owner who is no superuser ----
+
+my $other = PostgreSQL::Test::Cluster->new('owner');
+$other->init(extra => [ '-E', 'UTF8', '--no-locale' ]);
+$other->append_conf('postgresql.conf', "pinterest_capi.ca_file = '@{[$stub->ca_file]}'");
+$other->start;
+$other->safe_psql('postgres', 'CREATE ROLE installer SUPERUSER LOGIN; CREATE ROLE plain LOGIN; CREATE ROLE tracker');
+$other->safe_psql('postgres', "CREATE EXTENSION pinterest_capi; $configure; UPDATE pinterest_capi.destination SET api_url = '@{[$stub->url]}'; SELECT pinterest_capi.allow_event('checkout')",
+	connstr => $other->connstr('postgres') . ' user=installer');
+$other->safe_psql('postgres', 'REASSIGN OWNED BY installer TO plain; DROP OWNED BY installer; DROP ROLE installer');
+is($other->safe_psql('postgres', q{SELECT DISTINCT pg_get_userbyid(relowner) FROM pg_class WHERE relnamespace = 'pinterest_capi'::regnamespace}), 'plain',
+	'REASSIGN OWNED: all is somebody\'s who is no superuser');
+$other->safe_psql('postgres', q{CREATE TABLE caught (who name); GRANT INSERT ON caught TO PUBLIC;
+	CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO public.caught VALUES (current_user); RETURN NULL; END $$;
+	CREATE TRIGGER note AFTER INSERT ON pinterest_capi._outcome EXECUTE FUNCTION note();
+	ALTER TABLE pinterest_capi._outcome ENABLE ALWAYS TRIGGER note});
+$other->safe_psql('postgres', q{SELECT pinterest_capi.grant_access('tracker', 'track')});
+my $plain = $other->connstr('postgres') . ' user=plain';
+$other->safe_psql('postgres', q{SET ROLE tracker; SELECT pinterest_capi.track('Checkout', '{"value": 3, "currency": "EUR"}', '{"em": "p@example.com"}', 'v', event_id => 'of-plain')});
+ok(poll(sub { $stub->received('of-plain') }), 'events go out');
+ok($other->poll_query_until('postgres', q{SELECT status = 'sent' FROM pinterest_capi.dispatch_status WHERE event_id = 'of-plain'}), 'and are settled');
+is($other->safe_psql('postgres', 'SELECT DISTINCT who FROM caught'), 'plain', 'the worker works as the owner');
+my $operations = join ";\n", 'SELECT pinterest_capi.pause_destination()', 'SELECT pinterest_capi.resume_destination()', 'SELECT pinterest_capi.verify_destination()',
+  q{SELECT pinterest_capi.identify('v', '{"em": "p@example.com"}')}, q{SELECT pinterest_capi.allow_event('lead')}, q{SELECT pinterest_capi.disallow_event('lead')},
+  q{SELECT pinterest_capi.replay('default', 'sent')}, 'SELECT pinterest_capi.flush()', q{SELECT pinterest_capi.forget('v')}, q{SELECT pinterest_capi.purge('0')},
+  q{SELECT pinterest_capi.grant_access('tracker', 'operate')}, q{SELECT pinterest_capi.revoke_access('tracker', 'operate')}, $configure,
+  'SELECT * FROM pinterest_capi.dispatch_status', 'SELECT * FROM pinterest_capi.destination_status', 'SELECT * FROM pinterest_capi.worker_status';
+$other->safe_psql('postgres', $operations, connstr => $plain);
+pass('all of the functions work for this owner');
+
+# it owns the table of secrets, but that makes it no reader of the server's files
+(undef, my $owner_error) = run_command([ 'psql', '-XAtq', '-d', $plain, '-c', "SELECT pinterest_capi.configure_destination('1', 'file:$token_file', '2')" ]);
+like($owner_error, qr/permission denied to use an access token file/, 'this owner may name no file');
+$other->safe_psql('postgres', "SELECT pinterest_capi.configure_destination('@{[PinterestStub::TAG]}', 'file:$token_file', '@{[PinterestStub::ACCOUNT]}')");
+my $requests = $stub->count->{requests};
+$other->safe_psql('postgres', q{SELECT pinterest_capi.track('Checkout', '{"value": 3, "currency": "EUR"}', '{"em": "q@example.com"}', event_id => 'by-owners-file')});
+ok($other->poll_query_until('postgres', q{SELECT message ~ 'owner is no member of pg_read_server_files' FROM pinterest_capi.destination_status}),
+	'nor is a file read for an owner who may not, whoever named it');
+is($stub->count->{requests}, $requests, 'and nothing was sent');
+$other->safe_psql('postgres', 'GRANT pg_read_server_files TO plain; SELECT pinterest_capi.resume_destination()');
+ok(poll(sub { $stub->received('by-owners-file') }), 'with the right, it is');
+$other->stop;
+
+unlike(slurp_file($node->logfile), qr/PANIC|TRAP:|server process .* was terminated/, 'no such word in the log');
+$node->stop;
+$stub->stop;
+done_testing();
