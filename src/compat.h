@@ -13,12 +13,18 @@
 #endif
 
 #include "miscadmin.h"
+#include "postmaster/bgworker.h"
 #include "storage/latch.h"
 #include "storage/proc.h"
 #if PG_VERSION_NUM >= 180000
 #include "storage/waiteventset.h"
 #endif
+#include "utils/jsonb.h"
+#include "utils/tuplestore.h"
 #include "utils/wait_event.h"
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
 
 /* 17: a process's number in the array of PGPROCs has an official name */
 #if PG_VERSION_NUM >= 170000
@@ -51,6 +57,27 @@
 #define PCAPI_MODULE_MAGIC	PG_MODULE_MAGIC_EXT(.name = "pinterest_capi", .version = "1.0.0")
 #else
 #define PCAPI_MODULE_MAGIC	PG_MODULE_MAGIC
+#endif
+
+/* 19: building a jsonb has a state of its own kind; .result is what was built */
+#if PG_VERSION_NUM >= 190000
+typedef JsonbInState PcapiJsonb;
+#define PcapiJsonbPush(b, token, value)	pushJsonbValue((b), (token), (value))
+#else
+typedef struct PcapiJsonb
+{
+	JsonbParseState *state;
+	JsonbValue *result;
+} PcapiJsonb;
+#define PcapiJsonbPush(b, token, value) \
+	((b)->result = pushJsonbValue(&(b)->state, (token), (value)))
+#endif
+
+/* 19: a scan of a table takes flags */
+#if PG_VERSION_NUM >= 190000
+#define PcapiTableBeginScan(rel, snapshot)	table_beginscan((rel), (snapshot), 0, NULL, 0)
+#else
+#define PcapiTableBeginScan(rel, snapshot)	table_beginscan((rel), (snapshot), 0, NULL)
 #endif
 
 /* 16: actions of the JSON parser return whether to go on; 17: the caller may own the lexer */

@@ -62,6 +62,8 @@ run_apt() {
 # Debian packages that are missing; none of those that are there is upgraded
 install_packages() {
 	command -v apt-get >/dev/null || return 0
+	# for roots that have what is needed and no network
+	[ -z "${PINTEREST_CAPI_NO_PACKAGES:-}" ] || return 0
 
 	packages='build-essential pkg-config libcurl4-openssl-dev libssl-dev libutf8proc-dev
 		openssl curl perl libipc-run-perl'

@@ -216,15 +216,14 @@ scalar_to_json(Oid type, FmgrInfo *output, Datum value, JsonbValue *out, const c
 static bool
 elements_to_json(const PcapiColumnType *ct, Datum value, JsonbValue *out, const char **wrong)
 {
-	JsonbParseState *state = NULL;
-	JsonbValue *result;
+	PcapiJsonb state = {0};
 	Datum	   *elems;
 	bool	   *nulls;
 	int			n;
 
 	deconstruct_array(DatumGetArrayTypeP(value), ct->element, ct->element_len,
 					  ct->element_byval, ct->element_align, &elems, &nulls, &n);
-	pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
+	PcapiJsonbPush(&state, WJB_BEGIN_ARRAY, NULL);
 	for (int i = 0; i < Min(n, ELEMENTS_MAX); i++)
 	{
 		JsonbValue	elem;
@@ -233,10 +232,10 @@ elements_to_json(const PcapiColumnType *ct, Datum value, JsonbValue *out, const 
 			continue;
 		if (!scalar_to_json(ct->element, unconstify(FmgrInfo *, &ct->output), elems[i], &elem, wrong))
 			return false;
-		pushJsonbValue(&state, WJB_ELEM, &elem);
+		PcapiJsonbPush(&state, WJB_ELEM, &elem);
 	}
-	result = pushJsonbValue(&state, WJB_END_ARRAY, NULL);
-	set_jsonb(out, JsonbValueToJsonb(result));
+	PcapiJsonbPush(&state, WJB_END_ARRAY, NULL);
+	set_jsonb(out, JsonbValueToJsonb(state.result));
 	return true;
 }
 

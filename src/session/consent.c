@@ -17,18 +17,18 @@
 #include "utils/jsonpath.h"
 
 static void
-push_key(JsonbParseState **state, const char *key)
+push_key(PcapiJsonb *state, const char *key)
 {
 	JsonbValue	v;
 
 	v.type = jbvString;
 	v.val.string.val = unconstify(char *, key);
 	v.val.string.len = strlen(key);
-	pushJsonbValue(state, WJB_KEY, &v);
+	PcapiJsonbPush(state, WJB_KEY, &v);
 }
 
 static void
-push_text(JsonbParseState **state, const char *key, const char *text)
+push_text(PcapiJsonb *state, const char *key, const char *text)
 {
 	JsonbValue	v;
 
@@ -41,11 +41,11 @@ push_text(JsonbParseState **state, const char *key, const char *text)
 	}
 	else
 		v.type = jbvNull;
-	pushJsonbValue(state, WJB_VALUE, &v);
+	PcapiJsonbPush(state, WJB_VALUE, &v);
 }
 
 static void
-push_object(JsonbParseState **state, const char *key, Jsonb *object)
+push_object(PcapiJsonb *state, const char *key, Jsonb *object)
 {
 	JsonbValue	v;
 
@@ -53,12 +53,12 @@ push_object(JsonbParseState **state, const char *key, Jsonb *object)
 	if (object)
 	{
 		JsonbToJsonbValue(object, &v);
-		pushJsonbValue(state, WJB_VALUE, &v);
+		PcapiJsonbPush(state, WJB_VALUE, &v);
 	}
 	else
 	{
-		pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
-		pushJsonbValue(state, WJB_END_OBJECT, NULL);
+		PcapiJsonbPush(state, WJB_BEGIN_OBJECT, NULL);
+		PcapiJsonbPush(state, WJB_END_OBJECT, NULL);
 	}
 }
 
@@ -74,15 +74,16 @@ merge_consent(Jsonb *stored, Jsonb *given)
 static Jsonb *
 document(PcapiCall *call, Jsonb *stored_consent)
 {
-	JsonbParseState *state = NULL;
+	PcapiJsonb state = {0};
 
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	PcapiJsonbPush(&state, WJB_BEGIN_OBJECT, NULL);
 	push_text(&state, "event", call->event_name);
 	push_text(&state, "action_source", call->action_source ? call->action_source : "web");
 	push_object(&state, "properties", call->properties);
 	push_object(&state, "user", call->user_data);
 	push_object(&state, "consent", merge_consent(stored_consent, call->consent));
-	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+	PcapiJsonbPush(&state, WJB_END_OBJECT, NULL);
+	return JsonbValueToJsonb(state.result);
 }
 
 typedef enum Outcome

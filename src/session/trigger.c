@@ -362,21 +362,21 @@ mapped_value(Mapping *m, HeapTuple tuple, TupleDesc desc, Datum *row, Datum *val
 }
 
 static void
-push_pair(JsonbParseState **state, const char *key, JsonbValue *value)
+push_pair(PcapiJsonb *state, const char *key, JsonbValue *value)
 {
 	JsonbValue	k;
 
 	k.type = jbvString;
 	k.val.string.val = unconstify(char *, key);
 	k.val.string.len = strlen(key);
-	pushJsonbValue(state, WJB_KEY, &k);
-	pushJsonbValue(state, WJB_VALUE, value);
+	PcapiJsonbPush(state, WJB_KEY, &k);
+	PcapiJsonbPush(state, WJB_VALUE, value);
 }
 
 /* A mapped value into the call. */
 static void
 put_value(PcapiCall *call, Mapping *m, Datum value,
-		  JsonbParseState **properties, JsonbParseState **user_data)
+		  PcapiJsonb *properties, PcapiJsonb *user_data)
 {
 	JsonbValue	v;
 	const char *wrong = NULL;
@@ -426,8 +426,8 @@ pcapi_sql_track_trigger(PG_FUNCTION_ARGS)
 	HeapTuple	tuple;
 	TupleDesc	desc;
 	Datum		row = (Datum) 0;
-	JsonbParseState *properties = NULL;
-	JsonbParseState *user_data = NULL;
+	PcapiJsonb properties = {0};
+	PcapiJsonb user_data = {0};
 	PcapiCall	call = {0};
 
 	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(td->tg_event) ||
@@ -447,8 +447,8 @@ pcapi_sql_track_trigger(PG_FUNCTION_ARGS)
 	old = MemoryContextSwitchTo(context);
 	call.event_name = map->event_name;
 	call.from_data = true;
-	pushJsonbValue(&properties, WJB_BEGIN_OBJECT, NULL);
-	pushJsonbValue(&user_data, WJB_BEGIN_OBJECT, NULL);
+	PcapiJsonbPush(&properties, WJB_BEGIN_OBJECT, NULL);
+	PcapiJsonbPush(&user_data, WJB_BEGIN_OBJECT, NULL);
 	for (int i = 0; i < map->nmappings; i++)
 	{
 		Datum		value;
@@ -456,8 +456,10 @@ pcapi_sql_track_trigger(PG_FUNCTION_ARGS)
 		if (mapped_value(&map->mappings[i], tuple, desc, &row, &value, &call.warnings))
 			put_value(&call, &map->mappings[i], value, &properties, &user_data);
 	}
-	call.properties = JsonbValueToJsonb(pushJsonbValue(&properties, WJB_END_OBJECT, NULL));
-	call.user_data = JsonbValueToJsonb(pushJsonbValue(&user_data, WJB_END_OBJECT, NULL));
+	PcapiJsonbPush(&properties, WJB_END_OBJECT, NULL);
+	call.properties = JsonbValueToJsonb(properties.result);
+	PcapiJsonbPush(&user_data, WJB_END_OBJECT, NULL);
+	call.user_data = JsonbValueToJsonb(user_data.result);
 	(void) pcapi_track(&call);
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);

@@ -54,18 +54,18 @@ tell(List *warnings)
 /* ---- identify ---- */
 
 static void
-push_string(JsonbParseState **state, JsonbIteratorToken token, const char *s)
+push_string(PcapiJsonb *state, JsonbIteratorToken token, const char *s)
 {
 	JsonbValue	v;
 
 	v.type = jbvString;
 	v.val.string.val = unconstify(char *, s);
 	v.val.string.len = strlen(s);
-	pushJsonbValue(state, token, &v);
+	PcapiJsonbPush(state, token, &v);
 }
 
 static void
-push_pair(JsonbParseState **state, const char *key, const char *value)
+push_pair(PcapiJsonb *state, const char *key, const char *value)
 {
 	if (value == NULL)
 		return;
@@ -76,9 +76,9 @@ push_pair(JsonbParseState **state, const char *key, const char *value)
 static Jsonb *
 stored_form(const PcapiIdentifiers *ids, const PcapiSettings *settings)
 {
-	JsonbParseState *state = NULL;
+	PcapiJsonb state = {0};
 
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	PcapiJsonbPush(&state, WJB_BEGIN_OBJECT, NULL);
 	for (int kind = 0; kind < PCAPI_KINDS; kind++)
 	{
 		ListCell   *lc;
@@ -86,17 +86,18 @@ stored_form(const PcapiIdentifiers *ids, const PcapiSettings *settings)
 		if (ids->hashes[kind] == NIL)
 			continue;
 		push_string(&state, WJB_KEY, pcapi_kind_name((PcapiKind) kind));
-		pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
+		PcapiJsonbPush(&state, WJB_BEGIN_ARRAY, NULL);
 		foreach(lc, ids->hashes[kind])
 			push_string(&state, WJB_ELEM, lfirst(lc));
-		pushJsonbValue(&state, WJB_END_ARRAY, NULL);
+		PcapiJsonbPush(&state, WJB_END_ARRAY, NULL);
 	}
 	push_pair(&state, "partner_id", ids->partner_id);
 	if (settings->any_ip)
 		push_pair(&state, "client_ip_address", ids->ip);
 	if (settings->any_user_agent)
 		push_pair(&state, "client_user_agent", ids->user_agent);
-	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+	PcapiJsonbPush(&state, WJB_END_OBJECT, NULL);
+	return JsonbValueToJsonb(state.result);
 }
 
 /* what was null, and what no destination sends any more */

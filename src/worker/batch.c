@@ -268,6 +268,13 @@ release_events(PcapiBatch *batch, const PcapiAnswer *answer, bool give_up)
 }
 
 static void
+fail_events(PcapiBatch *batch, const PcapiAnswer *answer)
+{
+	for (int i = 0; i < batch->n; i++)
+		settle_event(batch, i, PCAPI_FAILED, answer);
+}
+
+static void
 split(PcapiBatch *batch)
 {
 	int			middle = batch->n / 2;
@@ -320,14 +327,12 @@ judge(PcapiBatch *batch, const PcapiAnswer *answer)
 			break;
 		case PCAPI_A_REFUSED:
 			if (batch->n > 1)
-			{
 				split(batch);
-				break;
-			}
-			/* FALLTHROUGH */
+			else
+				fail_events(batch, answer);
+			break;
 		case PCAPI_A_FAILED:
-			for (int i = 0; i < batch->n; i++)
-				settle_event(batch, i, PCAPI_FAILED, answer);
+			fail_events(batch, answer);
 			break;
 		case PCAPI_A_RETRY:
 		case PCAPI_A_UNKNOWN:
