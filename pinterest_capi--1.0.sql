@@ -555,7 +555,9 @@ CREATE VIEW pinterest_capi.destination_status AS
 			coalesce(r.reason, CASE WHEN r.status = 'ready' THEN 'ready' END),
 			CASE WHEN NOT coalesce(pg_catalog.current_setting('pinterest_capi.dispatch', true), 'on')::boolean
 				THEN 'dispatch is off on this server' END,
-			CASE WHEN NOT EXISTS (SELECT FROM pinterest_capi._worker_state())
+			CASE WHEN pg_catalog.pg_is_in_recovery()
+				THEN 'this server is a standby: nothing is sent from here'
+				WHEN NOT EXISTS (SELECT FROM pinterest_capi._worker_state())
 				THEN 'no worker is running: it starts with the next event, or see max_worker_processes' END
 		) AS message,
 		coalesce(q.queued, 0) AS queued,

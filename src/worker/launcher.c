@@ -85,6 +85,7 @@ pcapi_launcher_main(Datum main_arg)
 	MemoryContext looking;
 	MemoryContext kept;
 	List	   *started = NIL;
+	bool		warned = false;
 
 	pqsignal(SIGTERM, die);
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
@@ -119,6 +120,13 @@ pcapi_launcher_main(Datum main_arg)
 				MemoryContextSwitchTo(looking);
 			}
 		}
+		if (!slots && !warned)
+			ereport(WARNING,
+					(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
+					 errmsg("pinterest_capi could not start a worker for every database: no background worker slot is free"),
+					 errdetail("Events of the others are queued and will be sent once a worker runs."),
+					 errhint("You might need to increase max_worker_processes.")));
+		warned = !slots;
 		list_free(started);
 		started = still;
 		MemoryContextReset(looking);
