@@ -173,9 +173,10 @@ SELECT pinterest_capi.purge('1 hour');
 SELECT pinterest_capi.drop_destination('other');
 SQL
 # what else a session may have set
-my $odd = join '', map { "SET $_;\n" } 'standard_conforming_strings = off', 'backslash_quote = off', 'transform_null_equals = on',
+my $version = $node->safe_psql('postgres', 'SHOW server_version_num');
+my $odd = join '', map { "SET $_;\n" } ($version < 190000 ? 'standard_conforming_strings = off' : ()), 'backslash_quote = off', 'transform_null_equals = on',
   q{DateStyle = 'German'}, 'IntervalStyle = sql_standard', 'bytea_output = escape', 'extra_float_digits = -15', 'array_nulls = off',
-  q{TimeZone = 'Asia/Kathmandu'}, q{xmloption = 'document'}, 'row_security = off', 'enable_seqscan = off', 'force_parallel_mode = regress',
+  q{TimeZone = 'Asia/Kathmandu'}, q{xmloption = 'document'}, 'row_security = off', 'enable_seqscan = off', ($version < 160000 ? 'force_parallel_mode' : 'debug_parallel_query') . ' = regress',
   'plan_cache_mode = force_custom_plan', 'default_transaction_isolation = serializable', 'quote_all_identifiers = on', 'constraint_exclusion = on';
 for my $role ($superuser, 'configurer')
 {

@@ -101,13 +101,21 @@ click_from_query(const char *query)
 	return NULL;
 }
 
-/* trimmed, NUL-terminated, malloc'd; NULL for what can't be a URL or is empty */
+/*
+ * Trimmed, NUL-terminated, malloc'd; NULL for what can't be a URL or is empty.
+ * Some versions of libcurl refuse control characters, others encode them.
+ */
 static char *
 url_text(const char *url, size_t len)
 {
 	if (!pcapi_utf8_valid(url, len))
 		return NULL;
 	pcapi_trim(&url, &len);
+	for (size_t i = 0; i < len; i++)
+	{
+		if ((unsigned char) url[i] < 0x20 || url[i] == 0x7F)
+			return NULL;
+	}
 	return len == 0 ? NULL : pcapi_strndup(url, len);
 }
 
