@@ -39,7 +39,9 @@ find_pg_config() {
 	fi
 	for candidate in $(ls -d /usr/lib/postgresql/*/bin/pg_config 2>/dev/null | sort -V -r) "$(command -v pg_config || :)"; do
 		[ -x "$candidate" ] || continue
-		if [ -e "$("$candidate" --pgxs)" ] && [ -x "$("$candidate" --bindir)/postgres" ]; then
+		# the client's package has a pg_config too, and even PGXS, without the headers
+		if [ -e "$("$candidate" --pgxs)" ] && [ -e "$("$candidate" --includedir-server)/postgres.h" ] &&
+			[ -x "$("$candidate" --bindir)/postgres" ]; then
 			say "$candidate"
 			return
 		fi
