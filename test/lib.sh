@@ -109,6 +109,28 @@ install_packages() {
 		"postgresql-$version" "postgresql-server-dev-$version"
 }
 
+# What only the tests need: Debian packages, and npm's into $work/node_modules.
+# Tests say so and leave out what isn't there, as in roots without a network.
+install_test_packages() {
+	[ -z "${PINTEREST_CAPI_NO_PACKAGES:-}" ] || return 0
+	command -v apt-get >/dev/null || return 0
+
+	missing=
+	for package in chromium; do
+		installed "$package" || missing="$missing $package"
+	done
+	command -v npm >/dev/null || missing="$missing npm"
+	if [ -n "$missing" ]; then
+		say "installing for the tests:$missing"
+		run_apt update
+		run_apt install --no-install-recommends --no-upgrade $missing
+	fi
+	cp "$top/test/npm/package.json" "$top/test/npm/package-lock.json" "$top/test/npm/.npmrc" "$work/"
+	output=$(npm ci --ignore-scripts --no-audit --no-fund --prefix "$work" 2>&1) ||
+		die "npm: $output"
+	export NODE_PATH="$work/node_modules"
+}
+
 # a directory of our own, which the caller removes at the end
 make_work() {
 	work=$(mktemp -d "${TMPDIR:-/tmp}/pinterest_capi.XXXXXX")
