@@ -126,7 +126,7 @@ install_test_packages() {
 		run_apt install --no-install-recommends --no-upgrade $missing
 	fi
 	cp "$top/test/npm/package.json" "$top/test/npm/package-lock.json" "$top/test/npm/.npmrc" "$work/"
-	output=$(npm ci --ignore-scripts --no-audit --no-fund --prefix "$work" 2>&1) ||
+	output=$(npm ci --prefer-offline --ignore-scripts --no-audit --no-fund --prefix "$work" 2>&1) ||
 		die "npm: $output"
 	export NODE_PATH="$work/node_modules"
 }
