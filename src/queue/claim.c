@@ -9,6 +9,7 @@
  */
 #include "queue/claim.h"
 
+#include "access/detoast.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_type.h"
 #include "utils/acl.h"
@@ -131,9 +132,11 @@ id_array(const int64 *ids, int n)
 
 /* the rows of the last statement: id, attempts, waits_since, event_time, first_attempt_at, payload */
 static int
-take_events(PcapiClaimed **events, MemoryContext context)
+take_events(PcapiClaimed **events, const PcapiReader *reader, MemoryContext context)
 {
 	int			n = (int) SPI_processed;
+	Size		room = reader->room;
+	bool		any = false;
 
 	*events = MemoryContextAllocExtended(context, sizeof(PcapiClaimed) * Max(n, 1),
 										 MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
@@ -142,6 +145,8 @@ take_events(PcapiClaimed **events, MemoryContext context)
 		PcapiClaimed *e = &(*events)[i];
 		bool		isnull;
 		Datum		payload;
+		text	   *t;
+		Size		len;
 
 		e->id = DatumGetInt64(column(i, 1, &isnull));
 		e->attempts = DatumGetInt32(column(i, 2, &isnull));
@@ -149,21 +154,31 @@ take_events(PcapiClaimed **events, MemoryContext context)
 		e->event_time = time_column(i, 4);
 		e->first_attempt_at = time_column(i, 5);
 		payload = column(i, 6, &isnull);
-		if (!isnull)
-		{
-			text	   *t = DatumGetTextPP(payload);
+		if (isnull)
+			continue;
 
-			e->payload_len = VARSIZE_ANY_EXHDR(t);
-			e->payload = MemoryContextAlloc(context, e->payload_len + 1);
-			memcpy(e->payload, VARDATA_ANY(t), e->payload_len);
-			e->payload[e->payload_len] = '\0';
-		}
+		/* the size can be told without fetching what is stored out of line */
+		len = toast_raw_datum_size(payload) - VARHDRSZ;
+		e->unread = (any && len > room) || reader->skip(reader->arg, e->id);
+		if (any && len > room)
+			room = 0;
+		if (e->unread)
+			continue;
+		any = true;
+		room -= Min(len, room);
+		t = DatumGetTextPP(payload);
+		e->payload_len = VARSIZE_ANY_EXHDR(t);
+		e->payload = MemoryContextAlloc(context, e->payload_len + 1);
+		memcpy(e->payload, VARDATA_ANY(t), e->payload_len);
+		e->payload[e->payload_len] = '\0';
+		if ((Pointer) t != DatumGetPointer(payload))
+			pfree(t);
 	}
 	return n;
 }
 
 int
-pcapi_fetch_fresh(int dest, int64 after, int limit, PcapiClaimed **events)
+pcapi_fetch_fresh(int dest, int64 after, int limit, const PcapiReader *reader, PcapiClaimed **events)
 {
 	static SPIPlanPtr plan = NULL;
 	Oid			types[3] = {INT4OID, INT8OID, INT8OID};
@@ -179,13 +194,13 @@ pcapi_fetch_fresh(int dest, int64 after, int limit, PcapiClaimed **events)
 								" ORDER BY q.dest, q.id LIMIT $3",
 								3, types),
 					 values, NULL, false, 0);
-	n = take_events(events, context);
+	n = take_events(events, reader, context);
 	SPI_finish();
 	return n;
 }
 
 int
-pcapi_fetch_due(int dest, int limit, PcapiClaimed **events)
+pcapi_fetch_due(int dest, int limit, const PcapiReader *reader, PcapiClaimed **events)
 {
 	static SPIPlanPtr plan = NULL;
 	Oid			types[2] = {INT4OID, INT8OID};
@@ -202,14 +217,14 @@ pcapi_fetch_due(int dest, int limit, PcapiClaimed **events)
 								" JOIN pinterest_capi._event AS e ON e.id = q.id",
 								2, types),
 					 values, NULL, false, 0);
-	n = take_events(events, context);
+	n = take_events(events, reader, context);
 	SPI_finish();
 	return n;
 }
 
 /* those of ids that still wait, in id order; ids are sorted */
 int
-pcapi_fetch_ids(int dest, const int64 *ids, int n, PcapiClaimed **events)
+pcapi_fetch_ids(int dest, const int64 *ids, int n, const PcapiReader *reader, PcapiClaimed **events)
 {
 	static SPIPlanPtr plan = NULL;
 	Oid			types[2] = {INT4OID, INT8ARRAYOID};
@@ -227,7 +242,7 @@ pcapi_fetch_ids(int dest, const int64 *ids, int n, PcapiClaimed **events)
 								" ORDER BY i.n",
 								2, types),
 					 values, NULL, false, 0);
-	n = take_events(events, context);
+	n = take_events(events, reader, context);
 	SPI_finish();
 	return n;
 }
