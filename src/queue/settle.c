@@ -48,8 +48,8 @@ static const struct
 	[A_WARNING] = {TEXTOID, TEXTARRAYOID, -1, false, TYPALIGN_INT},
 };
 
-static const char *
-fate_name(PcapiFate fate)
+const char *
+pcapi_fate_name(PcapiFate fate)
 {
 	switch (fate)
 	{
@@ -71,9 +71,9 @@ put_text(Datum *elems, bool *nulls, int i, const char *s)
 	elems[i] = s ? CStringGetTextDatum(s) : (Datum) 0;
 }
 
-/* The arrays for those settled that are retries, or that are final. */
+/* The arrays for those settled that are retries, or that are final; not of those done with. */
 static int
-make_arrays(Datum arrays[A_COUNT], const PcapiSettled *settled, int n, bool retries)
+make_arrays(Datum arrays[A_COUNT], const PcapiSettled *settled, const bool *done, int n, bool retries)
 {
 	Datum	   *elems[A_COUNT];
 	bool	   *nulls[A_COUNT];
@@ -88,10 +88,10 @@ make_arrays(Datum arrays[A_COUNT], const PcapiSettled *settled, int n, bool retr
 	{
 		const PcapiSettled *s = &settled[i];
 
-		if (s->fate == PCAPI_RELEASE || (s->fate == PCAPI_RETRY) != retries)
+		if (done[i] || s->fate == PCAPI_RELEASE || (s->fate == PCAPI_RETRY) != retries)
 			continue;
 		elems[A_ID][m] = Int64GetDatum(s->id);
-		put_text(elems[A_STATUS], nulls[A_STATUS], m, fate_name(s->fate));
+		put_text(elems[A_STATUS], nulls[A_STATUS], m, pcapi_fate_name(s->fate));
 		elems[A_ATTEMPTED][m] = Int32GetDatum(s->attempted ? 1 : 0);
 		elems[A_HTTP][m] = Int32GetDatum(s->http_status);
 		nulls[A_HTTP][m] = (s->http_status == 0);
@@ -120,6 +120,8 @@ make_arrays(Datum arrays[A_COUNT], const PcapiSettled *settled, int n, bool retr
 void
 pcapi_settle(int dest, int64 lease, TimestampTz attempted_at, const PcapiSettled *settled, int n)
 {
+	bool	   *done = palloc(sizeof(bool) * Max(n, 1));
+
 	static SPIPlanPtr final_plan = NULL;
 	static SPIPlanPtr retry_plan = NULL;
 	static SPIPlanPtr lease_plan = NULL;
@@ -135,13 +137,15 @@ pcapi_settle(int dest, int64 lease, TimestampTz attempted_at, const PcapiSettled
 	types[A_COUNT + 1] = TIMESTAMPTZOID;
 	memset(nulls, ' ', sizeof(nulls));
 
+	pcapi_finish(dest, attempted_at, settled, n, done);
+
 	SPI_connect();
 	values[A_COUNT] = Int32GetDatum(dest);
 	values[A_COUNT + 1] = TimestampTzGetDatum(attempted_at);
 	if (attempted_at == 0)
 		nulls[A_COUNT + 1] = 'n';
 
-	if (make_arrays(values, settled, n, false) > 0)
+	if (make_arrays(values, settled, done, n, false) > 0)
 		SPI_execute_plan(pcapi_plan(&final_plan,
 									"WITH gone AS ("
 									" DELETE FROM pinterest_capi._queue AS q USING" SETTLED_ARRAYS
@@ -158,7 +162,7 @@ pcapi_settle(int dest, int64 lease, TimestampTz attempted_at, const PcapiSettled
 									" status, reason, error, warnings FROM gone",
 									A_COUNT + 2, types),
 						 values, nulls, false, 0);
-	if (make_arrays(values, settled, n, true) > 0)
+	if (make_arrays(values, settled, done, n, true) > 0)
 		SPI_execute_plan(pcapi_plan(&retry_plan,
 									"UPDATE pinterest_capi._queue AS q SET attempts = q.attempts + r.attempted,"
 									" http_status = r.http_status, error = r.error,"

@@ -166,6 +166,7 @@ typedef enum PcapiBatchState
 typedef struct PcapiSending
 {
 	int64		id;
+	ItemPointerData tid;
 	int			attempts;
 	TimestampTz waits_since;
 	TimestampTz event_time;
