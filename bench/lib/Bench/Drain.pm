@@ -65,7 +65,7 @@ sub run
 
 	$stub->database($db);
 	make_orders($db, $events);
-	make_hand($db);
+	make($db, hand_schema());
 	for my $round (1 .. 5)
 	{
 		set_conf('pinterest_capi.dispatch' => 'off');

@@ -51,20 +51,8 @@ sub _triggers
 {
 	my ($rows) = @_;
 
-	psql($db, <<"SQL");
-CREATE TABLE shop.tracked (LIKE shop.orders INCLUDING INDEXES);
-CREATE TABLE shop.by_hand (LIKE shop.orders INCLUDING INDEXES);
-CREATE TABLE shop.bare (LIKE shop.orders INCLUDING INDEXES);
-CREATE TRIGGER t AFTER INSERT ON shop.tracked FOR EACH ROW
-	EXECUTE FUNCTION pinterest_capi.track_trigger('Checkout', 'email=email', 'phone=phone', 'external_id=customer',
-		'value=total', 'currency=currency', 'order_id=id', 'product_id=sku', 'quantity=quantity', 'event_id=id');
-CREATE FUNCTION hand.enqueue() RETURNS trigger LANGUAGE plpgsql AS \$\$
-BEGIN
-	@{[ hand_statement('NEW', 'NEW.id::text') ]};
-	RETURN NULL;
-END \$\$;
-CREATE TRIGGER t AFTER INSERT ON shop.by_hand FOR EACH ROW EXECUTE FUNCTION hand.enqueue();
-SQL
+	make($db, trigger_schema());
+
 	my $insert = sub {
 		my ($table, $warm) = @_;
 
@@ -127,7 +115,7 @@ sub run
 	$stub->database($db);
 	set_conf('pinterest_capi.dispatch' => 'off');
 	make_orders($db, $rows);
-	make_hand($db);
+	make($db, hand_schema());
 
 	# that both do the same
 	psql($db, _loop('PERFORM ' . track_call('o')));

@@ -7,6 +7,7 @@
 # payload built by jsonb_build_object, the same identifiers hashed, one
 # statement per event, ON CONFLICT for the repeated one.  It has no gates, no
 # consent, no check of any value, and nobody is woken: all that is in its favour.
+# hand.plain is for one INSERT of a payload and nothing else.
 package Bench::Workload;
 
 use strict;
@@ -15,7 +16,7 @@ use warnings;
 use Bench;
 use Exporter qw(import);
 
-our @EXPORT = qw(make_orders make_hand same_payloads empty_queues
+our @EXPORT = qw(make_orders make hand_schema trigger_schema same_payloads empty_queues
   track_call hand_statement TRACK_WARM HAND_WARM);
 
 # An order's row, as a function of its number.  $n: an expression.
@@ -92,12 +93,10 @@ INSERT INTO hand.queue (id, dest) SELECT id, dest FROM e
 SQL
 }
 
-sub make_hand
+# statements, each without its semicolon
+sub hand_schema
 {
-	my ($database) = @_;
-
-	psql($database, <<'SQL');
-CREATE SCHEMA hand;
+	return ('CREATE SCHEMA hand', <<'SQL', <<'SQL', 'CREATE INDEX ON hand.queue (dest, due_at) WHERE due_at IS NOT NULL', <<'SQL');
 CREATE TABLE hand.event (
 	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
 	created_at timestamptz NOT NULL,
@@ -110,7 +109,8 @@ CREATE TABLE hand.event (
 	warnings text[],
 	payload jsonb,
 	UNIQUE (event_id, event_name, dest)
-);
+)
+SQL
 CREATE TABLE hand.queue (
 	id bigint NOT NULL,
 	dest integer NOT NULL,
@@ -122,14 +122,40 @@ CREATE TABLE hand.queue (
 	error text,
 	warnings text[],
 	PRIMARY KEY (dest, id)
-);
-CREATE INDEX ON hand.queue (dest, due_at) WHERE due_at IS NOT NULL;
--- one INSERT of a payload and nothing else
+)
+SQL
 CREATE TABLE hand.plain (
 	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
 	payload text NOT NULL
-);
+)
 SQL
+}
+
+# tables of orders: with track_trigger, with the same by hand, with no trigger
+sub trigger_schema
+{
+	my $columns = '(id bigint PRIMARY KEY, email text, phone text, customer text, total numeric, currency text, sku text, quantity integer)';
+
+	return ('CREATE SCHEMA IF NOT EXISTS shop',
+		map({ "CREATE TABLE shop.$_ $columns" } qw(tracked by_hand bare)),
+		<<'SQL', <<"SQL", 'CREATE TRIGGER t AFTER INSERT ON shop.by_hand FOR EACH ROW EXECUTE FUNCTION hand.enqueue()');
+CREATE TRIGGER t AFTER INSERT ON shop.tracked FOR EACH ROW
+	EXECUTE FUNCTION pinterest_capi.track_trigger('Checkout', 'email=email', 'phone=phone', 'external_id=customer',
+		'value=total', 'currency=currency', 'order_id=id', 'product_id=sku', 'quantity=quantity', 'event_id=id')
+SQL
+CREATE FUNCTION hand.enqueue() RETURNS trigger LANGUAGE plpgsql AS \$\$
+BEGIN
+	@{[ hand_statement('NEW', 'NEW.id::text') ]};
+	RETURN NULL;
+END \$\$
+SQL
+}
+
+sub make
+{
+	my ($database, @statements) = @_;
+
+	psql($database, join ";\n", @statements);
 	return;
 }
 
