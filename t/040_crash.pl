@@ -12,7 +12,7 @@ use FindBin;
 use lib $FindBin::RealBin;
 
 use List::Util qw(shuffle);
-use PinterestStub;
+use PinterestStub qw(:DEFAULT crash processes);
 use POSIX qw(WNOHANG);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -40,23 +40,6 @@ $node->safe_psql('postgres', 'UPDATE pinterest_capi.destination SET batch_size =
 # answers come late, so that a kill finds requests that are processed but not settled
 my @rules = ({ times => 0, lag => 40 });
 my $directory = PostgreSQL::Test::Utils::tempdir();
-
-# the children of the postmaster whose title matches
-sub processes
-{
-	my ($title) = @_;
-	my ($postmaster) = split /\n/, slurp_file($node->data_dir . '/postmaster.pid');
-	my @found;
-
-	for my $process (grep { m{/\d+$} } glob '/proc/[0-9]*')
-	{
-		my ($stat, $name) = map { my $in; open($in, '<', "$process/$_") ? join('', <$in>) : '' } qw(stat cmdline);
-
-		push @found, $process =~ s{.*/}{}r
-		  if $stat =~ /\) \S (\d+)/ && $1 == $postmaster && $name =~ $title;
-	}
-	return @found;
-}
 
 # ---- sessions: each says which events it has seen committed ----
 
@@ -150,17 +133,12 @@ sub kill_one
 
 	if ($kind eq 'postmaster')
 	{
-		my ($postmaster) = split /\n/, slurp_file($node->data_dir . '/postmaster.pid');
-		my @family = ($postmaster, processes(qr/./));
-
-		$node->kill9;
-		# a backend that is busy or a worker that waits sees it by itself; until then nobody can start
-		poll(sub { !grep { -e "/proc/$_" } @family }) or BAIL_OUT('processes outlive the postmaster');
+		crash($node);
 		$node->start;
 	}
 	else
 	{
-		my @found = processes($kind eq 'worker' ? qr/pinterest_capi worker/ : qr/ postgres \[local\]/);
+		my @found = processes($node, $kind eq 'worker' ? qr/pinterest_capi worker/ : qr/ postgres \[local\]/);
 
 		return 0 unless @found;
 		return 0 unless kill 'KILL', $found[ rand @found ];

@@ -71,13 +71,30 @@ put_text(Datum *elems, bool *nulls, int i, const char *s)
 	elems[i] = s ? CStringGetTextDatum(s) : (Datum) 0;
 }
 
-/* The arrays for those settled that are retries, or that are final. */
+static int
+compare_settled(const void *a, const void *b)
+{
+	int64		x = (*(const PcapiSettled *const *) a)->id;
+	int64		y = (*(const PcapiSettled *const *) b)->id;
+
+	return x < y ? -1 : x > y ? 1 : 0;
+}
+
+/*
+ * The arrays for those settled that are retries, or that are final.  In the
+ * order of their ids, in which operate.c locks rows too.
+ */
 static int
 make_arrays(Datum arrays[A_COUNT], const PcapiSettled *settled, int n, bool retries)
 {
+	const PcapiSettled **sorted = palloc(sizeof(PcapiSettled *) * Max(n, 1));
 	Datum	   *elems[A_COUNT];
 	bool	   *nulls[A_COUNT];
 	int			m = 0;
+
+	for (int i = 0; i < n; i++)
+		sorted[i] = &settled[i];
+	qsort(sorted, n, sizeof(PcapiSettled *), compare_settled);
 
 	for (int a = 0; a < A_COUNT; a++)
 	{
@@ -86,7 +103,7 @@ make_arrays(Datum arrays[A_COUNT], const PcapiSettled *settled, int n, bool retr
 	}
 	for (int i = 0; i < n; i++)
 	{
-		const PcapiSettled *s = &settled[i];
+		const PcapiSettled *s = sorted[i];
 
 		if (s->fate == PCAPI_RELEASE || (s->fate == PCAPI_RETRY) != retries)
 			continue;
@@ -230,6 +247,22 @@ pcapi_target_error(int dest, const char *error)
 								" last_error_at = clock_timestamp() WHERE dest = $1",
 								2, types),
 					 values, NULL, false, 0);
+	SPI_finish();
+}
+
+/*
+ * What is read of the destination after this stays so until the transaction's
+ * end: configure_destination comes to this row last.
+ */
+void
+pcapi_target_lock(int dest)
+{
+	Oid			types[1] = {INT4OID};
+	Datum		values[1] = {Int32GetDatum(dest)};
+
+	SPI_connect();
+	SPI_execute_with_args("SELECT FROM pinterest_capi._destination_state WHERE dest = $1 FOR UPDATE",
+						  1, types, values, NULL, false, 0);
 	SPI_finish();
 }
 
