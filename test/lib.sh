@@ -158,6 +158,12 @@ build_and_install() {
 	[ "$(id -u)" != 0 ] || chown -R postgres: "$work"
 }
 
+# what was built for and with
+versions() {
+	say "PostgreSQL $("$PG_CONFIG" --version | sed 's/^PostgreSQL //; s/ (.*//'), libcurl $(curl-config --version | sed 's/^libcurl //')," \
+		"OpenSSL $(pkg-config --modversion libcrypto), utf8proc $(pkg-config --modversion libutf8proc)"
+}
+
 # a cluster in $work/$1 with the settings on standard input, reached through $PGHOST and $PGPORT
 start_cluster() {
 	cluster="$work/$1"
