@@ -47,6 +47,9 @@
 #define PcapiCreateWaitEventSet(n)	CreateWaitEventSet(TopMemoryContext, (n))
 #endif
 
+/* 15.4: the connection limit of what a DROP DATABASE left that was cut off; it has a name since then */
+#define PCAPI_LIMIT_OF_INVALID	(-2)
+
 /* 19: a worker that DROP DATABASE may end */
 #ifndef BGWORKER_INTERRUPTIBLE
 #define BGWORKER_INTERRUPTIBLE 0

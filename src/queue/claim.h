@@ -96,6 +96,7 @@ extern void pcapi_settle(int dest, int64 lease, TimestampTz attempted_at,
 						 const PcapiSettled *settled, int n);
 
 /* what a destination's last request says of it */
+extern void pcapi_target_lock(int dest);
 extern void pcapi_target_sent(int dest);
 extern void pcapi_target_backoff(int dest, int64 delay_ms, const char *reason);
 extern bool pcapi_target_pause(int dest, const char *name, const char *reason);

@@ -71,13 +71,31 @@ put_text(Datum *elems, bool *nulls, int i, const char *s)
 	elems[i] = s ? CStringGetTextDatum(s) : (Datum) 0;
 }
 
-/* The arrays for those settled that are retries, or that are final; not of those done with. */
+static int
+compare_settled(const void *a, const void *b)
+{
+	int64		x = (*(const PcapiSettled *const *) a)->id;
+	int64		y = (*(const PcapiSettled *const *) b)->id;
+
+	return x < y ? -1 : x > y ? 1 : 0;
+}
+
+/*
+ * The arrays for those settled that are retries, or that are final; not of
+ * those that are done with.  In the order of their ids, in which operate.c
+ * locks rows too.
+ */
 static int
 make_arrays(Datum arrays[A_COUNT], const PcapiSettled *settled, const bool *done, int n, bool retries)
 {
+	const PcapiSettled **sorted = palloc(sizeof(PcapiSettled *) * Max(n, 1));
 	Datum	   *elems[A_COUNT];
 	bool	   *nulls[A_COUNT];
 	int			m = 0;
+
+	for (int i = 0; i < n; i++)
+		sorted[i] = &settled[i];
+	qsort(sorted, n, sizeof(PcapiSettled *), compare_settled);
 
 	for (int a = 0; a < A_COUNT; a++)
 	{
@@ -86,9 +104,9 @@ make_arrays(Datum arrays[A_COUNT], const PcapiSettled *settled, const bool *done
 	}
 	for (int i = 0; i < n; i++)
 	{
-		const PcapiSettled *s = &settled[i];
+		const PcapiSettled *s = sorted[i];
 
-		if (done[i] || s->fate == PCAPI_RELEASE || (s->fate == PCAPI_RETRY) != retries)
+		if (done[s - settled] || s->fate == PCAPI_RELEASE || (s->fate == PCAPI_RETRY) != retries)
 			continue;
 		elems[A_ID][m] = Int64GetDatum(s->id);
 		put_text(elems[A_STATUS], nulls[A_STATUS], m, pcapi_fate_name(s->fate));
@@ -121,6 +139,7 @@ void
 pcapi_settle(int dest, int64 lease, TimestampTz attempted_at, const PcapiSettled *settled, int n)
 {
 	bool	   *done = palloc(sizeof(bool) * Max(n, 1));
+	bool		never_tried = n > 0;
 
 	static SPIPlanPtr final_plan = NULL;
 	static SPIPlanPtr retry_plan = NULL;
@@ -137,7 +156,19 @@ pcapi_settle(int dest, int64 lease, TimestampTz attempted_at, const PcapiSettled
 	types[A_COUNT + 1] = TIMESTAMPTZOID;
 	memset(nulls, ' ', sizeof(nulls));
 
-	pcapi_finish(dest, attempted_at, settled, n, done);
+	/*
+	 * All of them at once, or by the statements below: rows are locked in the
+	 * order of their ids, as operate.c does, so that neither waits for the
+	 * other.
+	 */
+	for (int i = 0; i < n; i++)
+	{
+		done[i] = false;
+		never_tried &= ItemPointerIsValid(&settled[i].tid) &&
+			(i == 0 || settled[i].id > settled[i - 1].id);
+	}
+	if (never_tried)
+		pcapi_finish(dest, attempted_at, settled, n, done);
 
 	SPI_connect();
 	values[A_COUNT] = Int32GetDatum(dest);
@@ -234,6 +265,22 @@ pcapi_target_error(int dest, const char *error)
 								" last_error_at = clock_timestamp() WHERE dest = $1",
 								2, types),
 					 values, NULL, false, 0);
+	SPI_finish();
+}
+
+/*
+ * What is read of the destination after this stays so until the transaction's
+ * end: configure_destination comes to this row last.
+ */
+void
+pcapi_target_lock(int dest)
+{
+	Oid			types[1] = {INT4OID};
+	Datum		values[1] = {Int32GetDatum(dest)};
+
+	SPI_connect();
+	SPI_execute_with_args("SELECT FROM pinterest_capi._destination_state WHERE dest = $1 FOR UPDATE",
+						  1, types, values, NULL, false, 0);
 	SPI_finish();
 }
 

@@ -188,6 +188,7 @@ typedef struct PcapiBatch
 	StringInfoData body;
 	int64		lease;
 	TimestampTz sent_at;
+	char	   *url;
 	char	   *token;
 	PcapiRequest request;
 
