@@ -328,7 +328,7 @@ is($events, 't', 'all other data it reads');
 for my $role ('tracker', 'operator', 'configurer', 'monitor', 'reader', $superuser)
 {
 	my ($out) = as($role, join "\n", map { "SELECT x::text FROM pinterest_capi.$_ AS x;" }
-		  qw(dispatch_status destination_status worker_status event_quality compliance_report destination allowed_event consent_rule));
+		  qw(dispatch_status destination_status worker_status event_activity event_quality compliance_report destination allowed_event consent_rule));
 
 	unlike($out, qr/pina_/, "$role: no view or table shows it");
 }

@@ -143,6 +143,27 @@ install_test_packages() {
 	output=$(npm ci --prefer-offline --ignore-scripts --no-audit --no-fund --prefix "$work" 2>&1) ||
 		die "npm: $output"
 	export NODE_PATH="$work/node_modules"
+	unpack_tools prometheus prometheus-sql-exporter prometheus-postgres-exporter
+}
+
+# Debian packages of which only the programs are wanted: unpacked into
+# $work/tools, so that nothing is installed and no service is started.
+# PINTEREST_CAPI_DEBS names a folder of packages that are there already.
+unpack_tools() {
+	mkdir -p "$work/debs" "$work/tools"
+	[ -z "${PINTEREST_CAPI_DEBS:-}" ] || cp "$PINTEREST_CAPI_DEBS"/*.deb "$work/debs/"
+	for package in "$@"; do
+		if ! ls "$work/debs/${package}"_*.deb >/dev/null 2>&1; then
+			apt-cache show "$package" >/dev/null 2>&1 || run_apt update
+			(cd "$work/debs" && apt-get -q -o Acquire::Retries=0 download "$package") >"$work/apt.log" 2>&1 || {
+				say "$package can't be had, what needs it is left out: $(tail -n 1 "$work/apt.log")"
+				break
+			}
+		fi
+		dpkg --fsys-tarfile "$work/debs/${package}"_*.deb | tar -x -C "$work/tools" ./usr/bin
+	done
+	rm -rf "$work/debs"
+	export PATH="$work/tools/usr/bin:$PATH"
 }
 
 # a directory of our own, which the caller removes at the end
