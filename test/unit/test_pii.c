@@ -187,6 +187,13 @@ main(int argc, char **argv)
 		snprintf(text, sizeof(text), "« %s »", raw);
 		tap_is(pcapi_pii_find(text, strlen(text)), cases[i][1], "%s", text);
 	}
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+	{
+		const char *raw = cases[i][0];
+		bool		card = cases[i][1] != NULL && strcmp(cases[i][1], CARD) == 0;
+
+		tap_is(pcapi_pii_find_in_id(raw, strlen(raw)), card ? NULL : cases[i][1], "as an id: %s", raw);
+	}
 	tap_is(pcapi_pii_find("4111111111111111", 15), NULL, "text ends where its length says");
 	tap_is(pcapi_pii_find("\0jane@shop.example", 18), EMAIL, "and not at a NUL");
 	if (argc > 1)
