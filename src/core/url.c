@@ -232,11 +232,8 @@ is_private_path(CURLU *parts)
 	for (const char *s = path; *s != '\0' && !found;)
 	{
 		size_t		len = strcspn(s, "/");
-		int			n = 0;
-		char	   *raw = len > 0 && len <= INT32_MAX ? curl_easy_unescape(NULL, s, (int) len, &n) : NULL;
 
-		found = raw != NULL && pcapi_pii_find_in_id(raw, (size_t) n) != NULL;
-		curl_free(raw);
+		found = pcapi_pii_find_in_id(s, len) != NULL;
 		s += len + (s[len] == '/');
 	}
 	curl_free(path);

@@ -155,6 +155,9 @@ pcapi_value_decimal(const JsonbValue *v, char **out)
 		return "not a number";
 	if (negative && !zero)
 		return "negative";
+	/* amounts have a plus sign, but not the digits of a telephone number as well */
+	if (*s == '+' && pcapi_pii_find_in_id(s, len) != NULL)
+		return "looks like a phone number, left out";
 
 	while (whole > 1 && s[whole_start] == '0')
 	{
