@@ -78,9 +78,9 @@ extern char *pcapi_epik_from_url(const char *url, size_t len);
 extern char *pcapi_epik_from_cookie(const char *cookie, size_t len);
 
 /*
- * What may leave of a page's URL: no user info, query or fragment.  malloc'd;
- * NULL with *warning where nothing usable is left (NULL without one for
- * PCAPI_URL_NONE).
+ * What may leave of a page's URL: no user info, query or fragment, and no path
+ * that looks like personal data.  malloc'd; NULL where nothing usable is left.
+ * *warning says what was wrong, nothing with PCAPI_URL_NONE.
  */
 extern char *pcapi_scrub_url(const char *url, size_t len, PcapiUrlDetail detail,
 							 const char **warning);
@@ -96,6 +96,9 @@ extern bool pcapi_api_url_ok(const char *url);
  * IBAN"; NULL when nothing was found.
  */
 extern const char *pcapi_pii_find(const char *text, size_t len);
+
+/* the same in what is meant to be an id, where a long number is no card's */
+extern const char *pcapi_pii_find_in_id(const char *id, size_t len);
 
 /* --- json.c --- */
 

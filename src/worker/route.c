@@ -412,7 +412,7 @@ pcapi_route_take(PcapiRoute *route)
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(scratch);
 	int			n_held = count_held(route);
-	Taking		t = {.route = route, .now = GetCurrentTimestamp(), .reader = {held, route, PCAPI_MAX_BODY}};
+	Taking		t = {.route = route, .now = GetCurrentTimestamp(), .reader = {.skip = held, .arg = route, .room = PCAPI_MAX_BODY}};
 	PcapiBatch *half = NULL;
 	dlist_iter	it;
 	bool		took;
