@@ -35,6 +35,12 @@ const { values: options } = parseArgs({
 
 const MARK = Buffer.from('"event_id":');
 const PROBE = Buffer.from('"event_id":"probe-');
+/*
+ * node's nghttp2 takes a client for an attacker that closes more than 1000
+ * streams itself, as some versions of libcurl do with each, and breaks the
+ * connection.  So it is ended in order before that, as other servers do too.
+ */
+const STREAMS_PER_CONNECTION = 900;
 const answers = new Map();
 let clock_offset;
 let seen;
@@ -141,7 +147,17 @@ function serve()
 	});
 
 	reset(new URLSearchParams());
-	secure.on('session', (session) => session.setLocalWindowSize(64 * 1024 * 1024));
+	secure.on('session', (session) =>
+	{
+		let streams = 0;
+
+		session.setLocalWindowSize(64 * 1024 * 1024);
+		session.on('stream', () =>
+		{
+			if (++streams === STREAMS_PER_CONNECTION)
+				session.close();
+		});
+	});
 	secure.on('sessionError', () => { });
 	const servers = [secure, plain, control];
 	let waiting = servers.length;

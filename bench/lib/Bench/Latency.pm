@@ -12,6 +12,7 @@ use warnings;
 
 use Bench;
 use Bench::Workload;
+use File::Temp ();
 use IPC::Run ();
 
 our $number = 0;
@@ -50,15 +51,19 @@ sub load
 	my $script = <<"SQL";
 \\set id random(1, 1000000000)
 SELECT count(pinterest_capi.track('Checkout',
-	jsonb_build_object('value', 12.34, 'currency', 'EUR', 'order_id', :id, 'product_id', 'sku-1', 'quantity', 2),
-	jsonb_build_object('email', 'customer.' || :id || '\@example.com', 'phone', '+49 (30) 1234567', 'external_id', 'c-' || :id)))
+	jsonb_build_object('value', 12.34, 'currency', 'EUR', 'order_id', :id::text, 'product_id', 'sku-1', 'quantity', 2),
+	jsonb_build_object('email', 'customer.' || :id::text || '\@example.com', 'phone', '+49 (30) 1234567', 'external_id', 'c-' || :id::text)))
 FROM generate_series(1, $events);
 SQL
-	my $self = { script => $script, out => '', err => '' };
+	my $self = { dir => File::Temp->newdir };
 
+	# files, not pipes: nobody pumps while it runs
+	open my $file, '>', "$self->{dir}/script" or die "script: $!\n";
+	print $file $script;
+	close $file;
 	$self->{process} = IPC::Run::start(
-		[ 'pgbench', '-n', '-M', 'prepared', '-c', 4, '-j', 2, '-R', $rate, '-T', $seconds, '-f', '-', $db ],
-		'<' => \$self->{script}, '>' => \$self->{out}, '2>' => \$self->{err});
+		[ 'pgbench', '-n', '-M', 'prepared', '-c', 4, '-j', 2, '-R', $rate, '-T', $seconds, '-f', "$self->{dir}/script", $db ],
+		'<' => \undef, '>' => "$self->{dir}/out", '2>&1');
 	return $self;
 }
 
@@ -66,8 +71,12 @@ sub finish_load
 {
 	my ($self) = @_;
 
-	$self->{process}->finish or die "pgbench: $self->{err}\n";
-	$self->{out} =~ /^tps = ([\d.]+)/m or die "pgbench: $self->{out}\n";
+	$self->{process}->finish;
+	open my $file, '<', "$self->{dir}/out" or die "pgbench: $!\n";
+	my $out = do { local $/; <$file> };
+
+	close $file;
+	$out =~ /^tps = ([\d.]+)/m or die "pgbench: $out\n";
 	return $1;
 }
 
