@@ -50,7 +50,7 @@ sub psql
 
 	IPC::Run::run([ 'psql', '-XAtq', '-v', 'ON_ERROR_STOP=1', '-d', $database, '-f', '-' ],
 		'<' => \$sql, '>' => \$out, '2>' => \$err)
-	  or die "psql: $err\n$sql\n";
+	  or die "psql: $err\n", substr($sql, 0, 2000), "\n";
 	return split /\n/, $out;
 }
 
