@@ -228,7 +228,7 @@ pcapi_sql_cancel(PG_FUNCTION_ARGS)
 	char	   *event_id = text_arg(fcinfo, 0);
 	char	   *destination = text_arg(fcinfo, 1);
 	Oid			types[2] = {TEXTOID, INT4OID};
-	Datum		values[2];
+	Datum		values[2] = {0};
 	char		nulls[2] = {' ', 'n'};
 	PcapiIdentity saved;
 	int64		n;
