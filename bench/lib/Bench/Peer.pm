@@ -25,7 +25,9 @@ sub _restart
 	my ($libraries) = @_;
 	my $out = '';
 
-	psql('postgres', "ALTER SYSTEM SET shared_preload_libraries = '$libraries'");
+	# an empty list can't be set, only reset
+	psql('postgres', $libraries eq '' ? 'ALTER SYSTEM RESET shared_preload_libraries'
+		: "ALTER SYSTEM SET shared_preload_libraries = '$libraries'");
 	IPC::Run::run([ 'pg_ctl', '-D', $ENV{BENCH_CLUSTER}, '-l', "$ENV{BENCH_CLUSTER}.log", '-s', '-w', '-m', 'fast', 'restart' ],
 		'<' => \undef, '>' => \$out, '2>&1')
 	  or die "restart: $out\n" . `tail -n 5 $ENV{BENCH_CLUSTER}.log`;
@@ -82,7 +84,7 @@ sub run
 	}
 
 	my $events = scaled(100_000, 2_000);
-	my $requests = scaled(10_000, 400);
+	my $requests = scaled(20_000, 4_000);
 	my (%runs, %lost, @ours);
 	my $before = value('postgres', 'SHOW shared_preload_libraries') // '';
 
