@@ -99,7 +99,7 @@ sub run
 	psql($db, 'SELECT count(' . track_call('o') . ') FROM shop.orders AS o');
 	psql($db, 'CREATE TABLE shop.payloads AS SELECT payload FROM pinterest_capi._event ORDER BY id');
 
-	for my $round (1 .. 3)
+	for my $round (1 .. rounds(3))
 	{
 		set_conf('pinterest_capi.dispatch' => 'off');
 		empty_queues($db);
@@ -123,7 +123,7 @@ sub run
 
 		figure(name => "against pg_net, batch_size $size" . ($size == 200 ? ', its default' : ''), unit => 'events/s',
 			runs => \@ours, reference => $runs{$size}, against => 'pg_net', higher => 1,
-			remark => $lost{$size} ? "pg_net lost $lost{$size} of " . 3 * $requests : 'pg_net lost none', %goal);
+			remark => $lost{$size} ? "pg_net lost $lost{$size} of " . rounds(3) * $requests : 'pg_net lost none', %goal);
 	}
 	return;
 }
