@@ -105,6 +105,9 @@ CREATE TABLE pinterest_capi.allowed_event (
 );
 CREATE UNIQUE INDEX allowed_event_key ON pinterest_capi.allowed_event
 	(destination, pg_catalog.lower(event_name));
+-- No key that could tell rows apart for a subscriber: without this, no row could
+-- be changed where somebody publishes FOR ALL TABLES.
+ALTER TABLE pinterest_capi.allowed_event REPLICA IDENTITY FULL;
 COMMENT ON TABLE pinterest_capi.allowed_event IS
 	'which events may go to which destination, under which standard name, with which free-text properties';
 
@@ -248,7 +251,7 @@ COMMENT ON TABLE pinterest_capi._lease IS
 	'internal: requests that are out; what a dead worker left here is sent again under the same event_id';
 
 CREATE TABLE pinterest_capi._worker (
-	pid integer NOT NULL,
+	pid integer PRIMARY KEY,
 	procno integer NOT NULL,
 	segment bigint NOT NULL,
 	started_at timestamptz NOT NULL
@@ -558,10 +561,13 @@ CREATE VIEW pinterest_capi.destination_status AS
 			coalesce(r.reason, CASE WHEN r.status = 'ready' THEN 'ready' END),
 			CASE WHEN NOT coalesce(pg_catalog.current_setting('pinterest_capi.dispatch', true), 'on')::boolean
 				THEN 'dispatch is off on this server' END,
-			CASE WHEN pg_catalog.pg_is_in_recovery()
+			(SELECT CASE WHEN pg_catalog.pg_is_in_recovery()
 				THEN 'this server is a standby: nothing is sent from here'
-				WHEN NOT EXISTS (SELECT FROM pinterest_capi._worker_state())
-				THEN 'no worker is running: it starts with the next event, or see max_worker_processes' END
+				WHEN count(*) = 0
+				THEN 'no worker is running: it starts with the next event, or see max_worker_processes'
+				WHEN max(w.state) = 'read-only'
+				THEN 'this server is read-only (default_transaction_read_only): nothing is sent from here' END
+				FROM pinterest_capi._worker_state() AS w)
 		) AS message,
 		coalesce(q.queued, 0) AS queued,
 		coalesce(q.retrying, 0) AS retrying,
