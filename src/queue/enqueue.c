@@ -94,10 +94,10 @@ pcapi_enqueue(const PcapiNewEvent *ev)
 	static SPIPlanPtr event_plan = NULL;
 	static SPIPlanPtr queue_plan = NULL;
 	static SPIPlanPtr outcome_plan = NULL;
-	Oid			event_types[10] = {TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, BYTEAOID,
-	TEXTOID, TEXTOID, TEXTOID, TEXTARRAYOID, TEXTOID, INT8OID};
-	Datum		values[10];
-	char		nulls[10];
+	Oid			event_types[12] = {TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, BYTEAOID,
+	TEXTOID, TEXTOID, TEXTOID, TEXTARRAYOID, TEXTOID, INT8OID, TEXTOID, TEXTOID};
+	Datum		values[12];
+	char		nulls[12];
 	TimestampTz now = GetCurrentTimestamp();
 	Datum		id;
 
@@ -116,7 +116,7 @@ pcapi_enqueue(const PcapiNewEvent *ev)
 
 	SPI_connect();
 	memset(nulls, ' ', sizeof(nulls));
-	values[0] = TimestampTzGetDatum(now);
+	values[0] = TimestampTzGetDatum(ev->created_at ? ev->created_at : now);
 	values[1] = TimestampTzGetDatum(ev->event_time);
 	values[2] = Int32GetDatum(ev->dest);
 	if (ev->visitor)
@@ -145,13 +145,23 @@ pcapi_enqueue(const PcapiNewEvent *ev)
 		nulls[8] = 'n';
 
 	values[9] = id;
+	if (ev->origin)
+		values[10] = CStringGetTextDatum(ev->origin);
+	else
+		nulls[10] = 'n';
+
+	/* a row with a name is published; what is final here concerns nobody else */
+	if (ev->status == NULL && ev->destination && pcapi_published())
+		values[11] = CStringGetTextDatum(ev->destination);
+	else
+		nulls[11] = 'n';
 
 	SPI_execute_plan(pcapi_plan(&event_plan,
 								"INSERT INTO pinterest_capi._event (created_at, event_time, dest, visitor,"
-								" event_id, event_name, sent_as, warnings, payload, id)"
-								" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
+								" event_id, event_name, sent_as, warnings, payload, id, origin, destination)"
+								" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
 								" ON CONFLICT (event_id, event_name, dest) DO NOTHING",
-								10, event_types),
+								12, event_types),
 					 values, nulls, false, 0);
 	if (SPI_processed == 0)
 	{

@@ -38,6 +38,7 @@ PcapiLive  *pcapi_live;
 static bool database_gone = false;
 static emit_log_hook_type next_log_hook;
 static Oid	published_in;		/* the table _worker */
+static bool others_send;		/* as of the last check_office() */
 
 /* ---- transactions ---- */
 
@@ -252,6 +253,7 @@ check_office(void)
 	StartTransactionCommand();
 	database_wanted = LockAcquire(&tag, RowExclusiveLock, false, true) == LOCKACQUIRE_NOT_AVAIL;
 	table = database_wanted ? published_in : pcapi_table(PCAPI_T_WORKER);
+	others_send = !database_wanted && pcapi_published();
 	CommitTransactionCommand();
 
 	/* the connection attempt of the next one waits for the lock, and ends if the database is gone */
@@ -361,6 +363,8 @@ pcapi_worker_main(Datum main_arg)
 		if (now >= tick_at || tick_at > now + TICK)
 		{
 			check_office();
+			if (others_send)
+				pcapi_handover();
 			tick_at = now + TICK;
 			pgstat_report_stat(false);
 		}
