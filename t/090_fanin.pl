@@ -20,7 +20,7 @@ use List::Util qw(min);
 use Time::HiRes qw(time);
 
 my $events = $ENV{PINTEREST_CAPI_SCALE_EVENTS} // 2000;
-my $patience = 60 + $events / 100;
+my $patience = 30 + $events / 100;
 
 my $stub = PinterestStub->new;
 my $dispatcher = setup_node('dispatcher', $stub,

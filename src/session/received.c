@@ -23,6 +23,27 @@
 #include "utils/builtins.h"
 #include "utils/rel.h"
 
+/* true while the event is enqueued, which inserts into the same table */
+static bool enqueuing = false;
+
+static bool
+enqueue(const PcapiNewEvent *ev)
+{
+	volatile bool new_one = false;
+
+	enqueuing = true;
+	PG_TRY();
+	{
+		new_one = pcapi_enqueue(ev);
+	}
+	PG_FINALLY();
+	{
+		enqueuing = false;
+	}
+	PG_END_TRY();
+	return new_one;
+}
+
 /*
  * Nobody's session, and no subscription to something else: that one may well
  * bring a copy of the table as it is.
@@ -123,7 +144,7 @@ pcapi_sql_received(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("_received() must be called as a BEFORE INSERT ROW trigger"), pcapi_hide()));
-	if (!from_publisher())
+	if (enqueuing || !from_publisher())
 		return PointerGetDatum(trigger->tg_trigtuple);
 
 	ev.destination = text_field(trigger, "destination");
@@ -167,7 +188,7 @@ pcapi_sql_received(PG_FUNCTION_ARGS)
 		}
 	}
 	if ((ev.status == NULL || strcmp(ev.status, "suppressed") != 0 || pcapi_log_suppressed) &&
-		pcapi_enqueue(&ev) && ev.status == NULL)
+		enqueue(&ev) && ev.status == NULL)
 		pcapi_wake_at_commit();
 	pcapi_become_caller(&saved);
 	return PointerGetDatum(NULL);
