@@ -128,7 +128,8 @@ $shop[0]->safe_psql('postgres', q{
 $shop[1]->safe_psql('postgres', q{
 	SELECT pinterest_capi.track('checkout', '{"value": 2, "currency": "EUR"}', '{"em": "b@example.com"}', event_id => 'twice');
 	SELECT pinterest_capi.allow_event('checkout', NULL, 'second');
-	SELECT pinterest_capi.track('checkout', '{"value": 3, "currency": "EUR"}', '{"em": "b@example.com"}', event_id => 'other', destination => 'second')});
+	SELECT pinterest_capi.track('checkout', '{"value": 3, "currency": "EUR"}', '{"em": "b@example.com"}', event_id => 'other', destination => 'second');
+	SELECT pinterest_capi.disallow_event('checkout', 'second')});
 ok($stub->wait_count(processed => 101, $patience), 'the same event at two servers is one');
 ok($dispatcher->poll_query_until('postgres', q{
 		SELECT count(*) = 1 FROM pinterest_capi.dispatch_status WHERE event_id = 'other'}),

@@ -3,18 +3,20 @@
  *	  Gate 2: consent rules, jsonpath predicates over an event.
  *
  * Rules fail closed: one that can't be evaluated stops the event, of either
- * kind.  Evaluation is silent, so it costs no subtransaction and no error can
- * quote what it looked at; the few rules that can raise an error all the same
- * (settings.c finds them) get a subtransaction.
+ * kind.  Evaluation is silent, and in a subtransaction all the same: a document
+ * that is nested too deep, a broken template of datetime() and more raise
+ * errors in spite of that.  One subtransaction is enough for all rules of a
+ * call, since the first that fails is the one that stops.
  */
 #include "session/column.h"
-#include "session/session.h"
+#include "session/event.h"
 
 #include "fmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/jsonb.h"
 #include "utils/jsonpath.h"
+#include "utils/memutils.h"
 
 static void
 push_key(PcapiJsonb *state, const char *key)
@@ -93,66 +95,91 @@ typedef enum Outcome
 	RULE_UNKNOWN
 } Outcome;
 
-typedef struct Evaluation
+static Outcome
+evaluate(const PcapiRule *rule, Jsonb *doc)
 {
-	JsonPath   *predicate;
-	Jsonb	   *doc;
-	Outcome		outcome;
-} Evaluation;
-
-static void
-match(void *arg)
-{
-	Evaluation *ev = arg;
+	static Datum no_variables = (Datum) 0;
 	LOCAL_FCINFO(fcinfo, 4);
 	Datum		result;
 
+	if (rule->predicate == NULL)
+		return RULE_UNKNOWN;
+	if (no_variables == (Datum) 0)
+	{
+		MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+
+		no_variables = DirectFunctionCall1(jsonb_in, CStringGetDatum("{}"));
+		MemoryContextSwitchTo(old);
+	}
 	InitFunctionCallInfoData(*fcinfo, NULL, 4, InvalidOid, NULL, NULL);
-	fcinfo->args[0].value = JsonbPGetDatum(ev->doc);
-	fcinfo->args[1].value = PointerGetDatum(ev->predicate);
-	fcinfo->args[2].value = DirectFunctionCall1(jsonb_in, CStringGetDatum("{}"));
+	fcinfo->args[0].value = JsonbPGetDatum(doc);
+	fcinfo->args[1].value = PointerGetDatum(rule->predicate);
+	fcinfo->args[2].value = no_variables;
 	fcinfo->args[3].value = BoolGetDatum(true); /* silent */
 	for (int i = 0; i < 4; i++)
 		fcinfo->args[i].isnull = false;
 	/* the variant that knows time zones: the other raises errors even if silent */
 	result = jsonb_path_match_tz(fcinfo);
-	if (!fcinfo->isnull)
-		ev->outcome = DatumGetBool(result) ? RULE_TRUE : RULE_FALSE;
+	if (fcinfo->isnull)
+		return RULE_UNKNOWN;
+	return DatumGetBool(result) ? RULE_TRUE : RULE_FALSE;
 }
 
-static Outcome
-evaluate(const PcapiRule *rule, Jsonb *doc)
+typedef struct Question
 {
-	Evaluation	ev = {rule->predicate, doc, RULE_UNKNOWN};
+	PcapiSettings *settings;
+	PcapiDestination *destination;
+	PcapiCall  *call;
+	Jsonb	   *stored_consent;
+	Jsonb	  **doc;
+	const PcapiRule *asked;		/* what was asked last; it stops if there was an error */
+	Outcome		outcome;
+} Question;
 
-	if (rule->predicate == NULL)
-		return RULE_UNKNOWN;
-	if (rule->may_raise)
-		(void) pcapi_guarded(match, &ev);
-	else
-		match(&ev);
-	return ev.outcome;
+static const PcapiRule *
+next_rule(const Question *q, int *from)
+{
+	while (*from < list_length(q->settings->rules))
+	{
+		const PcapiRule *rule = list_nth(q->settings->rules, (*from)++);
+
+		if (rule->destination == NULL || strcmp(rule->destination, q->destination->name) == 0)
+			return rule;
+	}
+	return NULL;
+}
+
+/* Ends with the first rule that stops, or with asked NULL. */
+static void
+ask_all(void *arg)
+{
+	Question   *q = arg;
+	int			next = 0;
+
+	while ((q->asked = next_rule(q, &next)) != NULL)
+	{
+		q->outcome = RULE_UNKNOWN;
+		if (*q->doc == NULL)
+			*q->doc = document(q->call, q->stored_consent);
+		q->outcome = evaluate(q->asked, *q->doc);
+		if (q->outcome == RULE_UNKNOWN || (q->outcome == RULE_TRUE) != q->asked->require)
+			return;
+	}
 }
 
 const char *
 pcapi_consent_stops(PcapiSettings *settings, PcapiDestination *destination,
-					PcapiCall *call, Jsonb *consent)
+					PcapiCall *call, Jsonb *consent, Jsonb **doc, List **warnings)
 {
-	Jsonb	   *doc = NULL;
-	ListCell   *lc;
+	Question	q = {settings, destination, call, consent, doc};
+	int			next = 0;
 
-	foreach(lc, settings->rules)
-	{
-		PcapiRule  *rule = lfirst(lc);
-		Outcome		outcome;
-
-		if (rule->destination && strcmp(rule->destination, destination->name) != 0)
-			continue;
-		if (doc == NULL)
-			doc = document(call, consent);
-		outcome = evaluate(rule, doc);
-		if (outcome == RULE_UNKNOWN || (outcome == RULE_TRUE) != rule->require)
-			return rule->name;
-	}
-	return NULL;
+	if (next_rule(&q, &next) == NULL)
+		return NULL;
+	(void) pcapi_guarded(ask_all, &q);
+	if (q.asked == NULL)
+		return NULL;
+	if (q.outcome == RULE_UNKNOWN)
+		pcapi_warn(warnings, "consent", "the rule gives neither true nor false for this event");
+	return q.asked->name;
 }

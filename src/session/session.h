@@ -46,7 +46,6 @@ typedef struct PcapiRule
 	char	   *destination;	/* NULL: all */
 	bool		require;
 	JsonPath   *predicate;		/* NULL: names a variable, so it can't be evaluated */
-	bool		may_raise;		/* an error, in spite of silence */
 } PcapiRule;
 
 typedef struct PcapiSettings
@@ -175,8 +174,9 @@ extern bool pcapi_is_suppressed(const unsigned char *visitor, const PcapiIdentif
 
 /*
  * ---- consent.c: gate 2.  Returns the name of the rule that stops, or NULL.
+ * *doc keeps what rules look at for the call's next destination; NULL at first.
  */
 extern const char *pcapi_consent_stops(PcapiSettings *settings, PcapiDestination *destination,
-									   PcapiCall *call, Jsonb *consent);
+									   PcapiCall *call, Jsonb *consent, Jsonb **doc, List **warnings);
 
 #endif							/* PCAPI_SESSION_H */

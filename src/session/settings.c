@@ -9,8 +9,6 @@
  */
 #include "session/session.h"
 
-#include <ctype.h>
-
 #include "access/htup_details.h"
 #include "catalog/pg_collation.h"
 #include "executor/spi.h"
@@ -214,39 +212,31 @@ read_allowed(const PcapiSettings *into, MemoryContext to, Named **names, int *n)
 }
 
 /*
- * Silent evaluation raises errors all the same: over a variable, of which there
- * is none here, and over an argument of a method that is none, such as a broken
- * template of datetime().  Neither may reach who tracks an event, so rules with
- * one are marked.  In a path's canonical text a variable is $"name", and a
- * method's bracket follows its name at once; outside of strings nothing else
- * looks like that.
+ * There are no variables here, and one that is missing is an error of another
+ * class than bad data.  In a path's canonical text a variable is $"name", and
+ * outside of strings nothing else looks like that.
  */
-static void
-inspect_predicate(PcapiRule *rule)
+static bool
+names_variable(JsonPath *predicate)
 {
-	const char *text = DatumGetCString(DirectFunctionCall1(jsonpath_out,
-														   PointerGetDatum(rule->predicate)));
+	const char *text = DatumGetCString(DirectFunctionCall1(jsonpath_out, PointerGetDatum(predicate)));
 	char		before = '\0';
 
 	for (const char *c = text; *c; before = *c++)
 	{
-		if (*c == '(' && isalpha((unsigned char) before) && c[1] != ')')
-			rule->may_raise = true;
 		if (*c != '"')
 			continue;
 		if (before == '$')
-		{
-			rule->predicate = NULL;
-			return;
-		}
+			return true;
 		for (c++; *c != '"'; c++)
 		{
 			if (*c == '\\')
 				c++;
 			if (*c == '\0')
-				return;
+				return false;
 		}
 	}
+	return false;
 }
 
 static void
@@ -268,7 +258,8 @@ read_rules(PcapiSettings *into, MemoryContext to)
 		rule->predicate = DatumGetJsonPathPCopy(predicate);
 		into->rules = lappend(into->rules, rule);
 		MemoryContextSwitchTo(old);
-		inspect_predicate(rule);
+		if (names_variable(rule->predicate))
+			rule->predicate = NULL;
 	}
 }
 
