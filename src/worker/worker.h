@@ -232,6 +232,8 @@ extern void pcapi_verify_answer(PcapiBatch *batch, const PcapiAnswer *answer);
 extern long pcapi_dispatch_cycle(bool woken);
 extern void pcapi_dispatch_finish(PcapiRequest *request);
 extern int	pcapi_dispatch_in_flight(void);
+extern void pcapi_dispatch_hold(bool hold);
+extern bool pcapi_dispatch_rests(TimestampTz *next);
 
 /* ---- handover.c ---- */
 
