@@ -105,6 +105,9 @@ CREATE TABLE pinterest_capi.allowed_event (
 );
 CREATE UNIQUE INDEX allowed_event_key ON pinterest_capi.allowed_event
 	(destination, pg_catalog.lower(event_name));
+-- No key that could tell rows apart for a subscriber: without this, no row could
+-- be changed where somebody publishes FOR ALL TABLES.
+ALTER TABLE pinterest_capi.allowed_event REPLICA IDENTITY FULL;
 COMMENT ON TABLE pinterest_capi.allowed_event IS
 	'which events may go to which destination, under which standard name, with which free-text properties';
 
@@ -197,6 +200,9 @@ CREATE TABLE pinterest_capi._event (
 ) WITH (autovacuum_vacuum_insert_scale_factor = 0.1);
 ALTER SEQUENCE pinterest_capi._event_id_seq OWNED BY pinterest_capi._event.id;
 CREATE UNIQUE INDEX _event_dedup ON pinterest_capi._event (event_id, event_name, dest);
+-- rows come in the order of their time: what came lately is found without reading the rest
+CREATE INDEX _event_created ON pinterest_capi._event USING brin (created_at)
+	WITH (pages_per_range = 64, autosummarize = on);
 COMMENT ON TABLE pinterest_capi._event IS
 	'internal: a row per event and destination, payload exactly as it stands in the request''s data array; dest 0: no destination';
 
@@ -245,7 +251,7 @@ COMMENT ON TABLE pinterest_capi._lease IS
 	'internal: requests that are out; what a dead worker left here is sent again under the same event_id';
 
 CREATE TABLE pinterest_capi._worker (
-	pid integer NOT NULL,
+	pid integer PRIMARY KEY,
 	procno integer NOT NULL,
 	segment bigint NOT NULL,
 	started_at timestamptz NOT NULL
@@ -555,10 +561,13 @@ CREATE VIEW pinterest_capi.destination_status AS
 			coalesce(r.reason, CASE WHEN r.status = 'ready' THEN 'ready' END),
 			CASE WHEN NOT coalesce(pg_catalog.current_setting('pinterest_capi.dispatch', true), 'on')::boolean
 				THEN 'dispatch is off on this server' END,
-			CASE WHEN pg_catalog.pg_is_in_recovery()
+			(SELECT CASE WHEN pg_catalog.pg_is_in_recovery()
 				THEN 'this server is a standby: nothing is sent from here'
-				WHEN NOT EXISTS (SELECT FROM pinterest_capi._worker_state())
-				THEN 'no worker is running: it starts with the next event, or see max_worker_processes' END
+				WHEN count(*) = 0
+				THEN 'no worker is running: it starts with the next event, or see max_worker_processes'
+				WHEN max(w.state) = 'read-only'
+				THEN 'this server is read-only (default_transaction_read_only): nothing is sent from here' END
+				FROM pinterest_capi._worker_state() AS w)
 		) AS message,
 		coalesce(q.queued, 0) AS queued,
 		coalesce(q.retrying, 0) AS retrying,
@@ -578,7 +587,7 @@ CREATE VIEW pinterest_capi.destination_status AS
 			SELECT count(*) FILTER (WHERE f.status = 'sent') AS sent,
 				count(*) FILTER (WHERE f.status = 'failed') AS failed
 			FROM pinterest_capi._outcome AS f
-			WHERE f.dest = s.dest AND f.finished_at > pg_catalog.clock_timestamp() - interval '1 hour') AS o ON true;
+			WHERE f.dest = s.dest AND f.finished_at > pg_catalog.statement_timestamp() - interval '1 hour') AS o ON true;
 COMMENT ON VIEW pinterest_capi.destination_status IS
 	'a row per destination: whether it works, what waits, what went wrong last';
 COMMENT ON COLUMN pinterest_capi.destination_status.status IS
@@ -591,6 +600,38 @@ COMMENT ON COLUMN pinterest_capi.destination_status.retrying IS
 	'events that wait after an attempt';
 COMMENT ON COLUMN pinterest_capi.destination_status.oldest_queued_at IS
 	'when the first of those that wait was tracked';
+
+CREATE VIEW pinterest_capi.event_activity AS
+	WITH recent AS (
+		SELECT e.dest, CASE WHEN e.dest <> 0 THEN lower(e.event_name) END AS event_name, e.created_at,
+			o.id IS NULL AS waiting, o.status
+		FROM pinterest_capi._event AS e LEFT JOIN pinterest_capi._outcome AS o ON o.id = e.id
+		WHERE e.created_at > pg_catalog.statement_timestamp() - interval '1 hour'),
+	kinds AS (
+		SELECT a.event_name, a.destination, s.dest
+		FROM pinterest_capi.allowed_event AS a
+			LEFT JOIN pinterest_capi._destination_state AS s ON s.destination = a.destination
+		UNION ALL VALUES (NULL, NULL, 0))
+	SELECT k.event_name, k.destination,
+		count(r.dest) AS tracked_last_hour,
+		count(*) FILTER (WHERE r.waiting) AS waiting,
+		count(*) FILTER (WHERE r.status = 'sent') AS sent,
+		count(*) FILTER (WHERE r.status = 'failed') AS failed,
+		count(*) FILTER (WHERE r.status = 'expired') AS expired,
+		count(*) FILTER (WHERE r.status = 'rejected') AS rejected,
+		count(*) FILTER (WHERE r.status = 'suppressed') AS suppressed,
+		count(*) FILTER (WHERE r.status = 'cancelled') AS cancelled,
+		max(r.created_at) AS last_tracked_at
+	FROM kinds AS k
+		LEFT JOIN recent AS r ON r.dest = k.dest
+			AND r.event_name IS NOT DISTINCT FROM lower(k.event_name)
+	GROUP BY k.event_name, k.destination;
+COMMENT ON VIEW pinterest_capi.event_activity IS
+	'per allowed event and destination, what was tracked in the last hour and what has become of it; a row of nulls for all events that go nowhere';
+COMMENT ON COLUMN pinterest_capi.event_activity.event_name IS
+	'as in allowed_event; null for the events that no destination allows, whose names anybody can make up';
+COMMENT ON COLUMN pinterest_capi.event_activity.last_tracked_at IS
+	'null: not within the last hour';
 
 CREATE VIEW pinterest_capi.event_quality AS
 	SELECT e.event_name, n.destination, (e.event_time AT TIME ZONE 'UTC')::date AS day,
@@ -667,7 +708,7 @@ GRANT EXECUTE ON FUNCTION pinterest_capi.normalize_identifier(text, text) TO PUB
 GRANT EXECUTE ON FUNCTION pinterest_capi.hash_identifier(text, text) TO PUBLIC;
 
 GRANT SELECT ON pinterest_capi.dispatch_status, pinterest_capi.destination_status,
-	pinterest_capi.worker_status, pinterest_capi.event_quality,
+	pinterest_capi.worker_status, pinterest_capi.event_activity, pinterest_capi.event_quality,
 	pinterest_capi.compliance_report, pinterest_capi.standard_event TO pg_monitor;
 GRANT EXECUTE ON FUNCTION pinterest_capi._worker_state(), pinterest_capi._fields() TO pg_monitor;
 

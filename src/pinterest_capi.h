@@ -37,6 +37,7 @@ typedef enum PcapiTable
 	PCAPI_T_EVENT_SEQUENCE,
 	PCAPI_T_EVENT,
 	PCAPI_T_QUEUE,
+	PCAPI_T_OUTCOME,
 	PCAPI_T_WORKER
 } PcapiTable;
 

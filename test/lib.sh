@@ -109,26 +109,61 @@ install_packages() {
 		"postgresql-$version" "postgresql-server-dev-$version"
 }
 
+# Debian packages that are missing, of those named after $1, which says what for
+install_missing() {
+	purpose=$1
+	shift
+	missing=
+	for package in "$@"; do
+		installed "$package" || missing="$missing $package"
+	done
+	[ -n "$missing" ] || return 0
+	say "installing for $purpose:$missing"
+	run_apt update
+	run_apt install --no-install-recommends --no-upgrade $missing
+}
+
+# What only the bench needs; where it can't be had, what it is for is left out.
+install_bench_packages() {
+	[ -z "${PINTEREST_CAPI_NO_PACKAGES:-}" ] || return 0
+	command -v apt-get >/dev/null || return 0
+	install_missing 'the bench' valgrind
+}
+
 # What only the tests need: Debian packages, and npm's into $work/node_modules.
 # Tests say so and leave out what isn't there, as in roots without a network.
 install_test_packages() {
 	[ -z "${PINTEREST_CAPI_NO_PACKAGES:-}" ] || return 0
 	command -v apt-get >/dev/null || return 0
 
-	missing=
-	for package in chromium; do
-		installed "$package" || missing="$missing $package"
-	done
-	command -v npm >/dev/null || missing="$missing npm"
-	if [ -n "$missing" ]; then
-		say "installing for the tests:$missing"
-		run_apt update
-		run_apt install --no-install-recommends --no-upgrade $missing
-	fi
+	set -- chromium valgrind
+	command -v npm >/dev/null || set -- "$@" npm
+	install_missing 'the tests' "$@"
 	cp "$top/test/npm/package.json" "$top/test/npm/package-lock.json" "$top/test/npm/.npmrc" "$work/"
 	output=$(npm ci --prefer-offline --ignore-scripts --no-audit --no-fund --prefix "$work" 2>&1) ||
 		die "npm: $output"
 	export NODE_PATH="$work/node_modules"
+	unpack_tools prometheus prometheus-sql-exporter prometheus-postgres-exporter
+}
+
+# Debian packages of which only the programs are wanted: unpacked into
+# $work/tools, so that nothing is installed and no service is started.
+# PINTEREST_CAPI_DEBS names a folder of packages that are there already.
+unpack_tools() {
+	mkdir -p "$work/debs" "$work/tools"
+	[ -z "${PINTEREST_CAPI_DEBS:-}" ] || cp "$PINTEREST_CAPI_DEBS"/*.deb "$work/debs/"
+	for package in "$@"; do
+		if ! ls "$work/debs/${package}"_*.deb >/dev/null 2>&1; then
+			apt-cache show "$package" >/dev/null 2>&1 || run_apt update
+			(cd "$work/debs" && apt-get -q -o Acquire::Retries=0 download "$package") >"$work/apt.log" 2>&1 || {
+				say "$package can't be had, what needs it is left out: $(tail -n 1 "$work/apt.log")"
+				break
+			}
+		fi
+		dpkg --fsys-tarfile "$work/debs/${package}"_*.deb | tar -x -C "$work/tools" ./usr/bin
+	done
+	rm -rf "$work/debs"
+	export PATH="$work/tools/usr/bin:$PATH"
 }
 
 # a directory of our own, which the caller removes at the end
@@ -156,6 +191,12 @@ build_and_install() {
 	make -s -j 2 -C "$work/src" PG_CONFIG="$PG_CONFIG"
 	as_root make -s -C "$work/src" PG_CONFIG="$PG_CONFIG" install >/dev/null
 	[ "$(id -u)" != 0 ] || chown -R postgres: "$work"
+}
+
+# what was built for and with
+versions() {
+	say "PostgreSQL $("$PG_CONFIG" --version | sed 's/^PostgreSQL //; s/ (.*//'), libcurl $(curl-config --version | sed 's/^libcurl //')," \
+		"OpenSSL $(pkg-config --modversion libcrypto), utf8proc $(pkg-config --modversion libutf8proc)"
 }
 
 # a cluster in $work/$1 with the settings on standard input, reached through $PGHOST and $PGPORT

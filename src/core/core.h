@@ -1,6 +1,6 @@
 /*
  * core.h
- *	  Pure functions: identifiers, URLs, PII, backoff.  No PostgreSQL here.
+ *	  Pure functions: identifiers, URLs, PII, JSON, backoff.  No PostgreSQL here.
  *
  * Everything takes UTF-8 (converting is the caller's job), allocates with
  * malloc where it allocates at all, and never fails otherwise than by its
@@ -99,6 +99,18 @@ extern const char *pcapi_pii_find(const char *text, size_t len);
 
 /* the same in what is meant to be an id, where a long number is no card's */
 extern const char *pcapi_pii_find_in_id(const char *id, size_t len);
+
+/* --- json.c --- */
+
+#define PCAPI_JSON_DEPTH	64
+
+/*
+ * A copy that a parser can take without raising an error: valid UTF-8, not
+ * nested deeper than its recursion should go, and no escape of what text can't
+ * hold: surrogates and \u0000 become question marks, and with ascii everything
+ * beyond ASCII.  out has room for len + 1 bytes; false where there is no such copy.
+ */
+extern bool pcapi_json_tame(const char *json, size_t len, bool ascii, char *out, size_t *outlen);
 
 /* --- backoff.c --- */
 

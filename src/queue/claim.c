@@ -1,6 +1,7 @@
 /*
  * claim.c
- *	  What the worker takes from the queue.
+ *	  What the worker takes from the queue, but for events that were never tried
+ *	  (fresh.c).
  *
  * One worker per database holds an advisory lock, so nothing here locks rows.
  * A row that is out stays in the queue as it is; the worker knows in memory
@@ -159,28 +160,6 @@ take_events(PcapiClaimed **events, MemoryContext context)
 			e->payload[e->payload_len] = '\0';
 		}
 	}
-	return n;
-}
-
-int
-pcapi_fetch_fresh(int dest, int64 after, int limit, PcapiClaimed **events)
-{
-	static SPIPlanPtr plan = NULL;
-	Oid			types[3] = {INT4OID, INT8OID, INT8OID};
-	Datum		values[3] = {Int32GetDatum(dest), Int64GetDatum(after), Int64GetDatum(limit)};
-	MemoryContext context = CurrentMemoryContext;
-	int			n;
-
-	SPI_connect();
-	SPI_execute_plan(pcapi_plan(&plan,
-								"SELECT q.id, q.attempts, e.created_at, e.event_time, q.first_attempt_at, e.payload"
-								" FROM pinterest_capi._queue AS q JOIN pinterest_capi._event AS e ON e.id = q.id"
-								" WHERE q.dest = $1 AND q.id > $2 AND q.due_at IS NULL"
-								" ORDER BY q.dest, q.id LIMIT $3",
-								3, types),
-					 values, NULL, false, 0);
-	n = take_events(events, context);
-	SPI_finish();
 	return n;
 }
 

@@ -1,7 +1,7 @@
 /*
  * claim.h
- *	  The worker's statements: what is to be sent (claim.c) and what became of
- *	  it (settle.c).
+ *	  What the worker does to the tables: what is to be sent (fresh.c, claim.c)
+ *	  and what became of it (settle.c, finish.c).
  *
  * All run in a transaction of the worker's, as the extension's owner with
  * search_path pinned to pg_catalog.
@@ -38,6 +38,7 @@ extern List *pcapi_targets(void);
 typedef struct PcapiClaimed
 {
 	int64		id;
+	ItemPointerData tid;		/* of the row in _queue, if it was never tried; else invalid */
 	int			attempts;
 	TimestampTz waits_since;	/* tracked, or due again by retry or replay */
 	TimestampTz event_time;
@@ -46,8 +47,10 @@ typedef struct PcapiClaimed
 	int			payload_len;
 } PcapiClaimed;
 
-/* never tried ones in id order behind after, or those whose retry is due */
+/* fresh.c: never tried ones in id order behind after */
 extern int	pcapi_fetch_fresh(int dest, int64 after, int limit, PcapiClaimed **events);
+
+/* those whose retry is due */
 extern int	pcapi_fetch_due(int dest, int limit, PcapiClaimed **events);
 extern int	pcapi_fetch_ids(int dest, const int64 *ids, int n, PcapiClaimed **events);
 
@@ -74,6 +77,7 @@ typedef enum PcapiFate
 typedef struct PcapiSettled
 {
 	int64		id;
+	ItemPointerData tid;		/* as claimed; it may be another row's by now */
 	PcapiFate	fate;
 	bool		attempted;		/* counts as an attempt */
 	int			http_status;	/* 0: none */
@@ -83,10 +87,16 @@ typedef struct PcapiSettled
 	const char *warning;		/* of something final: may be several, a line each */
 } PcapiSettled;
 
+/* finish.c: those that are done with at their first attempt; which are settled is marked */
+extern void pcapi_finish(int dest, TimestampTz attempted_at, const PcapiSettled *settled, int n,
+						 bool *done);
+extern const char *pcapi_fate_name(PcapiFate fate); /* as status */
+
 extern void pcapi_settle(int dest, int64 lease, TimestampTz attempted_at,
 						 const PcapiSettled *settled, int n);
 
 /* what a destination's last request says of it */
+extern void pcapi_target_lock(int dest);
 extern void pcapi_target_sent(int dest);
 extern void pcapi_target_backoff(int dest, int64 delay_ms, const char *reason);
 extern bool pcapi_target_pause(int dest, const char *name, const char *reason);

@@ -302,6 +302,16 @@ xact_callback(XactEvent event, void *arg)
 			if (!RecoveryInProgress())
 				(void) start_worker_if_none(GetTopTransactionIdIfAny());
 			break;
+		case XACT_EVENT_PRE_PREPARE:
+
+			/*
+			 * Whoever commits it has no reason to tell a worker, so one must be
+			 * there to find it.  It doesn't wait for that, nor is the start
+			 * lock left to the prepared transaction.
+			 */
+			if (!RecoveryInProgress() && start_worker_if_none(InvalidTransactionId))
+				pcapi_unlock(PCAPI_LOCK_START, false);
+			break;
 		case XACT_EVENT_COMMIT:
 			wake_wanted = false;
 			pcapi_worker_set_latch();

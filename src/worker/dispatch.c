@@ -8,6 +8,7 @@
  */
 #include "worker/worker.h"
 
+#include "access/xact.h"
 #include "utils/timestamp.h"
 
 #define MS(us)			((us) / 1000)
@@ -18,7 +19,14 @@
 static TimestampTz looked_at;
 static TimestampTz look_at;		/* the next one */
 static int	look_failures;
-static bool dispatch_was_on = true;
+static bool could_send = true;
+
+/* A server that is to be left as it is may be a copy: it sends nothing, whatever waits there. */
+static bool
+may_send(void)
+{
+	return pcapi_dispatch && !DefaultXactReadOnly;
+}
 
 static PcapiBatch *
 next_in_state(PcapiBatchState state)
@@ -109,7 +117,7 @@ look(void *arg)
 	{
 		PcapiRoute *route = dlist_container(PcapiRoute, node, it.cur);
 
-		if (!route->known || !route->target.ready || !pcapi_dispatch)
+		if (!route->known || !route->target.ready || !may_send())
 			continue;
 		pcapi_route_rescan(route);
 		while (pcapi_route_opens(route, GetCurrentTimestamp()) <= GetCurrentTimestamp())
@@ -126,7 +134,7 @@ next_look(TimestampTz now)
 	TimestampTz at = looked_at + SAFETY_POLL;
 	dlist_iter	it;
 
-	if (!pcapi_dispatch)
+	if (!may_send())
 		return at;
 	dlist_foreach(it, &pcapi_routes)
 	{
@@ -176,7 +184,7 @@ look_after_wake(TimestampTz now)
 		return now;
 	if (look_failures > 0)
 		return look_at;
-	if (!pcapi_dispatch)
+	if (!may_send())
 		return Min(at, look_at);
 	dlist_foreach(it, &pcapi_routes)
 		at = Min(at, pcapi_route_opens(dlist_container(PcapiRoute, node, it.cur), now));
@@ -187,7 +195,8 @@ static void
 show(TimestampTz now)
 {
 	int			in_flight = pcapi_dispatch_in_flight();
-	const char *state = in_flight > 0 ? "sending" : !pcapi_dispatch ? "dispatch off" : "idle";
+	const char *state = in_flight > 0 ? "sending" : !pcapi_dispatch ? "dispatch off" :
+		DefaultXactReadOnly ? "read-only" : "idle";
 
 	SpinLockAcquire(&pcapi_live->mutex);
 	pcapi_live->last_cycle_at = now;
@@ -203,9 +212,9 @@ pcapi_dispatch_cycle(bool woken)
 	TimestampTz next;
 	dlist_iter	it;
 
-	if (pcapi_dispatch != dispatch_was_on)
+	if (may_send() != could_send)
 	{
-		dispatch_was_on = pcapi_dispatch;
+		could_send = may_send();
 		look_at = 0;
 	}
 	settle_answered();

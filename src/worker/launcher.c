@@ -27,7 +27,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#define LOOK_AGAIN_MS	60000L	/* new databases */
+#define LOOK_AGAIN_MS	10000L	/* new databases */
 #define NO_SLOT_MS		1000L	/* somebody's worker may have ended */
 
 PGDLLEXPORT void pcapi_launcher_main(Datum main_arg);
@@ -49,7 +49,7 @@ connectable_databases(void)
 	{
 		Form_pg_database db = (Form_pg_database) GETSTRUCT(tuple);
 
-		if (db->datallowconn && !db->datistemplate)
+		if (db->datallowconn && !db->datistemplate && db->datconnlimit != PCAPI_LIMIT_OF_INVALID)
 		{
 			MemoryContext old = MemoryContextSwitchTo(context);
 

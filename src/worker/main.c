@@ -92,6 +92,8 @@ pcapi_transaction(PcapiWork work, void *arg)
 
 		SetCurrentStatementStartTimestamp();
 		StartTransactionCommand();
+		/* default_transaction_read_only ends sending (dispatch.c), not bookkeeping */
+		XactReadOnly = false;
 		if (lock_extension())
 		{
 			PushActiveSnapshot(GetTransactionSnapshot());
@@ -128,16 +130,18 @@ pcapi_transaction(PcapiWork work, void *arg)
 
 /* ---- arriving ---- */
 
+/* The second code: it takes no connections, or is what a DROP DATABASE left that was cut off. */
 static void
 note_missing_database(ErrorData *edata)
 {
-	if (edata->elevel == FATAL && edata->sqlerrcode == ERRCODE_UNDEFINED_DATABASE)
+	if (edata->elevel == FATAL && (edata->sqlerrcode == ERRCODE_UNDEFINED_DATABASE ||
+								   edata->sqlerrcode == ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE))
 		database_gone = true;
 	if (next_log_hook)
 		next_log_hook(edata);
 }
 
-/* Called when the process is about to exit: a dropped database needs no worker again. */
+/* Called when the process is about to exit: a database that is gone or closed needs no worker again. */
 static void
 leave_for_good(int code, Datum arg)
 {
@@ -165,11 +169,12 @@ pin_settings(void)
 	static const char *const settings[][2] = {
 		{"search_path", "pg_catalog, pg_temp"},
 		{"default_transaction_isolation", "read committed"},
-		{"default_transaction_read_only", "off"},
 		{"default_transaction_deferrable", "off"},
 		{"row_security", "off"},
 		{"statement_timeout", "0"},
 		{"lock_timeout", "0"},
+		/* in a circle of waits it's the worker that gives way, not somebody's session */
+		{"deadlock_timeout", "100ms"},
 		{"idle_in_transaction_session_timeout", "0"},
 		/* no trigger but the tables' owner's own, should others have been let in */
 		{"session_replication_role", "replica"},
@@ -297,7 +302,7 @@ keep_retention(TimestampTz now)
 
 	if (at == 0)
 		at = now + RETENTION_GAP;
-	if (now < at)
+	if (now < at || DefaultXactReadOnly)
 		return;
 	ok = pcapi_transaction(retention_step, &pass);
 	now = GetCurrentTimestamp();

@@ -166,6 +166,7 @@ typedef enum PcapiBatchState
 typedef struct PcapiSending
 {
 	int64		id;
+	ItemPointerData tid;
 	int			attempts;
 	TimestampTz waits_since;
 	TimestampTz event_time;
@@ -187,6 +188,7 @@ typedef struct PcapiBatch
 	StringInfoData body;
 	int64		lease;
 	TimestampTz sent_at;
+	char	   *url;
 	char	   *token;
 	PcapiRequest request;
 
