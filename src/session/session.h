@@ -64,6 +64,11 @@ extern PcapiAllowed *pcapi_settings_allowed(const char *event_name);	/* case ign
 extern PcapiDestination *pcapi_settings_destination(const char *name);	/* exact; NULL: none */
 
 /*
+ * ---- allow.c: names of events that differ in case alone are the same folded
+ */
+extern char *pcapi_fold_name(const char *name);
+
+/*
  * ---- standard.c: the 22 names
  */
 extern const char *pcapi_standard_event(const char *name);	/* either spelling, case ignored -> API's name, or NULL */
