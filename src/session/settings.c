@@ -208,37 +208,11 @@ read_allowed(const PcapiSettings *into, MemoryContext to, Named **names, int *n)
 	}
 }
 
-/*
- * There are no variables here, and one that is missing is an error of another
- * class than bad data.  In a path's canonical text a variable is $"name", and
- * outside of strings nothing else looks like that.
- */
-static bool
-names_variable(JsonPath *predicate)
-{
-	const char *text = DatumGetCString(DirectFunctionCall1(jsonpath_out, PointerGetDatum(predicate)));
-	char		before = '\0';
-
-	for (const char *c = text; *c; before = *c++)
-	{
-		if (*c != '"')
-			continue;
-		if (before == '$')
-			return true;
-		for (c++; *c != '"'; c++)
-		{
-			if (*c == '\\')
-				c++;
-			if (*c == '\0')
-				return false;
-		}
-	}
-	return false;
-}
-
 static void
 read_rules(PcapiSettings *into, MemoryContext to)
 {
+	MemoryContext old;
+
 	query("SELECT r.name, r.destination, r.action, r.predicate"
 		  " FROM pinterest_capi.consent_rule AS r ORDER BY r.name");
 	for (uint64 i = 0; i < SPI_processed; i++)
@@ -246,7 +220,6 @@ read_rules(PcapiSettings *into, MemoryContext to)
 		PcapiRule  *rule = MemoryContextAllocZero(to, sizeof(PcapiRule));
 		bool		isnull;
 		Datum		predicate = column(i, 4, &isnull);
-		MemoryContext old;
 
 		rule->name = text_column(i, 1, to);
 		rule->destination = text_column(i, 2, to);
@@ -255,9 +228,10 @@ read_rules(PcapiSettings *into, MemoryContext to)
 		rule->predicate = DatumGetJsonPathPCopy(predicate);
 		into->rules = lappend(into->rules, rule);
 		MemoryContextSwitchTo(old);
-		if (names_variable(rule->predicate))
-			rule->predicate = NULL;
 	}
+	old = MemoryContextSwitchTo(to);
+	pcapi_consent_prepare(into);
+	MemoryContextSwitchTo(old);
 }
 
 /*
