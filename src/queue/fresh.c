@@ -24,7 +24,11 @@
 /* so many rows of other destinations are stepped over before it is better to go down again */
 #define STEPS_MAX	16
 
-/* A table that is read in the order of its primary key. */
+/*
+ * A table that is read in the order of its primary key, by the transaction's
+ * first snapshot.  The destinations are read by a later one: so what was
+ * tracked after a change of their settings is not seen before the change.
+ */
 typedef struct Walk
 {
 	Relation	rel;
