@@ -22,24 +22,29 @@ text_arg(FunctionCallInfo fcinfo, int n)
 }
 
 void
+pcapi_unknown_destination(void)
+{
+	pcapi_bad_call(("unknown destination"),
+				   ("The table pinterest_capi.destination lists those that exist."));
+}
+
+void
 pcapi_check_destination(const char *destination)
 {
 	Oid			types[1] = {TEXTOID};
 	Datum		values[1];
-	bool		found = false;
+	bool		found;
 
-	if (destination)
-	{
-		SPI_connect();
-		values[0] = CStringGetTextDatum(destination);
-		SPI_execute_with_args("SELECT FROM pinterest_capi.destination WHERE destination = $1",
-							  1, types, values, NULL, false, 1);
-		found = (SPI_processed > 0);
-		SPI_finish();
-	}
+	if (destination == NULL)
+		pcapi_unknown_destination();
+	SPI_connect();
+	values[0] = CStringGetTextDatum(destination);
+	SPI_execute_with_args("SELECT FROM pinterest_capi.destination WHERE destination = $1",
+						  1, types, values, NULL, false, 1);
+	found = (SPI_processed > 0);
+	SPI_finish();
 	if (!found)
-		pcapi_bad_call(("unknown destination"),
-					   ("The table pinterest_capi.destination lists those that exist."));
+		pcapi_unknown_destination();
 }
 
 int

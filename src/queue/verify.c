@@ -194,6 +194,8 @@ refuse(const char *destination)
 	bool		isnull;
 	bool		changed;
 
+	if (destination == NULL)
+		pcapi_unknown_destination();
 	pcapi_check_destination(destination);
 
 	SPI_connect();
@@ -207,7 +209,7 @@ refuse(const char *destination)
 						  1, types, values, NULL, false, 1);
 	/* gone since it was looked for, with a snapshot of its own */
 	if (SPI_processed == 0)
-		pcapi_check_destination(NULL);
+		pcapi_unknown_destination();
 	row = SPI_tuptable->vals[0];
 	desc = SPI_tuptable->tupdesc;
 	xmin = SPI_getbinval(row, desc, 1, &isnull);
