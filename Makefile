@@ -1,12 +1,15 @@
 # PGXS build: make && make install; tests: test/run
 MODULE_big = pinterest_capi
 EXTENSION = pinterest_capi
-DATA = pinterest_capi--1.0.sql
+DATA_built = pinterest_capi--1.0.sql
 PGFILEDESC = "pinterest_capi - send conversions to Pinterest"
 
 srcdir ?= .
 OBJS = pinterest_capi.o \
 	$(sort $(patsubst $(srcdir)/%.c,%.o,$(wildcard $(srcdir)/src/*/*.c)))
+
+# the install script's parts, each of which builds on the ones before
+SQL_PARTS = $(addprefix $(srcdir)/src/sql/,extension.sql doctor.sql report.sql)
 
 REGRESS = $(sort $(notdir $(basename $(wildcard $(srcdir)/sql/*.sql))))
 REGRESS_OPTS = --inputdir=$(srcdir)
@@ -30,5 +33,8 @@ PG_CONFIG ?= pg_config
 override with_llvm = no
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
+
+pinterest_capi--1.0.sql: $(SQL_PARTS)
+	cat $(SQL_PARTS) >$@
 
 $(OBJS): $(wildcard $(srcdir)/src/*.h) $(wildcard $(srcdir)/src/*/*.h)

@@ -27,6 +27,7 @@ char	   *pcapi_payload_retention;
 char	   *pcapi_ca_file;
 char	   *pcapi_proxy;
 bool		pcapi_log_suppressed = true;
+bool		pcapi_preloaded = false;
 
 PGDLLEXPORT void _PG_init(void);
 
@@ -119,6 +120,7 @@ _PG_init(void)
 {
 	define_settings();
 	pcapi_wake_init();
+	pcapi_preloaded = process_shared_preload_libraries_in_progress;
 
 	if (process_shared_preload_libraries_in_progress && !IsBinaryUpgrade)
 	{

@@ -42,7 +42,10 @@ static const struct
 	{LEVEL_MONITOR, "SELECT",
 		"pinterest_capi.dispatch_status, pinterest_capi.destination_status, pinterest_capi.worker_status,"
 		" pinterest_capi.event_quality, pinterest_capi.compliance_report, pinterest_capi.standard_event"},
-	{LEVEL_MONITOR, "EXECUTE", "FUNCTION pinterest_capi._worker_state(), pinterest_capi._fields()"},
+	{LEVEL_MONITOR, "EXECUTE", "FUNCTION pinterest_capi._worker_state(), pinterest_capi._fields(),"
+		" pinterest_capi.doctor(), pinterest_capi._doctor(text), pinterest_capi._server_state()"},
+	{LEVEL_MONITOR, "SELECT",
+		"pinterest_capi._destination_facts, pinterest_capi._last_day, pinterest_capi._oldest_final"},
 	{LEVEL_OPERATE, "EXECUTE", "FUNCTION"
 		" pinterest_capi.verify_destination(text),"
 		" pinterest_capi.pause_destination(text),"

@@ -148,6 +148,7 @@ on_header(char *data, size_t size, size_t nmemb, void *userp)
 	r->header_bytes += len;
 	if (r->header_bytes > MAX_HEADERS)
 		return 0;
+	keep_header(data, len, "date:", r->date, sizeof(r->date));
 	keep_header(data, len, "retry-after:", r->retry_after, sizeof(r->retry_after));
 	keep_header(data, len, "x-ratelimit-remaining:", r->ratelimit_remaining, sizeof(r->ratelimit_remaining));
 	keep_header(data, len, "x-ratelimit-reset:", r->ratelimit_reset, sizeof(r->ratelimit_reset));
@@ -197,7 +198,7 @@ set_options(CURL *easy, PcapiRequest *r, const char *url, const char *token)
 	SET(CURLOPT_POST, 1L);
 	SET(CURLOPT_POSTFIELDS, r->body);
 	SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) r->body_len);
-	SET(CURLOPT_USERAGENT, "pinterest_capi/1.0");
+	SET(CURLOPT_USERAGENT, "pinterest_capi/" PCAPI_VERSION);
 	SET(CURLOPT_NOSIGNAL, 1L);
 	SET(CURLOPT_PRIVATE, r);
 	SET(CURLOPT_ERRORBUFFER, r->error);

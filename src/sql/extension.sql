@@ -1,4 +1,8 @@
-/* pinterest_capi--1.0.sql: the SQL face, the tables under it, and who may use what */
+/*
+ * extension.sql
+ *	  The SQL face, the tables under it, and who may use what; doctor.sql and
+ *	  report.sql come after it in the install script.
+ */
 
 \echo Use "CREATE EXTENSION pinterest_capi" to load this file. \quit
 
@@ -445,7 +449,8 @@ COMMENT ON FUNCTION pinterest_capi.purge(interval) IS
 
 CREATE FUNCTION pinterest_capi._worker_state(OUT pid integer, OUT state text,
 		OUT started_at timestamptz, OUT last_cycle_at timestamptz,
-		OUT in_flight_requests integer, OUT last_error text) RETURNS SETOF record
+		OUT in_flight_requests integer, OUT last_error text, OUT last_error_at timestamptz,
+		OUT version text, OUT clock_ahead interval, OUT clock_seen_at timestamptz) RETURNS SETOF record
 	LANGUAGE c VOLATILE PARALLEL RESTRICTED ROWS 1
 	AS 'MODULE_PATHNAME', 'pcapi_sql_worker_state';
 COMMENT ON FUNCTION pinterest_capi._worker_state() IS
