@@ -110,9 +110,9 @@ BEGIN ATOMIC
 				WHEN w.pid IS NULL AND NOT s.waiting THEN 'No worker runs, and nothing waits for one: it starts with the next event.'
 				WHEN w.pid IS NULL THEN 'No worker runs, though events wait: SELECT pinterest_capi.flush(); starts one; if it does not stay, the server''s log says why.'
 				WHEN w.last_cycle_at < pg_catalog.clock_timestamp() - interval '1 minute'
-				THEN format('The worker (pid %s) has not looked for work since %s. If it hangs in a lock or a file system, see pg_stat_activity, then SELECT pg_terminate_backend(%s); it starts anew.', w.pid, w.last_cycle_at, w.pid)
+				THEN format('The worker (pid %s) has not looked for work since %s. If it hangs in a lock or a file system, see pg_stat_activity, then SELECT pg_terminate_backend(%s); it starts anew.', w.pid, date_trunc('second', w.last_cycle_at), w.pid)
 				WHEN w.last_error_at > pg_catalog.clock_timestamp() - interval '5 minutes'
-				THEN format('The worker (pid %s) could not do something at %s: %s. It tries again by itself; the server''s log has the details.', w.pid, w.last_error_at, w.last_error)
+				THEN format('The worker (pid %s) could not do something at %s: %s. It tries again by itself; the server''s log has the details.', w.pid, date_trunc('second', w.last_error_at), w.last_error)
 				ELSE format('The worker runs (pid %s, %s).', w.pid, w.state) END
 		FROM server AS s LEFT JOIN worker AS w ON true
 
@@ -199,7 +199,7 @@ BEGIN ATOMIC
 				THEN format('The API has trouble (%s). Nothing is lost: the worker tries again by itself, for as long as retry_for of %s.', d.fault, d.name)
 				WHEN d.last_sent_at IS NULL
 				THEN format('Nothing has been sent to %s yet: SELECT pinterest_capi.verify_destination(%s);', d.name, d.literal)
-				ELSE format('The API took events of %s at %s.', d.name, d.last_sent_at) END
+				ELSE format('The API took events of %s at %s.', d.name, date_trunc('second', d.last_sent_at)) END
 		FROM destinations AS d
 
 		UNION ALL
@@ -210,7 +210,7 @@ BEGIN ATOMIC
 			CASE
 				WHEN abs(extract(epoch FROM w.clock_ahead)) >= 10
 				THEN format('This server''s clock is %s seconds %s that of the API, as of %s, and Pinterest judges an event by its time: have NTP set it (timedatectl set-ntp true).',
-					round(abs(extract(epoch FROM w.clock_ahead))), CASE WHEN w.clock_ahead > interval '0' THEN 'ahead of' ELSE 'behind' END, w.clock_seen_at)
+					round(abs(extract(epoch FROM w.clock_ahead))), CASE WHEN w.clock_ahead > interval '0' THEN 'ahead of' ELSE 'behind' END, date_trunc('second', w.clock_seen_at))
 				WHEN f.events > 0
 				THEN format('%s events of the last day were rejected, since their event_time is in the future: check the clock and the time zone of whoever gives it.', f.events)
 				WHEN w.clock_ahead IS NULL THEN 'The worker compares clocks with each answer of the API; there was none since it started.'
@@ -250,8 +250,8 @@ BEGIN ATOMIC
 				ELSE 'ok' END,
 			CASE
 				WHEN d.oldest_at < clock_timestamp() - interval '15 minutes'
-				THEN format('The oldest event for %s waits since %s; at an age of %s it expires. What it waits for: SELECT reason, count(*) FROM pinterest_capi.dispatch_status WHERE destination = %s AND status IN (''queued'', ''retrying'') GROUP BY 1;', d.name, d.oldest_at, d.max_event_age, d.literal)
-				WHEN d.oldest_at IS NOT NULL THEN format('The oldest event for %s waits since %s.', d.name, d.oldest_at)
+				THEN format('The oldest event for %s waits since %s; at an age of %s it expires. What it waits for: SELECT reason, count(*) FROM pinterest_capi.dispatch_status WHERE destination = %s AND status IN (''queued'', ''retrying'') GROUP BY 1;', d.name, date_trunc('second', d.oldest_at), d.max_event_age, d.literal)
+				WHEN d.oldest_at IS NOT NULL THEN format('The oldest event for %s waits since %s.', d.name, date_trunc('second', d.oldest_at))
 				ELSE format('Nothing waits for %s.', d.name) END
 		FROM destinations AS d
 
@@ -316,7 +316,7 @@ BEGIN ATOMIC
 		SELECT 15, 'retention', '',
 			CASE WHEN o.finished_at < clock_timestamp() - s.retention::interval - interval '1 day' THEN 'warning' ELSE 'ok' END,
 			CASE WHEN o.finished_at < clock_timestamp() - s.retention::interval - interval '1 day'
-				THEN format('Final events are to be kept for %s, and some are of %s: the worker deletes them while it runs; or SELECT pinterest_capi.purge(%L);', s.retention, o.finished_at, s.retention)
+				THEN format('Final events are to be kept for %s, and some are of %s: the worker deletes them while it runs; or SELECT pinterest_capi.purge(%L);', s.retention, date_trunc('second', o.finished_at), s.retention)
 				ELSE format('Final events are kept for %s.', s.retention) END
 		FROM server AS s LEFT JOIN pinterest_capi._oldest_final AS o ON true
 
@@ -341,8 +341,3 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION pinterest_capi.doctor() IS
 	'what keeps events from leaving: a row per check, with status ok, warning or error, and what to do next';
-
-REVOKE ALL ON pinterest_capi._destination_facts, pinterest_capi._last_day, pinterest_capi._oldest_final FROM PUBLIC;
-REVOKE ALL ON FUNCTION pinterest_capi._server_state(), pinterest_capi._doctor(text), pinterest_capi.doctor() FROM PUBLIC;
-GRANT SELECT ON pinterest_capi._destination_facts, pinterest_capi._last_day, pinterest_capi._oldest_final TO pg_monitor;
-GRANT EXECUTE ON FUNCTION pinterest_capi._server_state(), pinterest_capi._doctor(text), pinterest_capi.doctor() TO pg_monitor;

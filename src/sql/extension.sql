@@ -1,7 +1,7 @@
 /*
  * extension.sql
- *	  The SQL face, the tables under it, and who may use what; doctor.sql and
- *	  report.sql come after it in the install script.
+ *	  The SQL face and the tables under it.  The other parts of the install
+ *	  script come after it: doctor(), report_html(), and who may use what.
  */
 
 \echo Use "CREATE EXTENSION pinterest_capi" to load this file. \quit
@@ -658,29 +658,3 @@ CREATE VIEW pinterest_capi.compliance_report AS
 		) AS f;
 COMMENT ON VIEW pinterest_capi.compliance_report IS
 	'per destination and allowed event: each field that may leave, what is done to it before, under which rule, and the consent rules in force';
-
-------------------------------------------------------------------------------
--- Rights: nothing for PUBLIC but the two pure functions
-------------------------------------------------------------------------------
-
-REVOKE ALL ON ALL TABLES IN SCHEMA pinterest_capi FROM PUBLIC;
-REVOKE ALL ON ALL SEQUENCES IN SCHEMA pinterest_capi FROM PUBLIC;
-REVOKE ALL ON ALL FUNCTIONS IN SCHEMA pinterest_capi FROM PUBLIC;
-
-GRANT USAGE ON SCHEMA pinterest_capi TO PUBLIC;
-GRANT EXECUTE ON FUNCTION pinterest_capi.normalize_identifier(text, text) TO PUBLIC;
-GRANT EXECUTE ON FUNCTION pinterest_capi.hash_identifier(text, text) TO PUBLIC;
-
-GRANT SELECT ON pinterest_capi.dispatch_status, pinterest_capi.destination_status,
-	pinterest_capi.worker_status, pinterest_capi.event_quality,
-	pinterest_capi.compliance_report, pinterest_capi.standard_event TO pg_monitor;
-GRANT EXECUTE ON FUNCTION pinterest_capi._worker_state(), pinterest_capi._fields() TO pg_monitor;
-
--- at commit: have a worker started, so that nothing else is needed
-CREATE FUNCTION pinterest_capi._wake() RETURNS void
-	LANGUAGE c VOLATILE PARALLEL UNSAFE
-	AS 'MODULE_PATHNAME', 'pcapi_sql_wake';
-COMMENT ON FUNCTION pinterest_capi._wake() IS
-	'internal: at commit, wakes the worker of this database or starts one';
-REVOKE ALL ON FUNCTION pinterest_capi._wake() FROM PUBLIC;
-SELECT pinterest_capi._wake();
