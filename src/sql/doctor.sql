@@ -212,7 +212,7 @@ BEGIN ATOMIC
 				THEN format('This server''s clock is %s seconds %s that of the API, as of %s, and Pinterest judges an event by its time: have NTP set it (timedatectl set-ntp true).',
 					round(abs(extract(epoch FROM w.clock_ahead))), CASE WHEN w.clock_ahead > interval '0' THEN 'ahead of' ELSE 'behind' END, date_trunc('second', w.clock_seen_at))
 				WHEN f.events > 0
-				THEN format('%s events of the last day were rejected, since their event_time is in the future: check the clock and the time zone of whoever gives it.', f.events)
+				THEN format('%s of the last day''s events were rejected, since their event_time is in the future: check the clock and the time zone of whoever gives it.', f.events)
 				WHEN w.clock_ahead IS NULL THEN 'The worker compares clocks with each answer of the API; there was none since it started.'
 				ELSE 'This server''s clock and the API''s agree.' END
 		FROM (SELECT coalesce(sum(l.events), 0) AS events FROM last_day AS l WHERE l.reason = 'event time in the future') AS f
@@ -265,7 +265,7 @@ BEGIN ATOMIC
 
 		UNION ALL
 		SELECT 12, 'allowed events', '', 'warning',
-			format('%s events of the last day were on no destination''s list, most of them %s: SELECT pinterest_capi.allow_event(%s%s); or leave them out.',
+			format('%s of the last day''s events were on no destination''s list, most of them %s: SELECT pinterest_capi.allow_event(%s%s); or leave them out.',
 				sum(n.events), quote_literal((array_agg(n.event_name ORDER BY n.events DESC, n.event_name))[1]),
 				quote_literal((array_agg(n.event_name ORDER BY n.events DESC, n.event_name))[1]),
 				(SELECT ', destination => ' || min(d.literal) FROM destinations AS d HAVING bool_and(d.destination <> 'default')))
@@ -278,13 +278,13 @@ BEGIN ATOMIC
 			CASE WHEN g.stopped = g.events AND g.events > 0 THEN 'error' ELSE 'ok' END,
 			CASE
 				WHEN g.stopped = g.events AND g.events > 0
-				THEN format('All %s events of the last day for %s were stopped, most of them by this: %s. %s', g.events, d.name, g.most,
+				THEN format('All of the last day''s events for %s (%s) were stopped, most of them by this: %s. %s', d.name, g.events, g.most,
 					CASE WHEN g.most LIKE 'consent rule %' THEN 'See the rule in pinterest_capi.consent_rule, and what it sees: SELECT status, reason FROM pinterest_capi.preview(''EVENT'', consent => ''{"KEY": true}'');'
 						WHEN g.most = 'no identifier' THEN 'Give track() an e-mail address, a phone number or a click id in user_data; the rows'' warnings tell what was dropped: SELECT warnings FROM pinterest_capi.dispatch_status WHERE reason = ''no identifier'' LIMIT 10;'
 						ELSE format('SELECT event_name, reason, warnings FROM pinterest_capi.dispatch_status WHERE destination = %s ORDER BY id DESC LIMIT 10;', d.literal) END)
 				WHEN NOT s.log_suppressed
 				THEN 'What gates stop is not recorded: to see it, ALTER SYSTEM SET pinterest_capi.log_suppressed = on; SELECT pg_reload_conf();'
-				ELSE format('Gates stopped %s of %s events for %s in the last day.', g.stopped, g.events, d.name) END
+				ELSE format('Gates stopped %s of the last day''s %s events for %s.', g.stopped, g.events, d.name) END
 		FROM destinations AS d
 			CROSS JOIN server AS s
 			CROSS JOIN LATERAL (
@@ -300,9 +300,9 @@ BEGIN ATOMIC
 			CASE WHEN f.failed >= f.sent AND f.failed > 0 THEN 'error'
 				WHEN f.failed * 20 > f.sent AND f.failed > 0 THEN 'warning' ELSE 'ok' END,
 			CASE WHEN f.failed * 20 > f.sent AND f.failed > 0
-				THEN format('%s events for %s failed in the last day, %s were sent; most of them: %s. Mend that, then SELECT pinterest_capi.replay(%s, since => now() - interval ''1 day'');',
+				THEN format('%s of the last day''s events for %s failed, %s were sent; most of them: %s. Mend that, then SELECT pinterest_capi.replay(%s, since => now() - interval ''1 day'');',
 					f.failed, d.name, f.sent, f.most, d.literal)
-				ELSE format('%s events for %s failed in the last day, %s were sent.', f.failed, d.name, f.sent) END
+				ELSE format('%s of the last day''s events for %s failed, %s were sent.', f.failed, d.name, f.sent) END
 		FROM destinations AS d
 			CROSS JOIN LATERAL (
 				SELECT coalesce(sum(l.events) FILTER (WHERE l.status = 'failed'), 0) AS failed,

@@ -348,7 +348,7 @@ COMMENT ON FUNCTION pinterest_capi._report_page(text, text, timestamptz[], pinte
 CREATE FUNCTION pinterest_capi.report_html(destination text DEFAULT NULL, since interval DEFAULT '7 days') RETURNS text
 	LANGUAGE sql VOLATILE PARALLEL RESTRICTED
 BEGIN ATOMIC
-	SELECT pinterest_capi._bad_call('since must be positive', 'Give how far back the report goes, as in ''7 days''.')
+	SELECT pinterest_capi._bad_call('since must be positive and at most 100 years', 'Give how far back the report goes, as in ''7 days''.')
 		WHERE since IS NULL OR since <= interval '0' OR since > interval '100 years';
 	SELECT pinterest_capi._bad_call('unknown destination', 'The view pinterest_capi.destination_status lists those that exist; NULL is all of them.')
 		WHERE NOT EXISTS (SELECT FROM pinterest_capi.destination_status AS s WHERE s.destination = report_html.destination)

@@ -78,7 +78,7 @@ tbody th { font-weight: 500; }
 .n { text-align: right; white-space: nowrap; }
 .long { min-width: 14rem; max-width: 34rem; overflow-wrap: anywhere; }
 .nil { color: var(--soft); }
-.empty { margin-top: 1rem; padding: 1.25rem; border: 1px dashed var(--line); border-radius: 6px; color: var(--soft); }
+.empty { max-width: none; margin-top: 1rem; padding: 1.25rem; border: 1px dashed var(--line); border-radius: 6px; color: var(--soft); }
 
 .chart { display: grid; grid-template-columns: auto minmax(0, 1fr); column-gap: 0.625rem; margin-top: 1.25rem; }
 .axis { display: flex; flex-direction: column; justify-content: space-between; height: 196px; color: var(--soft); font-size: 0.75rem; line-height: 16px; text-align: right; font-variant-numeric: tabular-nums; }
