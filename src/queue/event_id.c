@@ -24,6 +24,7 @@ pcapi_make_event_id(TimestampTz now)
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR),
 				 errmsg("could not generate random values"),
+				 errhint("Check the server's source of randomness: OpenSSL's, or /dev/urandom."),
 				 pcapi_hide()));
 	for (int i = 0; i < 6; i++)
 		raw[i] = (unsigned char) (ms >> (8 * (5 - i)));
@@ -45,6 +46,7 @@ pcapi_stored_event_id(char *given)
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR),
 				 errmsg("could not compute a SHA-256"),
+				 errhint("Check the configuration of the server's OpenSSL: SHA-256 must be among what it provides."),
 				 pcapi_hide()));
 	hex = palloc(PCAPI_HEX_LEN + 1);
 	pcapi_hex(digest, sizeof(digest), hex);

@@ -39,7 +39,7 @@ pcapi_check_destination(const char *destination)
 	}
 	if (!found)
 		pcapi_bad_call(("unknown destination"),
-					   ("The table pinterest_capi.destination lists those that exist."));
+					   ("The view pinterest_capi.destination_status lists those that exist."));
 }
 
 int

@@ -121,7 +121,7 @@ settle_answered(void)
 			ereport(LOG,
 					(errmsg("destination \"%s\" is paused: %s",
 							batch->route->target.name, batch->pause_reason),
-					 errhint("Its events wait for pinterest_capi.configure_destination or pinterest_capi.resume_destination.")));
+					 errhint("Its events wait for pinterest_capi.configure_destination or pinterest_capi.resume_destination; pinterest_capi.doctor() tells which.")));
 		pcapi_batch_free(batch);
 		look_at = 0;
 	}
