@@ -36,6 +36,13 @@ CREATE VIEW pinterest_capi._destination_facts AS
 COMMENT ON VIEW pinterest_capi._destination_facts IS
 	'internal: what doctor() looks at of each destination';
 
+CREATE VIEW pinterest_capi._handover AS
+	SELECT EXISTS (SELECT FROM pinterest_capi._publishing) AS publishing,
+		EXISTS (SELECT FROM pinterest_capi._subscriber AS u
+			JOIN pg_catalog.pg_replication_slots AS l ON l.slot_name = u.slot) AS subscribed;
+COMMENT ON VIEW pinterest_capi._handover IS
+	'internal: whether another server sends this database''s events, and whether there is one';
+
 CREATE VIEW pinterest_capi._last_day AS
 	SELECT n.destination, o.status, o.reason,
 		CASE WHEN o.status IN ('suppressed', 'rejected') THEN e.event_name END AS event_name,
@@ -62,9 +69,9 @@ CREATE FUNCTION pinterest_capi._doctor(destination text) RETURNS TABLE ("check" 
 	LANGUAGE sql VOLATILE PARALLEL RESTRICTED
 BEGIN ATOMIC
 	WITH server AS MATERIALIZED (
-		SELECT s.*, pg_catalog.pg_is_in_recovery() AS standby,
+		SELECT s.*, h.*, pg_catalog.pg_is_in_recovery() AS standby,
 			EXISTS (SELECT FROM pinterest_capi._destination_facts AS f WHERE f.status = 'ready' AND f.oldest_at IS NOT NULL) AS waiting
-		FROM pinterest_capi._server_state() AS s
+		FROM pinterest_capi._server_state() AS s CROSS JOIN pinterest_capi._handover AS h
 	), worker AS MATERIALIZED (
 		SELECT w.* FROM pinterest_capi._worker_state() AS w
 	), destinations AS MATERIALIZED (
@@ -101,11 +108,13 @@ BEGIN ATOMIC
 		UNION ALL
 		SELECT 3, 'worker', '',
 			CASE WHEN s.standby THEN 'ok'
+				WHEN w.state = 'read-only' THEN 'error'
 				WHEN w.pid IS NULL AND s.workers < s.worker_slots AND NOT s.waiting THEN 'ok'
 				WHEN w.pid IS NULL OR w.last_cycle_at < pg_catalog.clock_timestamp() - interval '1 minute' THEN 'error'
 				WHEN w.last_error_at > pg_catalog.clock_timestamp() - interval '5 minutes' THEN 'warning'
 				ELSE 'ok' END,
 			CASE WHEN s.standby THEN 'This server is a standby: nothing is sent from here. A worker starts after promotion.'
+				WHEN w.state = 'read-only' THEN 'This server is read-only, so nothing is sent: ALTER SYSTEM SET default_transaction_read_only = off; SELECT pg_reload_conf();'
 				WHEN w.pid IS NULL AND s.workers >= s.worker_slots THEN 'No worker runs, since no slot is free for it: see slots.'
 				WHEN w.pid IS NULL AND NOT s.waiting THEN 'No worker runs, and nothing waits for one: it starts with the next event.'
 				WHEN w.pid IS NULL THEN 'No worker runs, though events wait: SELECT pinterest_capi.flush(); starts one; if it does not stay, the server''s log says why.'
@@ -126,8 +135,10 @@ BEGIN ATOMIC
 
 		UNION ALL
 		SELECT 5, 'dispatch', '',
-			CASE WHEN s.dispatch THEN 'ok' ELSE 'error' END,
-			CASE WHEN s.dispatch THEN 'This server sends.'
+			CASE WHEN CASE WHEN s.publishing THEN s.subscribed ELSE s.dispatch END THEN 'ok' ELSE 'error' END,
+			CASE WHEN s.publishing AND s.subscribed THEN 'Another server sends what is published here: see doctor() there.'
+				WHEN s.publishing THEN 'This database''s events are published, and no dispatcher has subscribed: on the one that is to send, SELECT pinterest_capi.subscribe(''CONNECTION'', ''NAME'');'
+				WHEN s.dispatch THEN 'This server sends.'
 				ELSE 'pinterest_capi.dispatch is off, so this server only enqueues. If it is meant to send: ALTER SYSTEM SET pinterest_capi.dispatch = on; SELECT pg_reload_conf();' END
 		FROM server AS s
 
@@ -157,8 +168,9 @@ BEGIN ATOMIC
 
 		UNION ALL
 		SELECT 7, 'token', d.destination,
-			CASE WHEN NOT d.has_token OR d.fault ~ '^HTTP 40[13]\M' OR d.fault LIKE '%access token file%' THEN 'error' ELSE 'ok' END,
+			CASE WHEN s.publishing THEN 'ok' WHEN NOT d.has_token OR d.fault ~ '^HTTP 40[13]\M' OR d.fault LIKE '%access token file%' THEN 'error' ELSE 'ok' END,
 			CASE
+				WHEN s.publishing THEN 'The token of the server that sends is what counts.'
 				WHEN NOT d.has_token
 				THEN format('%s has no access token; a dump carries none: SELECT pinterest_capi.configure_destination(''TAG ID'', ''ACCESS TOKEN'', destination => %s);', d.name, d.literal)
 				WHEN d.fault ~ '^HTTP 401\M'
@@ -170,7 +182,7 @@ BEGIN ATOMIC
 				WHEN d.last_sent_at IS NULL
 				THEN format('%s has a token that has not been used yet: SELECT pinterest_capi.verify_destination(%s);', d.name, d.literal)
 				ELSE format('Pinterest takes the token of %s.', d.name) END
-		FROM destinations AS d
+		FROM destinations AS d CROSS JOIN server AS s
 
 		UNION ALL
 		SELECT 8, 'connection', d.destination,
