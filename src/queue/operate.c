@@ -77,19 +77,21 @@ finish_waiting(const char *status, const char *reason, const char *condition,
 	}
 	SPI_connect();
 	SPI_execute_with_args(psprintf("WITH chosen AS ("
-								   " SELECT q.dest, q.id FROM pinterest_capi._queue AS q"
+								   " SELECT q.dest, q.id, e.destination IS NOT NULL AS published FROM pinterest_capi._queue AS q"
 								   " JOIN pinterest_capi._event AS e ON e.id = q.id"
 								   " WHERE (%s) ORDER BY q.dest, q.id FOR UPDATE OF q"
 								   "), gone AS ("
 								   " DELETE FROM pinterest_capi._queue AS q USING chosen AS c"
-								   " WHERE q.dest = c.dest AND q.id = c.id RETURNING q.*"
+								   " WHERE q.dest = c.dest AND q.id = c.id RETURNING q.*, c.published"
 								   "), out AS ("
 								   " SELECT DISTINCT l.dest, unnest(l.ids) AS id FROM pinterest_capi._lease AS l)"
 								   " INSERT INTO pinterest_capi._outcome (id, finished_at, last_attempt_at, dest,"
 								   " attempts, http_status, status, reason, error, warnings)"
 								   " SELECT g.id, clock_timestamp(), g.last_attempt_at, g.dest, g.attempts, g.http_status,"
-								   " $1, $2, g.error, CASE WHEN out.id IS NULL THEN g.warnings"
-								   " ELSE g.warnings || 'ended during a request, Pinterest may have processed it'::text END"
+								   " $1, $2, g.error, CASE WHEN out.id IS NOT NULL"
+								   " THEN g.warnings || 'ended during a request, Pinterest may have processed it'::text"
+								   " WHEN g.published THEN g.warnings || 'published, the dispatcher may send it'::text"
+								   " ELSE g.warnings END"
 								   " FROM gone AS g LEFT JOIN out ON out.dest = g.dest AND out.id = g.id", condition),
 						  2 + nargs, types, values, nulls, false, 0);
 	n = (int64) SPI_processed;

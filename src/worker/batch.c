@@ -52,6 +52,7 @@ pcapi_batch_add(PcapiBatch *batch, const PcapiClaimed *event, const char *payloa
 		return false;
 	s = &batch->events[batch->n];
 	s->id = event->id;
+	s->tid = event->tid;
 	s->attempts = event->attempts;
 	s->waits_since = event->waits_since;
 	s->event_time = event->event_time;
@@ -186,6 +187,7 @@ settle_event(PcapiBatch *batch, int i, PcapiFate fate, const PcapiAnswer *answer
 
 	memset(s, 0, sizeof(PcapiSettled));
 	s->id = batch->events[i].id;
+	s->tid = batch->events[i].tid;
 	s->fate = fate;
 	s->attempted = true;
 	s->http_status = answer->http_status;
