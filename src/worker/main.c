@@ -311,7 +311,6 @@ check_office(void)
 		leave_dropped();
 }
 
-<<<<<<< HEAD
 /*
  * Where another database waits and no slot is free, this one's is given up: at
  * once if nothing is to do, after a while in any case.  What has not been sent
@@ -355,7 +354,7 @@ share_slot(TimestampTz now)
 	pcapi_turn_put_off(MyDatabaseId, back);
 	proc_exit(1);
 }
-=======
+
 /* where a pass is: among the events, then among the visitors */
 typedef struct Pass
 {
@@ -364,7 +363,6 @@ typedef struct Pass
 	PcapiVisitorPlace place;
 	bool		done;
 } Pass;
->>>>>>> i3
 
 static void
 retention_step(void *arg)
