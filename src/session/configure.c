@@ -36,8 +36,7 @@ static const char *const hidden_statement = "SELECT pinterest_capi.configure_des
  * statement that can't be parsed or names no function, pg_stat_activity while
  * it is planned), what it logs from its own copy when it is done
  * (log_min_duration_statement, auto_explain), and the client's history.
- * README.md says so; a parameter or a token file keeps out of all of these,
- * but for log_parameter_max_length.
+ * docs/security.md has the ways around that.
  */
 static void
 hide_own_statement(void)
