@@ -14,6 +14,7 @@
 #include "access/table.h"
 #include "access/xact.h"
 #include "executor/tuptable.h"
+#include "storage/bufmgr.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -35,17 +36,19 @@ is_null(TupleTableSlot *slot, int column)
 /*
  * Delete the row of the queue if it is at its place and was never tried.  The
  * snapshot holds whatever it shows where it is, so what is found there can't
- * be replaced by another row before it is deleted.
+ * be replaced by another row before it is deleted.  Since it was read, though,
+ * the table may have been rewritten, or cut off where the row stood.
  */
 static bool
-leave_queue(Relation queue, TupleTableSlot *slot, int dest, const PcapiSettled *s)
+leave_queue(Relation queue, BlockNumber nblocks, TupleTableSlot *slot, int dest,
+			const PcapiSettled *s)
 {
 	ItemPointerData tid = s->tid;
 	Snapshot	snapshot = GetActiveSnapshot();
 	TM_FailureData failure;
 	bool		isnull;
 
-	if (!ItemPointerIsValid(&tid) ||
+	if (ItemPointerGetBlockNumber(&tid) >= nblocks ||
 		!table_tuple_fetch_row_version(queue, &tid, snapshot, slot))
 		return false;
 	if (DatumGetInt64(slot_getattr(slot, PCAPI_QUEUE_ID, &isnull)) != s->id ||
@@ -58,20 +61,6 @@ leave_queue(Relation queue, TupleTableSlot *slot, int dest, const PcapiSettled *
 		return false;
 	/* waits for whoever is about to cancel it */
 	return PcapiTupleDelete(queue, &tid, GetCurrentCommandId(true), snapshot, &failure) == TM_Ok;
-}
-
-static void
-set(TupleTableSlot *slot, int column, Datum value)
-{
-	slot->tts_values[column - 1] = value;
-	slot->tts_isnull[column - 1] = false;
-}
-
-static void
-set_text(TupleTableSlot *slot, int column, const char *value)
-{
-	if (value)
-		set(slot, column, CStringGetTextDatum(value));
 }
 
 /* a line each */
@@ -91,19 +80,19 @@ static void
 fill_outcome(TupleTableSlot *slot, int dest, TimestampTz attempted_at, TimestampTz now,
 			 const PcapiSettled *s)
 {
-	set(slot, PCAPI_OUTCOME_ID, Int64GetDatum(s->id));
-	set(slot, PCAPI_OUTCOME_FINISHED_AT, TimestampTzGetDatum(now));
-	set(slot, PCAPI_OUTCOME_DEST, Int32GetDatum(dest));
-	set(slot, PCAPI_OUTCOME_ATTEMPTS, Int32GetDatum(s->attempted ? 1 : 0));
+	pcapi_slot_set(slot, PCAPI_OUTCOME_ID, Int64GetDatum(s->id));
+	pcapi_slot_set(slot, PCAPI_OUTCOME_FINISHED_AT, TimestampTzGetDatum(now));
+	pcapi_slot_set(slot, PCAPI_OUTCOME_DEST, Int32GetDatum(dest));
+	pcapi_slot_set(slot, PCAPI_OUTCOME_ATTEMPTS, Int32GetDatum(s->attempted ? 1 : 0));
 	if (s->attempted && attempted_at != 0)
-		set(slot, PCAPI_OUTCOME_LAST_ATTEMPT_AT, TimestampTzGetDatum(attempted_at));
+		pcapi_slot_set(slot, PCAPI_OUTCOME_LAST_ATTEMPT_AT, TimestampTzGetDatum(attempted_at));
 	if (s->http_status != 0)
-		set(slot, PCAPI_OUTCOME_HTTP_STATUS, Int32GetDatum(s->http_status));
-	set_text(slot, PCAPI_OUTCOME_STATUS, pcapi_fate_name(s->fate));
-	set_text(slot, PCAPI_OUTCOME_REASON, s->reason);
-	set_text(slot, PCAPI_OUTCOME_ERROR, s->error);
+		pcapi_slot_set(slot, PCAPI_OUTCOME_HTTP_STATUS, Int32GetDatum(s->http_status));
+	pcapi_slot_set_text(slot, PCAPI_OUTCOME_STATUS, pcapi_fate_name(s->fate));
+	pcapi_slot_set_text(slot, PCAPI_OUTCOME_REASON, s->reason);
+	pcapi_slot_set_text(slot, PCAPI_OUTCOME_ERROR, s->error);
 	if (s->warning)
-		set(slot, PCAPI_OUTCOME_WARNINGS, warnings_array(s->warning));
+		pcapi_slot_set(slot, PCAPI_OUTCOME_WARNINGS, warnings_array(s->warning));
 }
 
 void
@@ -116,6 +105,7 @@ pcapi_finish(int dest, TimestampTz attempted_at, const PcapiSettled *settled, in
 	MemoryContext scratch = AllocSetContextCreate(CurrentMemoryContext, "pinterest_capi finish",
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old;
+	BlockNumber nblocks = RelationGetNumberOfBlocks(queue);
 	TimestampTz now = GetCurrentTimestamp();
 	int			m = 0;
 
@@ -127,7 +117,7 @@ pcapi_finish(int dest, TimestampTz attempted_at, const PcapiSettled *settled, in
 	for (int i = 0; i < n; i++)
 	{
 		done[i] = settled[i].fate != PCAPI_RELEASE && settled[i].fate != PCAPI_RETRY &&
-			leave_queue(queue, queued, dest, &settled[i]);
+			leave_queue(queue, nblocks, queued, dest, &settled[i]);
 		if (done[i])
 		{
 			pcapi_slot_begin(outcomes[m]);

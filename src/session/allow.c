@@ -129,6 +129,9 @@ pcapi_sql_allow_event(PG_FUNCTION_ARGS)
 							  " SET event_name = excluded.event_name, send_as = excluded.send_as, properties = excluded.properties",
 							  4, types, values, nulls, false, 0);
 	SPI_finish();
+	/* numbered here, since whoever tracks first would keep others waiting until its COMMIT */
+	if (destinations > 0)
+		(void) pcapi_destination_number(TextDatumGetCString(values[1]), true);
 	pcapi_become_caller(&saved);
 	if (destinations == 0)
 		pcapi_bad_call(("unknown destination"),

@@ -175,6 +175,9 @@ extern void pcapi_visitor_hash(const char *visitor_id, unsigned char digest[32])
 /* fill what ids lacks from what identify stored; *consent gets the stored one */
 extern void pcapi_visitor_fill(const unsigned char *visitor, PcapiIdentifiers *ids, Jsonb **consent);
 extern void pcapi_visitor_store_click(const unsigned char *visitor, const char *click_id, TimestampTz at);
+
+/* of an event as it is sent */
+extern void pcapi_identifiers_from_event(PcapiIdentifiers *ids, Jsonb *event);
 extern bool pcapi_is_suppressed(const unsigned char *visitor, const PcapiIdentifiers *ids);
 
 /*
