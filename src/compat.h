@@ -26,6 +26,13 @@
 #include "varatt.h"
 #endif
 
+/* 16: the i-th of the processes in the snapshot of pg_stat_activity, from 1 */
+#if PG_VERSION_NUM >= 160000
+#define PcapiBackendStatus(i)	(&pgstat_get_local_beentry_by_index(i)->backendStatus)
+#else
+#define PcapiBackendStatus(i)	(&pgstat_fetch_stat_local_beentry(i)->backendStatus)
+#endif
+
 /* 17: a process's number in the array of PGPROCs has an official name */
 #if PG_VERSION_NUM >= 170000
 #define PcapiMyProcNumber()		((int) MyProcNumber)
@@ -53,6 +60,13 @@
 /* 19: a worker that DROP DATABASE may end */
 #ifndef BGWORKER_INTERRUPTIBLE
 #define BGWORKER_INTERRUPTIBLE 0
+#endif
+
+/* 18: functions that don't return say so in front */
+#if PG_VERSION_NUM >= 180000
+#define PcapiNoReturn			pg_noreturn
+#else
+#define PcapiNoReturn			pg_attribute_noreturn()
 #endif
 
 /* 18: the module's magic can carry name and version */

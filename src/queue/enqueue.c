@@ -73,6 +73,7 @@ pcapi_destination_number(const char *destination, bool create)
 		ereport(ERROR,
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 				 errmsg("could not serialize access due to concurrent configuration of a destination"),
+				 errhint("The transaction might succeed if retried."),
 				 pcapi_hide()));
 	return number;
 }

@@ -25,7 +25,7 @@ void
 pcapi_unknown_destination(void)
 {
 	pcapi_bad_call(("unknown destination"),
-				   ("The table pinterest_capi.destination lists those that exist."));
+				   ("The view pinterest_capi.destination_status lists those that exist."));
 }
 
 void

@@ -148,6 +148,7 @@ on_header(char *data, size_t size, size_t nmemb, void *userp)
 	r->header_bytes += len;
 	if (r->header_bytes > MAX_HEADERS)
 		return 0;
+	keep_header(data, len, "date:", r->date, sizeof(r->date));
 	keep_header(data, len, "retry-after:", r->retry_after, sizeof(r->retry_after));
 	keep_header(data, len, "x-ratelimit-remaining:", r->ratelimit_remaining, sizeof(r->ratelimit_remaining));
 	keep_header(data, len, "x-ratelimit-reset:", r->ratelimit_reset, sizeof(r->ratelimit_reset));
@@ -162,7 +163,8 @@ open_multi(void)
 	curl_global_init(CURL_GLOBAL_DEFAULT);
 	multi = curl_multi_init();
 	if (multi == NULL)
-		ereport(FATAL, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("could not initialize libcurl")));
+		ereport(FATAL, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("could not initialize libcurl"),
+						errhint("Check the server's memory; the worker is started again after a second.")));
 	curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, on_socket);
 	curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, on_timer);
 	curl_multi_setopt(multi, CURLMOPT_PIPELINING, (long) CURLPIPE_MULTIPLEX);
@@ -197,7 +199,7 @@ set_options(CURL *easy, PcapiRequest *r, const char *url, const char *token)
 	SET(CURLOPT_POST, 1L);
 	SET(CURLOPT_POSTFIELDS, r->body);
 	SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) r->body_len);
-	SET(CURLOPT_USERAGENT, "pinterest_capi/1.0");
+	SET(CURLOPT_USERAGENT, "pinterest_capi/" PCAPI_VERSION);
 	SET(CURLOPT_NOSIGNAL, 1L);
 	SET(CURLOPT_PRIVATE, r);
 	SET(CURLOPT_ERRORBUFFER, r->error);

@@ -61,6 +61,7 @@ remember_error(const char *message)
 		return;
 	SpinLockAcquire(&pcapi_live->mutex);
 	strlcpy(pcapi_live->last_error, message, sizeof(pcapi_live->last_error));
+	pcapi_live->last_error_at = GetCurrentTimestamp();
 	SpinLockRelease(&pcapi_live->mutex);
 }
 
