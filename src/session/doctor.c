@@ -6,6 +6,7 @@
 #include "session/session.h"
 
 #include "fmgr.h"
+#include "access/htup_details.h"
 #include "funcapi.h"
 #include "utils/backend_status.h"
 #include "utils/builtins.h"
