@@ -71,12 +71,13 @@ pcapi_retry_after(const char *value, int64_t now)
 /*
  * The bucket holds one hundredth of a minute's requests.  It refills so much
  * more slowly that a full bucket and what flows in during any one minute do
- * not exceed the limit together.
+ * not exceed the limit together.  Small ones hold a bit more than one, so that
+ * a caller who comes late now and then doesn't lose that time.
  */
 static double
 limiter_burst(int per_minute)
 {
-	return per_minute < 200 ? 1 : (double) (per_minute / 100);
+	return per_minute < 200 ? 1 + per_minute / 400.0 : (double) (per_minute / 100);
 }
 
 static double
