@@ -9,7 +9,7 @@
  */
 #include "worker/worker.h"
 
-#include <unistd.h>
+#include <sys/stat.h>
 
 #include "common/pg_prng.h"
 #include "storage/fd.h"
@@ -112,6 +112,7 @@ read_token(const PcapiTarget *target, char **problem)
 	const char *path = stored + strlen("file:");
 	char	   *token;
 	FILE	   *file;
+	struct stat st;
 	size_t		len;
 	char	   *start;
 
@@ -123,6 +124,12 @@ read_token(const PcapiTarget *target, char **problem)
 		return NULL;
 	}
 
+	/* opening a pipe waits for somebody who writes to it, and with us every destination */
+	if (stat(path, &st) == 0 && !S_ISREG(st.st_mode))
+	{
+		*problem = pstrdup("access token file cannot be read: it is no regular file");
+		return NULL;
+	}
 	file = AllocateFile(path, "r");
 	if (file == NULL)
 	{
@@ -351,7 +358,10 @@ judge(PcapiBatch *batch, const PcapiAnswer *answer)
 			route->target.ready = false;
 			break;
 	}
-	if (batch->accepted && route->refusals > 0)
+
+	/* a request that was out already when another was refused says nothing of what the API takes now */
+	batch->recovered = batch->accepted && (route->refusals == 0 || batch->sent_at >= route->refused_at);
+	if (batch->recovered && route->refusals > 0)
 	{
 		route->refusals = 0;
 		route->target.backoff_until = 0;
@@ -413,7 +423,41 @@ pcapi_batch_start(PcapiBatch *batch)
 	MemoryContextSwitchTo(old);
 }
 
-/* In a transaction, again and again until it is committed. */
+/*
+ * Another token has been configured since this one was sent, so what was
+ * refused is not what the next request shows.
+ */
+static bool
+token_is_another(const PcapiBatch *batch, const PcapiTarget *target)
+{
+	char	   *problem = NULL;
+	char	   *token = target->token ? read_token(target, &problem) : NULL;
+	bool		another = (token != NULL && batch->token != NULL && strcmp(token, batch->token) != 0);
+
+	if (token)
+		explicit_bzero(token, strlen(token));
+	return another;
+}
+
+/*
+ * The row is locked before the token is read: who configures one clears the
+ * pause after that, or has done so before, and then we see it.
+ */
+static void
+pause_destination(PcapiBatch *batch)
+{
+	PcapiRoute *route = batch->route;
+
+	pcapi_target_lock(route->target.dest);
+	pcapi_routes_load();
+	if (route->known && !token_is_another(batch, &route->target))
+		batch->paused = pcapi_target_pause(route->target.dest, route->target.name, batch->pause_reason);
+}
+
+/*
+ * In a transaction, again and again until it is committed.  A destination that
+ * is gone has a row that waits for its name to come back, to begin anew.
+ */
 void
 pcapi_batch_settle(void *arg)
 {
@@ -421,10 +465,12 @@ pcapi_batch_settle(void *arg)
 	const PcapiTarget *target = &batch->route->target;
 
 	pcapi_settle(target->dest, batch->lease, batch->sent_at, batch->settled, batch->n_settled);
+	if (!batch->route->known)
+		return;
 	if (batch->accepted)
-		pcapi_target_sent(target->dest);
+		pcapi_target_sent(target->dest, batch->recovered);
 	if (batch->pause_reason)
-		batch->paused = pcapi_target_pause(target->dest, target->name, batch->pause_reason);
+		pause_destination(batch);
 	else if (batch->backoff_reason)
 		pcapi_target_backoff(target->dest, batch->backoff_ms, batch->backoff_reason);
 	else if (batch->error)

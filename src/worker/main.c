@@ -26,10 +26,11 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#define TICK			USECS_PER_SEC
-#define IDLE_CLOSE		(30 * USECS_PER_SEC)
-#define RETENTION_GAP	(100 * USECS_PER_SEC / 1000)
-#define RETENTION_EVERY	(60 * USECS_PER_SEC)
+#define TICK			1000	/* ms, as the next ones */
+#define IDLE_CLOSE		30000
+#define RETENTION_GAP	100
+#define RETENTION_EVERY	60000
+#define LOCK_TIMEOUT	"200ms"
 
 PGDLLEXPORT void pcapi_worker_main(Datum main_arg);
 
@@ -267,19 +268,22 @@ retention_step(void *arg)
 	int64	   *after = arg;
 
 	if (*after == 0)
+	{
 		pcapi_cancel_orphans();
+		pcapi_mend_times();
+	}
 	if (!pcapi_retention_step(pcapi_retention, pcapi_payload_retention, after))
 		*after = 0;
 }
 
 /* Passes over what is final, at most one hundredth of the time. */
 static void
-keep_retention(TimestampTz now)
+keep_retention(int64 now)
 {
-	static TimestampTz at = 0;
+	static int64 at = 0;
 	static int64 after = 0;
 	static int64 spent = 0;
-	TimestampTz begun = now;
+	int64		begun = now;
 	bool		ok;
 
 	if (at == 0)
@@ -287,7 +291,7 @@ keep_retention(TimestampTz now)
 	if (now < at)
 		return;
 	ok = pcapi_transaction(retention_step, &after);
-	now = GetCurrentTimestamp();
+	now = pcapi_clock_ms();
 	spent += now - begun;
 	if (ok && after != 0)
 	{
@@ -300,9 +304,9 @@ keep_retention(TimestampTz now)
 }
 
 static void
-close_idle(TimestampTz now)
+close_idle(int64 now)
 {
-	static TimestampTz busy_at = 0;
+	static int64 busy_at = 0;
 	static bool open = false;
 
 	if (pcapi_dispatch_in_flight() > 0)
@@ -320,7 +324,7 @@ close_idle(TimestampTz now)
 void
 pcapi_worker_main(Datum main_arg)
 {
-	TimestampTz tick_at = 0;
+	int64		tick_at = 0;
 	bool		woken = true;
 
 	pqsignal(SIGTERM, die);
@@ -331,7 +335,7 @@ pcapi_worker_main(Datum main_arg)
 	take_office();
 
 	/* an open transaction that has cancelled, paused or purged something must not stop all the rest */
-	SetConfigOption("lock_timeout", "1s", PGC_SUSET, PGC_S_OVERRIDE);
+	SetConfigOption("lock_timeout", LOCK_TIMEOUT, PGC_SUSET, PGC_S_OVERRIDE);
 
 	pcapi_live = pcapi_live_create();
 	if (!pcapi_transaction(begin_work, NULL))
@@ -341,7 +345,7 @@ pcapi_worker_main(Datum main_arg)
 	for (;;)
 	{
 		PcapiRequest *request;
-		TimestampTz now;
+		int64		now;
 		long		wait;
 
 		CHECK_FOR_INTERRUPTS();
@@ -355,16 +359,16 @@ pcapi_worker_main(Datum main_arg)
 			pcapi_dispatch_finish(request);
 		wait = pcapi_dispatch_cycle(woken);
 
-		now = GetCurrentTimestamp();
+		now = pcapi_clock_ms();
 		keep_retention(now);
 		close_idle(now);
-		if (now >= tick_at || tick_at > now + TICK)
+		if (now >= tick_at)
 		{
 			check_office();
 			tick_at = now + TICK;
 			pgstat_report_stat(false);
 		}
-		wait = Min(wait, (long) ((tick_at - now) / 1000) + 1);
+		wait = Min(wait, (long) (tick_at - now));
 		woken = pcapi_http_wait(wait);
 	}
 }

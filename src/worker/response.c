@@ -196,6 +196,24 @@ on_scalar(void *state, char *value, JsonTokenType type)
 	PcapiJsonGoOn();
 }
 
+/* The code of a \u escape's four digits; -1: they are none, which is the parser's matter. */
+static int
+escaped_code(const char *digits)
+{
+	int			code = 0;
+
+	for (int i = 0; i < 4; i++)
+	{
+		const char *hex = "0123456789abcdef";
+		const char *found = digits[i] ? strchr(hex, pg_ascii_tolower((unsigned char) digits[i])) : NULL;
+
+		if (found == NULL)
+			return -1;
+		code = code * 16 + (int) (found - hex);
+	}
+	return code;
+}
+
 /*
  * A copy that the parser can take without raising an error, or NULL: valid
  * UTF-8, not nested deeper than its recursion should go, and no escape that
@@ -233,9 +251,9 @@ tame(const char *body, size_t len, size_t *out_len)
 			in_string = false;
 		else if (c == '\\' && i + 1 < len)
 		{
-			unsigned int code;
+			int			code = body[i + 1] == 'u' && i + 5 < len ? escaped_code(body + i + 2) : -1;
 
-			if (body[i + 1] == 'u' && i + 5 < len && sscanf(body + i + 2, "%4x", &code) == 1 &&
+			if (code >= 0 &&
 				(code == 0 || (code >= 0xD800 && code <= 0xDFFF) || (code >= 0x80 && !utf8)))
 			{
 				*to++ = '?';
@@ -389,24 +407,42 @@ verdict_of(int status, const Reading *r, bool readable, int n)
 	return status >= 500 ? PCAPI_A_RETRY : PCAPI_A_UNKNOWN;
 }
 
+/*
+ * An answer of which only the beginning came.  Some need no more than their
+ * status: nothing of such a request was processed.
+ */
+static bool
+read_beginning(PcapiAnswer *answer, const PcapiRequest *request)
+{
+	static const Reading nothing;
+
+	if (request->transport != PCAPI_HTTP_CUT || request->status < 300)
+		return false;
+	answer->verdict = verdict_of(request->status, &nothing, false, 0);
+	return answer->verdict == PCAPI_A_PAUSE || answer->verdict == PCAPI_A_THROTTLED ||
+		answer->verdict == PCAPI_A_RETRY;
+}
+
 PcapiAnswer *
 pcapi_read_answer(const PcapiRequest *request, int n, const char *token)
 {
 	PcapiAnswer *answer = palloc0(sizeof(PcapiAnswer));
-	Reading		r;
-	bool		readable;
+	Reading		r = {0};
+	bool		readable = false;
 
 	answer->wait_ms = -1;
-	if (request->transport != PCAPI_HTTP_ANSWERED)
+	if (request->transport == PCAPI_HTTP_ANSWERED)
+	{
+		readable = read_body(&r, request, n, token);
+		answer->verdict = verdict_of(request->status, &r, readable, n);
+	}
+	else if (!read_beginning(answer, request))
 	{
 		read_transport(answer, request, token);
 		return answer;
 	}
-
-	readable = read_body(&r, request, n, token);
 	answer->http_status = request->status;
 	answer->wait_ms = asked_wait(request, request->status);
-	answer->verdict = verdict_of(request->status, &r, readable, n);
 	answer->entries = r.entries;
 	if (answer->verdict == PCAPI_A_ENTRIES)
 		return answer;
