@@ -136,6 +136,7 @@ sub script
 }
 sub release { $_[0]->_control('POST', 'release'); return }
 sub reset { $_[0]->_control('POST', 'reset'); return }
+sub take_token { $_[0]->_control('POST', 'token', $_[1]); return }
 sub down { $_[0]->_control('POST', 'down'); return }
 sub up { $_[0]->_control('POST', 'up'); return }
 

@@ -9,6 +9,7 @@
  * POST /script		a rule or an array of rules, each for the next request(s)
  * POST /release	lets go of what hangs
  * POST /reset		forgets everything, scripts included, and lets go
+ * POST /token		the one that is taken from now on, as the body
  * POST /down, /up	as if the server were gone, and back on the same port
  *
  * A rule: {times: 1 (0: for good), account: for that one alone, status, headers,
@@ -18,8 +19,8 @@
  * delay: nothing is processed before; lag: processed at once, but the answer takes
  * so long.  cut: before the body is read, after it, or after the events were processed,
  * so that only the answer is lost; refuse: as a violation of the schema, which
- * refuses every event of the request, with the status refusal.  A request that no rule is left for is
- * answered as the API does.
+ * refuses every event of the request, with the status refusal.  A
+ * request that no rule is left for is answered as the API does.
  */
 'use strict';
 
@@ -32,9 +33,10 @@ const RULE_KEYS = new Set(['times', 'account', 'status', 'headers', 'body', 'del
 
 class Control
 {
-	/* open: how many connections there are now */
-	constructor({ down, up, open })
+	/* token: undefined takes any; open: how many connections there are now */
+	constructor({ down, up, open, token })
 	{
+		this.token = token;
 		this.down = down;
 		this.up = up;
 		this.open = open;
@@ -212,6 +214,9 @@ class Control
 				return '{}\n';
 			case 'POST /reset':
 				this.reset();
+				return '{}\n';
+			case 'POST /token':
+				this.token = body;
 				return '{}\n';
 			case 'POST /down':
 				await this.down();

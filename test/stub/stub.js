@@ -43,7 +43,7 @@ const { values: options } = parseArgs({
 });
 
 const sockets = new Set();
-const control = new Control({ down, up, open: () => sockets.size });
+const control = new Control({ down, up, open: () => sockets.size, token: options.token });
 
 const tls = { cert: fs.readFileSync(options.cert), key: fs.readFileSync(options.key) };
 
@@ -142,7 +142,7 @@ function refuseHead(request, record)
 
 	const bearer = /^Bearer ([\x21-\x7e]+)$/.exec(request.headers.authorization || '');
 
-	if (!bearer || (options.token !== undefined && bearer[1] !== options.token))
+	if (!bearer || (control.token !== undefined && bearer[1] !== control.token))
 		return failure(401, 2, 'Authentication failed.');
 	if (!/^\d{1,18}$/.test(path[1]))
 		return invalid(`'${path[1]}' does not match '^\\\\d+$'`);
