@@ -346,6 +346,9 @@ transport_of(CURL *easy, CURLcode code)
 		case CURLE_SSL_INVALIDCERTSTATUS:
 			return PCAPI_HTTP_UNTRUSTED;
 		case CURLE_UNSUPPORTED_PROTOCOL:
+			/* also what libcurl calls an answer that isn't HTTP */
+			curl_easy_getinfo(easy, CURLINFO_REQUEST_SIZE, &request_size);
+			return request_size > 0 ? PCAPI_HTTP_CUT : PCAPI_HTTP_MISCONFIGURED;
 		case CURLE_URL_MALFORMAT:
 		case CURLE_SSL_CACERT_BADFILE:
 		case CURLE_SSL_CERTPROBLEM:

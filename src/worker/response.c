@@ -115,12 +115,18 @@ on_array_start(void *state)
 
 	if (r->in_events && r->depth == r->events_depth)
 		r->bad = true;
-	if (!r->in_events && r->events_depth == 0 &&
+	if (!r->in_events &&
 		((r->depth == 1 && is_key(r->keys[0], "events")) ||
 		 (r->depth == 2 && is_key(r->keys[0], "details") && is_key(r->keys[1], "events"))))
 	{
-		r->in_events = true;
-		r->events_depth = r->depth + 1;
+		/* two of them: who knows which one is meant */
+		if (r->events_depth != 0)
+			r->bad = true;
+		else
+		{
+			r->in_events = true;
+			r->events_depth = r->depth + 1;
+		}
 	}
 	r->depth++;
 	PcapiJsonGoOn();
@@ -163,12 +169,26 @@ entry_scalar(Reading *r, char *value, JsonTokenType type)
 			entry->failed = true;
 		else if (!is_text || strcmp(value, "processed") != 0)
 			r->bad = true;
+		if (r->has_status)
+			r->bad = true;
 		r->has_status = true;
 	}
 	else if (is_key(r->keys[2], "error_message") && is_text)
 		entry->error = clean_message(value, r->token);
 	else if (is_key(r->keys[2], "warning_message") && is_text)
 		entry->warning = clean_message(value, r->token);
+}
+
+/* A count that can't be read, or is there twice and differs, is one that nothing adds up to. */
+static void
+read_count(long *count, const char *value, JsonTokenType type)
+{
+	size_t		len = strlen(value);
+	long		n = NOT_GIVEN - 1;
+
+	if (type == JSON_TOKEN_NUMBER && len < 10 && strspn(value, "0123456789") == len)
+		n = strtol(value, NULL, 10);
+	*count = (*count == NOT_GIVEN || *count == n) ? n : NOT_GIVEN - 1;
 }
 
 static PcapiJsonAction
@@ -182,15 +202,13 @@ on_scalar(void *state, char *value, JsonTokenType type)
 		entry_scalar(r, value, type);
 	else if (r->depth == 1 && r->keys[0] != NULL)
 	{
-		bool		is_number = (type == JSON_TOKEN_NUMBER);
-
 		if (strcmp(r->keys[0], "num_events_received") == 0)
-			r->received = is_number ? strtol(value, NULL, 10) : NOT_GIVEN - 1;
+			read_count(&r->received, value, type);
 		else if (strcmp(r->keys[0], "num_events_processed") == 0)
-			r->processed = is_number ? strtol(value, NULL, 10) : NOT_GIVEN - 1;
+			read_count(&r->processed, value, type);
 		else if (strcmp(r->keys[0], "message") == 0 && type == JSON_TOKEN_STRING)
 			r->message = clean_message(value, r->token);
-		else if (strcmp(r->keys[0], "code") == 0 && is_number)
+		else if (strcmp(r->keys[0], "code") == 0 && type == JSON_TOKEN_NUMBER)
 			r->code = clean_message(value, r->token);
 	}
 	PcapiJsonGoOn();

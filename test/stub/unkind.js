@@ -12,7 +12,7 @@
  * flood	n header lines of 1 kB (HTTP/1.1)
  * early	n interim answers (103) of 1 kB before the answer
  * longer, shorter	a Content-Length that is n more or less than there is (HTTP/1.1)
- * raw		the rule's body and nothing else, then the end (HTTP/1.1)
+ * raw		the rule's body and nothing else, then the end (HTTP/1.1); n 1: in Latin-1
  * reset	RST_STREAM with the code n (HTTP/2); nothing was processed
  * goaway	GOAWAY with the code n, nothing was processed, and the end (HTTP/2)
  * leaving	GOAWAY without an error, and then the answer as ever (HTTP/2)
@@ -158,7 +158,7 @@ const KINDS = {
 
 	raw(request, response, n, answer)
 	{
-		request.socket.end(text(answer));
+		request.socket.end(text(answer), n === 1 ? 'latin1' : 'utf8');
 	},
 
 	reset(request, response, n)
