@@ -3,14 +3,19 @@
  *	  A stand-in for Pinterest's API that does as little as it can: counts events
  *	  and accepts them.  For measuring alone; test/stub is the strict one.
  *
- * node stub.js --cert FILE --key FILE [--delay MS] [--self-test SECONDS]
- *	  One line of JSON on stdout says the ports.  Ends when standard input does.
- *	  GET / on the control port: {"events", "requests", "bytes", "first_ms",
- *	  "last_ms", "arrivals": [[event_id, ms], ...] of requests with one event}.
- *	  POST / sets everything to zero.
+ * node stub.js --cert FILE --key FILE
+ *	  One line of JSON on standard output says the ports: HTTPS (HTTP/2 and 1.1),
+ *	  plain HTTP/1.1, and control.  Ends when standard input does.
+ *	  GET on the control port: what came in since the last reset (reset() below).
+ *	  POST sets everything to zero; with ?mark=N it notes when N events were
+ *	  there, with ?probes=1 when each event came whose event_id begins with "probe-".
  *
- * --self-test: how many requests of 1000 events a second it takes from a client
- * in a process of its own, over one connection.
+ * node stub.js --load SECONDS --target URL
+ *	  How many requests of 1000 events a second such a stub takes from a client
+ *	  in a process of its own, over one connection.
+ *
+ * A request counts as arrived when its last byte is there.  The answer has an
+ * entry for each event, as the API's has, and is made once for each number.
  */
 'use strict';
 
@@ -23,21 +28,48 @@ const { values: options } = parseArgs({
 	options: {
 		cert: { type: 'string' },
 		key: { type: 'string' },
-		delay: { type: 'string', default: '0' },
-		'self-test': { type: 'string' },
+		load: { type: 'string' },
 		target: { type: 'string' },
 	},
 });
 
-const MARK = Buffer.from('"event_id":"');
-const MAX_ARRIVALS = 100000;
-const delay = Number(options.delay);
+const MARK = Buffer.from('"event_id":');
+const PROBE = Buffer.from('"event_id":"probe-');
+/*
+ * node's nghttp2 takes a client for an attacker that closes more than 1000
+ * streams itself, as some versions of libcurl do with each, and breaks the
+ * connection.  So it is ended in order before that, as other servers do too.
+ */
+const STREAMS_PER_CONNECTION = 900;
 const answers = new Map();
+let clock_offset;
 let seen;
 
-function reset()
+/* wall-clock milliseconds finer than Date's, set anew at each reset */
+function set_clock()
 {
-	seen = { events: 0, requests: 0, bytes: 0, first_ms: null, last_ms: null, arrivals: [] };
+	const before = Date.now();
+	let now;
+
+	do
+		now = Date.now();
+	while (now === before);
+	clock_offset = now - performance.now();
+}
+
+function reset(query)
+{
+	set_clock();
+	seen = {
+		events: 0,
+		requests: 0,
+		bytes: 0,
+		first_ms: null,
+		last_ms: null,
+		mark: Number(query.get('mark') ?? 0),
+		mark_ms: null,
+		probes: query.has('probes') ? {} : null,	/* event_id: [ms, ...] */
+	};
 }
 
 function answer(n)
@@ -60,75 +92,101 @@ function count(body)
 	return n;
 }
 
+function note_probes(body, now)
+{
+	for (let at = body.indexOf(PROBE); at >= 0; at = body.indexOf(PROBE, at + PROBE.length))
+	{
+		const from = at + MARK.length + 1;
+		const id = body.toString('latin1', from, body.indexOf('"', from));
+
+		(seen.probes[id] ??= []).push(now);
+	}
+}
+
 function take(request, response)
 {
 	const chunks = [];
-	const arrived = performance.timeOrigin + performance.now();
 
 	request.on('data', (chunk) => chunks.push(chunk));
 	request.on('end', () =>
 	{
-		const body = Buffer.concat(chunks);
+		const now = performance.now() + clock_offset;
+		const body = chunks.length === 1 ? chunks[0] : Buffer.concat(chunks);
 		const n = count(body);
-		const reply = () =>
-		{
-			response.writeHead(200, { 'content-type': 'application/json' });
-			response.end(answer(n));
-		};
+
+		response.writeHead(200, { 'content-type': 'application/json' });
+		response.end(answer(n));
 
 		seen.requests++;
-		seen.events += n;
 		seen.bytes += body.length;
-		seen.first_ms ??= arrived;
-		seen.last_ms = arrived;
-		if (n === 1 && seen.arrivals.length < MAX_ARRIVALS)
-		{
-			const from = body.indexOf(MARK) + MARK.length;
-
-			seen.arrivals.push([body.toString('utf8', from, body.indexOf('"', from)), arrived]);
-		}
-		if (delay > 0)
-			setTimeout(reply, delay);
-		else
-			reply();
+		seen.first_ms ??= now;
+		seen.last_ms = now;
+		seen.events += n;
+		if (seen.mark_ms === null && seen.mark > 0 && seen.events >= seen.mark)
+			seen.mark_ms = now;
+		if (seen.probes)
+			note_probes(body, now);
 	});
 }
 
 function serve()
 {
-	const server = http2.createSecureServer({
+	const secure = http2.createSecureServer({
 		allowHTTP1: true,
 		cert: fs.readFileSync(options.cert),
 		key: fs.readFileSync(options.key),
 		settings: { initialWindowSize: 16 * 1024 * 1024 },
 	}, take);
+	const plain = http.createServer({ keepAliveTimeout: 60000 }, take);
 	const control = http.createServer((request, response) =>
 	{
 		response.setHeader('content-type', 'application/json');
-		response.end(JSON.stringify(seen));
+		response.end(JSON.stringify({ ...seen, cpu_us: process.cpuUsage() }));
 		if (request.method === 'POST')
-			reset();
+			reset(new URL(request.url, 'http://localhost').searchParams);
 	});
 
-	reset();
-	server.on('session', (session) => session.setLocalWindowSize(64 * 1024 * 1024));
-	server.on('sessionError', () => { });
-	server.listen(0, '127.0.0.1', () => control.listen(0, '127.0.0.1', () =>
-		console.log(JSON.stringify({ port: server.address().port, control_port: control.address().port }))));
+	reset(new URLSearchParams());
+	secure.on('session', (session) =>
+	{
+		let streams = 0;
+
+		session.setLocalWindowSize(64 * 1024 * 1024);
+		session.on('stream', () =>
+		{
+			if (++streams === STREAMS_PER_CONNECTION)
+				session.close();
+		});
+	});
+	secure.on('sessionError', () => { });
+	const servers = [secure, plain, control];
+	let waiting = servers.length;
+
+	for (const server of servers)
+		server.listen(0, '127.0.0.1', () =>
+		{
+			if (--waiting === 0)
+			{
+				const [port, plain_port, control_port] = servers.map((s) => s.address().port);
+
+				console.log(JSON.stringify({ port, plain_port, control_port }));
+			}
+		});
 	process.stdin.resume();
 	process.stdin.on('end', () => process.exit(0));
 }
 
 /* requests of 1000 events as fast as they are answered, four at a time */
-function measure()
+function load()
 {
-	const one = '{"event_name":"checkout","action_source":"web","event_time":1795536608,"event_id":"01a20e6e-b65b-7366-bc73-a3bb1249bd11",'
-		+ `"user_data":{"em":["${'0'.repeat(64)}"],"ph":["${'0'.repeat(64)}"]},`
-		+ '"custom_data":{"currency":"EUR","value":"72.39","order_id":"1001"}}';
+	const one = '{"event_name":"checkout","action_source":"web","event_time":1795536608,"event_id":"order-1000000",'
+		+ `"user_data":{"em":["${'0'.repeat(64)}"],"ph":["${'0'.repeat(64)}"],"external_id":["${'0'.repeat(64)}"]},`
+		+ '"custom_data":{"currency":"EUR","value":"72.39","content_ids":["sku-17"],"contents":[{"id":"sku-17","quantity":2}],'
+		+ '"num_items":2,"order_id":"1000000"}}';
 	const body = Buffer.from(`{"data":[${Array(1000).fill(one).join(',')}]}`);
-	const client = http2.connect(options.target, { ca: fs.readFileSync(options.cert), rejectUnauthorized: false });
-	const until = performance.now() + 1000 * Number(options['self-test']);
+	const client = http2.connect(options.target, { rejectUnauthorized: false });
 	const started = performance.now();
+	const until = started + 1000 * Number(options.load);
 	let done = 0;
 	let open = 0;
 
@@ -146,7 +204,10 @@ function measure()
 				next();
 			else if (open === 0)
 			{
-				console.log(JSON.stringify({ requests_per_second: Math.round(1000 * done / (performance.now() - started)) }));
+				console.log(JSON.stringify({
+					requests_per_second: 1000 * done / (performance.now() - started),
+					bytes_per_request: body.length,
+				}));
 				client.close();
 			}
 		});
@@ -156,7 +217,7 @@ function measure()
 		next();
 }
 
-if (options['self-test'])
-	measure();
+if (options.load)
+	load();
 else
 	serve();

@@ -47,6 +47,9 @@
 #define PcapiCreateWaitEventSet(n)	CreateWaitEventSet(TopMemoryContext, (n))
 #endif
 
+/* 15.4: the connection limit of what a DROP DATABASE left that was cut off; it has a name since then */
+#define PCAPI_LIMIT_OF_INVALID	(-2)
+
 /* 19: a worker that DROP DATABASE may end */
 #ifndef BGWORKER_INTERRUPTIBLE
 #define BGWORKER_INTERRUPTIBLE 0
@@ -80,6 +83,46 @@ typedef struct PcapiJsonb
 #define PcapiTableBeginScan(rel, snapshot)	table_beginscan((rel), (snapshot), 0, NULL)
 #endif
 
+/* 18: a place for counts of EXPLAIN; 19: flags */
+#if PG_VERSION_NUM >= 190000
+#define PcapiIndexBeginScan(rel, index, snapshot, nkeys) \
+	index_beginscan((rel), (index), (snapshot), NULL, (nkeys), 0, 0)
+#elif PG_VERSION_NUM >= 180000
+#define PcapiIndexBeginScan(rel, index, snapshot, nkeys) \
+	index_beginscan((rel), (index), (snapshot), NULL, (nkeys), 0)
+#else
+#define PcapiIndexBeginScan(rel, index, snapshot, nkeys) \
+	index_beginscan((rel), (index), (snapshot), (nkeys), 0)
+#endif
+
+/* 19: flags instead of a switch for a row that moves to another partition */
+#if PG_VERSION_NUM >= 190000
+#define PcapiTupleDelete(rel, tid, cid, snapshot, failure) \
+	table_tuple_delete((rel), (tid), (cid), 0, (snapshot), InvalidSnapshot, true, (failure))
+#else
+#define PcapiTupleDelete(rel, tid, cid, snapshot, failure) \
+	table_tuple_delete((rel), (tid), (cid), (snapshot), InvalidSnapshot, true, (failure), false)
+#endif
+
+/* index entries of a new row; 16: BRIN may be left alone; 18: a row to be passed over; 19: flags */
+#if PG_VERSION_NUM >= 190000
+#define PcapiInsertIndexTuples(info, slot, estate, speculative, conflict, arbiters) \
+	ExecInsertIndexTuples((info), (estate), (speculative) ? EIIT_NO_DUPE_ERROR : 0, (slot), (arbiters), (conflict))
+#elif PG_VERSION_NUM >= 160000
+#define PcapiInsertIndexTuples(info, slot, estate, speculative, conflict, arbiters) \
+	ExecInsertIndexTuples((info), (slot), (estate), false, (speculative), (conflict), (arbiters), false)
+#else
+#define PcapiInsertIndexTuples(info, slot, estate, speculative, conflict, arbiters) \
+	ExecInsertIndexTuples((info), (slot), (estate), false, (speculative), (conflict), (arbiters))
+#endif
+#if PG_VERSION_NUM >= 180000
+#define PcapiCheckIndexConstraints(info, slot, estate, found, arbiters) \
+	ExecCheckIndexConstraints((info), (slot), (estate), (found), &(slot)->tts_tid, (arbiters))
+#else
+#define PcapiCheckIndexConstraints(info, slot, estate, found, arbiters) \
+	ExecCheckIndexConstraints((info), (slot), (estate), (found), (arbiters))
+#endif
+
 /* 16: actions of the JSON parser return whether to go on; 17: the caller may own the lexer */
 #if PG_VERSION_NUM >= 160000
 #define PcapiJsonAction			JsonParseErrorType
@@ -92,6 +135,22 @@ typedef struct PcapiJsonb
 #define PcapiJsonLexer(s, len, enc)	makeJsonLexContextCstringLen(NULL, (s), (len), (enc), true)
 #else
 #define PcapiJsonLexer(s, len, enc)	makeJsonLexContextCstringLen((s), (len), (enc), true)
+#endif
+
+/* 19: logical decoding is switched on by the first slot, where WAL is replicated at all */
+#if PG_VERSION_NUM >= 190000
+#define PCAPI_WAL_LEVEL_TO_PUBLISH	WAL_LEVEL_REPLICA
+#else
+#define PCAPI_WAL_LEVEL_TO_PUBLISH	WAL_LEVEL_LOGICAL
+#endif
+
+/* 16: passwords may be required of a subscription; 17: connections that can't replicate */
+#if PG_VERSION_NUM >= 170000
+#define PcapiWalrcvConnect(conninfo, name, err) walrcv_connect((conninfo), true, true, false, (name), (err))
+#elif PG_VERSION_NUM >= 160000
+#define PcapiWalrcvConnect(conninfo, name, err) walrcv_connect((conninfo), true, false, (name), (err))
+#else
+#define PcapiWalrcvConnect(conninfo, name, err) walrcv_connect((conninfo), true, (name), (err))
 #endif
 
 /* libcurl 7.85: allowed protocols as text */

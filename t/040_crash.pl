@@ -2,7 +2,8 @@
 # backend or the postmaster is killed with SIGKILL at random moments.  Whatever
 # was acknowledged arrives; what arrives twice has the same event_id.
 #
-# PINTEREST_CAPI_CRASH_ROUNDS=N	rounds, 5 unless given; each of 4,000 events
+# PINTEREST_CAPI_CRASH_ROUNDS=N	rounds, 5 unless given; the long run has 50
+# PINTEREST_CAPI_CRASH_EVENTS=N	events of each round, 4,000 unless given, 20,000 where ROUNDS is
 # PINTEREST_CAPI_CRASH_SEED=N		the random moments of an earlier run
 use strict;
 use warnings;
@@ -11,7 +12,7 @@ use FindBin;
 use lib $FindBin::RealBin;
 
 use List::Util qw(shuffle);
-use PinterestStub;
+use PinterestStub qw(:DEFAULT crash processes);
 use POSIX qw(WNOHANG);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -20,17 +21,17 @@ use Time::HiRes qw(time usleep);
 
 use constant {
 	SESSIONS => 4,
-	EVENTS => 1000,		# of each session and round
 	CHUNK => 150,		# of each connection at most
 	RUN => 20,			# of one statement, now and then
 };
 
 my $rounds = $ENV{PINTEREST_CAPI_CRASH_ROUNDS} || 5;
+my $events = int(($ENV{PINTEREST_CAPI_CRASH_EVENTS} || ($ENV{PINTEREST_CAPI_CRASH_ROUNDS} ? 20_000 : 4_000)) / SESSIONS);	# of each session and round
 my $seed = $ENV{PINTEREST_CAPI_CRASH_SEED} || (time() * 1000 ^ $$) & 0x7fffffff;
 
 plan skip_all => 'needs /proc to find whom to kill' unless -r "/proc/$$/cmdline";
 srand($seed);
-note("seed $seed, $rounds rounds of " . SESSIONS * EVENTS . ' events');
+note("seed $seed, $rounds rounds of " . SESSIONS * $events . ' events');
 
 my $stub = PinterestStub->new;
 my $node = setup_node('crash', $stub, conf => "restart_after_crash = on\nlog_min_messages = log");
@@ -39,23 +40,6 @@ $node->safe_psql('postgres', 'UPDATE pinterest_capi.destination SET batch_size =
 # answers come late, so that a kill finds requests that are processed but not settled
 my @rules = ({ times => 0, lag => 40 });
 my $directory = PostgreSQL::Test::Utils::tempdir();
-
-# the children of the postmaster whose title matches
-sub processes
-{
-	my ($title) = @_;
-	my ($postmaster) = split /\n/, slurp_file($node->data_dir . '/postmaster.pid');
-	my @found;
-
-	for my $process (grep { m{/\d+$} } glob '/proc/[0-9]*')
-	{
-		my ($stat, $name) = map { my $in; open($in, '<', "$process/$_") ? join('', <$in>) : '' } qw(stat cmdline);
-
-		push @found, $process =~ s{.*/}{}r
-		  if $stat =~ /\) \S (\d+)/ && $1 == $postmaster && $name =~ $title;
-	}
-	return @found;
-}
 
 # ---- sessions: each says which events it has seen committed ----
 
@@ -149,17 +133,12 @@ sub kill_one
 
 	if ($kind eq 'postmaster')
 	{
-		my ($postmaster) = split /\n/, slurp_file($node->data_dir . '/postmaster.pid');
-		my @family = ($postmaster, processes(qr/./));
-
-		$node->kill9;
-		# a backend that is busy or a worker that waits sees it by itself; until then nobody can start
-		poll(sub { !grep { -e "/proc/$_" } @family }) or BAIL_OUT('processes outlive the postmaster');
+		crash($node);
 		$node->start;
 	}
 	else
 	{
-		my @found = processes($kind eq 'worker' ? qr/pinterest_capi worker/ : qr/ postgres \[local\]/);
+		my @found = processes($node, $kind eq 'worker' ? qr/pinterest_capi worker/ : qr/ postgres \[local\]/);
 
 		return 0 unless @found;
 		return 0 unless kill 'KILL', $found[ rand @found ];
@@ -168,14 +147,14 @@ sub kill_one
 	return 1;
 }
 
-my %total = (events => 0, received => 0, duplicates => 0, runs => 0);
+my %total = (events => 0, lost => 0, received => 0, duplicates => 0, runs => 0);
 
 sub round
 {
 	my ($number) = @_;
 	my @sessions = map { my $s = $_; +{
 			name => "r$number-s$s",
-			ids => [ map { "r$number-s$s-$_" } 1 .. EVENTS ],
+			ids => [ map { "r$number-s$s-$_" } 1 .. $events ],
 			acknowledged => {},
 			pid => 0,
 			runs => 0 } } 1 .. SESSIONS;
@@ -191,9 +170,9 @@ sub round
 		die "no end of it: $progress of it tracked, still to kill: @kinds" if time() > $deadline;
 		hear($_) for grep { $_->{pid} } @sessions;
 		$progress = 0;
-		$progress += keys(%{ $_->{acknowledged} }) / EVENTS / SESSIONS for @sessions;
-		$progress = 1 unless grep { keys %{ $_->{acknowledged} } < EVENTS } @sessions;
-		run_session($_) for grep { !$_->{pid} && (@kinds || keys %{ $_->{acknowledged} } < EVENTS) } @sessions;
+		$progress += keys(%{ $_->{acknowledged} }) / $events / SESSIONS for @sessions;
+		$progress = 1 unless grep { keys %{ $_->{acknowledged} } < $events } @sessions;
+		run_session($_) for grep { !$_->{pid} && (@kinds || keys %{ $_->{acknowledged} } < $events) } @sessions;
 		usleep(rand(20_000));
 		if (@kinds && $progress >= $after[0] && kill_one($kinds[0]))
 		{
@@ -232,6 +211,7 @@ sub round
 	is($foreign, 0, "round $number: what arrives is an event as it was committed, what was rolled back doesn't");
 	is(scalar(keys %times), $n, "round $number: what arrives twice has one event_id");
 	$total{events} += $n;
+	$total{lost} += @lost;
 	$total{received} += $received;
 	$total{duplicates} += $duplicates;
 	$total{runs} += $_->{runs} for @sessions;
@@ -249,8 +229,8 @@ for my $number (1 .. $rounds)
 	round($number);
 }
 
-diag(sprintf 'result: crash matrix: seed %d; %d rounds, %d events, 0 lost unless said above; killed: %s; %d sessions; %d duplicates (%.2f %%), all under their event_id',
-	$seed, $rounds, $total{events}, join(', ', map { "$_ $killed{$_}" } sort keys %killed),
+diag(sprintf 'result: crash matrix: seed %d; %d rounds, %d events, %d lost; killed: %s; %d sessions; %d duplicates (%.2f %%), all under their event_id',
+	$seed, $rounds, $total{events}, $total{lost}, join(', ', map { "$_ $killed{$_}" } sort keys %killed),
 	$total{runs}, $total{duplicates}, 100 * $total{duplicates} / $total{received});
 cmp_ok($killed{$_}, '>=', $rounds, "each round killed a $_") for sort keys %killed;
 cmp_ok($total{runs}, '>', $rounds * SESSIONS, 'sessions were cut off and came back');

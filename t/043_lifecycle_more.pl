@@ -7,7 +7,7 @@ use warnings;
 use FindBin;
 use lib $FindBin::RealBin;
 
-use PinterestStub;
+use PinterestStub qw(:DEFAULT track_sql track all_sent clean_log);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -15,57 +15,6 @@ use Time::HiRes qw(time);
 
 my $stub = PinterestStub->new;
 my $workers = q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'pinterest_capi worker'};
-
-sub track_sql
-{
-	my ($id) = @_;
-
-	return qq{SELECT pinterest_capi.track('Checkout', '{"value": 1, "currency": "USD"}', '{"em": "a\@example.com"}', event_id => '$id')};
-}
-
-sub track
-{
-	my ($node, $id, $database) = @_;
-	my $err = '';
-
-	$node->psql($database // 'postgres', track_sql($id), stderr => \$err, on_error_die => 1);
-	return $err;
-}
-
-sub arrives
-{
-	my ($node, $id, $name) = @_;
-
-	ok(poll(sub { grep { $_->{verdict} eq 'processed' } $stub->received($id) }), $name);
-	return;
-}
-
-sub all_sent
-{
-	my ($node, $name) = @_;
-
-	ok($node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM pinterest_capi.dispatch_status WHERE status <> 'sent'}), $name);
-	return;
-}
-
-sub hang
-{
-	my ($node, $id) = @_;
-
-	$stub->reset;
-	$stub->script({ hang => 1 });
-	track($node, $id);
-	ok($stub->wait_count(hanging => 1), "$id: a request hangs");
-	return;
-}
-
-sub clean_log
-{
-	my ($node) = @_;
-
-	unlike(slurp_file($node->logfile), qr/PANIC|TRAP:|invalid memory|resource .* leak/i, $node->name . ': no such word in the log');
-	return;
-}
 
 # ---- no slot for a worker ----
 
@@ -99,20 +48,20 @@ CONF
 	$node->adjust_conf('postgresql.conf', 'max_worker_processes', '3');
 	$node->append_conf('postgresql.conf', "shared_preload_libraries = 'pinterest_capi'\nmax_logical_replication_workers = 0\nmax_parallel_workers = 0");
 	$node->restart;
-	arrives($node, 'slot-1', 'with a slot, what waited is sent without a person\'s help');
-	arrives($node, 'slot-2', 'all of it');
+	$stub->arrives('slot-1', 'with a slot, what waited is sent without a person\'s help');
+	$stub->arrives('slot-2', 'all of it');
 	# The logical replication launcher is off and takes none: two workers fit, so this leaves one for each.
 	$node->safe_psql('postgres', "CREATE DATABASE $_") for qw(two three);
 	configure($node, $stub, 'two');
 	track($node, 'slot-two', 'two');
-	arrives($node, 'slot-two', 'a second database takes the last slot');
+	$stub->arrives('slot-two', 'a second database takes the last slot');
 	my $log_from = -s $node->logfile;
 	$node->safe_psql('three', 'CREATE EXTENSION pinterest_capi');
 	configure_existing($node, 'three');
 	like(track($node, 'slot-three', 'three'), qr/no background worker slot is free/, 'the third is told that there is none');
 	ok($node->poll_query_until('three', q{SELECT message ~ 'no worker is running' FROM pinterest_capi.destination_status}), 'and its view says so');
 	$node->safe_psql('postgres', 'DROP EXTENSION pinterest_capi');
-	arrives($node, 'slot-three', 'a slot that becomes free is taken without another event');
+	$stub->arrives('slot-three', 'a slot that becomes free is taken without another event');
 	is(scalar(() = slurp_file($node->logfile, $log_from) =~ /could not start a worker for every database/g), 0,
 		'the launcher, which never lacked one, is silent');
 	clean_log($node);
@@ -188,33 +137,33 @@ $stub->reset;
 $node->safe_psql('postgres', 'BEGIN; ' . track_sql('prepared') . "; PREPARE TRANSACTION 'p1'");
 $node->safe_psql('postgres', 'BEGIN; ' . track_sql('never') . "; PREPARE TRANSACTION 'p2'");
 track($node, 'after-prepared');
-arrives($node, 'after-prepared', 'an event behind a prepared one is not held up');
+$stub->arrives('after-prepared', 'an event behind a prepared one is not held up');
 is_deeply([ $stub->received('prepared') ], [], 'what is prepared isn\'t sent');
 $node->restart;
 track($node, 'after-restart');
-arrives($node, 'after-restart', 'nor after a restart, though its worker begins anew');
+$stub->arrives('after-restart', 'nor after a restart, though its worker begins anew');
 is_deeply([ $stub->received('prepared') ], [], 'still not sent');
 $node->safe_psql('postgres', "COMMIT PREPARED 'p1'");
 $node->safe_psql('postgres', "ROLLBACK PREPARED 'p2'");
-arrives($node, 'prepared', 'committed, it is, without another event');
+$stub->arrives('prepared', 'committed, it is, without another event');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM pinterest_capi.dispatch_status WHERE event_id = 'never'}), '0', 'rolled back, it never was');
 all_sent($node, 'and is settled');
 
 # subtransactions
 $node->safe_psql('postgres', 'BEGIN; ' . track_sql('sub-1') . '; SAVEPOINT a; ' . track_sql('sub-undone')
 	  . '; ROLLBACK TO a; ' . track_sql('sub-2') . '; SAVEPOINT b; ' . track_sql('sub-3') . '; RELEASE b; COMMIT');
-arrives($node, $_, "$_: what a savepoint kept") for qw(sub-1 sub-2 sub-3);
+$stub->arrives($_, "$_: what a savepoint kept") for qw(sub-1 sub-2 sub-3);
 is_deeply([ $stub->received('sub-undone') ], [], 'but not what it took back');
 
 # ALTER EXTENSION UPDATE, while a request hangs
-hang($node, 'update');
+$stub->hang($node, 'update');
 my (undef, $notice, $update_error);
 $node->psql('postgres', 'ALTER EXTENSION pinterest_capi UPDATE', stderr => \$notice);
 like($notice, qr/^psql:<stdin>:1: NOTICE:  version "1\.0" of extension "pinterest_capi" is already installed$/, 'ALTER EXTENSION UPDATE to what it is: a notice');
 $node->psql('postgres', q{ALTER EXTENSION pinterest_capi UPDATE TO '99'}, stderr => \$update_error);
 like($update_error, qr/ERROR:  extension "pinterest_capi" has no update path from version "1\.0" to version "99"/, 'to one that isn\'t there: the server\'s error');
 $stub->release;
-arrives($node, 'update', 'the event in question arrives');
+$stub->arrives('update', 'the event in question arrives');
 $node->psql('postgres', 'ALTER EXTENSION pinterest_capi SET SCHEMA public', stderr => \$update_error);
 like($update_error, qr/does not support SET SCHEMA/, 'its schema stays');
 
@@ -248,7 +197,7 @@ sub all_sent_or_suppressed
 
 for my $mode (qw(smart fast immediate))
 {
-	hang($node, "stop-$mode");
+	$stub->hang($node, "stop-$mode");
 	my $begin = time();
 	$node->stop($mode);
 	my $took = time() - $begin;
@@ -256,7 +205,7 @@ for my $mode (qw(smart fast immediate))
 	cmp_ok($took, '<', 2, sprintf('%s: stopped in under 2 s with a request hanging (%.1f)', $mode, $took));
 	$stub->release;
 	$node->start;
-	arrives($node, "stop-$mode", 'and the event arrives after the start');
+	$stub->arrives("stop-$mode", 'and the event arrives after the start');
 }
 all_sent_or_suppressed($node);
 
@@ -350,10 +299,10 @@ SKIP:
 
 	$node->stop;
 	$standby->promote;
-	arrives($standby, 'on-primary', 'after promotion what waited is sent, without another event');
-	arrives($standby, 'replicated', 'all of it');
+	$stub->arrives('on-primary', 'after promotion what waited is sent, without another event');
+	$stub->arrives('replicated', 'all of it');
 	track($standby, 'promoted');
-	arrives($standby, 'promoted', 'and new ones');
+	$stub->arrives('promoted', 'and new ones');
 	all_sent_or_suppressed($standby);
 	is($stub->count->{duplicates}, 0, 'none twice');
 	clean_log($standby);

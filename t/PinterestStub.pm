@@ -22,6 +22,7 @@ use Test::More;
 use Time::HiRes qw(time usleep);
 
 our @EXPORT = qw(poll sha256_hex setup_node configure add_destination sql_status becomes set_conf rss);
+our @EXPORT_OK = qw(track_sql track all_sent clean_log processes crash);
 
 use constant {
 	TAG => '2617998078212',
@@ -45,14 +46,14 @@ sub poll
 	}
 }
 
-# cert => 'server' | 'other', which certificate it shows; accounts => [...], more
-# that the token may write to; options => [...], of stub.js
+# cert => 'server' | 'other', which certificate it shows; token => the one that it
+# takes; accounts => [...], more that it may write to; options => [...], of stub.js
 sub new
 {
 	my ($class, %params) = @_;
 	my $self = bless {
 		dir => File::Spec->rel2abs(PostgreSQL::Test::Utils::tempdir()),
-		token => TOKEN,
+		token => $params{token} // TOKEN,
 		account => ACCOUNT,
 		http => HTTP::Tiny->new(timeout => 30),
 		options => [ @{ $params{options} // [] }, map { ('--account' => $_) } @{ $params{accounts} // [] } ],
@@ -74,7 +75,7 @@ sub start
 			'node', "$top/test/stub/stub.js", '--until-eof', @port,
 			'--cert' => "$self->{dir}/$cert.pem",
 			'--key' => "$self->{dir}/$cert.key",
-			'--token' => TOKEN,
+			'--token' => $self->{token},
 			'--account' => ACCOUNT,
 			@{ $self->{options} }
 		],
@@ -170,6 +171,26 @@ sub wait_count
 	return $ok;
 }
 
+sub arrives
+{
+	my ($self, $id, $name) = @_;
+
+	ok(poll(sub { grep { $_->{verdict} eq 'processed' } $self->received($id) }), $name);
+	return;
+}
+
+# an event whose request hangs, until release(), and is then answered by the rule, if any
+sub hang
+{
+	my ($self, $node, $id, %rule) = @_;
+
+	$self->reset;
+	$self->script({ hang => 1, %rule });
+	track($node, $id);
+	ok($self->wait_count(hanging => 1), "$id: a request hangs");
+	return;
+}
+
 # An answer by hand, for tests of the stub itself: curl and its options
 sub curl
 {
@@ -233,7 +254,71 @@ sub add_destination
 		SELECT pinterest_capi.configure_destination('%s', '%s', '%s', '%s');
 		UPDATE pinterest_capi.destination SET api_url = '%s' WHERE destination = '%4$s';
 		SELECT pinterest_capi.allow_event('checkout', destination => '%4$s')},
-			TAG, TOKEN, $account // ACCOUNT, $name, $stub->url));
+			TAG, $stub->{token}, $account // ACCOUNT, $name, $stub->url));
+	return;
+}
+
+# a call that is sent
+sub track_sql
+{
+	my ($id) = @_;
+
+	return qq{SELECT pinterest_capi.track('Checkout', '{"value": 1, "currency": "USD"}', '{"em": "a\@example.com"}', event_id => '$id')};
+}
+
+# returns what the session was told besides
+sub track
+{
+	my ($node, $id, $database) = @_;
+	my $err = '';
+
+	$node->psql($database // 'postgres', track_sql($id), stderr => \$err, on_error_die => 1);
+	return $err;
+}
+
+sub all_sent
+{
+	my ($node, $name) = @_;
+
+	ok($node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM pinterest_capi.dispatch_status WHERE status <> 'sent'}), $name);
+	return;
+}
+
+sub clean_log
+{
+	my ($node) = @_;
+
+	unlike(slurp_file($node->logfile), qr/PANIC|TRAP:|invalid memory|resource .* leak/i, $node->name . ': no such word in the log');
+	return;
+}
+
+# the children of the postmaster whose title matches
+sub processes
+{
+	my ($node, $title) = @_;
+	my ($postmaster) = split /\n/, slurp_file($node->data_dir . '/postmaster.pid');
+	my @found;
+
+	for my $process (grep { m{/\d+$} } glob '/proc/[0-9]*')
+	{
+		my ($stat, $name) = map { my $in; open($in, '<', "$process/$_") ? join('', <$in>) : '' } qw(stat cmdline);
+
+		push @found, $process =~ s{.*/}{}r
+		  if $stat =~ /\) \S (\d+)/ && $1 == $postmaster && $name =~ $title;
+	}
+	return @found;
+}
+
+# Kills the postmaster.  A backend that is busy or a worker that waits sees it by
+# itself; until then nobody can start.
+sub crash
+{
+	my ($node) = @_;
+	my ($postmaster) = split /\n/, slurp_file($node->data_dir . '/postmaster.pid');
+	my @family = ($postmaster, processes($node, qr/./));
+
+	$node->kill9;
+	poll(sub { !grep { -e "/proc/$_" } @family }) or BAIL_OUT('processes outlive the postmaster');
 	return;
 }
 

@@ -109,26 +109,61 @@ install_packages() {
 		"postgresql-$version" "postgresql-server-dev-$version"
 }
 
+# Debian packages that are missing, of those named after $1, which says what for
+install_missing() {
+	purpose=$1
+	shift
+	missing=
+	for package in "$@"; do
+		installed "$package" || missing="$missing $package"
+	done
+	[ -n "$missing" ] || return 0
+	say "installing for $purpose:$missing"
+	run_apt update
+	run_apt install --no-install-recommends --no-upgrade $missing
+}
+
+# What only the bench needs; where it can't be had, what it is for is left out.
+install_bench_packages() {
+	[ -z "${PINTEREST_CAPI_NO_PACKAGES:-}" ] || return 0
+	command -v apt-get >/dev/null || return 0
+	install_missing 'the bench' valgrind
+}
+
 # What only the tests need: Debian packages, and npm's into $work/node_modules.
 # Tests say so and leave out what isn't there, as in roots without a network.
 install_test_packages() {
 	[ -z "${PINTEREST_CAPI_NO_PACKAGES:-}" ] || return 0
 	command -v apt-get >/dev/null || return 0
 
-	missing=
-	for package in chromium; do
-		installed "$package" || missing="$missing $package"
-	done
-	command -v npm >/dev/null || missing="$missing npm"
-	if [ -n "$missing" ]; then
-		say "installing for the tests:$missing"
-		run_apt update
-		run_apt install --no-install-recommends --no-upgrade $missing
-	fi
+	set -- chromium locales valgrind
+	command -v npm >/dev/null || set -- "$@" npm
+	install_missing 'the tests' "$@"
 	cp "$top/test/npm/package.json" "$top/test/npm/package-lock.json" "$top/test/npm/.npmrc" "$work/"
 	output=$(npm ci --prefer-offline --ignore-scripts --no-audit --no-fund --prefix "$work" 2>&1) ||
 		die "npm: $output"
 	export NODE_PATH="$work/node_modules"
+	unpack_tools prometheus prometheus-sql-exporter prometheus-postgres-exporter
+}
+
+# Debian packages of which only the programs are wanted: unpacked into
+# $work/tools, so that nothing is installed and no service is started.
+# PINTEREST_CAPI_DEBS names a folder of packages that are there already.
+unpack_tools() {
+	mkdir -p "$work/debs" "$work/tools"
+	[ -z "${PINTEREST_CAPI_DEBS:-}" ] || cp "$PINTEREST_CAPI_DEBS"/*.deb "$work/debs/"
+	for package in "$@"; do
+		if ! ls "$work/debs/${package}"_*.deb >/dev/null 2>&1; then
+			apt-cache show "$package" >/dev/null 2>&1 || run_apt update
+			(cd "$work/debs" && apt-get -q -o Acquire::Retries=0 download "$package") >"$work/apt.log" 2>&1 || {
+				say "$package can't be had, what needs it is left out: $(tail -n 1 "$work/apt.log")"
+				break
+			}
+		fi
+		dpkg --fsys-tarfile "$work/debs/${package}"_*.deb | tar -x -C "$work/tools" ./usr/bin
+	done
+	rm -rf "$work/debs"
+	export PATH="$work/tools/usr/bin:$PATH"
 }
 
 # a directory of our own, which the caller removes at the end
@@ -158,6 +193,12 @@ build_and_install() {
 	[ "$(id -u)" != 0 ] || chown -R postgres: "$work"
 }
 
+# what was built for and with
+versions() {
+	say "PostgreSQL $("$PG_CONFIG" --version | sed 's/^PostgreSQL //; s/ (.*//'), libcurl $(curl-config --version | sed 's/^libcurl //')," \
+		"OpenSSL $(pkg-config --modversion libcrypto), utf8proc $(pkg-config --modversion libutf8proc)"
+}
+
 # a cluster in $work/$1 with the settings on standard input, reached through $PGHOST and $PGPORT
 start_cluster() {
 	cluster="$work/$1"
@@ -174,4 +215,50 @@ stop_cluster() {
 	if [ -n "${cluster:-}" ] && [ -e "$cluster/postmaster.pid" ]; then
 		as_owner "$bindir/pg_ctl" -D "$cluster" -s -w -m immediate stop
 	fi
+}
+
+# ---- throw-away Debian roots, for root alone ----
+
+# $roots: PINTEREST_CAPI_ROOTS, whose roots are kept for the next time, or one of our own
+make_roots() {
+	[ "$(id -u)" = 0 ] || die "$0 makes roots, which needs root"
+	installed mmdebstrap || { run_apt update; run_apt install --no-install-recommends mmdebstrap; }
+	roots=${PINTEREST_CAPI_ROOTS:-}
+	if [ -z "$roots" ]; then
+		roots=$(mktemp -d "${TMPDIR:-/var/tmp}/pinterest_capi-roots.XXXXXX")
+		trap 'status=$?; trap - EXIT; rm -rf --one-file-system "$roots"; exit $status' EXIT
+		trap 'exit 130' INT TERM
+	fi
+	mkdir -p "$roots"
+}
+
+# name, suite, packages: a root with them, made unless it is there
+make_root_with() {
+	[ ! -d "$roots/$1/usr" ] || return 0
+	mmdebstrap --quiet --variant=apt --aptopt='APT::Install-Recommends "false"' --include="$3" \
+		--customize-hook='echo "127.0.0.1 localhost" >"$1"/etc/hosts' "$2" "$roots/$1" >"$roots/$1.log" 2>&1 || {
+		tail -n 20 "$roots/$1.log" >&2
+		return 1
+	}
+}
+
+# root, command...: with processes and mounts of its own, which end with it; its
+# network too, unless $root_network is set
+run_in_root() {
+	unshare ${root_network:---net} --mount --pid --fork --kill-child sh -ec '
+		root=$1
+		shift
+		ip link set lo up 2>/dev/null || :
+		mount -t proc proc "$root/proc"
+		mount --bind /dev "$root/dev"
+		mount -t tmpfs -o mode=1777 shm "$root/dev/shm"
+		exec chroot "$root" "$@"' sh "$@"
+}
+
+# root, folder in it: a copy of the tree as a clone would have it
+copy_tree_to() {
+	rm -rf "${1:?}/$2"
+	mkdir -p "$1/$2"
+	(cd "$top" && if [ -e .git ]; then git ls-files -z --cached --others --exclude-standard | tar -c --null -T -; else tar -c .; fi) |
+		tar -x -C "$1/$2"
 }

@@ -1,6 +1,6 @@
 /*
  * core.h
- *	  Pure functions: identifiers, URLs, PII, backoff.  No PostgreSQL here.
+ *	  Pure functions: identifiers, URLs, PII, JSON, backoff.  No PostgreSQL here.
  *
  * Everything takes UTF-8 (converting is the caller's job), allocates with
  * malloc where it allocates at all, and never fails otherwise than by its
@@ -60,6 +60,12 @@ extern bool pcapi_sha256(const void *data, size_t len, unsigned char digest[32])
 extern void pcapi_hex(const unsigned char *data, size_t len, char *out);	/* 2 * len + NUL */
 extern bool pcapi_is_sha256_hex(const char *s, size_t len);
 
+/*
+ * Two names are the same but for case when this is: as identifiers are
+ * lower-cased, so the same in every locale.  malloc'd; NULL: not valid UTF-8.
+ */
+extern char *pcapi_fold(const char *name, size_t len);
+
 extern bool pcapi_utf8_valid(const char *s, size_t len);	/* and no NUL in it */
 
 /* --- url.c: with libcurl's parser --- */
@@ -78,9 +84,9 @@ extern char *pcapi_epik_from_url(const char *url, size_t len);
 extern char *pcapi_epik_from_cookie(const char *cookie, size_t len);
 
 /*
- * What may leave of a page's URL: no user info, query or fragment.  malloc'd;
- * NULL with *warning where nothing usable is left (NULL without one for
- * PCAPI_URL_NONE).
+ * What may leave of a page's URL: no user info, query or fragment, and no path
+ * that looks like personal data.  malloc'd; NULL where nothing usable is left.
+ * *warning says what was wrong, nothing with PCAPI_URL_NONE.
  */
 extern char *pcapi_scrub_url(const char *url, size_t len, PcapiUrlDetail detail,
 							 const char **warning);
@@ -96,6 +102,21 @@ extern bool pcapi_api_url_ok(const char *url);
  * IBAN"; NULL when nothing was found.
  */
 extern const char *pcapi_pii_find(const char *text, size_t len);
+
+/* the same in what is meant to be an id, where a long number is no card's */
+extern const char *pcapi_pii_find_in_id(const char *id, size_t len);
+
+/* --- json.c --- */
+
+#define PCAPI_JSON_DEPTH	64
+
+/*
+ * A copy that a parser can take without raising an error: valid UTF-8, not
+ * nested deeper than its recursion should go, and no escape of what text can't
+ * hold: surrogates and \u0000 become question marks, and with ascii everything
+ * beyond ASCII.  out has room for len + 1 bytes; false where there is no such copy.
+ */
+extern bool pcapi_json_tame(const char *json, size_t len, bool ascii, char *out, size_t *outlen);
 
 /* --- backoff.c --- */
 

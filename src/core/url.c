@@ -18,6 +18,7 @@
 #define CLICK_COOKIE "_epik"
 
 static const char not_a_url[] = "not a complete http or https URL";
+static const char private_path[] = "its path looks like personal data, left out";
 
 /*
  * Percent-decode a click id.  NULL when nothing but blanks is left, or what is
@@ -219,6 +220,26 @@ is_http(const char *scheme)
 	return strcmp(scheme, "https") == 0 || strcmp(scheme, "http") == 0;
 }
 
+/* Segment by segment, since "/" is neither part of an address nor its end. */
+static bool
+is_private_path(CURLU *parts)
+{
+	char	   *path = NULL;
+	bool		found = false;
+
+	if (curl_url_get(parts, CURLUPART_PATH, &path, 0) != CURLUE_OK)
+		return false;
+	for (const char *s = path; *s != '\0' && !found;)
+	{
+		size_t		len = strcspn(s, "/");
+
+		found = pcapi_pii_find_in_id(s, len) != NULL;
+		s += len + (s[len] == '/');
+	}
+	curl_free(path);
+	return found;
+}
+
 char *
 pcapi_scrub_url(const char *url, size_t len, PcapiUrlDetail detail, const char **warning)
 {
@@ -245,13 +266,20 @@ pcapi_scrub_url(const char *url, size_t len, PcapiUrlDetail detail, const char *
 		curl_url_set(parts, CURLUPART_PASSWORD, NULL, 0) == CURLUE_OK &&
 		curl_url_set(parts, CURLUPART_OPTIONS, NULL, 0) == CURLUE_OK &&
 		curl_url_set(parts, CURLUPART_QUERY, NULL, 0) == CURLUE_OK &&
-		curl_url_set(parts, CURLUPART_FRAGMENT, NULL, 0) == CURLUE_OK &&
-		(detail == PCAPI_URL_PATH ||
-		 curl_url_set(parts, CURLUPART_PATH, NULL, 0) == CURLUE_OK) &&
-		curl_url_get(parts, CURLUPART_URL, &whole, 0) == CURLUE_OK &&
-		/* the parser percent-decodes host names, to whatever bytes that gives */
-		pcapi_utf8_valid(whole, strlen(whole)))
-		result = pcapi_strndup(whole, strlen(whole));
+		curl_url_set(parts, CURLUPART_FRAGMENT, NULL, 0) == CURLUE_OK)
+	{
+		if (detail == PCAPI_URL_PATH && is_private_path(parts))
+		{
+			*warning = private_path;
+			detail = PCAPI_URL_DOMAIN;
+		}
+		if ((detail == PCAPI_URL_PATH ||
+			 curl_url_set(parts, CURLUPART_PATH, NULL, 0) == CURLUE_OK) &&
+			curl_url_get(parts, CURLUPART_URL, &whole, 0) == CURLUE_OK &&
+			/* the parser percent-decodes host names, to whatever bytes that gives */
+			pcapi_utf8_valid(whole, strlen(whole)))
+			result = pcapi_strndup(whole, strlen(whole));
+	}
 
 	if (result == NULL)
 		*warning = not_a_url;

@@ -24,6 +24,7 @@ static const char *const table_names[] = {
 	[PCAPI_T_EVENT_SEQUENCE] = "_event_id_seq",
 	[PCAPI_T_EVENT] = "_event",
 	[PCAPI_T_QUEUE] = "_queue",
+	[PCAPI_T_OUTCOME] = "_outcome",
 	[PCAPI_T_WORKER] = "_worker",
 };
 

@@ -1,6 +1,7 @@
 /*
  * claim.c
- *	  What the worker takes from the queue.
+ *	  What the worker takes from the queue, but for events that were never tried
+ *	  (fresh.c).
  *
  * One worker per database holds an advisory lock, so nothing here locks rows.
  * A row that is out stays in the queue as it is; the worker knows in memory
@@ -9,6 +10,7 @@
  */
 #include "queue/claim.h"
 
+#include "access/detoast.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_type.h"
 #include "utils/acl.h"
@@ -66,6 +68,7 @@ pcapi_targets(void)
 	static SPIPlanPtr plan = NULL;
 	MemoryContext context = CurrentMemoryContext;
 	List	   *targets = NIL;
+	bool		others_send = pcapi_published();
 
 	SPI_connect();
 	SPI_execute_plan(pcapi_plan(&plan,
@@ -100,7 +103,7 @@ pcapi_targets(void)
 		t->may_read_files = has_privs_of_role(GetUserId(), ROLE_PG_READ_SERVER_FILES);
 		t->sendable = DatumGetBool(column(i, 5, &isnull)) && t->ad_account_id && t->token;
 		t->ready = t->sendable && DatumGetBool(column(i, 3, &isnull)) &&
-			!DatumGetBool(column(i, 4, &isnull));
+			!DatumGetBool(column(i, 4, &isnull)) && !others_send;
 		t->api_url = text_column(i, 9, context);
 		t->test_mode = DatumGetBool(column(i, 10, &isnull));
 		t->batch_size = DatumGetInt32(column(i, 11, &isnull));
@@ -129,14 +132,43 @@ id_array(const int64 *ids, int n)
 	return PointerGetDatum(construct_array(elems, n, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 }
 
+void
+pcapi_read_payload(PcapiReader *reader, PcapiClaimed *event, Datum payload, bool isnull)
+{
+	Size		len;
+	text	   *t;
+
+	event->unread = reader->full || reader->skip(reader->arg, event->id);
+	if (event->unread || isnull)
+		return;
+
+	/* the size can be told without fetching what is stored out of line */
+	len = toast_raw_datum_size(payload) - VARHDRSZ;
+	if (reader->any && len > reader->room)
+	{
+		event->unread = reader->full = true;
+		return;
+	}
+	reader->any = true;
+	reader->room -= Min(len, reader->room);
+
+	t = DatumGetTextPP(payload);
+	event->payload_len = VARSIZE_ANY_EXHDR(t);
+	event->payload = palloc(event->payload_len + 1);
+	memcpy(event->payload, VARDATA_ANY(t), event->payload_len);
+	event->payload[event->payload_len] = '\0';
+	if ((Pointer) t != DatumGetPointer(payload))
+		pfree(t);
+}
+
 /* the rows of the last statement: id, attempts, waits_since, event_time, first_attempt_at, payload */
 static int
-take_events(PcapiClaimed **events, MemoryContext context)
+take_events(PcapiClaimed **events, PcapiReader *reader, MemoryContext context)
 {
 	int			n = (int) SPI_processed;
+	MemoryContext old = MemoryContextSwitchTo(context);
 
-	*events = MemoryContextAllocExtended(context, sizeof(PcapiClaimed) * Max(n, 1),
-										 MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	*events = palloc_extended(sizeof(PcapiClaimed) * Max(n, 1), MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
 	for (int i = 0; i < n; i++)
 	{
 		PcapiClaimed *e = &(*events)[i];
@@ -149,43 +181,14 @@ take_events(PcapiClaimed **events, MemoryContext context)
 		e->event_time = time_column(i, 4);
 		e->first_attempt_at = time_column(i, 5);
 		payload = column(i, 6, &isnull);
-		if (!isnull)
-		{
-			text	   *t = DatumGetTextPP(payload);
-
-			e->payload_len = VARSIZE_ANY_EXHDR(t);
-			e->payload = MemoryContextAlloc(context, e->payload_len + 1);
-			memcpy(e->payload, VARDATA_ANY(t), e->payload_len);
-			e->payload[e->payload_len] = '\0';
-		}
+		pcapi_read_payload(reader, e, payload, isnull);
 	}
+	MemoryContextSwitchTo(old);
 	return n;
 }
 
 int
-pcapi_fetch_fresh(int dest, int64 after, int limit, PcapiClaimed **events)
-{
-	static SPIPlanPtr plan = NULL;
-	Oid			types[3] = {INT4OID, INT8OID, INT8OID};
-	Datum		values[3] = {Int32GetDatum(dest), Int64GetDatum(after), Int64GetDatum(limit)};
-	MemoryContext context = CurrentMemoryContext;
-	int			n;
-
-	SPI_connect();
-	SPI_execute_plan(pcapi_plan(&plan,
-								"SELECT q.id, q.attempts, e.created_at, e.event_time, q.first_attempt_at, e.payload"
-								" FROM pinterest_capi._queue AS q JOIN pinterest_capi._event AS e ON e.id = q.id"
-								" WHERE q.dest = $1 AND q.id > $2 AND q.due_at IS NULL"
-								" ORDER BY q.dest, q.id LIMIT $3",
-								3, types),
-					 values, NULL, false, 0);
-	n = take_events(events, context);
-	SPI_finish();
-	return n;
-}
-
-int
-pcapi_fetch_due(int dest, int limit, PcapiClaimed **events)
+pcapi_fetch_due(int dest, int limit, PcapiReader *reader, PcapiClaimed **events)
 {
 	static SPIPlanPtr plan = NULL;
 	Oid			types[2] = {INT4OID, INT8OID};
@@ -202,14 +205,14 @@ pcapi_fetch_due(int dest, int limit, PcapiClaimed **events)
 								" JOIN pinterest_capi._event AS e ON e.id = q.id",
 								2, types),
 					 values, NULL, false, 0);
-	n = take_events(events, context);
+	n = take_events(events, reader, context);
 	SPI_finish();
 	return n;
 }
 
 /* those of ids that still wait, in id order; ids are sorted */
 int
-pcapi_fetch_ids(int dest, const int64 *ids, int n, PcapiClaimed **events)
+pcapi_fetch_ids(int dest, const int64 *ids, int n, PcapiReader *reader, PcapiClaimed **events)
 {
 	static SPIPlanPtr plan = NULL;
 	Oid			types[2] = {INT4OID, INT8ARRAYOID};
@@ -227,7 +230,7 @@ pcapi_fetch_ids(int dest, const int64 *ids, int n, PcapiClaimed **events)
 								" ORDER BY i.n",
 								2, types),
 					 values, NULL, false, 0);
-	n = take_events(events, context);
+	n = take_events(events, reader, context);
 	SPI_finish();
 	return n;
 }

@@ -1,7 +1,7 @@
 /*
  * claim.h
- *	  The worker's statements: what is to be sent (claim.c) and what became of
- *	  it (settle.c).
+ *	  What the worker does to the tables: what is to be sent (fresh.c, claim.c)
+ *	  and what became of it (settle.c, finish.c).
  *
  * All run in a transaction of the worker's, as the extension's owner with
  * search_path pinned to pg_catalog.
@@ -38,18 +38,39 @@ extern List *pcapi_targets(void);
 typedef struct PcapiClaimed
 {
 	int64		id;
+	ItemPointerData tid;		/* of the row in _queue, if it was never tried; else invalid */
 	int			attempts;
 	TimestampTz waits_since;	/* tracked, or due again by retry or replay */
 	TimestampTz event_time;
 	TimestampTz first_attempt_at;	/* 0: none yet */
+	bool		unread;			/* its payload was left where it is */
 	char	   *payload;
 	int			payload_len;
 } PcapiClaimed;
 
-/* never tried ones in id order behind after, or those whose retry is due */
-extern int	pcapi_fetch_fresh(int dest, int64 after, int limit, PcapiClaimed **events);
-extern int	pcapi_fetch_due(int dest, int limit, PcapiClaimed **events);
-extern int	pcapi_fetch_ids(int dest, const int64 *ids, int n, PcapiClaimed **events);
+/*
+ * Whose payloads are read: not those of ids to skip, and of the others the
+ * first one and what fits in room bytes with it.  A thousand payloads may have
+ * gigabytes, and no request takes more than room.
+ */
+typedef struct PcapiReader
+{
+	bool		(*skip) (void *arg, int64 id);
+	void	   *arg;
+	Size		room;			/* what is left of it */
+	bool		any;
+	bool		full;
+} PcapiReader;
+
+/* in the current memory context; NULL, and not unread, where payload is null */
+extern void pcapi_read_payload(PcapiReader *reader, PcapiClaimed *event, Datum payload, bool isnull);
+
+/* fresh.c: never tried ones in id order behind after; no more once the reader is full */
+extern int	pcapi_fetch_fresh(int dest, int64 after, int limit, PcapiReader *reader, PcapiClaimed **events);
+
+/* those whose retry is due */
+extern int	pcapi_fetch_due(int dest, int limit, PcapiReader *reader, PcapiClaimed **events);
+extern int	pcapi_fetch_ids(int dest, const int64 *ids, int n, PcapiReader *reader, PcapiClaimed **events);
 
 /* ids of never tried events in (low, high] */
 extern int	pcapi_queued_between(int dest, int64 low, int64 high, int64 **ids);
@@ -74,6 +95,7 @@ typedef enum PcapiFate
 typedef struct PcapiSettled
 {
 	int64		id;
+	ItemPointerData tid;		/* as claimed; it may be another row's by now */
 	PcapiFate	fate;
 	bool		attempted;		/* counts as an attempt */
 	int			http_status;	/* 0: none */
@@ -83,13 +105,18 @@ typedef struct PcapiSettled
 	const char *warning;		/* of something final: may be several, a line each */
 } PcapiSettled;
 
+/* finish.c: those that are done with at their first attempt; which are settled is marked */
+extern void pcapi_finish(int dest, TimestampTz attempted_at, const PcapiSettled *settled, int n,
+						 bool *done);
+extern const char *pcapi_fate_name(PcapiFate fate); /* as status */
+
 extern void pcapi_settle(int dest, int64 lease, TimestampTz attempted_at,
 						 const PcapiSettled *settled, int n);
 
 /* what a destination's last request says of it */
+extern void pcapi_target_lock(int dest);
 extern void pcapi_target_sent(int dest, bool recovered);
 extern void pcapi_target_backoff(int dest, int64 delay_ms, const char *reason);
-extern void pcapi_target_lock(int dest);
 extern bool pcapi_target_pause(int dest, const char *name, const char *reason);
 extern void pcapi_target_error(int dest, const char *error);
 extern void pcapi_notify(const char *destination, const char *status, const char *message);
@@ -99,5 +126,15 @@ extern void pcapi_notify(const char *destination, const char *status, const char
  * *after, which is moved on; false, and 0 there, at the end.
  */
 extern bool pcapi_retention_step(const char *retention, const char *payload_retention, int64 *after);
+
+/* a place among visitors, in the order of their digests */
+typedef struct PcapiVisitorPlace
+{
+	bool		begun;
+	unsigned char after[32];
+} PcapiVisitorPlace;
+
+/* likewise: takes the click ids from the next few visitors who have had theirs for too long */
+extern bool pcapi_click_retention_step(const char *retention, PcapiVisitorPlace *place);
 
 #endif							/* PCAPI_CLAIM_H */

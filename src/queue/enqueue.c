@@ -3,9 +3,10 @@
  *	  The way into the queue, in the caller's transaction.
  *
  * What an event holds is settled before (src/session); here it only becomes
- * rows.  Plans are kept for the life of the session.
+ * rows.
  */
 #include "queue/queue.h"
+#include "queue/rows.h"
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
@@ -88,18 +89,78 @@ pcapi_text_array(List *strings)
 	return PointerGetDatum(construct_array(elems, n, TEXTOID, -1, false, TYPALIGN_INT));
 }
 
+static bool
+insert_event(const PcapiNewEvent *ev, int64 id, TimestampTz now)
+{
+	PcapiWriter writer;
+	bool		new_one = true;
+
+	pcapi_writer_open(&writer, PCAPI_T_EVENT, PCAPI_EVENT_COLUMNS, !ev->event_id_generated);
+	pcapi_slot_set(writer.slot, PCAPI_EVENT_ID, Int64GetDatum(id));
+	pcapi_slot_set(writer.slot, PCAPI_EVENT_CREATED_AT, TimestampTzGetDatum(ev->created_at ? ev->created_at : now));
+	pcapi_slot_set(writer.slot, PCAPI_EVENT_EVENT_TIME, TimestampTzGetDatum(ev->event_time));
+	pcapi_slot_set(writer.slot, PCAPI_EVENT_DEST, Int32GetDatum(ev->dest));
+	if (ev->visitor)
+	{
+		bytea	   *v = palloc(VARHDRSZ + 32);
+
+		SET_VARSIZE(v, VARHDRSZ + 32);
+		memcpy(VARDATA(v), ev->visitor, 32);
+		pcapi_slot_set(writer.slot, PCAPI_EVENT_VISITOR, PointerGetDatum(v));
+	}
+	pcapi_slot_set_text(writer.slot, PCAPI_EVENT_EVENT_ID, ev->event_id);
+	pcapi_slot_set_text(writer.slot, PCAPI_EVENT_EVENT_NAME, ev->event_name);
+	pcapi_slot_set_text(writer.slot, PCAPI_EVENT_SENT_AS, ev->sent_as);
+	if (ev->warnings != NIL)
+		pcapi_slot_set(writer.slot, PCAPI_EVENT_WARNINGS, pcapi_text_array(ev->warnings));
+	pcapi_slot_set_text(writer.slot, PCAPI_EVENT_PAYLOAD, ev->payload);
+	pcapi_slot_set_text(writer.slot, PCAPI_EVENT_ORIGIN, ev->origin);
+	/* a row with a name is published; what is final here concerns nobody else */
+	if (ev->status == NULL && ev->destination && pcapi_published())
+		pcapi_slot_set_text(writer.slot, PCAPI_EVENT_DESTINATION, ev->destination);
+
+	if (ev->event_id_generated)
+		pcapi_writer_insert(&writer);
+	else
+		new_one = pcapi_writer_insert_new(&writer, "_event_dedup");
+	pcapi_writer_close(&writer);
+	return new_one;
+}
+
+static void
+insert_queued(const PcapiNewEvent *ev, int64 id)
+{
+	PcapiWriter writer;
+
+	pcapi_writer_open(&writer, PCAPI_T_QUEUE, PCAPI_QUEUE_COLUMNS, false);
+	pcapi_slot_set(writer.slot, PCAPI_QUEUE_ID, Int64GetDatum(id));
+	pcapi_slot_set(writer.slot, PCAPI_QUEUE_DEST, Int32GetDatum(ev->dest));
+	pcapi_slot_set(writer.slot, PCAPI_QUEUE_ATTEMPTS, Int32GetDatum(0));
+	pcapi_writer_insert(&writer);
+	pcapi_writer_close(&writer);
+}
+
+static void
+insert_outcome(const PcapiNewEvent *ev, int64 id, TimestampTz now)
+{
+	PcapiWriter writer;
+
+	pcapi_writer_open(&writer, PCAPI_T_OUTCOME, PCAPI_OUTCOME_COLUMNS, false);
+	pcapi_slot_set(writer.slot, PCAPI_OUTCOME_ID, Int64GetDatum(id));
+	pcapi_slot_set(writer.slot, PCAPI_OUTCOME_FINISHED_AT, TimestampTzGetDatum(now));
+	pcapi_slot_set(writer.slot, PCAPI_OUTCOME_DEST, Int32GetDatum(ev->dest));
+	pcapi_slot_set(writer.slot, PCAPI_OUTCOME_ATTEMPTS, Int32GetDatum(0));
+	pcapi_slot_set_text(writer.slot, PCAPI_OUTCOME_STATUS, ev->status);
+	pcapi_slot_set_text(writer.slot, PCAPI_OUTCOME_REASON, ev->reason);
+	pcapi_writer_insert(&writer);
+	pcapi_writer_close(&writer);
+}
+
 bool
 pcapi_enqueue(const PcapiNewEvent *ev)
 {
-	static SPIPlanPtr event_plan = NULL;
-	static SPIPlanPtr queue_plan = NULL;
-	static SPIPlanPtr outcome_plan = NULL;
-	Oid			event_types[10] = {TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, BYTEAOID,
-	TEXTOID, TEXTOID, TEXTOID, TEXTARRAYOID, TEXTOID, INT8OID};
-	Datum		values[10];
-	char		nulls[10];
 	TimestampTz now = GetCurrentTimestamp();
-	Datum		id;
+	int64		id;
 
 	/*
 	 * The worker remembers how far it has read, and trusts that an id drawn
@@ -107,86 +168,19 @@ pcapi_enqueue(const PcapiNewEvent *ev)
 	 * the next one at that moment (worker/route.c).  So the xid comes first,
 	 * the id second.
 	 *
-	 * The id is not left to the column's default because the sequence has to be
-	 * locked before the table: DROP EXTENSION locks them in the order in which
-	 * they were created, and a deadlock could take the caller's transaction.
+	 * The sequence is locked before the table: DROP EXTENSION locks them in the
+	 * order in which they were created, and a deadlock could take the caller's
+	 * transaction.
 	 */
 	(void) GetCurrentTransactionId();
-	id = Int64GetDatum(nextval_internal(pcapi_table(PCAPI_T_EVENT_SEQUENCE), false));
-
-	SPI_connect();
-	memset(nulls, ' ', sizeof(nulls));
-	values[0] = TimestampTzGetDatum(now);
-	values[1] = TimestampTzGetDatum(ev->event_time);
-	values[2] = Int32GetDatum(ev->dest);
-	if (ev->visitor)
-	{
-		bytea	   *v = palloc(VARHDRSZ + 32);
-
-		SET_VARSIZE(v, VARHDRSZ + 32);
-		memcpy(VARDATA(v), ev->visitor, 32);
-		values[3] = PointerGetDatum(v);
-	}
-	else
-		nulls[3] = 'n';
-	values[4] = CStringGetTextDatum(ev->event_id);
-	values[5] = CStringGetTextDatum(ev->event_name);
-	if (ev->sent_as)
-		values[6] = CStringGetTextDatum(ev->sent_as);
-	else
-		nulls[6] = 'n';
-	if (ev->warnings != NIL)
-		values[7] = pcapi_text_array(ev->warnings);
-	else
-		nulls[7] = 'n';
-	if (ev->payload)
-		values[8] = CStringGetTextDatum(ev->payload);
-	else
-		nulls[8] = 'n';
-
-	values[9] = id;
-
-	SPI_execute_plan(pcapi_plan(&event_plan,
-								"INSERT INTO pinterest_capi._event (created_at, event_time, dest, visitor,"
-								" event_id, event_name, sent_as, warnings, payload, id)"
-								" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
-								" ON CONFLICT (event_id, event_name, dest) DO NOTHING",
-								10, event_types),
-					 values, nulls, false, 0);
-	if (SPI_processed == 0)
-	{
-		SPI_finish();
+	id = nextval_internal(pcapi_table(PCAPI_T_EVENT_SEQUENCE), false);
+	if (!insert_event(ev, id, now))
 		return false;
-	}
-
 	if (ev->status == NULL)
-	{
-		Oid			types[2] = {INT8OID, INT4OID};
-		Datum		queue_values[2] = {id, Int32GetDatum(ev->dest)};
-
-		SPI_execute_plan(pcapi_plan(&queue_plan,
-									"INSERT INTO pinterest_capi._queue (id, dest) VALUES ($1, $2)",
-									2, types),
-						 queue_values, NULL, false, 0);
-	}
+		insert_queued(ev, id);
 	else
-	{
-		Oid			types[5] = {INT8OID, TIMESTAMPTZOID, INT4OID, TEXTOID, TEXTOID};
-		Datum		outcome_values[5] = {id, TimestampTzGetDatum(now), Int32GetDatum(ev->dest)};
-		char		outcome_nulls[5] = {' ', ' ', ' ', ' ', ' '};
-
-		outcome_values[3] = CStringGetTextDatum(ev->status);
-		if (ev->reason)
-			outcome_values[4] = CStringGetTextDatum(ev->reason);
-		else
-			outcome_nulls[4] = 'n';
-		SPI_execute_plan(pcapi_plan(&outcome_plan,
-									"INSERT INTO pinterest_capi._outcome (id, finished_at, dest, status, reason)"
-									" VALUES ($1, $2, $3, $4, $5)",
-									5, types),
-						 outcome_values, outcome_nulls, false, 0);
-	}
-	SPI_finish();
+		insert_outcome(ev, id, now);
+	CommandCounterIncrement();
 	return true;
 }
 

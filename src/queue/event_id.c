@@ -10,6 +10,29 @@
 #include "utils/timestamp.h"
 
 /*
+ * Random bytes cost more to ask for than to make, so a session asks for many
+ * ids' worth at once.
+ */
+static void
+random_bytes(unsigned char *to, size_t len)
+{
+	static unsigned char pool[640];
+	static size_t used = sizeof(pool);
+
+	if (used + len > sizeof(pool))
+	{
+		if (!pg_strong_random(pool, sizeof(pool)))
+			ereport(ERROR,
+					(errcode(ERRCODE_INTERNAL_ERROR),
+					 errmsg("could not generate random values"),
+					 pcapi_hide()));
+		used = 0;
+	}
+	memcpy(to, pool + used, len);
+	used += len;
+}
+
+/*
  * Version 7 of RFC 9562: 48 bits of Unix time in ms, so that ids made one after
  * the other stay together in the index, and 74 random bits.
  */
@@ -20,11 +43,7 @@ pcapi_make_event_id(TimestampTz now)
 	char		hex[33];
 	uint64		ms = (now + (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY) / 1000;
 
-	if (!pg_strong_random(raw + 6, 10))
-		ereport(ERROR,
-				(errcode(ERRCODE_INTERNAL_ERROR),
-				 errmsg("could not generate random values"),
-				 pcapi_hide()));
+	random_bytes(raw + 6, 10);
 	for (int i = 0; i < 6; i++)
 		raw[i] = (unsigned char) (ms >> (8 * (5 - i)));
 	raw[6] = (raw[6] & 0x0F) | 0x70;

@@ -90,7 +90,6 @@ extern void pcapi_worker_set_latch(void);
 extern void pcapi_wake_now(void);
 
 /* a dynamic worker for a database; false when there is no slot */
-typedef struct BackgroundWorkerHandle BackgroundWorkerHandle;
 extern bool pcapi_start_worker(Oid database, TransactionId wait_for, bool tell,
 							   BackgroundWorkerHandle **handle);
 

@@ -48,8 +48,8 @@ static const struct
 	[A_WARNING] = {TEXTOID, TEXTARRAYOID, -1, false, TYPALIGN_INT},
 };
 
-static const char *
-fate_name(PcapiFate fate)
+const char *
+pcapi_fate_name(PcapiFate fate)
 {
 	switch (fate)
 	{
@@ -71,13 +71,31 @@ put_text(Datum *elems, bool *nulls, int i, const char *s)
 	elems[i] = s ? CStringGetTextDatum(s) : (Datum) 0;
 }
 
-/* The arrays for those settled that are retries, or that are final. */
 static int
-make_arrays(Datum arrays[A_COUNT], const PcapiSettled *settled, int n, bool retries)
+compare_settled(const void *a, const void *b)
 {
+	int64		x = (*(const PcapiSettled *const *) a)->id;
+	int64		y = (*(const PcapiSettled *const *) b)->id;
+
+	return x < y ? -1 : x > y ? 1 : 0;
+}
+
+/*
+ * The arrays for those settled that are retries, or that are final; not of
+ * those that are done with.  In the order of their ids, in which operate.c
+ * locks rows too.
+ */
+static int
+make_arrays(Datum arrays[A_COUNT], const PcapiSettled *settled, const bool *done, int n, bool retries)
+{
+	const PcapiSettled **sorted = palloc(sizeof(PcapiSettled *) * Max(n, 1));
 	Datum	   *elems[A_COUNT];
 	bool	   *nulls[A_COUNT];
 	int			m = 0;
+
+	for (int i = 0; i < n; i++)
+		sorted[i] = &settled[i];
+	qsort(sorted, n, sizeof(PcapiSettled *), compare_settled);
 
 	for (int a = 0; a < A_COUNT; a++)
 	{
@@ -86,12 +104,12 @@ make_arrays(Datum arrays[A_COUNT], const PcapiSettled *settled, int n, bool retr
 	}
 	for (int i = 0; i < n; i++)
 	{
-		const PcapiSettled *s = &settled[i];
+		const PcapiSettled *s = sorted[i];
 
-		if (s->fate == PCAPI_RELEASE || (s->fate == PCAPI_RETRY) != retries)
+		if (done[s - settled] || s->fate == PCAPI_RELEASE || (s->fate == PCAPI_RETRY) != retries)
 			continue;
 		elems[A_ID][m] = Int64GetDatum(s->id);
-		put_text(elems[A_STATUS], nulls[A_STATUS], m, fate_name(s->fate));
+		put_text(elems[A_STATUS], nulls[A_STATUS], m, pcapi_fate_name(s->fate));
 		elems[A_ATTEMPTED][m] = Int32GetDatum(s->attempted ? 1 : 0);
 		elems[A_HTTP][m] = Int32GetDatum(s->http_status);
 		nulls[A_HTTP][m] = (s->http_status == 0);
@@ -120,6 +138,9 @@ make_arrays(Datum arrays[A_COUNT], const PcapiSettled *settled, int n, bool retr
 void
 pcapi_settle(int dest, int64 lease, TimestampTz attempted_at, const PcapiSettled *settled, int n)
 {
+	bool	   *done = palloc(sizeof(bool) * Max(n, 1));
+	bool		never_tried = n > 0;
+
 	static SPIPlanPtr final_plan = NULL;
 	static SPIPlanPtr retry_plan = NULL;
 	static SPIPlanPtr lease_plan = NULL;
@@ -135,13 +156,27 @@ pcapi_settle(int dest, int64 lease, TimestampTz attempted_at, const PcapiSettled
 	types[A_COUNT + 1] = TIMESTAMPTZOID;
 	memset(nulls, ' ', sizeof(nulls));
 
+	/*
+	 * All of them at once, or by the statements below: rows are locked in the
+	 * order of their ids, as operate.c does, so that neither waits for the
+	 * other.
+	 */
+	for (int i = 0; i < n; i++)
+	{
+		done[i] = false;
+		never_tried &= ItemPointerIsValid(&settled[i].tid) &&
+			(i == 0 || settled[i].id > settled[i - 1].id);
+	}
+	if (never_tried)
+		pcapi_finish(dest, attempted_at, settled, n, done);
+
 	SPI_connect();
 	values[A_COUNT] = Int32GetDatum(dest);
 	values[A_COUNT + 1] = TimestampTzGetDatum(attempted_at);
 	if (attempted_at == 0)
 		nulls[A_COUNT + 1] = 'n';
 
-	if (make_arrays(values, settled, n, false) > 0)
+	if (make_arrays(values, settled, done, n, false) > 0)
 		SPI_execute_plan(pcapi_plan(&final_plan,
 									"WITH gone AS ("
 									" DELETE FROM pinterest_capi._queue AS q USING" SETTLED_ARRAYS
@@ -158,7 +193,7 @@ pcapi_settle(int dest, int64 lease, TimestampTz attempted_at, const PcapiSettled
 									" status, reason, error, warnings FROM gone",
 									A_COUNT + 2, types),
 						 values, nulls, false, 0);
-	if (make_arrays(values, settled, n, true) > 0)
+	if (make_arrays(values, settled, done, n, true) > 0)
 		SPI_execute_plan(pcapi_plan(&retry_plan,
 									"UPDATE pinterest_capi._queue AS q SET attempts = q.attempts + r.attempted,"
 									" http_status = r.http_status, error = r.error,"
@@ -236,6 +271,10 @@ pcapi_target_error(int dest, const char *error)
 	SPI_finish();
 }
 
+/*
+ * What is read of the destination after this stays so until the transaction's
+ * end: configure_destination comes to this row last.
+ */
 void
 pcapi_target_lock(int dest)
 {
@@ -328,4 +367,60 @@ pcapi_retention_step(const char *retention, const char *payload_retention, int64
 	*after = isnull ? 0 : DatumGetInt64(top);
 	SPI_finish();
 	return !isnull;
+}
+
+/*
+ * A visitor of whom nothing but the click was known goes as a whole.  Whoever
+ * is being written to at this moment is left for the next pass: a transaction
+ * that takes its time must not keep this one from the rest.
+ */
+bool
+pcapi_click_retention_step(const char *retention, PcapiVisitorPlace *place)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid			types[2] = {TEXTOID, BYTEAOID};
+	Datum		values[2] = {0};
+	char		nulls[2] = {' ', 'n'};
+	Datum		last;
+	bool		isnull;
+
+	SPI_connect();
+	values[0] = CStringGetTextDatum(retention);
+	if (place->begun)
+	{
+		bytea	   *after = palloc(VARHDRSZ + sizeof(place->after));
+
+		SET_VARSIZE(after, VARHDRSZ + sizeof(place->after));
+		memcpy(VARDATA(after), place->after, sizeof(place->after));
+		values[1] = PointerGetDatum(after);
+		nulls[1] = ' ';
+	}
+	SPI_execute_plan(pcapi_plan(&plan,
+								"WITH few AS ("
+								" SELECT v.visitor FROM pinterest_capi._visitor AS v"
+								" WHERE v.visitor > coalesce($2, '') ORDER BY v.visitor LIMIT 2000"
+								"), old AS ("
+								" SELECT v.visitor, v.user_data = '{}' AND v.consent IS NULL AS bare"
+								" FROM pinterest_capi._visitor AS v JOIN few USING (visitor)"
+								" WHERE v.click_id_at < clock_timestamp() - $1::interval FOR UPDATE OF v SKIP LOCKED"
+								"), gone AS ("
+								" DELETE FROM pinterest_capi._visitor AS v USING old WHERE old.bare AND v.visitor = old.visitor"
+								"), emptied AS ("
+								" UPDATE pinterest_capi._visitor AS v SET click_id = NULL, click_id_at = NULL"
+								" FROM old WHERE NOT old.bare AND v.visitor = old.visitor"
+								") SELECT visitor FROM few ORDER BY visitor DESC LIMIT 1",
+								2, types),
+					 values, nulls, false, 0);
+	place->begun = false;
+	if (SPI_processed > 0)
+	{
+		last = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+		if (VARSIZE_ANY_EXHDR(DatumGetPointer(last)) == sizeof(place->after))
+		{
+			memcpy(place->after, VARDATA_ANY(DatumGetPointer(last)), sizeof(place->after));
+			place->begun = true;
+		}
+	}
+	SPI_finish();
+	return place->begun;
 }

@@ -51,7 +51,8 @@ pcapi_guarded(PcapiGuarded call, void *arg)
 	{
 		int			category = ERRCODE_TO_CATEGORY(geterrcode());
 
-		if (category != ERRCODE_DATA_EXCEPTION && category != ERRCODE_CARDINALITY_VIOLATION)
+		if (category != ERRCODE_DATA_EXCEPTION && category != ERRCODE_CARDINALITY_VIOLATION &&
+			category != ERRCODE_PROGRAM_LIMIT_EXCEEDED)
 			PG_RE_THROW();
 		MemoryContextSwitchTo(context);
 		FlushErrorState();

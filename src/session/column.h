@@ -36,7 +36,8 @@ extern bool pcapi_column_to_time(const PcapiColumnType *ct, Datum value, Timesta
 
 /*
  * Run something that may fail over data, in a subtransaction.  False when it
- * failed with an error of class 21 or 22; all other errors go on.
+ * failed with an error of class 21, 22, or 54 (nested too deep, too large); all
+ * other errors go on.
  */
 typedef void (*PcapiGuarded) (void *arg);
 extern bool pcapi_guarded(PcapiGuarded call, void *arg);

@@ -3,18 +3,21 @@
  *	  Gate 2: consent rules, jsonpath predicates over an event.
  *
  * Rules fail closed: one that can't be evaluated stops the event, of either
- * kind.  Evaluation is silent, so it costs no subtransaction and no error can
- * quote what it looked at; the few rules that can raise an error all the same
- * (settings.c finds them) get a subtransaction.
+ * kind.  Evaluation is silent, and in a subtransaction all the same: a document
+ * that is nested too deep, a broken template of datetime() and more raise
+ * errors in spite of that.  One subtransaction is enough for all rules of a
+ * call, since the first that fails is the one that stops.
  */
 #include "session/column.h"
-#include "session/session.h"
+#include "session/event.h"
+#include "session/rule.h"
 
 #include "fmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/jsonb.h"
 #include "utils/jsonpath.h"
+#include "utils/memutils.h"
 
 static void
 push_key(PcapiJsonb *state, const char *key)
@@ -86,73 +89,143 @@ document(PcapiCall *call, Jsonb *stored_consent)
 	return JsonbValueToJsonb(state.result);
 }
 
-typedef enum Outcome
+static PcapiTruth
+ask_server(const PcapiRule *rule, Jsonb *doc)
 {
-	RULE_TRUE,
-	RULE_FALSE,
-	RULE_UNKNOWN
-} Outcome;
-
-typedef struct Evaluation
-{
-	JsonPath   *predicate;
-	Jsonb	   *doc;
-	Outcome		outcome;
-} Evaluation;
-
-static void
-match(void *arg)
-{
-	Evaluation *ev = arg;
+	static Datum no_variables = (Datum) 0;
 	LOCAL_FCINFO(fcinfo, 4);
 	Datum		result;
 
+	if (no_variables == (Datum) 0)
+	{
+		MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+
+		no_variables = DirectFunctionCall1(jsonb_in, CStringGetDatum("{}"));
+		MemoryContextSwitchTo(old);
+	}
 	InitFunctionCallInfoData(*fcinfo, NULL, 4, InvalidOid, NULL, NULL);
-	fcinfo->args[0].value = JsonbPGetDatum(ev->doc);
-	fcinfo->args[1].value = PointerGetDatum(ev->predicate);
-	fcinfo->args[2].value = DirectFunctionCall1(jsonb_in, CStringGetDatum("{}"));
+	fcinfo->args[0].value = JsonbPGetDatum(doc);
+	fcinfo->args[1].value = PointerGetDatum(rule->predicate);
+	fcinfo->args[2].value = no_variables;
 	fcinfo->args[3].value = BoolGetDatum(true); /* silent */
 	for (int i = 0; i < 4; i++)
 		fcinfo->args[i].isnull = false;
 	/* the variant that knows time zones: the other raises errors even if silent */
 	result = jsonb_path_match_tz(fcinfo);
-	if (!fcinfo->isnull)
-		ev->outcome = DatumGetBool(result) ? RULE_TRUE : RULE_FALSE;
+	if (fcinfo->isnull)
+		return PCAPI_UNKNOWN;
+	return DatumGetBool(result) ? PCAPI_TRUE : PCAPI_FALSE;
 }
 
-static Outcome
+static PcapiTruth
 evaluate(const PcapiRule *rule, Jsonb *doc)
 {
-	Evaluation	ev = {rule->predicate, doc, RULE_UNKNOWN};
+	PcapiTruth	plain = rule->plain ? pcapi_rule_evaluate(rule->plain, doc) : PCAPI_ASK_SERVER;
 
-	if (rule->predicate == NULL)
-		return RULE_UNKNOWN;
-	if (rule->may_raise)
-		(void) pcapi_guarded(match, &ev);
-	else
-		match(&ev);
-	return ev.outcome;
+	if (plain != PCAPI_ASK_SERVER)
+		return plain;
+	return rule->predicate ? ask_server(rule, doc) : PCAPI_UNKNOWN;
+}
+
+typedef struct Question
+{
+	PcapiSettings *settings;
+	PcapiDestination *destination;
+	PcapiCall  *call;
+	Jsonb	   *stored_consent;
+	Jsonb	  **doc;
+	const PcapiRule *asked;		/* what was asked last; it stops if there was an error */
+	PcapiTruth	answer;
+} Question;
+
+/* Ends with the first rule that stops, or with asked NULL. */
+static void
+ask(void *arg)
+{
+	Question   *q = arg;
+	ListCell   *lc;
+
+	foreach(lc, q->destination->rules)
+	{
+		q->asked = lfirst(lc);
+		q->answer = PCAPI_UNKNOWN;
+		if (*q->doc == NULL)
+		{
+			*q->doc = document(q->call, q->stored_consent);
+			pcapi_rule_new_document(q->settings->rule_paths);
+		}
+		q->answer = evaluate(q->asked, *q->doc);
+		if (q->answer != (q->asked->require ? PCAPI_TRUE : PCAPI_FALSE))
+			return;
+	}
+	q->asked = NULL;
 }
 
 const char *
-pcapi_consent_stops(PcapiSettings *settings, PcapiDestination *destination,
-					PcapiCall *call, Jsonb *consent)
+pcapi_consent_stops(PcapiSettings *settings, PcapiDestination *destination, PcapiCall *call,
+					Jsonb *consent, Jsonb **doc, List **warnings)
 {
-	Jsonb	   *doc = NULL;
-	ListCell   *lc;
+	Question	q = {settings, destination, call, consent, doc};
 
-	foreach(lc, settings->rules)
+	if (destination->rules == NIL)
+		return NULL;
+	(void) pcapi_guarded(ask, &q);
+	if (q.asked == NULL)
+		return NULL;
+	if (q.answer == PCAPI_UNKNOWN)
+		pcapi_warn(warnings, "consent", "the rule gives neither true nor false for this event");
+	return q.asked->name;
+}
+
+/* ---- when settings are loaded ---- */
+
+/*
+ * There are no variables here, and one that is missing is an error of another
+ * class than bad data.  In a path's canonical text a variable is $"name", and
+ * outside of strings nothing else looks like that.
+ */
+static bool
+names_variable(JsonPath *predicate)
+{
+	const char *text = DatumGetCString(DirectFunctionCall1(jsonpath_out, PointerGetDatum(predicate)));
+	char		before = '\0';
+
+	for (const char *c = text; *c; before = *c++)
 	{
-		PcapiRule  *rule = lfirst(lc);
-		Outcome		outcome;
-
-		if (rule->destination && strcmp(rule->destination, destination->name) != 0)
+		if (*c != '"')
 			continue;
-		if (doc == NULL)
-			doc = document(call, consent);
-		outcome = evaluate(rule, doc);
-		if (outcome == RULE_UNKNOWN || (outcome == RULE_TRUE) != rule->require)
-			return rule->name;
+		if (before == '$')
+			return true;
+		for (c++; *c != '"'; c++)
+		{
+			if (*c == '\\')
+				c++;
+			if (*c == '\0')
+				return false;
+		}
 	}
-	return NULL;
+	return false;
+}
+
+void
+pcapi_consent_prepare(PcapiSettings *settings)
+{
+	ListCell   *lr;
+	ListCell   *ld;
+
+	foreach(lr, settings->rules)
+	{
+		PcapiRule  *rule = lfirst(lr);
+
+		rule->plain = pcapi_rule_compile(rule->predicate, &settings->rule_paths);
+		if (names_variable(rule->predicate))
+			rule->predicate = NULL;
+		foreach(ld, settings->destinations)
+		{
+			PcapiDestination *destination = lfirst(ld);
+
+			if (rule->destination == NULL || strcmp(rule->destination, destination->name) == 0)
+				destination->rules = lappend(destination->rules, rule);
+		}
+	}
 }

@@ -21,7 +21,7 @@ transformation(const PcapiProperty *p)
 			return "free text: clipped, left out where it looks like personal data";
 		case PCAPI_P_TOKEN:
 		case PCAPI_P_TOKENS:
-			return "short text: left out where it looks like an e-mail address";
+			return "short text: left out where it looks like personal data";
 		case PCAPI_P_DECIMAL:
 		case PCAPI_P_INTEGER:
 			return "number";

@@ -81,10 +81,15 @@ has_control_character(const char *s, size_t len)
 	return false;
 }
 
-/* Opaque to us, so nothing is asked of it but that it is one line of text. */
-char *
-pcapi_clean_click_id(const char *s, size_t len)
+/*
+ * Opaque to us, so nothing is asked of it but that it is one line of text, and
+ * nobody's address: what stands in a URL's query is anybody's to write.
+ */
+static const char *
+take_click_id(char **click_id, const char *s, size_t len)
 {
+	const char *wrong;
+
 	while (len > 0 && *s == ' ')
 	{
 		s++;
@@ -93,8 +98,51 @@ pcapi_clean_click_id(const char *s, size_t len)
 	while (len > 0 && s[len - 1] == ' ')
 		len--;
 	if (len == 0 || len > CLICK_ID_MAX || has_control_character(s, len))
-		return NULL;
-	return pnstrdup(s, len);
+		return "not a click id";
+	wrong = pcapi_private(s, len, pcapi_pii_find_in_id);
+	if (wrong == NULL)
+		*click_id = pnstrdup(s, len);
+	return wrong;
+}
+
+char *
+pcapi_clean_click_id(const char *s, size_t len)
+{
+	char	   *click_id = NULL;
+
+	(void) take_click_id(&click_id, s, len);
+	return click_id;
+}
+
+static const char *
+take_user_agent(char **user_agent, const char *s, size_t len)
+{
+	size_t		clipped;
+	const char *wrong;
+
+	if (has_control_character(s, len))
+		return "not a user agent";
+	/* beyond the cut as well: half an address is one too */
+	clipped = pg_mbcharcliplen(s, (int) len, USER_AGENT_MAX);
+	wrong = pcapi_private(s, pg_mbcliplen(s, (int) len, (int) Min(len, clipped + 256)), pcapi_pii_find);
+	if (wrong)
+		return wrong;
+	*user_agent = pnstrdup(s, clipped);
+	return clipped < len ? "too long, cut off" : NULL;
+}
+
+static const char *
+take_partner_id(char **partner_id, const char *s, size_t len)
+{
+	const char *wrong;
+
+	if (has_control_character(s, len) || memchr(s, '@', len) != NULL ||
+		pg_mbstrlen_with_len(s, (int) len) > PARTNER_ID_MAX)
+		return "not a partner id";
+	wrong = pcapi_private(s, len, pcapi_pii_find_in_id);
+	if (wrong == NULL)
+		*partner_id = pnstrdup(s, len);
+	return wrong;
 }
 
 static const char *
@@ -193,32 +241,14 @@ take_value(PcapiIdentifiers *ids, int kind, const JsonbValue *v)
 			return ids->ip ? NULL : take_ip(ids, s, len);
 
 		case KEY_USER_AGENT:
-			if (ids->user_agent)
-				return NULL;
-			if (has_control_character(s, len))
-				return "not a user agent";
-			if (pg_mbcharcliplen(s, (int) len, USER_AGENT_MAX) < len)
-			{
-				ids->user_agent = pnstrdup(s, pg_mbcharcliplen(s, (int) len, USER_AGENT_MAX));
-				return "too long, cut off";
-			}
-			ids->user_agent = pnstrdup(s, len);
-			return NULL;
+			return ids->user_agent ? NULL : take_user_agent(&ids->user_agent, s, len);
 
 		case KEY_CLICK_ID:
-			if (ids->click_id == NULL)
-				ids->click_id = pcapi_clean_click_id(s, len);
-			return ids->click_id ? NULL : "not a click id";
+			return ids->click_id ? NULL : take_click_id(&ids->click_id, s, len);
 
 		default:
 			Assert(kind == KEY_PARTNER_ID);
-			if (ids->partner_id)
-				return NULL;
-			if (has_control_character(s, len) || memchr(s, '@', len) != NULL ||
-				pg_mbstrlen_with_len(s, (int) len) > PARTNER_ID_MAX)
-				return "not a partner id";
-			ids->partner_id = pnstrdup(s, len);
-			return NULL;
+			return ids->partner_id ? NULL : take_partner_id(&ids->partner_id, s, len);
 	}
 }
 

@@ -28,6 +28,7 @@ typedef struct CallState
 	PcapiIdentifiers ids;
 	List	   *warnings;
 	Jsonb	   *consent;		/* what was stored for the visitor */
+	Jsonb	   *doc;			/* what consent rules look at, once one was asked */
 	const char *action_source;
 	const char *reject;			/* of the call as a whole, or NULL */
 	bool		forgotten;
@@ -186,7 +187,8 @@ decide_for(CallState *state, PcapiAllowed *allowed, PcapiDecision *d)
 	d->sent_as = allowed->sent_as;
 	d->warnings = list_copy(state->warnings);
 
-	rule = pcapi_consent_stops(state->settings, dest, state->call, state->consent);
+	rule = pcapi_consent_stops(state->settings, dest, state->call, state->consent,
+							   &state->doc, &d->warnings);
 	if (rule)
 	{
 		decide(d, "suppressed", psprintf("consent rule %s", rule));
@@ -343,9 +345,13 @@ pcapi_track(PcapiCall *call)
 		if (d->status && strcmp(d->status, "suppressed") == 0 && !pcapi_log_suppressed)
 			continue;
 		ev.dest = 0;
+		ev.destination = NULL;
 		if (d->destination)
+		{
+			ev.destination = d->destination->name;
 			ev.dest = d->destination->no > 0 ? d->destination->no :
 				pcapi_destination_number(d->destination->name, true);
+		}
 		ev.event_name = d->event_name;
 		ev.sent_as = d->sent_as;
 		ev.warnings = d->warnings;

@@ -20,6 +20,7 @@
 #define DECIMAL_MAX		40		/* characters; no amount of money is longer */
 #define TOKENS_MAX		1000
 #define LANGUAGES_MAX	100		/* device_info.languages */
+#define FLAG_MAX		16		/* characters of one of opt_out_type's flags */
 #define WARNINGS_MAX	32
 
 /*
@@ -45,6 +46,13 @@ pcapi_warn(List **warnings, const char *key, const char *what)
 	*warnings = lappend(*warnings, text);
 }
 
+/* ASCII's, whatever the locale */
+static inline bool
+is_space(char c)
+{
+	return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
 /* A string or a number as text, not NUL-terminated, without blanks around it. */
 static bool
 as_text(const JsonbValue *v, const char **s, size_t *len)
@@ -62,12 +70,12 @@ as_text(const JsonbValue *v, const char **s, size_t *len)
 	else
 		return false;
 
-	while (*len > 0 && isspace((unsigned char) **s))
+	while (*len > 0 && is_space(**s))
 	{
 		(*s)++;
 		(*len)--;
 	}
-	while (*len > 0 && isspace((unsigned char) (*s)[*len - 1]))
+	while (*len > 0 && is_space((*s)[*len - 1]))
 		(*len)--;
 	return true;
 }
@@ -147,6 +155,9 @@ pcapi_value_decimal(const JsonbValue *v, char **out)
 		return "not a number";
 	if (negative && !zero)
 		return "negative";
+	/* amounts have a plus sign, but not the digits of a telephone number as well */
+	if (*s == '+' && pcapi_pii_find_in_id(s, len) != NULL)
+		return "looks like a phone number, left out";
 
 	while (whole > 1 && s[whole_start] == '0')
 	{
@@ -228,12 +239,27 @@ pcapi_value_currency(const JsonbValue *v, char **out)
 	return NULL;
 }
 
+/* What a text that may leave as it is looks like and mustn't, or NULL. */
+const char *
+pcapi_private(const char *s, size_t len, const char *(*find) (const char *, size_t))
+{
+	size_t		utf8_len;
+	char	   *utf8 = pcapi_to_utf8(s, len, &utf8_len);
+	const char *found;
+
+	if (utf8 == NULL)
+		return "not valid in UTF-8";
+	found = find(utf8, utf8_len);
+	return found ? psprintf("looks like %s, left out", found) : NULL;
+}
+
 /* A cut-off id is another id, so one that is too long doesn't go. */
 const char *
 pcapi_value_token(const JsonbValue *v, int64 max, char **out)
 {
 	const char *s;
 	size_t		len;
+	const char *wrong;
 
 	*out = NULL;
 	if (!as_text(v, &s, &len))
@@ -242,17 +268,10 @@ pcapi_value_token(const JsonbValue *v, int64 max, char **out)
 		return NULL;
 	if (len > max && pg_mbstrlen_with_len(s, (int) len) > max)
 		return "too long";
-	if (memchr(s, '@', len) != NULL)
-	{
-		size_t		utf8_len;
-		char	   *utf8 = pcapi_to_utf8(s, len, &utf8_len);
-		const char *found = utf8 ? pcapi_pii_find(utf8, utf8_len) : NULL;
-
-		if (found != NULL && strcmp(found, "an e-mail address") == 0)
-			return "looks like an e-mail address, left out";
-	}
-	*out = pnstrdup(s, len);
-	return NULL;
+	wrong = pcapi_private(s, len, pcapi_pii_find_in_id);
+	if (wrong == NULL)
+		*out = pnstrdup(s, len);
+	return wrong;
 }
 
 const char *
@@ -260,9 +279,7 @@ pcapi_value_text(const JsonbValue *v, int64 max, char **out, const char **note)
 {
 	const char *s;
 	size_t		len;
-	size_t		utf8_len;
-	char	   *utf8;
-	const char *found;
+	const char *wrong;
 	int			clipped;
 
 	*out = NULL;
@@ -283,14 +300,10 @@ pcapi_value_text(const JsonbValue *v, int64 max, char **out, const char **note)
 		len = Min(len, (size_t) clipped + 256);
 		len = pg_mbcliplen(s, (int) len, (int) len);
 	}
-	utf8 = pcapi_to_utf8(s, len, &utf8_len);
-	if (utf8 == NULL)
-		return "not valid in UTF-8";
-	found = pcapi_pii_find(utf8, utf8_len);
-	if (found != NULL)
-		return psprintf("looks like %s, left out", found);
-	*out = pnstrdup(s, Min(len, (size_t) clipped));
-	return NULL;
+	wrong = pcapi_private(s, len, pcapi_pii_find);
+	if (wrong == NULL)
+		*out = pnstrdup(s, Min(len, (size_t) clipped));
+	return wrong;
 }
 
 void
@@ -398,6 +411,25 @@ language_of(char *text)
 	return NULL;
 }
 
+/* It goes without being listed, so it must not be a way for text. */
+static const char *
+check_flags(const char *text)
+{
+	size_t		n = 0;
+
+	for (const char *c = text;; c++)
+	{
+		if ((isalnum((unsigned char) *c) && !IS_HIGHBIT_SET(*c)) || *c == '_')
+			n++;
+		else if ((*c == ',' || *c == '\0') && n > 0 && n <= FLAG_MAX)
+			n = 0;
+		else if (*c != ' ' || n > 0)
+			return "not a list of flags";
+		if (*c == '\0')
+			return NULL;
+	}
+}
+
 static bool
 is_one_of(const char *text, const char *const *values)
 {
@@ -433,6 +465,8 @@ pcapi_append_property(StringInfo buf, int property, const JsonbValue *v, List **
 			{
 				if (property == PCAPI_PROP_LANGUAGE)
 					wrong = language_of(text);
+				else if (property == PCAPI_PROP_OPT_OUT_TYPE)
+					wrong = check_flags(text);
 				else if (p->values && !is_one_of(text, p->values))
 					wrong = "not one of the API's values";
 			}

@@ -52,6 +52,7 @@ pcapi_batch_add(PcapiBatch *batch, const PcapiClaimed *event, const char *payloa
 		return false;
 	s = &batch->events[batch->n];
 	s->id = event->id;
+	s->tid = event->tid;
 	s->attempts = event->attempts;
 	s->waits_since = event->waits_since;
 	s->event_time = event->event_time;
@@ -193,6 +194,7 @@ settle_event(PcapiBatch *batch, int i, PcapiFate fate, const PcapiAnswer *answer
 
 	memset(s, 0, sizeof(PcapiSettled));
 	s->id = batch->events[i].id;
+	s->tid = batch->events[i].tid;
 	s->fate = fate;
 	s->attempted = true;
 	s->http_status = answer->http_status;
@@ -392,6 +394,13 @@ pcapi_batch_answered(PcapiBatch *batch)
 	MemoryContextSwitchTo(old);
 }
 
+static char *
+request_url(const PcapiBatch *batch, const PcapiTarget *target)
+{
+	return psprintf("%s/ad_accounts/%s/events%s", target->api_url, target->ad_account_id,
+					target->test_mode || batch->verify ? "?test=true" : "");
+}
+
 /* The request leaves.  The lease is committed; no transaction is open. */
 void
 pcapi_batch_start(PcapiBatch *batch)
@@ -399,9 +408,8 @@ pcapi_batch_start(PcapiBatch *batch)
 	MemoryContext old = MemoryContextSwitchTo(batch->context);
 	const PcapiTarget *target = &batch->route->target;
 	char	   *problem = NULL;
-	char	   *url = psprintf("%s/ad_accounts/%s/events%s", target->api_url, target->ad_account_id,
-							   target->test_mode || batch->verify ? "?test=true" : "");
 
+	batch->url = request_url(batch, target);
 	batch->sent_at = GetCurrentTimestamp();
 	if (!batch->verify)
 		batch->route->last_start = batch->sent_at;
@@ -418,40 +426,38 @@ pcapi_batch_start(PcapiBatch *batch)
 		strlcpy(batch->request.error, problem, sizeof(batch->request.error));
 		pcapi_batch_answered(batch);
 	}
-	else if (!pcapi_http_start(&batch->request, url, batch->token))
+	else if (!pcapi_http_start(&batch->request, batch->url, batch->token))
 		pcapi_batch_answered(batch);
 	MemoryContextSwitchTo(old);
 }
 
 /*
- * Another token has been configured since this one was sent, so what was
- * refused is not what the next request shows.
+ * A refusal of what was replaced while the request was out says nothing of what
+ * is there now.  In the settling transaction.
  */
 static bool
-token_is_another(const PcapiBatch *batch, const PcapiTarget *target)
+credentials_replaced(const PcapiBatch *batch)
 {
-	char	   *problem = NULL;
-	char	   *token = target->token ? read_token(target, &problem) : NULL;
-	bool		another = (token != NULL && batch->token != NULL && strcmp(token, batch->token) != 0);
+	ListCell   *lc;
 
-	if (token)
+	pcapi_target_lock(batch->route->target.dest);
+	foreach(lc, pcapi_targets())
+	{
+		PcapiTarget *now = lfirst(lc);
+		char	   *problem = NULL;
+		char	   *token;
+		bool		replaced;
+
+		if (now->dest != batch->route->target.dest || !now->sendable)
+			continue;
+		token = read_token(now, &problem);
+		if (token == NULL)
+			return false;
+		replaced = strcmp(token, batch->token) != 0 || strcmp(request_url(batch, now), batch->url) != 0;
 		explicit_bzero(token, strlen(token));
-	return another;
-}
-
-/*
- * The row is locked before the token is read: who configures one clears the
- * pause after that, or has done so before, and then we see it.
- */
-static void
-pause_destination(PcapiBatch *batch)
-{
-	PcapiRoute *route = batch->route;
-
-	pcapi_target_lock(route->target.dest);
-	pcapi_routes_load();
-	if (route->known && !token_is_another(batch, &route->target))
-		batch->paused = pcapi_target_pause(route->target.dest, route->target.name, batch->pause_reason);
+		return replaced;
+	}
+	return false;
 }
 
 /*
@@ -469,8 +475,8 @@ pcapi_batch_settle(void *arg)
 		return;
 	if (batch->accepted)
 		pcapi_target_sent(target->dest, batch->recovered);
-	if (batch->pause_reason)
-		pause_destination(batch);
+	if (batch->pause_reason && !credentials_replaced(batch))
+		batch->paused = pcapi_target_pause(target->dest, target->name, batch->pause_reason);
 	else if (batch->backoff_reason)
 		pcapi_target_backoff(target->dest, batch->backoff_ms, batch->backoff_reason);
 	else if (batch->error)

@@ -8,6 +8,7 @@
  */
 #include "worker/worker.h"
 
+#include "access/xact.h"
 #include "queue/operate.h"
 #include "utils/timestamp.h"
 
@@ -19,8 +20,16 @@
 static TimestampTz looked_at;
 static TimestampTz look_at;		/* the next one */
 static int	look_failures;
-static bool dispatch_was_on = true;
 static bool clock_went_back = false;
+static bool could_send = true;
+static bool held_back = false;
+
+/* A server that is to be left as it is may be a copy: it sends nothing, whatever waits there. */
+static bool
+may_send(void)
+{
+	return pcapi_dispatch && !DefaultXactReadOnly && !held_back;
+}
 
 static PcapiBatch *
 next_in_state(PcapiBatchState state)
@@ -65,6 +74,46 @@ void
 pcapi_dispatch_finish(PcapiRequest *request)
 {
 	pcapi_batch_answered(request->owner);
+}
+
+/* Start no more requests, or do again. */
+void
+pcapi_dispatch_hold(bool hold)
+{
+	held_back = hold;
+}
+
+/*
+ * Nothing is under way that only this process knows of.  *next is when there
+ * may be something to do, as far as that is known; DT_NOEND: not by time alone.
+ */
+bool
+pcapi_dispatch_rests(TimestampTz *next)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	dlist_iter	it;
+
+	*next = DT_NOEND;
+	if (looked_at == 0 || look_failures > 0)
+		return false;
+	dlist_foreach(it, &pcapi_routes)
+	{
+		PcapiRoute *route = dlist_container(PcapiRoute, node, it.cur);
+		TimestampTz opens = pcapi_route_opens(route, now);
+		dlist_iter	b;
+
+		dlist_foreach(b, &route->batches)
+			if (dlist_container(PcapiBatch, node, b.cur)->state != PCAPI_B_HALF)
+				return false;
+		if (opens == DT_NOEND || !pcapi_dispatch)
+			continue;
+		/* closed, there may be anything; open, the last look has found nothing but what is due later */
+		if (opens > looked_at || !dlist_is_empty(&route->batches) || held_back)
+			*next = Min(*next, Max(opens, now));
+		if (route->next_due != 0)
+			*next = Min(*next, Max(route->next_due, opens));
+	}
+	return true;
 }
 
 /* How long to leave a transaction alone that failed so often in a row. */
@@ -125,7 +174,7 @@ look_at_route(void *arg)
 {
 	PcapiRoute *route = arg;
 
-	if (!route->known || !route->target.ready || !pcapi_dispatch)
+	if (!route->known || !route->target.ready || !may_send())
 		return;
 	pcapi_route_rescan(route);
 	while (pcapi_route_opens(route, GetCurrentTimestamp()) <= GetCurrentTimestamp())
@@ -161,7 +210,7 @@ next_look(TimestampTz now)
 	TimestampTz at = looked_at + SAFETY_POLL;
 	dlist_iter	it;
 
-	if (!pcapi_dispatch)
+	if (!may_send())
 		return at;
 	dlist_foreach(it, &pcapi_routes)
 	{
@@ -260,7 +309,7 @@ look_after_wake(TimestampTz now)
 		return now;
 	if (look_failures > 0)
 		return look_at;
-	if (!pcapi_dispatch)
+	if (!may_send())
 		return Min(at, look_at);
 	dlist_foreach(it, &pcapi_routes)
 		at = Min(at, pcapi_route_opens(dlist_container(PcapiRoute, node, it.cur), now));
@@ -271,7 +320,8 @@ static void
 show(TimestampTz now)
 {
 	int			in_flight = pcapi_dispatch_in_flight();
-	const char *state = in_flight > 0 ? "sending" : !pcapi_dispatch ? "dispatch off" : "idle";
+	const char *state = in_flight > 0 ? "sending" : !pcapi_dispatch ? "dispatch off" :
+		DefaultXactReadOnly ? "read-only" : "idle";
 
 	SpinLockAcquire(&pcapi_live->mutex);
 	pcapi_live->last_cycle_at = now;
@@ -287,9 +337,9 @@ pcapi_dispatch_cycle(bool woken)
 	TimestampTz next;
 	dlist_iter	it;
 
-	if (pcapi_dispatch != dispatch_was_on)
+	if (may_send() != could_send)
 	{
-		dispatch_was_on = pcapi_dispatch;
+		could_send = may_send();
 		look_at = 0;
 	}
 	settle_answered();

@@ -5,7 +5,9 @@
  *
  * What is sent when is dispatch.c's matter.  The process exits with 0 where
  * there is nothing for a worker to do (no extension, another worker, no
- * database any more), which ends its registration; with 1 to be started again.
+ * database any more), which ends its registration; with 1 to be started again,
+ * maybe for another database: where slots are short they change hands
+ * (src/queue/turn.c).
  */
 #include "worker/worker.h"
 
@@ -17,6 +19,7 @@
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
 #include "queue/operate.h"
+#include "queue/turn.h"
 #include "storage/ipc.h"
 #include "storage/lmgr.h"
 #include "storage/lock.h"
@@ -32,13 +35,23 @@
 #define RETENTION_EVERY	60000
 #define LOCK_TIMEOUT	"200ms"
 
+/* where another database waits for a slot */
+#define STAY_IDLE		(1 * USECS_PER_SEC)
+#define STAY_BUSY		(30 * USECS_PER_SEC)
+#define BACK_WITHIN		(60 * USECS_PER_SEC)
+#define MISSED_AFTER	(10 * USECS_PER_SEC)
+
 PGDLLEXPORT void pcapi_worker_main(Datum main_arg);
 
 PcapiLive  *pcapi_live;
 
+static Oid	my_slot;			/* the database for which the process's slot was registered */
+static Oid	my_database;		/* the one that it serves */
+static TimestampTz in_office_since;
 static bool database_gone = false;
 static emit_log_hook_type next_log_hook;
 static Oid	published_in;		/* the table _worker */
+static bool others_send;		/* as of the last check_office() */
 
 /* ---- transactions ---- */
 
@@ -68,6 +81,17 @@ lock_extension(void)
 	return get_extension_oid("pinterest_capi", true) == extension;
 }
 
+/* No worker is needed here; but the slot may be needed. */
+static void
+leave(void)
+{
+	Oid			next;
+
+	pcapi_turn_drop(my_database);
+	next = pcapi_turn_first(my_database, GetCurrentTimestamp());
+	proc_exit(OidIsValid(next) && pcapi_turn_promise(next, my_slot) ? 1 : 0);
+}
+
 /* What the worker knows is of an extension that is gone: the next one, if any, begins anew. */
 static void
 leave_dropped(void)
@@ -77,7 +101,9 @@ leave_dropped(void)
 	StartTransactionCommand();
 	again = OidIsValid(get_extension_oid("pinterest_capi", true));
 	CommitTransactionCommand();
-	proc_exit(again ? 1 : 0);
+	if (!again)
+		leave();
+	proc_exit(1);
 }
 
 bool
@@ -93,6 +119,8 @@ pcapi_transaction(PcapiWork work, void *arg)
 
 		SetCurrentStatementStartTimestamp();
 		StartTransactionCommand();
+		/* default_transaction_read_only ends sending (dispatch.c), not bookkeeping */
+		XactReadOnly = false;
 		if (lock_extension())
 		{
 			PushActiveSnapshot(GetTransactionSnapshot());
@@ -129,21 +157,23 @@ pcapi_transaction(PcapiWork work, void *arg)
 
 /* ---- arriving ---- */
 
+/* The second code: it takes no connections, or is what a DROP DATABASE left that was cut off. */
 static void
 note_missing_database(ErrorData *edata)
 {
-	if (edata->elevel == FATAL && edata->sqlerrcode == ERRCODE_UNDEFINED_DATABASE)
+	if (edata->elevel == FATAL && (edata->sqlerrcode == ERRCODE_UNDEFINED_DATABASE ||
+								   edata->sqlerrcode == ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE))
 		database_gone = true;
 	if (next_log_hook)
 		next_log_hook(edata);
 }
 
-/* Called when the process is about to exit: a dropped database needs no worker again. */
+/* Called when the process is about to exit: a database that is gone or closed needs no worker again. */
 static void
 leave_for_good(int code, Datum arg)
 {
 	if (database_gone)
-		proc_exit(0);
+		leave();
 }
 
 static void
@@ -166,11 +196,12 @@ pin_settings(void)
 	static const char *const settings[][2] = {
 		{"search_path", "pg_catalog, pg_temp"},
 		{"default_transaction_isolation", "read committed"},
-		{"default_transaction_read_only", "off"},
 		{"default_transaction_deferrable", "off"},
 		{"row_security", "off"},
 		{"statement_timeout", "0"},
 		{"lock_timeout", "0"},
+		/* in a circle of waits it's the worker that gives way, not somebody's session */
+		{"deadlock_timeout", "100ms"},
 		{"idle_in_transaction_session_timeout", "0"},
 		/* no trigger but the tables' owner's own, should others have been let in */
 		{"session_replication_role", "replica"},
@@ -190,6 +221,24 @@ pin_settings(void)
 
 	for (int i = 0; i < lengthof(settings); i++)
 		SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_OVERRIDE);
+}
+
+/* Whom to serve: whom the slot was registered for, unless it was given up for others. */
+static Oid
+whose_turn(void)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	Oid			database = pcapi_turn_take(my_slot, now + MISSED_AFTER);
+
+	if (OidIsValid(database))
+		return database;
+	if (!pcapi_turn_listed(my_slot))
+		return my_slot;
+	database = pcapi_turn_first(InvalidOid, now);
+	if (!OidIsValid(database))
+		database = my_slot;
+	pcapi_turn_put_off(database, now + MISSED_AFTER);
+	return database;
 }
 
 /*
@@ -217,7 +266,7 @@ take_office(void)
 		CommitTransactionCommand();
 	}
 	if (!needed)
-		proc_exit(0);
+		leave();
 }
 
 static void
@@ -253,6 +302,7 @@ check_office(void)
 	StartTransactionCommand();
 	database_wanted = LockAcquire(&tag, RowExclusiveLock, false, true) == LOCKACQUIRE_NOT_AVAIL;
 	table = database_wanted ? published_in : pcapi_table(PCAPI_T_WORKER);
+	others_send = !database_wanted && pcapi_published();
 	CommitTransactionCommand();
 
 	/* the connection attempt of the next one waits for the lock, and ends if the database is gone */
@@ -262,44 +312,101 @@ check_office(void)
 		leave_dropped();
 }
 
+/*
+ * Where another database waits and no slot is free, this one's is given up: at
+ * once if nothing is to do, after a while in any case.  What has not been sent
+ * is this database's reason to come back, when it is due; the rest is for what
+ * nobody tells of, and for who commits while the process leaves.
+ */
+static void
+share_slot(TimestampTz now)
+{
+	Oid			next;
+	TimestampTz due;
+	TimestampTz back;
+	bool		rests;
+
+	if (pcapi_turn_listed(MyDatabaseId))
+		pcapi_turn_put_off(MyDatabaseId, now + MISSED_AFTER);
+	next = pcapi_turn_first(MyDatabaseId, now);
+	if (OidIsValid(next) && pcapi_start_worker(next, InvalidTransactionId, false, NULL))
+	{
+		pcapi_turn_drop(next);
+		next = InvalidOid;
+	}
+	if (!OidIsValid(next))
+	{
+		pcapi_dispatch_hold(false);
+		return;
+	}
+	rests = pcapi_dispatch_rests(&due);
+	if (rests && due > now + STAY_IDLE && now - in_office_since >= STAY_IDLE)
+		back = Min(due, now + BACK_WITHIN);
+	else if (now - in_office_since >= STAY_BUSY)
+	{
+		pcapi_dispatch_hold(true);
+		back = now;
+	}
+	else
+		return;
+	if (!rests || !pcapi_turn_promise(next, my_slot))
+		return;
+	pcapi_turn_ask(MyDatabaseId, back);
+	pcapi_turn_put_off(MyDatabaseId, back);
+	proc_exit(1);
+}
+
+/* where a pass is: among the events, then among the visitors */
+typedef struct Pass
+{
+	bool		events_done;
+	int64		after;
+	PcapiVisitorPlace place;
+	bool		done;
+} Pass;
+
 static void
 retention_step(void *arg)
 {
-	int64	   *after = arg;
+	Pass	   *pass = arg;
 
-	if (*after == 0)
+	if (pass->events_done)
+	{
+		pass->done = !pcapi_click_retention_step(pcapi_click_id_retention, &pass->place);
+		return;
+	}
+	if (pass->after == 0)
 	{
 		pcapi_cancel_orphans();
 		pcapi_mend_times();
 	}
-	if (!pcapi_retention_step(pcapi_retention, pcapi_payload_retention, after))
-		*after = 0;
+	pass->events_done = !pcapi_retention_step(pcapi_retention, pcapi_payload_retention, &pass->after);
 }
 
-/* Passes over what is final, at most one hundredth of the time. */
+/* Passes over what is final and what is known, at most one hundredth of the time. */
 static void
 keep_retention(int64 now)
 {
 	static int64 at = 0;
-	static int64 after = 0;
+	static Pass pass = {0};
 	static int64 spent = 0;
 	int64		begun = now;
 	bool		ok;
 
 	if (at == 0)
 		at = now + RETENTION_GAP;
-	if (now < at)
+	if (now < at || DefaultXactReadOnly)
 		return;
-	ok = pcapi_transaction(retention_step, &after);
+	ok = pcapi_transaction(retention_step, &pass);
 	now = pcapi_clock_ms();
 	spent += now - begun;
-	if (ok && after != 0)
+	if (ok && !pass.done)
 	{
 		at = now + RETENTION_GAP;
 		return;
 	}
 	at = now + Max(RETENTION_EVERY, 100 * spent);
-	after = 0;
+	memset(&pass, 0, sizeof(pass));
 	spent = 0;
 }
 
@@ -330,7 +437,9 @@ pcapi_worker_main(Datum main_arg)
 	pqsignal(SIGTERM, die);
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	BackgroundWorkerUnblockSignals();
-	connect_to(DatumGetObjectId(main_arg));
+	my_slot = DatumGetObjectId(main_arg);
+	my_database = whose_turn();
+	connect_to(my_database);
 	pin_settings();
 	take_office();
 
@@ -341,6 +450,7 @@ pcapi_worker_main(Datum main_arg)
 	if (!pcapi_transaction(begin_work, NULL))
 		proc_exit(1);
 	pgstat_report_activity(STATE_IDLE, NULL);
+	in_office_since = GetCurrentTimestamp();
 
 	for (;;)
 	{
@@ -365,6 +475,9 @@ pcapi_worker_main(Datum main_arg)
 		if (now >= tick_at)
 		{
 			check_office();
+			if (others_send)
+				pcapi_handover();
+			share_slot(GetCurrentTimestamp());
 			tick_at = now + TICK;
 			pgstat_report_stat(false);
 		}

@@ -14,7 +14,6 @@
 #include "mb/pg_wchar.h"
 #include "utils/timestamp.h"
 
-#define MAX_DEPTH		64
 #define MAX_MESSAGE		500		/* bytes of what is kept of one message */
 #define NOT_GIVEN		(-1)
 
@@ -67,10 +66,22 @@ clean_message(const char *raw, const char *token)
 	}
 	while (out.len > 0 && out.data[out.len - 1] == ' ')
 		out.data[--out.len] = '\0';
-	return out.len > 0 ? out.data : NULL;
+	if (out.len > 0)
+		return out.data;
+	pfree(out.data);
+	return NULL;
 }
 
 /* ---- the parser's actions ---- */
+
+/* The last one of a key that is repeated; repeating it costs no memory. */
+static void
+keep_message(char **kept, const char *raw, const char *token)
+{
+	if (*kept != NULL)
+		pfree(*kept);
+	*kept = clean_message(raw, token);
+}
 
 static bool
 is_key(const char *key, const char *name)
@@ -174,9 +185,9 @@ entry_scalar(Reading *r, char *value, JsonTokenType type)
 		r->has_status = true;
 	}
 	else if (is_key(r->keys[2], "error_message") && is_text)
-		entry->error = clean_message(value, r->token);
+		keep_message(&entry->error, value, r->token);
 	else if (is_key(r->keys[2], "warning_message") && is_text)
-		entry->warning = clean_message(value, r->token);
+		keep_message(&entry->warning, value, r->token);
 }
 
 /* A count that can't be read, or is there twice and differs, is one that nothing adds up to. */
@@ -207,85 +218,11 @@ on_scalar(void *state, char *value, JsonTokenType type)
 		else if (strcmp(r->keys[0], "num_events_processed") == 0)
 			read_count(&r->processed, value, type);
 		else if (strcmp(r->keys[0], "message") == 0 && type == JSON_TOKEN_STRING)
-			r->message = clean_message(value, r->token);
+			keep_message(&r->message, value, r->token);
 		else if (strcmp(r->keys[0], "code") == 0 && type == JSON_TOKEN_NUMBER)
-			r->code = clean_message(value, r->token);
+			keep_message(&r->code, value, r->token);
 	}
 	PcapiJsonGoOn();
-}
-
-/* The code of a \u escape's four digits; -1: they are none, which is the parser's matter. */
-static int
-escaped_code(const char *digits)
-{
-	int			code = 0;
-
-	for (int i = 0; i < 4; i++)
-	{
-		const char *hex = "0123456789abcdef";
-		const char *found = digits[i] ? strchr(hex, pg_ascii_tolower((unsigned char) digits[i])) : NULL;
-
-		if (found == NULL)
-			return -1;
-		code = code * 16 + (int) (found - hex);
-	}
-	return code;
-}
-
-/*
- * A copy that the parser can take without raising an error, or NULL: valid
- * UTF-8, not nested deeper than its recursion should go, and no escape that
- * the database's encoding may lack.  In a database that isn't UTF-8 everything
- * beyond ASCII becomes a question mark; so do surrogates and \u0000 everywhere.
- */
-static char *
-tame(const char *body, size_t len, size_t *out_len)
-{
-	bool		utf8 = (GetDatabaseEncoding() == PG_UTF8);
-	bool		in_string = false;
-	int			depth = 0;
-	char	   *out;
-	char	   *to;
-
-	if (memchr(body, '\0', len) != NULL || !pcapi_utf8_valid(body, len))
-		return NULL;
-	out = to = palloc(len + 1);
-	for (size_t i = 0; i < len; i++)
-	{
-		char		c = body[i];
-
-		if (!in_string)
-		{
-			if (c == '{' || c == '[')
-				depth++;
-			else if (c == '}' || c == ']')
-				depth--;
-			else if (c == '"')
-				in_string = true;
-			if (depth > MAX_DEPTH)
-				return NULL;
-		}
-		else if (c == '"')
-			in_string = false;
-		else if (c == '\\' && i + 1 < len)
-		{
-			int			code = body[i + 1] == 'u' && i + 5 < len ? escaped_code(body + i + 2) : -1;
-
-			if (code >= 0 &&
-				(code == 0 || (code >= 0xD800 && code <= 0xDFFF) || (code >= 0x80 && !utf8)))
-			{
-				*to++ = '?';
-				i += 5;
-				continue;
-			}
-			*to++ = c;
-			c = body[++i];
-		}
-		*to++ = (!utf8 && IS_HIGHBIT_SET(c)) ? '?' : c;
-	}
-	*to = '\0';
-	*out_len = to - out;
-	return out;
 }
 
 /* False: no JSON object. */
@@ -303,6 +240,7 @@ read_body(Reading *r, const PcapiRequest *request, int n, const char *token)
 	};
 	size_t		len = 0;
 	char	   *json;
+	bool		readable;
 
 	memset(r, 0, sizeof(Reading));
 	r->token = token;
@@ -311,10 +249,12 @@ read_body(Reading *r, const PcapiRequest *request, int n, const char *token)
 	r->entries = palloc0(sizeof(PcapiEntry) * Max(n, 1));
 	if (request->answer == NULL || request->answer_len == 0)
 		return false;
-	json = tame(request->answer, request->answer_len, &len);
-	if (json == NULL)
-		return false;
-	return pg_parse_json(PcapiJsonLexer(json, (int) len, GetDatabaseEncoding()), &actions) == JSON_SUCCESS;
+	json = palloc(request->answer_len + 1);
+	/* escapes and characters that the database's encoding may lack are no reason to fail */
+	readable = pcapi_json_tame(request->answer, request->answer_len, GetDatabaseEncoding() != PG_UTF8, json, &len) &&
+		pg_parse_json(PcapiJsonLexer(json, (int) len, GetDatabaseEncoding()), &actions) == JSON_SUCCESS;
+	pfree(json);
+	return readable;
 }
 
 static int

@@ -9,6 +9,7 @@
  */
 #include "worker/worker.h"
 
+#include "access/xact.h"
 #include "utils/timestamp.h"
 
 /* the event must name somebody: a domain that never exists */
@@ -100,6 +101,11 @@ pcapi_verify_take(void)
 	if (!asked)
 		return;
 
+	if (DefaultXactReadOnly)
+	{
+		answer(no, "This server is read-only (default_transaction_read_only): nothing was sent.");
+		return;
+	}
 	route = pcapi_route_by_name(name);
 	if (route == NULL || !route->target.sendable)
 	{

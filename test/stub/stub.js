@@ -3,9 +3,10 @@
  *	  A stand-in for Pinterest's Conversions API: POST /v5/ad_accounts/{id}/events
  *	  over HTTPS (HTTP/2 and HTTP/1.1), as strict as the real one and scriptable.
  *
- * node stub.js --cert FILE --key FILE [--token TOKEN] [--account ID ...]
+ * node stub.js [--cert FILE --key FILE] [--token TOKEN] [--account ID ...]
  *	  [--port N] [--control-port N] [--until-eof] [--http1] [--tls-max VERSION]
  *
+ * Without a certificate it is plain HTTP/1.1, for a look around on one's own machine.
  * --token and --account: anything else is answered 401, 403.  Ports are chosen
  * by the system unless given; one line of JSON on stdout says which.
  * --until-eof: ends when standard input does, and so with its parent.
@@ -17,6 +18,7 @@
 'use strict';
 
 const fs = require('fs');
+const http = require('http');
 const http2 = require('http2');
 const https = require('https');
 const { parseArgs } = require('util');
@@ -45,13 +47,15 @@ const { values: options } = parseArgs({
 const sockets = new Set();
 const control = new Control({ down, up, open: () => sockets.size, token: options.token });
 
-const tls = { cert: fs.readFileSync(options.cert), key: fs.readFileSync(options.key) };
+const tls = options.cert === undefined ? null
+	: { cert: fs.readFileSync(options.cert), key: fs.readFileSync(options.key) };
 
 /* what is too old for OpenSSL's defaults wants its lowest level */
 if (options['tls-max'])
 	Object.assign(tls, { minVersion: 'TLSv1', maxVersion: options['tls-max'], ciphers: 'DEFAULT@SECLEVEL=0' });
 
-const server = options.http1 ? https.createServer(tls, handle)
+const server = tls === null ? http.createServer(handle)
+	: options.http1 ? https.createServer(tls, handle)
 	: http2.createSecureServer({ allowHTTP1: true, ...tls }, handle);
 
 let port = Number(options.port);

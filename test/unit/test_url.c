@@ -214,6 +214,16 @@ test_long(void)
 	tap_ok(pcapi_epik_from_cookie("a\0b", 3) == NULL, "NUL in a cookie");
 }
 
+static const char *const private_paths[] = {
+	"https://shop.example/user/jane@shop.example/orders",
+	"https://shop.example/unsubscribe/jane%40shop.example",
+	"https://shop.example/m%C3%BCller%40m%C3%BCller.example",
+	"https://shop.example/call/+442079460958",
+	"https://shop.example/call/%2B44%2020%207946%200958?x=1#y",
+	"https://shop.example/file/123-45-6789/",
+	"https://shop.example/pay/DE89370400440532013000"
+};
+
 static void
 test_scrub(void)
 {
@@ -234,6 +244,16 @@ test_scrub(void)
 		free(got);
 		tap_ok(pcapi_scrub_url(url, len, PCAPI_URL_NONE, &warning) == NULL && warning == NULL,
 			   "none of %s", url);
+	}
+
+	for (size_t i = 0; i < sizeof(private_paths) / sizeof(private_paths[0]); i++)
+	{
+		const char *url = private_paths[i];
+
+		got = pcapi_scrub_url(url, strlen(url), PCAPI_URL_PATH, &warning);
+		tap_is(got, "https://shop.example/", "only the domain of %s", url);
+		tap_is(warning, "its path looks like personal data, left out", "and a warning");
+		free(got);
 	}
 
 	/* which case the digits get differs between versions of libcurl */

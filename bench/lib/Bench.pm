@@ -1,0 +1,291 @@
+# Bench.pm
+#	  What the measurements share: statements and their time, processes and their
+#	  CPU, the stub, alternating runs, and the figures that come out.
+#
+# The server is the one that PGHOST and PGPORT name; bench/run or a test made it.
+package Bench;
+
+use strict;
+use warnings;
+
+use Cwd qw(abs_path);
+use Exporter qw(import);
+use File::Basename qw(dirname);
+use HTTP::Tiny;
+use IPC::Run ();
+use JSON::PP ();
+use Time::HiRes qw(time usleep);
+
+our @EXPORT = qw(psql value timed quick scaled rounds median percentile alternate figure figures
+  poll cpu_of cluster_cpu note ask_conf set_conf fresh_database pgbench memory_kb);
+
+our $top = abs_path(dirname(__FILE__) . '/../..');
+
+my @figures;
+
+sub quick { return $ENV{BENCH_QUICK} ? 1 : 0 }
+
+# a size, or its part in a quick run; BENCH_QUICK may say which part
+sub scaled
+{
+	my ($size, $least) = @_;
+
+	return $size unless quick();
+
+	my $part = $ENV{BENCH_QUICK} > 1 ? $ENV{BENCH_QUICK} : 20;
+	my $small = int($size / $part);
+
+	return $small < ($least // 1) ? $least // 1 : $small;
+}
+
+# how often; in the smallest runs it is enough that it works
+sub rounds
+{
+	return _tiny() ? 1 : $_[0];
+}
+
+sub _tiny { return quick() && $ENV{BENCH_QUICK} >= 100 }
+
+sub note { print STDERR "# @_\n"; return }
+
+# ---- statements ----
+
+# what the statements return, a line each
+sub psql
+{
+	my ($database, $sql) = @_;
+	my ($out, $err) = ('', '');
+
+	IPC::Run::run([ 'psql', '-XAtq', '-v', 'ON_ERROR_STOP=1', '-d', $database, '-f', '-' ],
+		'<' => \$sql, '>' => \$out, '2>' => \$err)
+	  or die "psql: $err\n", substr($sql, 0, 2000), "\n";
+	return split /\n/, $out;
+}
+
+sub value
+{
+	my @lines = psql(@_);
+
+	return $lines[-1];
+}
+
+# Seconds that the statements take in a session that has run $warm before.
+sub timed
+{
+	my ($database, $sql, $warm) = @_;
+
+	$warm //= '';
+	return value($database, <<"SQL");
+$warm
+SELECT clock_timestamp() AS t \\gset
+$sql
+SELECT extract(epoch FROM clock_timestamp() - :'t'::timestamptz);
+SQL
+}
+
+# settings of the whole server, soon
+sub ask_conf
+{
+	my (%settings) = @_;
+
+	psql('postgres', "LOAD 'pinterest_capi';\n" .
+		join('', map { "ALTER SYSTEM SET $_ = '$settings{$_}';\n" } sort keys %settings) .
+		'SELECT pg_reload_conf();');
+	return;
+}
+
+# settings of the whole server, in force when this returns
+sub set_conf
+{
+	my (%settings) = @_;
+
+	ask_conf(%settings);
+	for my $name (sort keys %settings)
+	{
+		# a new session each time: it reads what the postmaster has read
+		poll(sub { value('postgres', "SELECT current_setting('$name', true) = '$settings{$name}'") eq 't' }, 30)
+		  or die "$name is not in force\n";
+	}
+	return;
+}
+
+sub fresh_database
+{
+	my ($name) = @_;
+
+	psql('postgres', "DROP DATABASE IF EXISTS $name WITH (FORCE);\nCREATE DATABASE $name;");
+	return;
+}
+
+# transactions a second
+sub pgbench
+{
+	my ($database, $script, %params) = @_;
+	my ($out, $err) = ('', '');
+	my $clients = $params{clients} // 1;
+
+	IPC::Run::run(
+		[
+			'pgbench', '-n', '-M', 'prepared', '-c', $clients, '-j', $clients > 1 ? 2 : 1,
+			_tiny() ? ('-t', 100) : ('-T', scaled(10, 1)), '-f', '-', $database
+		],
+		'<' => \$script, '>' => \$out, '2>' => \$err)
+	  or die "pgbench: $err\n";
+	$out =~ /^tps = ([\d.]+)/m or die "pgbench: $out\n";
+	return $1;
+}
+
+# true as soon as the condition is, false when time is up
+sub poll
+{
+	my ($condition, $seconds) = @_;
+	my $deadline = time() + ($seconds // 60);
+
+	while (1)
+	{
+		return 1 if $condition->();
+		return 0 if time() > $deadline;
+		usleep(10_000);
+	}
+}
+
+# ---- processes ----
+
+sub _stat
+{
+	my ($pid) = @_;
+
+	open my $file, '<', "/proc/$pid/stat" or return;
+	my $line = <$file>;
+
+	close $file;
+	return unless defined $line && $line =~ /^\d+ \(.*\) (.*)/s;
+	# from the third field of proc(5) on
+	return split / /, $1;
+}
+
+# CPU seconds of a process, user and system
+sub cpu_of
+{
+	my @stat = _stat($_[0]) or return 0;
+
+	return ($stat[11] + $stat[12]) / 100;
+}
+
+# CPU seconds of the whole server so far, those of sessions that are over included
+sub cluster_cpu
+{
+	open my $file, '<', "$ENV{BENCH_CLUSTER}/postmaster.pid" or die "no postmaster.pid: $!\n";
+	my $postmaster = <$file>;
+
+	chomp $postmaster;
+	close $file;
+
+	my @stat = _stat($postmaster);
+	my $sum = $stat[11] + $stat[12] + $stat[13] + $stat[14];
+
+	for my $pid (map { m{/(\d+)$} } glob '/proc/[0-9]*')
+	{
+		my @child = _stat($pid) or next;
+
+		$sum += $child[11] + $child[12] if $child[1] == $postmaster;
+	}
+	return $sum / 100;
+}
+
+# memory that is the process's own: without shared buffers
+sub memory_kb
+{
+	my ($pid) = @_;
+
+	open my $file, '<', "/proc/$pid/status" or return;
+	my $text = do { local $/; <$file> };
+
+	close $file;
+	return $text =~ /^RssAnon:\s+(\d+)/m ? $1 : undef;
+}
+
+# ---- figures ----
+
+sub median
+{
+	my @sorted = sort { $a <=> $b } @_;
+
+	return undef unless @sorted;
+	return @sorted % 2 ? $sorted[ $#sorted / 2 ] : ($sorted[ @sorted / 2 - 1 ] + $sorted[ @sorted / 2 ]) / 2;
+}
+
+sub percentile
+{
+	my ($share, @values) = @_;
+	my @sorted = sort { $a <=> $b } @values;
+
+	return undef unless @sorted;
+
+	my $at = int($share * @sorted);
+
+	return $sorted[ $at > $#sorted ? $#sorted : $at ];
+}
+
+# Runs each of the named measurements once a round, in another order each time;
+# returns name => [value of each round].
+sub alternate
+{
+	my ($rounds, @measures) = @_;
+	my (%runs, %sub);
+
+	%sub = @measures;
+	my @names = map { $measures[ 2 * $_ ] } 0 .. $#measures / 2;
+
+	for my $round (1 .. $rounds)
+	{
+		for my $name (@names)
+		{
+			my $value = $sub{$name}->($round);
+
+			push @{ $runs{$name} }, $value;
+		}
+		push @names, shift @names;
+	}
+	return %runs;
+}
+
+# name, unit, runs => [...]; against => what the reference is, reference => [...]
+# of the same rounds: the ratio is the median of the rounds' ratios.
+# higher => 1: more is better; least, aim: what the ratio (or, without a
+# reference, the value) is meant to reach.
+sub figure
+{
+	my (%f) = @_;
+	my %entry = (name => $f{name}, unit => $f{unit}, runs => [ map { $_ + 0 } @{ $f{runs} } ], value => median(@{ $f{runs} }) + 0);
+
+	if ($f{reference})
+	{
+		my @ratios = map { $f{runs}[$_] / $f{reference}[$_] } grep { $f{reference}[$_] } 0 .. $#{ $f{runs} };
+
+		$entry{against} = $f{against};
+		$entry{reference_runs} = [ map { $_ + 0 } @{ $f{reference} } ];
+		$entry{reference} = median(@{ $f{reference} }) + 0;
+		$entry{ratio} = median(@ratios) + 0 if @ratios;
+	}
+	for my $key (qw(least aim remark))
+	{
+		$entry{$key} = $f{$key} if defined $f{$key};
+	}
+	if (defined $f{least})
+	{
+		my $judged = $entry{ratio} // $entry{value};
+		my $more = $f{higher} // 0;
+		my $as = sub { $more ? $judged >= $_[0] : $judged <= $_[0] };
+
+		$entry{reached} = $as->($f{aim}) ? 'aim' : $as->($f{least}) ? 'least' : 'missed';
+	}
+	push @figures, \%entry;
+	note(sprintf '%s: %.6g %s%s', $entry{name}, $entry{value}, $entry{unit},
+		defined $entry{ratio} ? sprintf(', %.2f of %s', $entry{ratio}, $entry{against}) : '');
+	return \%entry;
+}
+
+sub figures { return @figures }
+
+1;

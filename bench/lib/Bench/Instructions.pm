@@ -1,0 +1,159 @@
+# Bench/Instructions.pm
+#	  Instructions that a call takes, as callgrind counts them: the same on a busy
+#	  machine as on an idle one.
+#
+# A single-user server runs under callgrind, and each loop in it twice short and
+# once long: the long one less the second short one is that many calls, plans and
+# caches are in neither.  The loop itself is in both ways that are compared.
+#
+# bench/instructions.json holds what they were when last looked at, for the
+# environments that somebody looked in; more than a tenth above it is a
+# regression, to be found or to be written down.  Elsewhere they are reported.
+package Bench::Instructions;
+
+use strict;
+use warnings;
+
+use Bench;
+use Bench::Workload;
+use File::Temp ();
+use IPC::Run ();
+use JSON::PP ();
+use POSIX qw(uname);
+
+use constant {
+	SHORT => 50,
+	LONG => 250,
+	TOLERANCE => 1.10,
+};
+
+# per event: the statement that does :n of them, numbered from :from on
+sub _loops
+{
+	my $orders = <<'SQL';
+(SELECT n AS id, ' Customer.' || n || '@Example.com ' AS email, '+49 (30) ' || 1000000 + n AS phone, 'c-' || n AS customer,
+	12.34 AS total, 'EUR' AS currency, 'sku-1' AS sku, 2 AS quantity FROM generate_series(:from + 1, :from + :n) AS n)
+SQL
+	my $loop = sub { return "DO \$\$ DECLARE o record; BEGIN FOR o IN $orders LOOP $_[0]; END LOOP; END \$\$" };
+
+	return (
+		'track' => $loop->('PERFORM ' . track_call('o')),
+		'by hand' => $loop->(hand_statement('o')),
+		'trigger' => "INSERT INTO shop.tracked SELECT * FROM $orders AS o",
+		'trigger by hand' => "INSERT INTO shop.by_hand SELECT * FROM $orders AS o",
+		'hash_identifier em' => q{SELECT count(pinterest_capi.hash_identifier('em', ' Customer.' || n || '@Example.com ')) FROM generate_series(1, 10 * :n) AS n},
+		'hash_identifier ph' => q{SELECT count(pinterest_capi.hash_identifier('ph', '+49 (30) ' || 1000000 + n)) FROM generate_series(1, 10 * :n) AS n},
+		'normalize_identifier ct' => q{SELECT count(pinterest_capi.normalize_identifier('ct', 'São Paulo ' || n)) FROM generate_series(1, 10 * :n) AS n},
+	);
+}
+
+sub _filled
+{
+	my ($loop, $from, $n) = @_;
+
+	return $loop =~ s/:from/$from/gr =~ s/:n/$n/gr;
+}
+
+sub _single
+{
+	my ($dir, $wrapper, @statements) = @_;
+	my ($out, $err) = ('', '');
+	my $in = join '', map { s/\s+/ /gr . "\n" } @statements;
+
+	# it returns 0 whatever a statement did
+	IPC::Run::run([ @$wrapper, 'postgres', '--single', '-D', $dir, '-c', 'log_min_messages=warning', '-c', 'exit_on_error=on', '-c', 'autovacuum=off', 'postgres' ],
+		'<' => \$in, '>' => \$out, '2>' => \$err);
+	die "single-user server: $err\n" if $err =~ /ERROR|FATAL|PANIC/ || ($? >> 8) != 0;
+	return $err;
+}
+
+# Instructions of each statement: BeginCommand() is called once for each that
+# comes from outside, and callgrind writes down what it has counted since the last.
+sub _count
+{
+	my ($dir, $out, @statements) = @_;
+	my @count;
+
+	_single($dir,
+		[ 'valgrind', '--tool=callgrind', "--callgrind-out-file=$out/callgrind", '--dump-before=BeginCommand' ],
+		@statements, 'SELECT 1');
+	for my $n (2 .. @statements + 1)
+	{
+		open my $file, '<', "$out/callgrind.$n" or die "callgrind.$n: $!\n";
+		my ($totals) = grep { /^(?:totals|summary):/ } <$file>;
+
+		close $file;
+		$totals =~ /(\d+)/ or die "callgrind.$n has no totals\n";
+		push @count, $1;
+	}
+	return @count;
+}
+
+sub environment
+{
+	my @uname = uname();
+	my ($major) = value('postgres', 'SHOW server_version_num') =~ /^(\d+)\d{4}$/;
+
+	return "$uname[4] PostgreSQL $major";
+}
+
+sub _expected
+{
+	open my $file, '<', "$Bench::top/bench/instructions.json" or return {};
+	my $text = do { local $/; <$file> };
+
+	close $file;
+	return JSON::PP::decode_json($text)->{ environment() } // {};
+}
+
+sub run
+{
+	if (!grep { -x "$_/valgrind" } split /:/, $ENV{PATH})
+	{
+		note('instructions: left out, there is no valgrind');
+		return;
+	}
+
+	my $dir = File::Temp->newdir;
+	my $out = '';
+	my %loops = _loops();
+	my $expected = _expected();
+	my %count;
+
+	IPC::Run::run([ 'initdb', '-D', "$dir/single", '-U', 'postgres', '-A', 'trust', '-N', '-E', 'UTF8', '--no-locale' ], '>&' => \$out)
+	  or die "initdb: $out\n";
+	_single("$dir/single", [],
+		'CREATE EXTENSION pinterest_capi',
+		q{SELECT pinterest_capi.configure_destination('2617998078212', 'pina_TESTONLY_bench', '549755885175')},
+		q{SELECT pinterest_capi.allow_event('Checkout')},
+		Bench::Workload::hand_schema(),
+		Bench::Workload::trigger_schema());
+
+	# what callgrind wrote, by statement, is kept if somebody wants to read it
+	my @names = sort keys %loops;
+	my @counted = _count("$dir/single", $ENV{BENCH_CALLGRIND} // "$dir", 'BEGIN',
+		map({ my $loop = $_; map { _filled($loop, @$_) } [ 0, SHORT ], [ SHORT, SHORT ], [ 2 * SHORT, LONG ] } @loops{@names}),
+		'ROLLBACK');
+
+	for my $i (0 .. $#names)
+	{
+		my $name = $names[$i];
+		my (undef, $short, $long) = @counted[ 1 + 3 * $i .. 3 + 3 * $i ];
+		my $calls = (LONG - SHORT) * ($loops{$name} =~ /10 \* :n/ ? 10 : 1);
+
+		$count{$name} = ($long - $short) / $calls;
+	}
+	for my $name (sort keys %loops)
+	{
+		my $by_hand = $name eq 'track' ? 'by hand' : $name eq 'trigger' ? 'trigger by hand' : undef;
+
+		figure(name => "instructions, $name", unit => 'a call', runs => [ $count{$name} ],
+			$by_hand ? (reference => [ $count{$by_hand} ], against => $by_hand) : ());
+		next unless $expected->{$name};
+		figure(name => "instructions, $name, as written down", unit => 'a call', runs => [ $count{$name} ],
+			reference => [ $expected->{$name} ], against => 'bench/instructions.json', least => TOLERANCE, aim => 1);
+	}
+	return;
+}
+
+1;

@@ -1,0 +1,144 @@
+/*
+ * fresh.c
+ *	  Events that were never tried, in the order of their ids: most of what the
+ *	  worker ever reads.
+ *
+ * A walk over two primary keys side by side.  A join in SQL looks up each
+ * event by itself, from the root of the index, which takes most of its time.
+ * What is due again is read in claim.c.
+ */
+#include "queue/claim.h"
+#include "queue/rows.h"
+
+#include "access/genam.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "executor/tuptable.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+/* so many rows of other destinations are stepped over before it is better to go down again */
+#define STEPS_MAX	16
+
+/*
+ * A table that is read in the order of its primary key, by the transaction's
+ * first snapshot.  The destinations are read by a later one: so what was
+ * tracked after a change of their settings is not seen before the change.
+ */
+typedef struct Walk
+{
+	Relation	rel;
+	Relation	index;
+	IndexScanDesc scan;
+	TupleTableSlot *slot;
+} Walk;
+
+static void
+walk_open(Walk *walk, PcapiTable table, const char *index, int nkeys)
+{
+	walk->rel = table_open(pcapi_table(table), AccessShareLock);
+	walk->index = index_open(get_relname_relid(index, RelationGetNamespace(walk->rel)),
+							 AccessShareLock);
+	walk->scan = PcapiIndexBeginScan(walk->rel, walk->index, GetActiveSnapshot(), nkeys);
+	walk->slot = table_slot_create(walk->rel, NULL);
+}
+
+static bool
+walk_next(Walk *walk)
+{
+	return index_getnext_slot(walk->scan, ForwardScanDirection, walk->slot);
+}
+
+static void
+walk_close(Walk *walk)
+{
+	index_endscan(walk->scan);
+	ExecDropSingleTupleTableSlot(walk->slot);
+	index_close(walk->index, NoLock);
+	table_close(walk->rel, NoLock);
+}
+
+static Datum
+attribute(Walk *walk, int column, bool *isnull)
+{
+	return slot_getattr(walk->slot, column, isnull);
+}
+
+/*
+ * Move the walk over events on to id, which is higher than all before.  False:
+ * it isn't there.
+ */
+static bool
+find_event(Walk *events, int64 id)
+{
+	bool		isnull;
+	ScanKeyData key;
+	int64		found;
+
+	for (int steps = 0; steps < STEPS_MAX && !TupIsNull(events->slot); steps++)
+	{
+		found = DatumGetInt64(attribute(events, PCAPI_EVENT_ID, &isnull));
+		if (found >= id)
+			return found == id;
+		if (!walk_next(events))
+			return false;
+	}
+	ScanKeyInit(&key, 1, BTGreaterEqualStrategyNumber, F_INT8GE, Int64GetDatum(id));
+	index_rescan(events->scan, &key, 1, NULL, 0);
+	return walk_next(events) &&
+		DatumGetInt64(attribute(events, PCAPI_EVENT_ID, &isnull)) == id;
+}
+
+static void
+take(PcapiClaimed *e, Walk *queue, Walk *events, PcapiReader *reader)
+{
+	bool		isnull;
+	Datum		d;
+
+	memset(e, 0, sizeof(PcapiClaimed));
+	e->id = DatumGetInt64(attribute(queue, PCAPI_QUEUE_ID, &isnull));
+	e->tid = queue->slot->tts_tid;
+	e->attempts = DatumGetInt32(attribute(queue, PCAPI_QUEUE_ATTEMPTS, &isnull));
+	d = attribute(queue, PCAPI_QUEUE_FIRST_ATTEMPT_AT, &isnull);
+	e->first_attempt_at = isnull ? 0 : DatumGetTimestampTz(d);
+	e->waits_since = DatumGetTimestampTz(attribute(events, PCAPI_EVENT_CREATED_AT, &isnull));
+	e->event_time = DatumGetTimestampTz(attribute(events, PCAPI_EVENT_EVENT_TIME, &isnull));
+	d = attribute(events, PCAPI_EVENT_PAYLOAD, &isnull);
+	pcapi_read_payload(reader, e, d, isnull);
+}
+
+int
+pcapi_fetch_fresh(int dest, int64 after, int limit, PcapiReader *reader, PcapiClaimed **claimed)
+{
+	Walk		queue;
+	Walk		events;
+	ScanKeyData keys[2];
+	bool		isnull;
+	int			n = 0;
+
+	*claimed = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(PcapiClaimed) * Max(limit, 1));
+	walk_open(&queue, PCAPI_T_QUEUE, "_queue_pkey", 2);
+	walk_open(&events, PCAPI_T_EVENT, "_event_pkey", 1);
+	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(dest));
+	ScanKeyInit(&keys[1], 2, BTGreaterStrategyNumber, F_INT8GT, Int64GetDatum(after));
+	index_rescan(queue.scan, keys, 2, NULL, 0);
+	while (n < limit && !reader->full && walk_next(&queue))
+	{
+		int64		id;
+
+		CHECK_FOR_INTERRUPTS();
+		(void) attribute(&queue, PCAPI_QUEUE_DUE_AT, &isnull);
+		if (!isnull)
+			continue;
+		id = DatumGetInt64(attribute(&queue, PCAPI_QUEUE_ID, &isnull));
+		if (find_event(&events, id))
+			take(&(*claimed)[n++], &queue, &events, reader);
+	}
+	walk_close(&events);
+	walk_close(&queue);
+	return n;
+}

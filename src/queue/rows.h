@@ -1,0 +1,92 @@
+/*
+ * rows.h
+ *	  Rows of the extension's own tables, written and read without a statement.
+ *
+ * For the few places where a statement's own cost is most of the cost: one
+ * event into the queue, a batch out of it.  Everything else is SQL.  Columns
+ * are numbered as in the install script; what a later script adds at the end
+ * of a table is null here.
+ */
+#ifndef PCAPI_ROWS_H
+#define PCAPI_ROWS_H
+
+#include "pinterest_capi.h"
+
+#include "access/relscan.h"
+#include "nodes/execnodes.h"
+#include "utils/snapshot.h"
+
+enum
+{
+	PCAPI_EVENT_ID = 1,
+	PCAPI_EVENT_CREATED_AT,
+	PCAPI_EVENT_EVENT_TIME,
+	PCAPI_EVENT_DEST,
+	PCAPI_EVENT_VISITOR,
+	PCAPI_EVENT_EVENT_ID,
+	PCAPI_EVENT_EVENT_NAME,
+	PCAPI_EVENT_SENT_AS,
+	PCAPI_EVENT_WARNINGS,
+	PCAPI_EVENT_PAYLOAD,
+	PCAPI_EVENT_ORIGIN,
+	PCAPI_EVENT_DESTINATION,
+	PCAPI_EVENT_COLUMNS = PCAPI_EVENT_DESTINATION
+};
+
+enum
+{
+	PCAPI_QUEUE_ID = 1,
+	PCAPI_QUEUE_DEST,
+	PCAPI_QUEUE_ATTEMPTS,
+	PCAPI_QUEUE_HTTP_STATUS,
+	PCAPI_QUEUE_DUE_AT,
+	PCAPI_QUEUE_FIRST_ATTEMPT_AT,
+	PCAPI_QUEUE_LAST_ATTEMPT_AT,
+	PCAPI_QUEUE_ERROR,
+	PCAPI_QUEUE_WARNINGS,
+	PCAPI_QUEUE_COLUMNS = PCAPI_QUEUE_WARNINGS
+};
+
+enum
+{
+	PCAPI_OUTCOME_ID = 1,
+	PCAPI_OUTCOME_FINISHED_AT,
+	PCAPI_OUTCOME_LAST_ATTEMPT_AT,
+	PCAPI_OUTCOME_DEST,
+	PCAPI_OUTCOME_ATTEMPTS,
+	PCAPI_OUTCOME_HTTP_STATUS,
+	PCAPI_OUTCOME_STATUS,
+	PCAPI_OUTCOME_REASON,
+	PCAPI_OUTCOME_ERROR,
+	PCAPI_OUTCOME_WARNINGS,
+	PCAPI_OUTCOME_COLUMNS = PCAPI_OUTCOME_WARNINGS
+};
+
+/* A table that is open for writing, with its indexes. */
+typedef struct PcapiWriter
+{
+	Relation	rel;
+	EState	   *estate;
+	ResultRelInfo *info;
+	TupleTableSlot *slot;		/* values[] and isnull[] are the caller's to fill */
+} PcapiWriter;
+
+/*
+ * As the extension's owner, in a transaction that may write.  columns: how many
+ * the caller fills; the others are null.  arbiter: rows may be inserted unless
+ * they are there already.
+ */
+extern void pcapi_writer_open(PcapiWriter *writer, PcapiTable table, int columns, bool arbiter);
+extern void pcapi_writer_insert(PcapiWriter *writer);
+
+/* slots of the writer's table, filled by the caller after pcapi_slot_begin(); empty again at the end */
+extern void pcapi_slot_begin(TupleTableSlot *slot);
+extern void pcapi_slot_set(TupleTableSlot *slot, int column, Datum value);
+extern void pcapi_slot_set_text(TupleTableSlot *slot, int column, const char *value);	/* NULL: null */
+extern void pcapi_writer_insert_many(PcapiWriter *writer, TupleTableSlot **slots, int n);
+
+/* false: a row with this key of the unique index is there, and is to be */
+extern bool pcapi_writer_insert_new(PcapiWriter *writer, const char *index);
+extern void pcapi_writer_close(PcapiWriter *writer);
+
+#endif							/* PCAPI_ROWS_H */
