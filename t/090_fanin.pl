@@ -246,7 +246,7 @@ is($dispatcher->safe_psql('postgres', q{
 my $unknown = $dispatcher->safe_psql('postgres', q{
 	SELECT count(*) FROM pinterest_capi.dispatch_status WHERE 'outcome of an earlier attempt unknown' = ANY (warnings)});
 cmp_ok($stub->count->{duplicates}, '<=', $unknown, 'twice came only what says so');
-printf "# result: %d events from 3 servers, 1 killed, 1 cut off, dispatcher killed: %.1f s, 0 lost, %d repeated under the same event_id\n",
+note sprintf "result: %d events from 3 servers, 1 killed, 1 cut off, dispatcher killed: %.1f s, 0 lost, %d repeated under the same event_id",
 	3 * $events, time() - $begin, $stub->count->{duplicates};
 
 # ---- subscribing anew ----

@@ -181,7 +181,7 @@ is($standby->safe_psql('postgres', q{
 		SELECT count(*) FROM pinterest_capi.dispatch_status WHERE event_id LIKE 'shop-%' AND origin = 'shop'}), $events,
 	'the new dispatcher has each of the publisher\'s, with its origin');
 is($shop->safe_psql('postgres', q{SELECT pinterest_capi.flush()}), 't', 'the publisher has handed over all');
-printf "# result: dispatcher killed and replaced by its standby%s: promoted after %.1f s, 0 of %d committed events lost, %d repeated under the same event_id\n",
+note sprintf "result: dispatcher killed and replaced by its standby%s: promoted after %.1f s, 0 of %d committed events lost, %d repeated under the same event_id",
   $repmgr ? ' (repmgrd)' : '', $promoted, @committed + $events, $stub->count->{duplicates};
 
 # it is a dispatcher like the first: new events of both kinds

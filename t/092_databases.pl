@@ -143,7 +143,7 @@ my $warm = drained('-warm-', 'preloaded');
 $warm = time() - $begin;
 cmp_ok(scalar(workers()), '<=', 6, 'no more workers than slots');
 
-printf "# result: %d databases, 8 worker processes: drained in %.1f s without preload, %.1f s with\n", $databases, $cold, $warm;
+note sprintf "result: %d databases, 8 worker processes: drained in %.1f s without preload, %.1f s with", $databases, $cold, $warm;
 
 unlike(slurp_file($node->logfile), qr/PANIC|TRAP:|invalid memory|out of memory|resource .* leak/i, 'no such word in the log');
 $node->stop;
