@@ -29,6 +29,12 @@ CREATE FUNCTION pinterest_capi._send_as_ok(send_as text) RETURNS boolean
 COMMENT ON FUNCTION pinterest_capi._send_as_ok(text) IS
 	'true when the text names a standard event, as in Checkout or checkout';
 
+CREATE FUNCTION pinterest_capi._fold(name text) RETURNS text
+	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+	AS 'MODULE_PATHNAME', 'pcapi_sql_fold';
+COMMENT ON FUNCTION pinterest_capi._fold(text) IS
+	'internal: names of events that differ in case alone give the same, in every locale';
+
 CREATE TABLE pinterest_capi.destination (
 	destination text PRIMARY KEY
 		CHECK (destination <> '' AND pg_catalog.octet_length(destination) <= 128),
@@ -104,7 +110,7 @@ CREATE TABLE pinterest_capi.allowed_event (
 	properties text[] CHECK (pinterest_capi._properties_ok(properties))
 );
 CREATE UNIQUE INDEX allowed_event_key ON pinterest_capi.allowed_event
-	(destination, pg_catalog.lower(event_name));
+	(destination, pinterest_capi._fold(event_name));
 -- No key that could tell rows apart for a subscriber: without this, no row could
 -- be changed where somebody publishes FOR ALL TABLES.
 ALTER TABLE pinterest_capi.allowed_event REPLICA IDENTITY FULL;
@@ -734,7 +740,7 @@ CREATE VIEW pinterest_capi.compliance_report AS
 	FROM pinterest_capi.allowed_event AS a
 		JOIN pinterest_capi.destination AS d ON d.destination = a.destination
 		LEFT JOIN pinterest_capi.standard_event AS t
-			ON lower(coalesce(a.send_as, a.event_name)) IN (t.event_name, lower(t.pascal_name))
+			ON pinterest_capi._fold(coalesce(a.send_as, a.event_name)) IN (t.event_name, pinterest_capi._fold(t.pascal_name))
 		CROSS JOIN LATERAL (
 			SELECT i.field, i.transformation, i.rule
 			FROM (VALUES
@@ -778,7 +784,7 @@ GRANT EXECUTE ON FUNCTION pinterest_capi.hash_identifier(text, text) TO PUBLIC;
 GRANT SELECT ON pinterest_capi.dispatch_status, pinterest_capi.destination_status,
 	pinterest_capi.worker_status, pinterest_capi.event_activity, pinterest_capi.event_quality,
 	pinterest_capi.compliance_report, pinterest_capi.standard_event TO pg_monitor;
-GRANT EXECUTE ON FUNCTION pinterest_capi._worker_state(), pinterest_capi._fields() TO pg_monitor;
+GRANT EXECUTE ON FUNCTION pinterest_capi._worker_state(), pinterest_capi._fields(), pinterest_capi._fold(text) TO pg_monitor;
 
 -- at commit: have a worker started, so that nothing else is needed
 CREATE FUNCTION pinterest_capi._wake() RETURNS void

@@ -7,8 +7,8 @@
  *	  One line of JSON on standard output says the ports: HTTPS (HTTP/2 and 1.1),
  *	  plain HTTP/1.1, and control.  Ends when standard input does.
  *	  GET on the control port: what came in since the last reset (reset() below).
- *	  POST sets everything to zero; POST /probes also notes when each event came
- *	  whose event_id begins with "probe-".
+ *	  POST sets everything to zero; with ?mark=N it notes when N events were
+ *	  there, with ?probes=1 when each event came whose event_id begins with "probe-".
  *
  * node stub.js --load SECONDS --target URL
  *	  How many requests of 1000 events a second such a stub takes from a client
@@ -35,8 +35,12 @@ const { values: options } = parseArgs({
 
 const MARK = Buffer.from('"event_id":');
 const PROBE = Buffer.from('"event_id":"probe-');
-const EVENTS_PER_STEP = 10000;
-const MAX_STEPS = 10000;
+/*
+ * node's nghttp2 takes a client for an attacker that closes more than 1000
+ * streams itself, as some versions of libcurl do with each, and breaks the
+ * connection.  So it is ended in order before that, as other servers do too.
+ */
+const STREAMS_PER_CONNECTION = 900;
 const answers = new Map();
 let clock_offset;
 let seen;
@@ -53,7 +57,7 @@ function set_clock()
 	clock_offset = now - performance.now();
 }
 
-function reset(probes)
+function reset(query)
 {
 	set_clock();
 	seen = {
@@ -62,8 +66,9 @@ function reset(probes)
 		bytes: 0,
 		first_ms: null,
 		last_ms: null,
-		steps: [],						/* [events, ms]: each time 10,000 more are there */
-		probes: probes ? {} : null,		/* event_id: [ms, ...] */
+		mark: Number(query.get('mark') ?? 0),
+		mark_ms: null,
+		probes: query.has('probes') ? {} : null,	/* event_id: [ms, ...] */
 	};
 }
 
@@ -116,10 +121,9 @@ function take(request, response)
 		seen.bytes += body.length;
 		seen.first_ms ??= now;
 		seen.last_ms = now;
-		if (Math.floor((seen.events + n) / EVENTS_PER_STEP) > Math.floor(seen.events / EVENTS_PER_STEP) &&
-			seen.steps.length < MAX_STEPS)
-			seen.steps.push([seen.events + n, now]);
 		seen.events += n;
+		if (seen.mark_ms === null && seen.mark > 0 && seen.events >= seen.mark)
+			seen.mark_ms = now;
 		if (seen.probes)
 			note_probes(body, now);
 	});
@@ -139,11 +143,21 @@ function serve()
 		response.setHeader('content-type', 'application/json');
 		response.end(JSON.stringify({ ...seen, cpu_us: process.cpuUsage() }));
 		if (request.method === 'POST')
-			reset(request.url === '/probes');
+			reset(new URL(request.url, 'http://localhost').searchParams);
 	});
 
-	reset(false);
-	secure.on('session', (session) => session.setLocalWindowSize(64 * 1024 * 1024));
+	reset(new URLSearchParams());
+	secure.on('session', (session) =>
+	{
+		let streams = 0;
+
+		session.setLocalWindowSize(64 * 1024 * 1024);
+		session.on('stream', () =>
+		{
+			if (++streams === STREAMS_PER_CONNECTION)
+				session.close();
+		});
+	});
 	secure.on('sessionError', () => { });
 	const servers = [secure, plain, control];
 	let waiting = servers.length;

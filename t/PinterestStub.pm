@@ -46,13 +46,13 @@ sub poll
 	}
 }
 
-# cert => 'server' | 'other'; which certificate it shows
+# cert => 'server' | 'other'; which certificate it shows.  token => the one that it takes
 sub new
 {
 	my ($class, %params) = @_;
 	my $self = bless {
 		dir => File::Spec->rel2abs(PostgreSQL::Test::Utils::tempdir()),
-		token => TOKEN,
+		token => $params{token} // TOKEN,
 		account => ACCOUNT,
 		http => HTTP::Tiny->new(timeout => 30),
 	}, $class;
@@ -73,7 +73,7 @@ sub start
 			'node', "$top/test/stub/stub.js", '--until-eof', @port,
 			'--cert' => "$self->{dir}/$cert.pem",
 			'--key' => "$self->{dir}/$cert.key",
-			'--token' => TOKEN,
+			'--token' => $self->{token},
 			'--account' => ACCOUNT
 		],
 		'<' => \$self->{stdin},

@@ -136,7 +136,7 @@ install_test_packages() {
 	[ -z "${PINTEREST_CAPI_NO_PACKAGES:-}" ] || return 0
 	command -v apt-get >/dev/null || return 0
 
-	set -- chromium valgrind
+	set -- chromium locales valgrind
 	command -v npm >/dev/null || set -- "$@" npm
 	install_missing 'the tests' "$@"
 	cp "$top/test/npm/package.json" "$top/test/npm/package-lock.json" "$top/test/npm/.npmrc" "$work/"
@@ -215,4 +215,50 @@ stop_cluster() {
 	if [ -n "${cluster:-}" ] && [ -e "$cluster/postmaster.pid" ]; then
 		as_owner "$bindir/pg_ctl" -D "$cluster" -s -w -m immediate stop
 	fi
+}
+
+# ---- throw-away Debian roots, for root alone ----
+
+# $roots: PINTEREST_CAPI_ROOTS, whose roots are kept for the next time, or one of our own
+make_roots() {
+	[ "$(id -u)" = 0 ] || die "$0 makes roots, which needs root"
+	installed mmdebstrap || { run_apt update; run_apt install --no-install-recommends mmdebstrap; }
+	roots=${PINTEREST_CAPI_ROOTS:-}
+	if [ -z "$roots" ]; then
+		roots=$(mktemp -d "${TMPDIR:-/var/tmp}/pinterest_capi-roots.XXXXXX")
+		trap 'status=$?; trap - EXIT; rm -rf --one-file-system "$roots"; exit $status' EXIT
+		trap 'exit 130' INT TERM
+	fi
+	mkdir -p "$roots"
+}
+
+# name, suite, packages: a root with them, made unless it is there
+make_root_with() {
+	[ ! -d "$roots/$1/usr" ] || return 0
+	mmdebstrap --quiet --variant=apt --aptopt='APT::Install-Recommends "false"' --include="$3" \
+		--customize-hook='echo "127.0.0.1 localhost" >"$1"/etc/hosts' "$2" "$roots/$1" >"$roots/$1.log" 2>&1 || {
+		tail -n 20 "$roots/$1.log" >&2
+		return 1
+	}
+}
+
+# root, command...: with processes and mounts of its own, which end with it; its
+# network too, unless $root_network is set
+run_in_root() {
+	unshare ${root_network:---net} --mount --pid --fork --kill-child sh -ec '
+		root=$1
+		shift
+		ip link set lo up 2>/dev/null || :
+		mount -t proc proc "$root/proc"
+		mount --bind /dev "$root/dev"
+		mount -t tmpfs -o mode=1777 shm "$root/dev/shm"
+		exec chroot "$root" "$@"' sh "$@"
+}
+
+# root, folder in it: a copy of the tree as a clone would have it
+copy_tree_to() {
+	rm -rf "${1:?}/$2"
+	mkdir -p "$1/$2"
+	(cd "$top" && if [ -e .git ]; then git ls-files -z --cached --others --exclude-standard | tar -c --null -T -; else tar -c .; fi) |
+		tar -x -C "$1/$2"
 }

@@ -10,6 +10,7 @@
  */
 #include "queue/claim.h"
 
+#include "access/detoast.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_type.h"
 #include "utils/acl.h"
@@ -131,14 +132,43 @@ id_array(const int64 *ids, int n)
 	return PointerGetDatum(construct_array(elems, n, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 }
 
+void
+pcapi_read_payload(PcapiReader *reader, PcapiClaimed *event, Datum payload, bool isnull)
+{
+	Size		len;
+	text	   *t;
+
+	event->unread = reader->full || reader->skip(reader->arg, event->id);
+	if (event->unread || isnull)
+		return;
+
+	/* the size can be told without fetching what is stored out of line */
+	len = toast_raw_datum_size(payload) - VARHDRSZ;
+	if (reader->any && len > reader->room)
+	{
+		event->unread = reader->full = true;
+		return;
+	}
+	reader->any = true;
+	reader->room -= Min(len, reader->room);
+
+	t = DatumGetTextPP(payload);
+	event->payload_len = VARSIZE_ANY_EXHDR(t);
+	event->payload = palloc(event->payload_len + 1);
+	memcpy(event->payload, VARDATA_ANY(t), event->payload_len);
+	event->payload[event->payload_len] = '\0';
+	if ((Pointer) t != DatumGetPointer(payload))
+		pfree(t);
+}
+
 /* the rows of the last statement: id, attempts, waits_since, event_time, first_attempt_at, payload */
 static int
-take_events(PcapiClaimed **events, MemoryContext context)
+take_events(PcapiClaimed **events, PcapiReader *reader, MemoryContext context)
 {
 	int			n = (int) SPI_processed;
+	MemoryContext old = MemoryContextSwitchTo(context);
 
-	*events = MemoryContextAllocExtended(context, sizeof(PcapiClaimed) * Max(n, 1),
-										 MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	*events = palloc_extended(sizeof(PcapiClaimed) * Max(n, 1), MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
 	for (int i = 0; i < n; i++)
 	{
 		PcapiClaimed *e = &(*events)[i];
@@ -151,21 +181,14 @@ take_events(PcapiClaimed **events, MemoryContext context)
 		e->event_time = time_column(i, 4);
 		e->first_attempt_at = time_column(i, 5);
 		payload = column(i, 6, &isnull);
-		if (!isnull)
-		{
-			text	   *t = DatumGetTextPP(payload);
-
-			e->payload_len = VARSIZE_ANY_EXHDR(t);
-			e->payload = MemoryContextAlloc(context, e->payload_len + 1);
-			memcpy(e->payload, VARDATA_ANY(t), e->payload_len);
-			e->payload[e->payload_len] = '\0';
-		}
+		pcapi_read_payload(reader, e, payload, isnull);
 	}
+	MemoryContextSwitchTo(old);
 	return n;
 }
 
 int
-pcapi_fetch_due(int dest, int limit, PcapiClaimed **events)
+pcapi_fetch_due(int dest, int limit, PcapiReader *reader, PcapiClaimed **events)
 {
 	static SPIPlanPtr plan = NULL;
 	Oid			types[2] = {INT4OID, INT8OID};
@@ -182,14 +205,14 @@ pcapi_fetch_due(int dest, int limit, PcapiClaimed **events)
 								" JOIN pinterest_capi._event AS e ON e.id = q.id",
 								2, types),
 					 values, NULL, false, 0);
-	n = take_events(events, context);
+	n = take_events(events, reader, context);
 	SPI_finish();
 	return n;
 }
 
 /* those of ids that still wait, in id order; ids are sorted */
 int
-pcapi_fetch_ids(int dest, const int64 *ids, int n, PcapiClaimed **events)
+pcapi_fetch_ids(int dest, const int64 *ids, int n, PcapiReader *reader, PcapiClaimed **events)
 {
 	static SPIPlanPtr plan = NULL;
 	Oid			types[2] = {INT4OID, INT8ARRAYOID};
@@ -207,7 +230,7 @@ pcapi_fetch_ids(int dest, const int64 *ids, int n, PcapiClaimed **events)
 								" ORDER BY i.n",
 								2, types),
 					 values, NULL, false, 0);
-	n = take_events(events, context);
+	n = take_events(events, reader, context);
 	SPI_finish();
 	return n;
 }

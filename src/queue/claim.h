@@ -43,16 +43,34 @@ typedef struct PcapiClaimed
 	TimestampTz waits_since;	/* tracked, or due again by retry or replay */
 	TimestampTz event_time;
 	TimestampTz first_attempt_at;	/* 0: none yet */
+	bool		unread;			/* its payload was left where it is */
 	char	   *payload;
 	int			payload_len;
 } PcapiClaimed;
 
-/* fresh.c: never tried ones in id order behind after */
-extern int	pcapi_fetch_fresh(int dest, int64 after, int limit, PcapiClaimed **events);
+/*
+ * Whose payloads are read: not those of ids to skip, and of the others the
+ * first one and what fits in room bytes with it.  A thousand payloads may have
+ * gigabytes, and no request takes more than room.
+ */
+typedef struct PcapiReader
+{
+	bool		(*skip) (void *arg, int64 id);
+	void	   *arg;
+	Size		room;			/* what is left of it */
+	bool		any;
+	bool		full;
+} PcapiReader;
+
+/* in the current memory context; NULL, and not unread, where payload is null */
+extern void pcapi_read_payload(PcapiReader *reader, PcapiClaimed *event, Datum payload, bool isnull);
+
+/* fresh.c: never tried ones in id order behind after; no more once the reader is full */
+extern int	pcapi_fetch_fresh(int dest, int64 after, int limit, PcapiReader *reader, PcapiClaimed **events);
 
 /* those whose retry is due */
-extern int	pcapi_fetch_due(int dest, int limit, PcapiClaimed **events);
-extern int	pcapi_fetch_ids(int dest, const int64 *ids, int n, PcapiClaimed **events);
+extern int	pcapi_fetch_due(int dest, int limit, PcapiReader *reader, PcapiClaimed **events);
+extern int	pcapi_fetch_ids(int dest, const int64 *ids, int n, PcapiReader *reader, PcapiClaimed **events);
 
 /* ids of never tried events in (low, high] */
 extern int	pcapi_queued_between(int dest, int64 low, int64 high, int64 **ids);
@@ -108,5 +126,15 @@ extern void pcapi_notify(const char *destination, const char *status, const char
  * *after, which is moved on; false, and 0 there, at the end.
  */
 extern bool pcapi_retention_step(const char *retention, const char *payload_retention, int64 *after);
+
+/* a place among visitors, in the order of their digests */
+typedef struct PcapiVisitorPlace
+{
+	bool		begun;
+	unsigned char after[32];
+} PcapiVisitorPlace;
+
+/* likewise: takes the click ids from the next few visitors who have had theirs for too long */
+extern bool pcapi_click_retention_step(const char *retention, PcapiVisitorPlace *place);
 
 #endif							/* PCAPI_CLAIM_H */

@@ -24,7 +24,11 @@
 /* so many rows of other destinations are stepped over before it is better to go down again */
 #define STEPS_MAX	16
 
-/* A table that is read in the order of its primary key. */
+/*
+ * A table that is read in the order of its primary key, by the transaction's
+ * first snapshot.  The destinations are read by a later one: so what was
+ * tracked after a change of their settings is not seen before the change.
+ */
 typedef struct Walk
 {
 	Relation	rel;
@@ -90,7 +94,7 @@ find_event(Walk *events, int64 id)
 }
 
 static void
-take(PcapiClaimed *e, Walk *queue, Walk *events)
+take(PcapiClaimed *e, Walk *queue, Walk *events, PcapiReader *reader)
 {
 	bool		isnull;
 	Datum		d;
@@ -104,15 +108,11 @@ take(PcapiClaimed *e, Walk *queue, Walk *events)
 	e->waits_since = DatumGetTimestampTz(attribute(events, PCAPI_EVENT_CREATED_AT, &isnull));
 	e->event_time = DatumGetTimestampTz(attribute(events, PCAPI_EVENT_EVENT_TIME, &isnull));
 	d = attribute(events, PCAPI_EVENT_PAYLOAD, &isnull);
-	if (!isnull)
-	{
-		e->payload = TextDatumGetCString(d);
-		e->payload_len = strlen(e->payload);
-	}
+	pcapi_read_payload(reader, e, d, isnull);
 }
 
 int
-pcapi_fetch_fresh(int dest, int64 after, int limit, PcapiClaimed **claimed)
+pcapi_fetch_fresh(int dest, int64 after, int limit, PcapiReader *reader, PcapiClaimed **claimed)
 {
 	Walk		queue;
 	Walk		events;
@@ -126,7 +126,7 @@ pcapi_fetch_fresh(int dest, int64 after, int limit, PcapiClaimed **claimed)
 	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(dest));
 	ScanKeyInit(&keys[1], 2, BTGreaterStrategyNumber, F_INT8GT, Int64GetDatum(after));
 	index_rescan(queue.scan, keys, 2, NULL, 0);
-	while (n < limit && walk_next(&queue))
+	while (n < limit && !reader->full && walk_next(&queue))
 	{
 		int64		id;
 
@@ -136,7 +136,7 @@ pcapi_fetch_fresh(int dest, int64 after, int limit, PcapiClaimed **claimed)
 			continue;
 		id = DatumGetInt64(attribute(&queue, PCAPI_QUEUE_ID, &isnull));
 		if (find_event(&events, id))
-			take(&(*claimed)[n++], &queue, &events);
+			take(&(*claimed)[n++], &queue, &events, reader);
 	}
 	walk_close(&events);
 	walk_close(&queue);

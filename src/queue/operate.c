@@ -279,25 +279,36 @@ pcapi_sql_purge(PG_FUNCTION_ARGS)
 	PG_RETURN_INT64(n);
 }
 
-/* strpos only saves taking payloads apart that can't have it. */
+/*
+ * strpos only saves taking payloads apart that can't have it.
+ *
+ * The rows are emptied first, which waits for a replay of them that isn't
+ * committed; then what it has put back into the queue can be seen.
+ */
 int64
 pcapi_forget_events(Datum visitors, Datum keys, Datum values)
 {
-	static const char *const of_person =
-		"e.visitor = ANY ($%d) OR EXISTS (SELECT FROM unnest($%d, $%d) AS p (key, value)"
-		" WHERE strpos(e.payload, to_json(p.value)::text) > 0"
-		" AND e.payload::jsonb -> 'user_data' -> p.key @> to_jsonb(p.value))";
 	Oid			types[3] = {BYTEAARRAYOID, TEXTARRAYOID, TEXTARRAYOID};
 	Datum		args[3] = {visitors, keys, values};
+	Oid			id_types[1] = {INT8ARRAYOID};
+	Datum		ids[1];
+	bool		isnull;
 	int64		n;
 
-	finish_waiting("suppressed", "forgotten", psprintf(of_person, 3, 4, 5), 3, types, args, NULL);
 	SPI_connect();
-	SPI_execute_with_args(psprintf("UPDATE pinterest_capi._event AS e SET payload = NULL, visitor = NULL"
-								   " WHERE (e.payload IS NOT NULL OR e.visitor IS NOT NULL) AND (%s)",
-								   psprintf(of_person, 1, 2, 3)),
+	SPI_execute_with_args("WITH emptied AS ("
+						  " UPDATE pinterest_capi._event AS e SET payload = NULL, visitor = NULL"
+						  " WHERE (e.payload IS NOT NULL OR e.visitor IS NOT NULL) AND (e.visitor = ANY ($1)"
+						  " OR EXISTS (SELECT FROM unnest($2, $3) AS p (key, value)"
+						  " WHERE strpos(e.payload, to_json(p.value)::text) > 0"
+						  " AND e.payload::jsonb -> 'user_data' -> p.key @> to_jsonb(p.value)))"
+						  " RETURNING e.id)"
+						  " SELECT count(*), coalesce(array_agg(id), '{}') FROM emptied",
 						  3, types, args, NULL, false, 0);
-	n = (int64) SPI_processed;
+	n = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	ids[0] = SPI_datumTransfer(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull), false, -1);
 	SPI_finish();
+	if (n > 0)
+		finish_waiting("suppressed", "forgotten", "q.id = ANY ($3)", 1, id_types, ids, NULL);
 	return n;
 }

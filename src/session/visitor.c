@@ -113,15 +113,18 @@ void
 pcapi_visitor_fill(const unsigned char *visitor, PcapiIdentifiers *ids, Jsonb **consent)
 {
 	static SPIPlanPtr plan = NULL;
-	Oid			types[1] = {BYTEAOID};
-	Datum		values[1] = {pcapi_visitor_datum(visitor)};
+	Oid			types[2] = {BYTEAOID, TEXTOID};
+	Datum		values[2];
 	MemoryContext context = CurrentMemoryContext;
 
 	SPI_connect();
+	values[0] = pcapi_visitor_datum(visitor);
+	values[1] = CStringGetTextDatum(pcapi_click_id_retention);
 	SPI_execute_plan(pcapi_plan(&plan,
-								"SELECT v.user_data, v.consent, v.click_id FROM pinterest_capi._visitor AS v"
-								" WHERE v.visitor OPERATOR(pg_catalog.=) $1",
-								1, types),
+								"SELECT v.user_data, v.consent, CASE WHEN v.click_id_at OPERATOR(pg_catalog.>=)"
+								" (pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) $2::pg_catalog.interval) THEN v.click_id END"
+								" FROM pinterest_capi._visitor AS v WHERE v.visitor OPERATOR(pg_catalog.=) $1",
+								2, types),
 					 values, NULL, false, 1);
 	if (SPI_processed > 0)
 	{

@@ -355,23 +355,36 @@ share_slot(TimestampTz now)
 	proc_exit(1);
 }
 
+/* where a pass is: among the events, then among the visitors */
+typedef struct Pass
+{
+	bool		events_done;
+	int64		after;
+	PcapiVisitorPlace place;
+	bool		done;
+} Pass;
+
 static void
 retention_step(void *arg)
 {
-	int64	   *after = arg;
+	Pass	   *pass = arg;
 
-	if (*after == 0)
+	if (pass->events_done)
+	{
+		pass->done = !pcapi_click_retention_step(pcapi_click_id_retention, &pass->place);
+		return;
+	}
+	if (pass->after == 0)
 		pcapi_cancel_orphans();
-	if (!pcapi_retention_step(pcapi_retention, pcapi_payload_retention, after))
-		*after = 0;
+	pass->events_done = !pcapi_retention_step(pcapi_retention, pcapi_payload_retention, &pass->after);
 }
 
-/* Passes over what is final, at most one hundredth of the time. */
+/* Passes over what is final and what is known, at most one hundredth of the time. */
 static void
 keep_retention(TimestampTz now)
 {
 	static TimestampTz at = 0;
-	static int64 after = 0;
+	static Pass pass = {0};
 	static int64 spent = 0;
 	TimestampTz begun = now;
 	bool		ok;
@@ -380,16 +393,16 @@ keep_retention(TimestampTz now)
 		at = now + RETENTION_GAP;
 	if (now < at || DefaultXactReadOnly)
 		return;
-	ok = pcapi_transaction(retention_step, &after);
+	ok = pcapi_transaction(retention_step, &pass);
 	now = GetCurrentTimestamp();
 	spent += now - begun;
-	if (ok && after != 0)
+	if (ok && !pass.done)
 	{
 		at = now + RETENTION_GAP;
 		return;
 	}
 	at = now + Max(RETENTION_EVERY, 100 * spent);
-	after = 0;
+	memset(&pass, 0, sizeof(pass));
 	spent = 0;
 }
 

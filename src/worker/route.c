@@ -252,8 +252,9 @@ pcapi_route_opens(PcapiRoute *route, TimestampTz now)
 }
 
 static bool
-held(PcapiRoute *route, int64 id)
+held(void *arg, int64 id)
 {
+	PcapiRoute *route = arg;
 	dlist_iter	it;
 
 	dlist_foreach(it, &route->batches)
@@ -294,6 +295,7 @@ typedef struct Taking
 	PcapiSettled *dropped;		/* what is not worth a request */
 	int			n_dropped;
 	int			room;
+	PcapiReader reader;
 } Taking;
 
 static void
@@ -321,7 +323,7 @@ take_event(Taking *t, PcapiClaimed *event)
 	size_t		len = event->payload_len;
 	char	   *payload = event->payload;
 
-	if (t->batch->n >= t->want)
+	if (t->batch->n >= t->want || event->unread)
 	{
 		t->full = true;
 		return false;
@@ -348,20 +350,22 @@ static void
 take_half(Taking *t, PcapiBatch *half)
 {
 	PcapiClaimed *events;
-	int			n = pcapi_fetch_ids(t->route->target.dest, half->ids, half->n, &events);
+	int			n;
+
+	half->state = PCAPI_B_TAKEN;	/* so that it holds its events no longer */
+	n = pcapi_fetch_ids(t->route->target.dest, half->ids, half->n, &t->reader, &events);
 
 	/* a smaller batch_size since: the rest comes by the ordinary way */
 	for (int i = 0; i < n; i++)
 		if (!take_event(t, &events[i]))
 			pcapi_route_release(t->route, events[i].id);
-	half->state = PCAPI_B_TAKEN;
 }
 
 static void
 take_due(Taking *t, int n_held)
 {
 	PcapiClaimed *events;
-	int			n = pcapi_fetch_due(t->route->target.dest, t->want + n_held, &events);
+	int			n = pcapi_fetch_due(t->route->target.dest, t->want + n_held, &t->reader, &events);
 
 	for (int i = 0; i < n; i++)
 		if (!held(t->route, events[i].id) && !take_event(t, &events[i]))
@@ -385,7 +389,7 @@ take_fresh(Taking *t, int n_held)
 	}
 	/* in front of the cursor nothing is held, so nothing is read in vain */
 	limit = want + (scan->cursor < scan->high ? n_held : 0);
-	n = pcapi_fetch_fresh(t->route->target.dest, scan->cursor, limit, &events);
+	n = pcapi_fetch_fresh(t->route->target.dest, scan->cursor, limit, &t->reader, &events);
 	if (scan->full_at == DT_NOEND)
 		scan->full_at = now + Max(FULL_RESCAN_EVERY, 100 * (GetCurrentTimestamp() - now));
 	for (int i = 0; i < n; i++)
@@ -408,7 +412,7 @@ pcapi_route_take(PcapiRoute *route)
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(scratch);
 	int			n_held = count_held(route);
-	Taking		t = {.route = route, .now = GetCurrentTimestamp()};
+	Taking		t = {.route = route, .now = GetCurrentTimestamp(), .reader = {.skip = held, .arg = route, .room = PCAPI_MAX_BODY}};
 	PcapiBatch *half = NULL;
 	dlist_iter	it;
 	bool		took;

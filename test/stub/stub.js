@@ -3,9 +3,10 @@
  *	  A stand-in for Pinterest's Conversions API: POST /v5/ad_accounts/{id}/events
  *	  over HTTPS (HTTP/2 and HTTP/1.1), as strict as the real one and scriptable.
  *
- * node stub.js --cert FILE --key FILE [--token TOKEN] [--account ID]
+ * node stub.js [--cert FILE --key FILE] [--token TOKEN] [--account ID]
  *	  [--port N] [--control-port N] [--until-eof]
  *
+ * Without a certificate it is plain HTTP/1.1, for a look around on one's own machine.
  * --token and --account: anything else is answered 401, 403.  Ports are chosen
  * by the system unless given; one line of JSON on stdout says which.
  * --until-eof: ends when standard input does, and so with its parent.
@@ -16,6 +17,7 @@
 'use strict';
 
 const fs = require('fs');
+const http = require('http');
 const http2 = require('http2');
 const { parseArgs } = require('util');
 const { Control } = require('./control.js');
@@ -40,7 +42,7 @@ const { values: options } = parseArgs({
 const sockets = new Set();
 const control = new Control({ down, up });
 
-const server = http2.createSecureServer({
+const server = options.cert === undefined ? http.createServer(handle) : http2.createSecureServer({
 	allowHTTP1: true,
 	cert: fs.readFileSync(options.cert),
 	key: fs.readFileSync(options.key),

@@ -51,8 +51,13 @@ sub _control
 }
 
 sub seen { return $_[0]->_control('GET', '') }
-sub reset { return $_[0]->_control('POST', '') }
-sub reset_probes { return $_[0]->_control('POST', 'probes') }
+# from zero again, and returns what was; mark => N, probes => 1: see bench/stub.js
+sub reset
+{
+	my ($self, %note) = @_;
+
+	return $self->_control('POST', '?' . join '&', map { "$_=$note{$_}" } sort keys %note);
+}
 
 # requests of 1000 events that it takes in a second
 sub capacity

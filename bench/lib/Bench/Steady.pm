@@ -1,0 +1,105 @@
+# Bench/Steady.pm
+#	  5,000 events a second, in and out, for ten minutes: whether anything grows.
+#
+# One event a transaction.  Sizes, the worker's memory and the latency of probes
+# are looked at in equal intervals; what counts is the last quarter's median
+# against the second's, the first being the start.  Final rows are kept for a
+# fifth of the time, so that the tables that hold them have to stop growing too.
+package Bench::Steady;
+
+use strict;
+use warnings;
+
+use Bench;
+use Bench::Drain;
+use Bench::Latency;
+use Time::HiRes qw(time usleep);
+
+use constant {
+	RATE => 5000,
+	LOOKS => 40,
+};
+
+# of a series, its last quarter's median against its second's
+sub _flat
+{
+	my ($name, $unit, $series, %f) = @_;
+	my $quarter = int(@$series / 4);
+	my @second = @$series[ $quarter .. 2 * $quarter - 1 ];
+	my @last = @$series[ -$quarter .. -1 ];
+
+	figure(name => $name, unit => $unit, runs => [ median(@last) ], reference => [ median(@second) ],
+		against => 'the second quarter', %f);
+	return;
+}
+
+sub run
+{
+	my ($stub) = @_;
+	my $db = 'bench_steady';
+	my $seconds = $ENV{BENCH_STEADY} // scaled(600, 30);
+	my $kept = int($seconds / 5);
+	my %series;
+
+	$stub->database($db);
+	set_conf('pinterest_capi.dispatch' => 'on', 'pinterest_capi.retention' => "$kept s", 'pinterest_capi.payload_retention' => "$kept s");
+	$stub->reset(probes => 1);
+
+	my $load = Bench::Latency::load($db, 1, RATE, $seconds);
+	my $started = time();
+	my $pid;
+
+	poll(sub { return $pid = Bench::Drain::worker_pid($db) }, 30) or die "no worker\n";
+	for my $look (1 .. LOOKS)
+	{
+		my $at = $started + $look * ($seconds - 1) / LOOKS;
+		my @latency = Bench::Latency::probe($stub, $db, 20, 'pg_sleep(0.005)');
+
+		push @{ $series{p50} }, percentile(0.50, @latency);
+		push @{ $series{p99} }, percentile(0.99, @latency);
+		push @{ $series{memory} }, memory_kb($pid);
+
+		my ($queue, $queue_index, $events, $waiting) = split /\|/, value($db, <<'SQL');
+SELECT pg_table_size('pinterest_capi._queue'), pg_indexes_size('pinterest_capi._queue'),
+	pg_total_relation_size('pinterest_capi._event') + pg_total_relation_size('pinterest_capi._outcome'),
+	(SELECT count(*) FROM pinterest_capi._queue)
+SQL
+		push @{ $series{queue} }, $queue / 1024;
+		push @{ $series{queue_index} }, $queue_index / 1024;
+		push @{ $series{events} }, $events / 1024;
+		push @{ $series{waiting} }, $waiting;
+		usleep(1e6 * ($at - time())) if $at > time();
+	}
+
+	my $tps = Bench::Latency::finish_load($load);
+	my $finished = time();
+
+	value($db, q{SELECT pinterest_capi.flush('10 minutes')}) eq 't' or die "not all was sent\n";
+
+	my $behind = time() - $finished;
+	my $seen = $stub->seen;
+	my ($vacuums, $dead, $rows, $sent) = split /\|/, value($db, <<'SQL');
+SELECT s.autovacuum_count, s.n_dead_tup, (SELECT count(*) FROM pinterest_capi._event), (SELECT count(*) FROM pinterest_capi._outcome WHERE attempts <> 1)
+FROM pg_stat_user_tables AS s WHERE s.relid = 'pinterest_capi._queue'::regclass
+SQL
+
+	figure(name => 'steady, events in', unit => 'events/s', runs => [$tps]);
+	figure(name => 'steady, events out', unit => 'events/s',
+		runs => [ 1000 * $seen->{events} / ($seen->{last_ms} - $seen->{first_ms}) ], reference => [$tps], against => 'in', higher => 1);
+	figure(name => 'steady, behind at the end', unit => 's', runs => [$behind]);
+	figure(name => 'steady, more than one attempt', unit => 'events', runs => [$sent]);
+	_flat('steady, waiting', 'events', $series{waiting});
+	_flat('steady, queue table', 'kB', $series{queue});
+	_flat('steady, queue indexes', 'kB', $series{queue_index});
+	_flat("steady, event and outcome, kept for $kept s", 'kB', $series{events});
+	_flat('steady, memory of the worker', 'kB', $series{memory});
+	_flat('steady, COMMIT to arrival, p50', 'ms', $series{p50});
+	_flat('steady, COMMIT to arrival, p99', 'ms', $series{p99});
+	figure(name => 'steady, autovacuum of the queue', unit => 'times', runs => [$vacuums]);
+	figure(name => 'steady, dead rows in the queue', unit => '', runs => [$dead]);
+	figure(name => "steady, rows kept at the end", unit => '', runs => [$rows], reference => [ $kept * RATE ], against => "those of $kept s");
+	set_conf('pinterest_capi.retention' => '30 days', 'pinterest_capi.payload_retention' => '7 days');
+	return;
+}
+
+1;

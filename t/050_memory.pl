@@ -1,0 +1,197 @@
+# The worker's memory stays as it is: over many events, over a backlog, with
+# large payloads, with answers made to cost memory.
+#
+# What is measured is RssAnon of /proc/PID/status, what the process has for
+# itself; buffers and other shared memory are the server's.
+#
+# PINTEREST_CAPI_MEMORY_EVENTS=2000000	sent one after the other; 50,000 unless given
+# PINTEREST_CAPI_MEMORY_BACKLOG=10000000	waiting at once; 50,000 unless given
+use strict;
+use warnings;
+
+use FindBin;
+use lib $FindBin::RealBin;
+
+use IPC::Run ();
+use JSON::PP ();
+use PinterestStub;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(time usleep);
+
+plan skip_all => 'needs /proc to see the memory of a process' unless -r "/proc/$$/status";
+
+use constant LIMIT_KB => 64 * 1024;
+
+my $events = $ENV{PINTEREST_CAPI_MEMORY_EVENTS} // 50_000;
+my $backlog = $ENV{PINTEREST_CAPI_MEMORY_BACKLOG} // 50_000;
+my $step = $events > 1_000_000 ? 100_000 : 10_000;
+my $stub = PinterestStub->new;
+my $node = setup_node('memory', $stub,
+	conf => "max_wal_size = '4GB'\nautovacuum = on\npinterest_capi.max_concurrent_requests = 4");
+
+sub sql { return $node->safe_psql('postgres', @_) }
+
+sub worker { return sql('SELECT pid FROM pinterest_capi.worker_status') }
+
+# kB that are the process's own; 0 when it is gone
+sub own_memory
+{
+	my ($pid) = @_;
+
+	open(my $status, '<', "/proc/$pid/status") or return 0;
+	my ($kb) = join('', <$status>) =~ /^RssAnon:\s+(\d+) kB/m;
+	close $status;
+	return $kb // 0;
+}
+
+# the most that the worker has while something is going on, until nothing waits
+sub most_until_sent
+{
+	my ($pid, $seconds) = @_;
+	my $deadline = time() + $seconds;
+	my $most = 0;
+	my $look_at = 0;
+
+	while (time() < $deadline)
+	{
+		my $kb = own_memory($pid);
+
+		$most = $kb if $kb > $most;
+		if (time() >= $look_at)
+		{
+			return $most if sql('SELECT count(*) FROM (SELECT FROM pinterest_capi._queue LIMIT 1) AS q') eq '0';
+			$look_at = time() + 0.5;
+		}
+		usleep(5_000);
+	}
+	diag("still not sent after $seconds s");
+	return -1;
+}
+
+sub bounded
+{
+	my ($most, $what) = @_;
+
+	cmp_ok($most, '>', 0, "$what: all is sent");
+	cmp_ok($most, '<', LIMIT_KB, "$what: the worker has under 64 MB of its own");
+	return;
+}
+
+# as track makes them, written straight into the tables since it is the worker that is measured
+sub queue
+{
+	my ($n, $filler) = @_;
+
+	sql(<<"SQL");
+WITH dest AS (SELECT dest FROM pinterest_capi._destination_state WHERE destination = 'default'),
+made AS (
+	INSERT INTO pinterest_capi._event (created_at, event_time, dest, event_id, event_name, sent_as, payload)
+	SELECT now(), now(), dest, 'memory-' || nextval('pinterest_capi._event_id_seq'), 'checkout', 'checkout',
+		format('{"event_name":"checkout","action_source":"web","event_time":%s,"event_id":"%s","user_data":{"em":["%s"]},'
+			'"custom_data":{"currency":"EUR","value":"%s","order_id":"%s"}}',
+			floor(extract(epoch FROM now())), 'memory-' || currval('pinterest_capi._event_id_seq'),
+			encode(sha256(i::text::bytea), 'hex'), i, $filler)
+	FROM dest, generate_series(1, $n) AS i RETURNING id, dest)
+INSERT INTO pinterest_capi._queue (id, dest) SELECT id, dest FROM made;
+SELECT pinterest_capi._wake();
+SQL
+	return;
+}
+
+# The strict stub remembers all that it ever got.  For millions there is one that only counts.
+my ($stdin, $stdout) = ('', '');
+my $counter = IPC::Run::start([ 'node', "$FindBin::RealBin/../bench/stub.js", '--cert' => "$stub->{dir}/server.pem", '--key' => "$stub->{dir}/server.key" ],
+	'<' => \$stdin, '>' => \$stdout, IPC::Run::timer($PostgreSQL::Test::Utils::timeout_default));
+$counter->pump until $stdout =~ /\n/ || !$counter->pumpable;
+my $counter_port = JSON::PP::decode_json($stdout)->{port};
+
+sub send_to
+{
+	my ($port) = @_;
+
+	sql("UPDATE pinterest_capi.destination SET api_url = 'https://localhost:$port/v5'");
+	return;
+}
+
+send_to($counter_port);
+queue(1, "'first'");
+$node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM pinterest_capi._queue});
+my $pid = worker();
+ok($pid, 'a worker runs');
+
+# ---- one after the other ----
+
+my @after;
+my $most = 0;
+for (my $sent = 0; $sent < $events; $sent += $step)
+{
+	queue($step, "'step'");
+	my $peak = most_until_sent($pid, 600);
+
+	last if $peak < 0;
+	$most = $peak if $peak > $most;
+	push @after, own_memory($pid);
+}
+is(scalar @after, $events / $step, "$events events are sent");
+bounded($most, "$events events");
+# what it has after the first third is what it needs
+my $settled = $after[ @after / 3 ];
+cmp_ok($after[-1], '<', $settled + 2048, 'and no more at the end than after a third of them');
+note("result: $events events: $most kB at most, $settled kB after a third, $after[-1] kB at the end");
+
+# ---- a backlog ----
+
+sql('SELECT pinterest_capi.pause_destination()');
+for (my $queued = 0; $queued < $backlog; $queued += 1_000_000)
+{
+	my $rest = $backlog - $queued;
+
+	queue($rest < 1_000_000 ? $rest : 1_000_000, "'backlog'");
+}
+is(sql('SELECT count(*) FROM pinterest_capi._queue'), $backlog, "$backlog events wait");
+sql('SELECT pinterest_capi.resume_destination()');
+$most = most_until_sent($pid, 60 + $backlog / 1000);
+bounded($most, "a backlog of $backlog events");
+note("result: a backlog of $backlog events: $most kB at most");
+
+# ---- large payloads: an order of a thousand lines, more of them than there is memory for ----
+
+queue(200, "repeat(md5(i::text), 32000)");
+$most = most_until_sent($pid, 180);
+bounded($most, '200 events of 1 MB each');
+note("result: 200 events of 1 MB each: $most kB at most");
+
+# ---- answers ----
+
+send_to($stub->{port});
+
+sub answered
+{
+	my ($name, $body, $id) = @_;
+	my $from;
+
+	$stub->script({ times => 1, status => 200, body => $body });
+	$from = time();
+	queue(1, "'$id'");
+	ok($node->poll_query_until('postgres', q{SELECT bool_or(attempts > 0) FROM pinterest_capi._queue}), "$name: taken as no answer");
+	my $took = time() - $from;
+	my $peak = own_memory($pid);
+	sql('UPDATE pinterest_capi._queue SET due_at = now(); UPDATE pinterest_capi._destination_state SET backoff_until = NULL; SELECT pinterest_capi._wake()');
+	my $most = most_until_sent($pid, 60);
+	$most = $peak if $peak > $most && $most > 0;
+	bounded($most, $name);
+	return $took;
+}
+
+my $took = answered('four million bytes of escapes', '{"message":"' . '\\u00e9' x 666_000 . '"}', 'escapes');
+cmp_ok($took, '<', 10, 'which take no time to speak of');
+answered('a message given a hundred thousand times', '{"events":[{' . '"error_message":"x",' x 100_000 . '"status":1}]}', 'repeated');
+
+is(worker(), $pid, 'the same worker all the time');
+unlike(slurp_file($node->logfile), qr/PANIC|TRAP:|ERROR:|server process .* was terminated/, 'no such word in the log');
+$node->stop;
+$counter->kill_kill(grace => 5);
+$stub->stop;
+done_testing();

@@ -1,0 +1,169 @@
+# Every block of SQL in the README and in docs/ runs, in the order of its
+# document, in a database of that document's own, and shows what it says it
+# shows; every link between the documents leads somewhere.
+#
+# A ```sql block that must not run says so in its first line: -- not run: REASON.
+# A ```text block right after one is what psql prints for its last statement.
+# Whatever api_url a document sets, the events go to the stub: a trigger sees to it.
+use strict;
+use warnings;
+
+use FindBin;
+use lib $FindBin::RealBin;
+
+use PinterestStub;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $top = "$FindBin::RealBin/..";
+# the tokens that stand in the documents
+my %stubs = map { $_ => PinterestStub->new(token => $_) } qw(pina_demo_token pina_your_conversion_access_token);
+my $node = PostgreSQL::Test::Cluster->new('documents');
+
+# each document begins with nothing, or with what the README's quick start leaves
+my %empty = map { $_ => 1 } qw(README.md docs/reference.md);
+my $configured = q{
+	CREATE EXTENSION pinterest_capi;
+	SELECT pinterest_capi.configure_destination('2617998078212', 'pina_your_conversion_access_token', '549755885175');
+	SELECT pinterest_capi.allow_event('Order Placed', send_as => 'Checkout');
+};
+
+sub documents
+{
+	return map { s{^\Q$top\E/}{}r } sort glob("$top/*.md $top/docs/*.md");
+}
+
+# blocks of a document: language, text, line
+sub blocks
+{
+	my ($text) = @_;
+	my (@blocks, $block);
+	my $line = 0;
+
+	for (split /\n/, $text)
+	{
+		$line++;
+		if (!$block && /^```(\w*)/)
+		{
+			$block = { language => $1, text => '', line => $line };
+			push @blocks, $block;
+		}
+		elsif ($block && /^```$/)
+		{
+			$block->{end} = $line;
+			undef $block;
+		}
+		elsif ($block)
+		{
+			$block->{text} .= "$_\n";
+		}
+	}
+	return @blocks;
+}
+
+# a table as psql prints it, whatever the width of its columns
+sub cells
+{
+	my ($table) = @_;
+
+	return join "\n", map { s/-+/-/gr } map { s/ +/ /gr } map { s/ *([|+]) */$1/gr }
+	  map { s/^\s+|\s+$//gr } grep { /\S/ } split /\n/, $table;
+}
+
+my $ca = "$PostgreSQL::Test::Utils::tmp_check/authorities.pem";
+append_to_file($ca, slurp_file($_->ca_file)) for values %stubs;
+$node->init(extra => [ '-E', 'UTF8', '--no-locale' ]);
+$node->append_conf('postgresql.conf', "log_statement = none\npinterest_capi.ca_file = '$ca'\nmax_worker_processes = 20\n");
+$node->start;
+
+# as soon as the extension is there, and in each database that is made from this one
+my ($demo, $own) = map { $stubs{$_}->url } qw(pina_demo_token pina_your_conversion_access_token);
+$node->safe_psql('template1', <<"SQL");
+CREATE FUNCTION public.redirect() RETURNS trigger LANGUAGE plpgsql AS \$\$
+BEGIN
+	NEW.api_url := CASE WHEN NEW.api_url LIKE 'http:%' THEN '$demo' ELSE '$own' END;
+	RETURN NEW;
+END \$\$;
+CREATE FUNCTION public.redirect_destinations() RETURNS event_trigger LANGUAGE plpgsql AS \$\$
+BEGIN
+	CREATE TRIGGER zz_redirect BEFORE INSERT OR UPDATE ON pinterest_capi.destination
+		FOR EACH ROW EXECUTE FUNCTION public.redirect();
+END \$\$;
+CREATE EVENT TRIGGER redirect_destinations ON ddl_command_end WHEN TAG IN ('CREATE EXTENSION')
+	EXECUTE FUNCTION public.redirect_destinations();
+SQL
+
+my $compared = 0;
+for my $document (documents())
+{
+	my @blocks = blocks(slurp_file("$top/$document"));
+	my $database = lc $document =~ s/\W+/_/gr;
+	my $n = grep { $_->{language} eq 'sql' } @blocks;
+
+	next if $n == 0;
+	$node->safe_psql('postgres', "CREATE DATABASE $database");
+	$node->safe_psql($database, $configured) unless $empty{$document};
+	for my $i (0 .. $#blocks)
+	{
+		my $block = $blocks[$i];
+
+		next if $block->{language} ne 'sql';
+		my $name = "$document, line $block->{line}";
+		if ($block->{text} =~ /\A-- not run: (.*\w.*)/)
+		{
+			pass("$name: left out: $1");
+			next;
+		}
+		my ($code, $out, $err);
+		IPC::Run::run(
+			[ 'psql', '-X', '-v', 'ON_ERROR_STOP=1', '-P', 'pager=off', '-d', $node->connstr($database) ],
+			'<' => \$block->{text}, '>' => \$out, '2>' => \$err);
+		is($?, 0, "$name: runs") or diag("$block->{text}\n$err");
+		my $shown = $blocks[ $i + 1 ];
+		next unless $shown && $shown->{language} eq 'text' && $shown->{line} <= $block->{end} + 2;
+		my ($heads) = cells($shown->{text}) =~ /^(.*)$/m;
+		# what comes last
+		my $at = rindex cells($out), $heads;
+		is($at < 0 ? cells($out) : substr(cells($out), $at), cells($shown->{text}), "$name: shows what it says");
+		$compared++;
+	}
+}
+cmp_ok($compared, '>=', 10, 'results that stand in the documents were compared');
+
+# the quick start, to the letter
+is($node->safe_psql('readme_md', q{SELECT status FROM pinterest_capi.dispatch_status WHERE event_id = '1001'}), 'sent',
+	"the README's order is sent");
+is(scalar($stubs{pina_demo_token}->received('1001')), 1, 'and has arrived');
+
+# ---- links ----
+
+# as GitHub makes an anchor of a heading
+sub anchors
+{
+	my ($file) = @_;
+	my $text = slurp_file($file) =~ s/^```.*?^```$//msgr;
+
+	return map { my $s = lc $_; $s =~ s/[^\w\s-]//g; $s =~ s/\s/-/g; $s => 1 } $text =~ /^#+ +(.*?)\s*$/mg;
+}
+
+for my $document (documents())
+{
+	my $text = slurp_file("$top/$document") =~ s/^```.*?^```$//msgr;
+	my ($folder) = "$top/$document" =~ m{^(.*)/};
+	my @broken;
+
+	# a link, and not what stands between backquotes
+	$text =~ s/`[^`\n]*`/x/g;
+	for my $target ($text =~ /\]\(([^()\s]+)\)/g)
+	{
+		next if $target =~ /^https?:/;
+		my ($path, $anchor) = $target =~ /^([^#]*)(?:#(.*))?$/;
+		my $file = $path eq '' ? "$top/$document" : "$folder/$path";
+
+		push @broken, $target if !-e $file || (defined $anchor && !{ anchors($file) }->{$anchor});
+	}
+	is(join(' ', @broken), '', "$document: its links lead somewhere");
+}
+
+done_testing();
