@@ -29,6 +29,12 @@ CREATE FUNCTION pinterest_capi._send_as_ok(send_as text) RETURNS boolean
 COMMENT ON FUNCTION pinterest_capi._send_as_ok(text) IS
 	'true when the text names a standard event, as in Checkout or checkout';
 
+CREATE FUNCTION pinterest_capi._fold(name text) RETURNS text
+	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+	AS 'MODULE_PATHNAME', 'pcapi_sql_fold';
+COMMENT ON FUNCTION pinterest_capi._fold(text) IS
+	'internal: names of events that differ in case alone give the same, in every locale';
+
 CREATE TABLE pinterest_capi.destination (
 	destination text PRIMARY KEY
 		CHECK (destination <> '' AND pg_catalog.octet_length(destination) <= 128),
@@ -104,7 +110,7 @@ CREATE TABLE pinterest_capi.allowed_event (
 	properties text[] CHECK (pinterest_capi._properties_ok(properties))
 );
 CREATE UNIQUE INDEX allowed_event_key ON pinterest_capi.allowed_event
-	(destination, pg_catalog.lower(event_name));
+	(destination, pinterest_capi._fold(event_name));
 -- No key that could tell rows apart for a subscriber: without this, no row could
 -- be changed where somebody publishes FOR ALL TABLES.
 ALTER TABLE pinterest_capi.allowed_event REPLICA IDENTITY FULL;
@@ -196,7 +202,9 @@ CREATE TABLE pinterest_capi._event (
 	event_name text NOT NULL,
 	sent_as text,
 	warnings text[],
-	payload text
+	payload text,
+	origin text,
+	destination text
 ) WITH (autovacuum_vacuum_insert_scale_factor = 0.1);
 ALTER SEQUENCE pinterest_capi._event_id_seq OWNED BY pinterest_capi._event.id;
 CREATE UNIQUE INDEX _event_dedup ON pinterest_capi._event (event_id, event_name, dest);
@@ -204,7 +212,7 @@ CREATE UNIQUE INDEX _event_dedup ON pinterest_capi._event (event_id, event_name,
 CREATE INDEX _event_created ON pinterest_capi._event USING brin (created_at)
 	WITH (pages_per_range = 64, autosummarize = on);
 COMMENT ON TABLE pinterest_capi._event IS
-	'internal: a row per event and destination, payload exactly as it stands in the request''s data array; dest 0: no destination';
+	'internal: a row per event and destination, payload exactly as it stands in the request''s data array; dest 0: no destination; origin: the subscription it came by; destination: its name, where the row is published';
 
 CREATE TABLE pinterest_capi._queue (
 	id bigint NOT NULL,
@@ -259,6 +267,25 @@ CREATE TABLE pinterest_capi._worker (
 COMMENT ON TABLE pinterest_capi._worker IS
 	'internal: how to find the worker of this database; one row at most, stale once the worker is gone';
 
+-- Beyond one server: who publishes, and who has subscribed (docs/scale.md).
+CREATE TABLE pinterest_capi._subscriber (
+	slot text PRIMARY KEY,
+	emit_below bigint NOT NULL,
+	attached_at timestamptz NOT NULL,
+	looked_at timestamptz NOT NULL
+);
+COMMENT ON TABLE pinterest_capi._subscriber IS
+	'internal: replication slots of dispatchers that take this database''s events; what has an id up to emit_below is older than the slot';
+
+CREATE VIEW pinterest_capi._publishing AS
+	SELECT p.oid AS publication
+	FROM pg_catalog.pg_publication AS p
+		JOIN pg_catalog.pg_publication_rel AS r ON r.prpubid OPERATOR(pg_catalog.=) p.oid
+	WHERE p.pubname OPERATOR(pg_catalog.=) 'pinterest_capi'
+		AND r.prrelid OPERATOR(pg_catalog.=) 'pinterest_capi._event'::pg_catalog.regclass;
+COMMENT ON VIEW pinterest_capi._publishing IS
+	'internal: a row if this database''s events are sent by another server';
+
 SELECT pg_catalog.pg_extension_config_dump('pinterest_capi.destination', '');
 SELECT pg_catalog.pg_extension_config_dump('pinterest_capi._destination_state', '');
 SELECT pg_catalog.pg_extension_config_dump('pinterest_capi._destination_state_dest_seq', '');
@@ -296,6 +323,15 @@ CREATE TRIGGER _settings_changed
 CREATE TRIGGER _destination_guard
 	BEFORE INSERT OR UPDATE OR DELETE ON pinterest_capi.destination
 	FOR EACH ROW EXECUTE FUNCTION pinterest_capi._destination_guard();
+
+-- Of replication workers alone: what they bring is enqueued here as if it had been tracked here.
+CREATE FUNCTION pinterest_capi._received() RETURNS trigger
+	LANGUAGE c AS 'MODULE_PATHNAME', 'pcapi_sql_received';
+COMMENT ON FUNCTION pinterest_capi._received() IS
+	'internal: an event of another server gets an id and a destination''s number of this one, and is queued';
+CREATE TRIGGER _received BEFORE INSERT ON pinterest_capi._event
+	FOR EACH ROW EXECUTE FUNCTION pinterest_capi._received();
+ALTER TABLE pinterest_capi._event ENABLE REPLICA TRIGGER _received;
 
 ------------------------------------------------------------------------------
 -- Configure
@@ -446,6 +482,31 @@ COMMENT ON FUNCTION pinterest_capi.purge(interval) IS
 	'deletes events that have been final for longer than this; returns how many';
 
 ------------------------------------------------------------------------------
+-- Beyond one server
+------------------------------------------------------------------------------
+
+CREATE FUNCTION pinterest_capi.publish(subscriber regrole DEFAULT NULL, since timestamptz DEFAULT NULL) RETURNS bigint
+	LANGUAGE c VOLATILE PARALLEL UNSAFE
+	AS 'MODULE_PATHNAME', 'pcapi_sql_publish';
+COMMENT ON FUNCTION pinterest_capi.publish(regrole, timestamptz) IS
+	'from now on another server sends this database''s events: makes the publication, lets the role subscribe; since: what was handed over since then goes out again, returns how many';
+CREATE FUNCTION pinterest_capi.subscribe(connection text, name text) RETURNS void
+	LANGUAGE c VOLATILE PARALLEL UNSAFE
+	AS 'MODULE_PATHNAME', 'pcapi_sql_subscribe';
+COMMENT ON FUNCTION pinterest_capi.subscribe(text, text) IS
+	'sends the events of the database that the connection string leads to and where publish was called; name becomes the subscription''s and their origin';
+CREATE FUNCTION pinterest_capi._make_slot(slot text) RETURNS text
+	LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE
+	AS 'MODULE_PATHNAME', 'pcapi_sql_make_slot';
+COMMENT ON FUNCTION pinterest_capi._make_slot(text) IS
+	'internal: called by a dispatcher: its replication slot; returns this database''s encoding';
+CREATE FUNCTION pinterest_capi._attach(slot text) RETURNS void
+	LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE
+	AS 'MODULE_PATHNAME', 'pcapi_sql_attach';
+COMMENT ON FUNCTION pinterest_capi._attach(text) IS
+	'internal: called by a dispatcher: what waits is to go through this slot';
+
+------------------------------------------------------------------------------
 -- Look
 ------------------------------------------------------------------------------
 
@@ -475,12 +536,14 @@ COMMENT ON COLUMN pinterest_capi.worker_status.last_error IS
 CREATE VIEW pinterest_capi._readiness AS
 	SELECT d.destination, s.dest,
 		CASE
+			WHEN p.publishing THEN 'ready'
 			WHEN NOT d.enabled THEN 'disabled'
 			WHEN d.tag_id IS NULL OR d.ad_account_id IS NULL OR x.destination IS NULL THEN 'not ready'
 			WHEN s.paused_at IS NOT NULL THEN 'paused'
 			ELSE 'ready'
 		END AS status,
 		CASE
+			WHEN p.publishing THEN 'waits for the dispatcher'
 			WHEN NOT d.enabled THEN 'destination disabled'
 			WHEN d.tag_id IS NULL OR d.ad_account_id IS NULL OR x.destination IS NULL THEN
 				'destination not ready: ' OPERATOR(pg_catalog.||) pg_catalog.concat_ws(', ',
@@ -494,7 +557,8 @@ CREATE VIEW pinterest_capi._readiness AS
 		CASE WHEN s.backoff_until > pg_catalog.clock_timestamp() THEN s.backoff_until END AS backoff_until
 	FROM pinterest_capi.destination AS d
 		LEFT JOIN pinterest_capi._destination_state AS s ON s.destination OPERATOR(pg_catalog.=) d.destination
-		LEFT JOIN pinterest_capi._secret AS x ON x.destination OPERATOR(pg_catalog.=) d.destination;
+		LEFT JOIN pinterest_capi._secret AS x ON x.destination OPERATOR(pg_catalog.=) d.destination
+		CROSS JOIN (SELECT EXISTS (SELECT FROM pinterest_capi._publishing) AS publishing) AS p;
 COMMENT ON VIEW pinterest_capi._readiness IS
 	'internal: whether a destination can be sent to, and if not, why';
 
@@ -507,6 +571,8 @@ CREATE VIEW pinterest_capi.dispatch_status AS
 		END AS status,
 		CASE
 			WHEN o.id IS NOT NULL THEN o.reason
+			WHEN r.dest IS NULL AND n.dropped_at IS NULL AND n.destination IS NOT NULL
+				THEN 'destination not ready: not configured on this server'
 			ELSE r.reason
 		END AS reason,
 		coalesce(o.attempts, q.attempts, 0) AS attempts,
@@ -519,7 +585,8 @@ CREATE VIEW pinterest_capi.dispatch_status AS
 		coalesce(o.error, q.error) AS error,
 		nullif(coalesce(e.warnings, '{}') || coalesce(o.warnings, q.warnings, '{}'), '{}') AS warnings,
 		CASE WHEN (SELECT pg_catalog.has_function_privilege('pinterest_capi.cancel(pg_catalog.text, pg_catalog.text)', 'EXECUTE'))
-			THEN e.payload::jsonb END AS payload
+			THEN e.payload::jsonb END AS payload,
+		e.origin
 	FROM pinterest_capi._event AS e
 		LEFT JOIN pinterest_capi._destination_state AS n ON n.dest = e.dest
 		LEFT JOIN pinterest_capi._outcome AS o ON o.id = e.id
@@ -553,13 +620,19 @@ COMMENT ON COLUMN pinterest_capi.dispatch_status.warnings IS
 	'what was dropped or replaced, and what Pinterest warned of';
 COMMENT ON COLUMN pinterest_capi.dispatch_status.payload IS
 	'the event as it stands in the request; null for those who may not operate, and once it is emptied';
+COMMENT ON COLUMN pinterest_capi.dispatch_status.origin IS
+	'the subscription by which it came from another server; null: tracked here';
 
 CREATE VIEW pinterest_capi.destination_status AS
 	SELECT d.destination,
 		r.status,
 		pg_catalog.concat_ws('; ',
-			coalesce(r.reason, CASE WHEN r.status = 'ready' THEN 'ready' END),
-			CASE WHEN NOT coalesce(pg_catalog.current_setting('pinterest_capi.dispatch', true), 'on')::boolean
+			CASE WHEN p.publishing THEN 'ready: another server sends what is published here'
+				ELSE coalesce(r.reason, CASE WHEN r.status = 'ready' THEN 'ready' END) END,
+			CASE WHEN p.publishing AND NOT EXISTS (SELECT FROM pinterest_capi._subscriber AS u
+					JOIN pg_catalog.pg_replication_slots AS l ON l.slot_name = u.slot)
+				THEN 'no dispatcher has subscribed'
+				WHEN NOT p.publishing AND NOT coalesce(pg_catalog.current_setting('pinterest_capi.dispatch', true), 'on')::boolean
 				THEN 'dispatch is off on this server' END,
 			(SELECT CASE WHEN pg_catalog.pg_is_in_recovery()
 				THEN 'this server is a standby: nothing is sent from here'
@@ -577,6 +650,7 @@ CREATE VIEW pinterest_capi.destination_status AS
 		coalesce(o.failed, 0) AS failed_last_hour
 	FROM pinterest_capi.destination AS d
 		JOIN pinterest_capi._readiness AS r ON r.destination = d.destination
+		CROSS JOIN (SELECT EXISTS (SELECT FROM pinterest_capi._publishing) AS publishing) AS p
 		LEFT JOIN pinterest_capi._destination_state AS s ON s.destination = d.destination
 		LEFT JOIN LATERAL (
 			SELECT count(*) FILTER (WHERE w.due_at IS NULL OR w.attempts = 0) AS queued,
@@ -666,7 +740,7 @@ CREATE VIEW pinterest_capi.compliance_report AS
 	FROM pinterest_capi.allowed_event AS a
 		JOIN pinterest_capi.destination AS d ON d.destination = a.destination
 		LEFT JOIN pinterest_capi.standard_event AS t
-			ON lower(coalesce(a.send_as, a.event_name)) IN (t.event_name, lower(t.pascal_name))
+			ON pinterest_capi._fold(coalesce(a.send_as, a.event_name)) IN (t.event_name, pinterest_capi._fold(t.pascal_name))
 		CROSS JOIN LATERAL (
 			SELECT i.field, i.transformation, i.rule
 			FROM (VALUES
@@ -710,7 +784,7 @@ GRANT EXECUTE ON FUNCTION pinterest_capi.hash_identifier(text, text) TO PUBLIC;
 GRANT SELECT ON pinterest_capi.dispatch_status, pinterest_capi.destination_status,
 	pinterest_capi.worker_status, pinterest_capi.event_activity, pinterest_capi.event_quality,
 	pinterest_capi.compliance_report, pinterest_capi.standard_event TO pg_monitor;
-GRANT EXECUTE ON FUNCTION pinterest_capi._worker_state(), pinterest_capi._fields() TO pg_monitor;
+GRANT EXECUTE ON FUNCTION pinterest_capi._worker_state(), pinterest_capi._fields(), pinterest_capi._fold(text) TO pg_monitor;
 
 -- at commit: have a worker started, so that nothing else is needed
 CREATE FUNCTION pinterest_capi._wake() RETURNS void

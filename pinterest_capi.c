@@ -24,11 +24,14 @@ int			pcapi_request_timeout = 30;
 int			pcapi_connect_timeout = 10;
 char	   *pcapi_retention;
 char	   *pcapi_payload_retention;
+char	   *pcapi_click_id_retention;
 char	   *pcapi_ca_file;
 char	   *pcapi_proxy;
 bool		pcapi_log_suppressed = true;
 
 PGDLLEXPORT void _PG_init(void);
+
+#define MAX_YEARS	1000		/* so that no moment of ours is out of a timestamp's range */
 
 /*
  * An interval that is neither negative nor nonsense.  interval_in would raise
@@ -58,6 +61,11 @@ check_interval(char **newval, void **extra, GucSource source)
 	if (span.time < 0 || span.day < 0 || span.month < 0)
 	{
 		GUC_check_errdetail("The interval must not be negative.");
+		return false;
+	}
+	if (span.month / MONTHS_PER_YEAR + span.day / 366.0 + span.time / (366.0 * USECS_PER_DAY) > MAX_YEARS)
+	{
+		GUC_check_errdetail("The interval must not be longer than %d years.", MAX_YEARS);
 		return false;
 	}
 	return true;
@@ -95,6 +103,11 @@ define_settings(void)
 							   "How long the payload of events is kept once their state is final.",
 							   NULL,
 							   &pcapi_payload_retention, "7 days", PGC_SIGHUP, 0,
+							   check_interval, NULL, NULL);
+	DefineCustomStringVariable("pinterest_capi.click_id_retention",
+							   "How long the click id of a visitor is used for his events, and kept.",
+							   NULL,
+							   &pcapi_click_id_retention, "30 days", PGC_SIGHUP, 0,
 							   check_interval, NULL, NULL);
 	DefineCustomStringVariable("pinterest_capi.ca_file",
 							   "File with the certificates of authorities that the API's certificate may come from.",

@@ -27,6 +27,7 @@ while (@ARGV)
 @what = @known unless @what;
 
 $| = 1;
+my $begun = time;
 local $SIG{INT} = sub { die "interrupted\n" };
 
 my $dir = File::Temp->newdir;
@@ -46,7 +47,7 @@ for my $what (@what)
 {
 	my $module = 'Bench::' . ucfirst $what;
 
-	note($what);
+	note(sprintf "%s, after %d s", $what, time - $begun);
 	if (!eval { require "Bench/" . ucfirst($what) . '.pm'; $module->can('run')->($stub); 1 })
 	{
 		note("$what: $@");

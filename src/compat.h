@@ -137,6 +137,22 @@ typedef struct PcapiJsonb
 #define PcapiJsonLexer(s, len, enc)	makeJsonLexContextCstringLen((s), (len), (enc), true)
 #endif
 
+/* 19: logical decoding is switched on by the first slot, where WAL is replicated at all */
+#if PG_VERSION_NUM >= 190000
+#define PCAPI_WAL_LEVEL_TO_PUBLISH	WAL_LEVEL_REPLICA
+#else
+#define PCAPI_WAL_LEVEL_TO_PUBLISH	WAL_LEVEL_LOGICAL
+#endif
+
+/* 16: passwords may be required of a subscription; 17: connections that can't replicate */
+#if PG_VERSION_NUM >= 170000
+#define PcapiWalrcvConnect(conninfo, name, err) walrcv_connect((conninfo), true, true, false, (name), (err))
+#elif PG_VERSION_NUM >= 160000
+#define PcapiWalrcvConnect(conninfo, name, err) walrcv_connect((conninfo), true, false, (name), (err))
+#else
+#define PcapiWalrcvConnect(conninfo, name, err) walrcv_connect((conninfo), true, (name), (err))
+#endif
+
 /* libcurl 7.85: allowed protocols as text */
 #ifdef LIBCURL_VERSION_NUM
 #if LIBCURL_VERSION_NUM >= 0x075500

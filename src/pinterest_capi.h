@@ -18,6 +18,7 @@ extern int	pcapi_request_timeout;	/* s */
 extern int	pcapi_connect_timeout;	/* s */
 extern char *pcapi_retention;
 extern char *pcapi_payload_retention;
+extern char *pcapi_click_id_retention;
 extern char *pcapi_ca_file;
 extern char *pcapi_proxy;
 extern bool pcapi_log_suppressed;

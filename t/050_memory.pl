@@ -12,6 +12,8 @@ use warnings;
 use FindBin;
 use lib $FindBin::RealBin;
 
+use IPC::Run ();
+use JSON::PP ();
 use PinterestStub;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -98,7 +100,22 @@ SQL
 	return;
 }
 
-$stub->script({ times => 0, forget => JSON::PP::true });
+# The strict stub remembers all that it ever got.  For millions there is one that only counts.
+my ($stdin, $stdout) = ('', '');
+my $counter = IPC::Run::start([ 'node', "$FindBin::RealBin/../bench/stub.js", '--cert' => "$stub->{dir}/server.pem", '--key' => "$stub->{dir}/server.key" ],
+	'<' => \$stdin, '>' => \$stdout, IPC::Run::timer($PostgreSQL::Test::Utils::timeout_default));
+$counter->pump until $stdout =~ /\n/ || !$counter->pumpable;
+my $counter_port = JSON::PP::decode_json($stdout)->{port};
+
+sub send_to
+{
+	my ($port) = @_;
+
+	sql("UPDATE pinterest_capi.destination SET api_url = 'https://localhost:$port/v5'");
+	return;
+}
+
+send_to($counter_port);
 queue(1, "'first'");
 $node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM pinterest_capi._queue});
 my $pid = worker();
@@ -122,7 +139,6 @@ bounded($most, "$events events");
 # what it has after the first third is what it needs
 my $settled = $after[ @after / 3 ];
 cmp_ok($after[-1], '<', $settled + 2048, 'and no more at the end than after a third of them');
-diag('');
 note("result: $events events: $most kB at most, $settled kB after a third, $after[-1] kB at the end");
 
 # ---- a backlog ----
@@ -149,12 +165,14 @@ note("result: 200 events of 1 MB each: $most kB at most");
 
 # ---- answers ----
 
+send_to($stub->{port});
+
 sub answered
 {
 	my ($name, $body, $id) = @_;
 	my $from;
 
-	$stub->script({ times => 1, status => 200, body => $body }, { times => 0, forget => JSON::PP::true });
+	$stub->script({ times => 1, status => 200, body => $body });
 	$from = time();
 	queue(1, "'$id'");
 	ok($node->poll_query_until('postgres', q{SELECT bool_or(attempts > 0) FROM pinterest_capi._queue}), "$name: taken as no answer");
@@ -174,5 +192,6 @@ answered('a message given a hundred thousand times', '{"events":[{' . '"error_me
 is(worker(), $pid, 'the same worker all the time');
 unlike(slurp_file($node->logfile), qr/PANIC|TRAP:|ERROR:|server process .* was terminated/, 'no such word in the log');
 $node->stop;
+$counter->kill_kill(grace => 5);
 $stub->stop;
 done_testing();

@@ -136,7 +136,7 @@ install_test_packages() {
 	[ -z "${PINTEREST_CAPI_NO_PACKAGES:-}" ] || return 0
 	command -v apt-get >/dev/null || return 0
 
-	set -- chromium valgrind
+	set -- chromium locales valgrind
 	command -v npm >/dev/null || set -- "$@" npm
 	install_missing 'the tests' "$@"
 	cp "$top/test/npm/package.json" "$top/test/npm/package-lock.json" "$top/test/npm/.npmrc" "$work/"

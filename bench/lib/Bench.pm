@@ -16,7 +16,7 @@ use IPC::Run ();
 use JSON::PP ();
 use Time::HiRes qw(time usleep);
 
-our @EXPORT = qw(psql value timed quick scaled median percentile alternate figure figures
+our @EXPORT = qw(psql value timed quick scaled rounds median percentile alternate figure figures
   poll cpu_of cluster_cpu note ask_conf set_conf fresh_database pgbench memory_kb);
 
 our $top = abs_path(dirname(__FILE__) . '/../..');
@@ -37,6 +37,14 @@ sub scaled
 
 	return $small < ($least // 1) ? $least // 1 : $small;
 }
+
+# how often; in the smallest runs it is enough that it works
+sub rounds
+{
+	return _tiny() ? 1 : $_[0];
+}
+
+sub _tiny { return quick() && $ENV{BENCH_QUICK} >= 100 }
 
 sub note { print STDERR "# @_\n"; return }
 
@@ -119,7 +127,7 @@ sub pgbench
 	IPC::Run::run(
 		[
 			'pgbench', '-n', '-M', 'prepared', '-c', $clients, '-j', $clients > 1 ? 2 : 1,
-			'-T', $params{seconds} // scaled(10, 1), '-f', '-', @{ $params{options} // [] }, $database
+			_tiny() ? ('-t', 100) : ('-T', scaled(10, 1)), '-f', '-', $database
 		],
 		'<' => \$script, '>' => \$out, '2>' => \$err)
 	  or die "pgbench: $err\n";

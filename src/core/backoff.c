@@ -76,7 +76,9 @@ pcapi_retry_after(const char *value, int64_t now)
 static double
 limiter_burst(int per_minute)
 {
-	return per_minute < 200 ? 1 : (double) (per_minute / 100);
+	int			whole = per_minute / 100;
+
+	return whole < 1 ? 1 : whole;
 }
 
 static double

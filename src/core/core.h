@@ -60,6 +60,12 @@ extern bool pcapi_sha256(const void *data, size_t len, unsigned char digest[32])
 extern void pcapi_hex(const unsigned char *data, size_t len, char *out);	/* 2 * len + NUL */
 extern bool pcapi_is_sha256_hex(const char *s, size_t len);
 
+/*
+ * Two names are the same but for case when this is: as identifiers are
+ * lower-cased, so the same in every locale.  malloc'd; NULL: not valid UTF-8.
+ */
+extern char *pcapi_fold(const char *name, size_t len);
+
 extern bool pcapi_utf8_valid(const char *s, size_t len);	/* and no NUL in it */
 
 /* --- url.c: with libcurl's parser --- */

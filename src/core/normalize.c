@@ -365,3 +365,16 @@ pcapi_hash_identifier(PcapiKind kind, const char *in, size_t len,
 	pcapi_text_free(&buf);
 	return ok;
 }
+
+char *
+pcapi_fold(const char *name, size_t len)
+{
+	PcapiText	buf;
+	char	   *folded = NULL;
+
+	pcapi_text_init(&buf);
+	if (pcapi_utf8_valid(name, len) && lower(name, len, KEEP_ALL, &buf))
+		folded = pcapi_strndup(buf.data, buf.len);
+	pcapi_text_free(&buf);
+	return folded;
+}

@@ -68,6 +68,7 @@ pcapi_targets(void)
 	static SPIPlanPtr plan = NULL;
 	MemoryContext context = CurrentMemoryContext;
 	List	   *targets = NIL;
+	bool		others_send = pcapi_published();
 
 	SPI_connect();
 	SPI_execute_plan(pcapi_plan(&plan,
@@ -102,7 +103,7 @@ pcapi_targets(void)
 		t->may_read_files = has_privs_of_role(GetUserId(), ROLE_PG_READ_SERVER_FILES);
 		t->sendable = DatumGetBool(column(i, 5, &isnull)) && t->ad_account_id && t->token;
 		t->ready = t->sendable && DatumGetBool(column(i, 3, &isnull)) &&
-			!DatumGetBool(column(i, 4, &isnull));
+			!DatumGetBool(column(i, 4, &isnull)) && !others_send;
 		t->api_url = text_column(i, 9, context);
 		t->test_mode = DatumGetBool(column(i, 10, &isnull));
 		t->batch_size = DatumGetInt32(column(i, 11, &isnull));

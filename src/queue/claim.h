@@ -127,4 +127,14 @@ extern void pcapi_notify(const char *destination, const char *status, const char
  */
 extern bool pcapi_retention_step(const char *retention, const char *payload_retention, int64 *after);
 
+/* a place among visitors, in the order of their digests */
+typedef struct PcapiVisitorPlace
+{
+	bool		begun;
+	unsigned char after[32];
+} PcapiVisitorPlace;
+
+/* likewise: takes the click ids from the next few visitors who have had theirs for too long */
+extern bool pcapi_click_retention_step(const char *retention, PcapiVisitorPlace *place);
+
 #endif							/* PCAPI_CLAIM_H */

@@ -111,7 +111,7 @@ insert_event(const PcapiNewEvent *ev, int64 id, TimestampTz now)
 
 	pcapi_writer_open(&writer, PCAPI_T_EVENT, PCAPI_EVENT_COLUMNS, !ev->event_id_generated);
 	set(&writer, PCAPI_EVENT_ID, Int64GetDatum(id));
-	set(&writer, PCAPI_EVENT_CREATED_AT, TimestampTzGetDatum(now));
+	set(&writer, PCAPI_EVENT_CREATED_AT, TimestampTzGetDatum(ev->created_at ? ev->created_at : now));
 	set(&writer, PCAPI_EVENT_EVENT_TIME, TimestampTzGetDatum(ev->event_time));
 	set(&writer, PCAPI_EVENT_DEST, Int32GetDatum(ev->dest));
 	if (ev->visitor)
@@ -128,6 +128,10 @@ insert_event(const PcapiNewEvent *ev, int64 id, TimestampTz now)
 	if (ev->warnings != NIL)
 		set(&writer, PCAPI_EVENT_WARNINGS, pcapi_text_array(ev->warnings));
 	set_text(&writer, PCAPI_EVENT_PAYLOAD, ev->payload);
+	set_text(&writer, PCAPI_EVENT_ORIGIN, ev->origin);
+	/* a row with a name is published; what is final here concerns nobody else */
+	if (ev->status == NULL && ev->destination && pcapi_published())
+		set_text(&writer, PCAPI_EVENT_DESTINATION, ev->destination);
 
 	if (ev->event_id_generated)
 		pcapi_writer_insert(&writer);

@@ -14,6 +14,7 @@
 #include "access/table.h"
 #include "access/xact.h"
 #include "executor/tuptable.h"
+#include "storage/bufmgr.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -35,17 +36,19 @@ is_null(TupleTableSlot *slot, int column)
 /*
  * Delete the row of the queue if it is at its place and was never tried.  The
  * snapshot holds whatever it shows where it is, so what is found there can't
- * be replaced by another row before it is deleted.
+ * be replaced by another row before it is deleted.  Since it was read, though,
+ * the table may have been rewritten, or cut off where the row stood.
  */
 static bool
-leave_queue(Relation queue, TupleTableSlot *slot, int dest, const PcapiSettled *s)
+leave_queue(Relation queue, BlockNumber nblocks, TupleTableSlot *slot, int dest,
+			const PcapiSettled *s)
 {
 	ItemPointerData tid = s->tid;
 	Snapshot	snapshot = GetActiveSnapshot();
 	TM_FailureData failure;
 	bool		isnull;
 
-	if (!ItemPointerIsValid(&tid) ||
+	if (ItemPointerGetBlockNumber(&tid) >= nblocks ||
 		!table_tuple_fetch_row_version(queue, &tid, snapshot, slot))
 		return false;
 	if (DatumGetInt64(slot_getattr(slot, PCAPI_QUEUE_ID, &isnull)) != s->id ||
@@ -116,6 +119,7 @@ pcapi_finish(int dest, TimestampTz attempted_at, const PcapiSettled *settled, in
 	MemoryContext scratch = AllocSetContextCreate(CurrentMemoryContext, "pinterest_capi finish",
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old;
+	BlockNumber nblocks = RelationGetNumberOfBlocks(queue);
 	TimestampTz now = GetCurrentTimestamp();
 	int			m = 0;
 
@@ -127,7 +131,7 @@ pcapi_finish(int dest, TimestampTz attempted_at, const PcapiSettled *settled, in
 	for (int i = 0; i < n; i++)
 	{
 		done[i] = settled[i].fate != PCAPI_RELEASE && settled[i].fate != PCAPI_RETRY &&
-			leave_queue(queue, queued, dest, &settled[i]);
+			leave_queue(queue, nblocks, queued, dest, &settled[i]);
 		if (done[i])
 		{
 			pcapi_slot_begin(outcomes[m]);

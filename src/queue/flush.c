@@ -4,7 +4,8 @@
  *
  * Due is what could be sent this moment: a destination that is ready and not
  * backing off has events never tried, or a retry whose time has come; and
- * whatever is in a request.  The caller's own uncommitted events are not, as
+ * whatever is in a request.  In a published database it is what waits to be
+ * handed over.  The caller's own uncommitted events are not, as
  * nobody else can see them.
  */
 #include "queue/live.h"
@@ -36,7 +37,7 @@ something_is_due(void)
 {
 	static SPIPlanPtr plan = NULL;
 	Oid			types[1] = {BOOLOID};
-	Datum		values[1] = {BoolGetDatum(pcapi_dispatch)};
+	Datum		values[1] = {BoolGetDatum(pcapi_dispatch || pcapi_published())};
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
 	PcapiIdentity saved;

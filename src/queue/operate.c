@@ -77,19 +77,21 @@ finish_waiting(const char *status, const char *reason, const char *condition,
 	}
 	SPI_connect();
 	SPI_execute_with_args(psprintf("WITH chosen AS ("
-								   " SELECT q.dest, q.id FROM pinterest_capi._queue AS q"
+								   " SELECT q.dest, q.id, e.destination IS NOT NULL AS published FROM pinterest_capi._queue AS q"
 								   " JOIN pinterest_capi._event AS e ON e.id = q.id"
 								   " WHERE (%s) ORDER BY q.dest, q.id FOR UPDATE OF q"
 								   "), gone AS ("
 								   " DELETE FROM pinterest_capi._queue AS q USING chosen AS c"
-								   " WHERE q.dest = c.dest AND q.id = c.id RETURNING q.*"
+								   " WHERE q.dest = c.dest AND q.id = c.id RETURNING q.*, c.published"
 								   "), out AS ("
 								   " SELECT DISTINCT l.dest, unnest(l.ids) AS id FROM pinterest_capi._lease AS l)"
 								   " INSERT INTO pinterest_capi._outcome (id, finished_at, last_attempt_at, dest,"
 								   " attempts, http_status, status, reason, error, warnings)"
 								   " SELECT g.id, clock_timestamp(), g.last_attempt_at, g.dest, g.attempts, g.http_status,"
-								   " $1, $2, g.error, CASE WHEN out.id IS NULL THEN g.warnings"
-								   " ELSE g.warnings || 'ended during a request, Pinterest may have processed it'::text END"
+								   " $1, $2, g.error, CASE WHEN out.id IS NOT NULL"
+								   " THEN g.warnings || 'ended during a request, Pinterest may have processed it'::text"
+								   " WHEN g.published THEN g.warnings || 'published, the dispatcher may send it'::text"
+								   " ELSE g.warnings END"
 								   " FROM gone AS g LEFT JOIN out ON out.dest = g.dest AND out.id = g.id", condition),
 						  2 + nargs, types, values, nulls, false, 0);
 	n = (int64) SPI_processed;
@@ -277,25 +279,36 @@ pcapi_sql_purge(PG_FUNCTION_ARGS)
 	PG_RETURN_INT64(n);
 }
 
-/* strpos only saves taking payloads apart that can't have it. */
+/*
+ * strpos only saves taking payloads apart that can't have it.
+ *
+ * The rows are emptied first, which waits for a replay of them that isn't
+ * committed; then what it has put back into the queue can be seen.
+ */
 int64
 pcapi_forget_events(Datum visitors, Datum keys, Datum values)
 {
-	static const char *const of_person =
-		"e.visitor = ANY ($%d) OR EXISTS (SELECT FROM unnest($%d, $%d) AS p (key, value)"
-		" WHERE strpos(e.payload, to_json(p.value)::text) > 0"
-		" AND e.payload::jsonb -> 'user_data' -> p.key @> to_jsonb(p.value))";
 	Oid			types[3] = {BYTEAARRAYOID, TEXTARRAYOID, TEXTARRAYOID};
 	Datum		args[3] = {visitors, keys, values};
+	Oid			id_types[1] = {INT8ARRAYOID};
+	Datum		ids[1];
+	bool		isnull;
 	int64		n;
 
-	finish_waiting("suppressed", "forgotten", psprintf(of_person, 3, 4, 5), 3, types, args, NULL);
 	SPI_connect();
-	SPI_execute_with_args(psprintf("UPDATE pinterest_capi._event AS e SET payload = NULL, visitor = NULL"
-								   " WHERE (e.payload IS NOT NULL OR e.visitor IS NOT NULL) AND (%s)",
-								   psprintf(of_person, 1, 2, 3)),
+	SPI_execute_with_args("WITH emptied AS ("
+						  " UPDATE pinterest_capi._event AS e SET payload = NULL, visitor = NULL"
+						  " WHERE (e.payload IS NOT NULL OR e.visitor IS NOT NULL) AND (e.visitor = ANY ($1)"
+						  " OR EXISTS (SELECT FROM unnest($2, $3) AS p (key, value)"
+						  " WHERE strpos(e.payload, to_json(p.value)::text) > 0"
+						  " AND e.payload::jsonb -> 'user_data' -> p.key @> to_jsonb(p.value)))"
+						  " RETURNING e.id)"
+						  " SELECT count(*), coalesce(array_agg(id), '{}') FROM emptied",
 						  3, types, args, NULL, false, 0);
-	n = (int64) SPI_processed;
+	n = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	ids[0] = SPI_datumTransfer(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull), false, -1);
 	SPI_finish();
+	if (n > 0)
+		finish_waiting("suppressed", "forgotten", "q.id = ANY ($3)", 1, id_types, ids, NULL);
 	return n;
 }

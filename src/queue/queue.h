@@ -24,6 +24,7 @@
 typedef struct PcapiNewEvent
 {
 	int			dest;			/* number of the destination, 0: none */
+	const char *destination;	/* its name, or NULL */
 	TimestampTz event_time;
 	const unsigned char *visitor;	/* 32 bytes, or NULL */
 	const char *event_id;
@@ -34,6 +35,10 @@ typedef struct PcapiNewEvent
 	const char *payload;		/* JSON text, or NULL */
 	const char *status;			/* NULL: queue it */
 	const char *reason;
+
+	/* of an event that was tracked on another server; else 0 and NULL */
+	TimestampTz created_at;
+	const char *origin;
 } PcapiNewEvent;
 
 /*
@@ -59,6 +64,13 @@ extern char *pcapi_make_event_id(TimestampTz now);
 
 /* an event_id as it is stored: itself, or the SHA-256 of one that is too long */
 extern char *pcapi_stored_event_id(char *given);
+
+/* --- publish.c --- */
+
+/* whether another server sends what is queued here; needs a transaction */
+extern bool pcapi_published(void);
+
+#define PCAPI_PUBLICATION	"pinterest_capi"
 
 /* --- wake.c: the one thing that session and worker share beside the tables --- */
 

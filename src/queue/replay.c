@@ -26,7 +26,7 @@
 #define CHOSEN \
 	" FROM pinterest_capi._outcome AS o JOIN pinterest_capi._event AS e ON e.id = o.id" \
 	" WHERE o.dest = $1 AND o.status = $2" \
-	" AND ($3 IS NULL OR lower(e.event_name) = lower($3))" \
+	" AND ($3 IS NULL OR pinterest_capi._fold(e.event_name) = pinterest_capi._fold($3))" \
 	" AND ($4 IS NULL OR e.created_at >= $4) AND ($5 IS NULL OR e.created_at < $5)"
 
 /*

@@ -9,6 +9,7 @@
  */
 #include "queue/live.h"
 #include "queue/queue.h"
+#include "queue/turn.h"
 
 #include "access/genam.h"
 #include "access/table.h"
@@ -38,8 +39,12 @@ static bool warned_no_slot = false;
 
 /* the worker that this session had started last, or NULL */
 static BackgroundWorkerHandle *started_worker;
+static TimestampTz started_worker_at;
 
 #define START_GAP	(5 * USECS_PER_SEC)
+
+/* an event comes before databases that only haven't been looked at for a while */
+#define EVENT_FIRST	(10 * SECS_PER_MINUTE * USECS_PER_SEC)
 
 /* any 32 bits that others are unlikely to take for an advisory lock */
 #define LOCK_CLASS 0x50434150
@@ -206,14 +211,17 @@ pcapi_start_worker(Oid database, TransactionId wait_for, bool tell,
 /*
  * A worker needs a moment before it holds its lock and its row can be seen.
  * Meanwhile a session that commits fast must not have one more started at each
- * commit: there are few slots, for all of the server.
+ * commit: there are few slots, for all of the server.  After that moment the
+ * slot may have gone to another database.
  */
 static bool
 worker_is_coming(void)
 {
 	pid_t		pid;
+	TimestampTz now = GetCurrentTimestamp();
 
 	return started_worker != NULL &&
+		started_worker_at <= now && now - started_worker_at < START_GAP &&
 		GetBackgroundWorkerPid(started_worker, &pid) != BGWH_STOPPED;
 }
 
@@ -227,7 +235,12 @@ have_worker_started(TransactionId wait_for)
 		pfree(started_worker);
 	started_worker = NULL;
 	registered = pcapi_start_worker(MyDatabaseId, wait_for, false, &started_worker);
+	started_worker_at = GetCurrentTimestamp();
 	MemoryContextSwitchTo(old);
+	if (registered)
+		pcapi_turn_drop(MyDatabaseId);
+	else
+		pcapi_turn_ask(MyDatabaseId, started_worker_at - EVENT_FIRST);
 	return registered;
 }
 

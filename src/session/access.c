@@ -43,7 +43,7 @@ static const struct
 		"pinterest_capi.dispatch_status, pinterest_capi.destination_status, pinterest_capi.worker_status,"
 		" pinterest_capi.event_activity, pinterest_capi.event_quality, pinterest_capi.compliance_report,"
 		" pinterest_capi.standard_event"},
-	{LEVEL_MONITOR, "EXECUTE", "FUNCTION pinterest_capi._worker_state(), pinterest_capi._fields()"},
+	{LEVEL_MONITOR, "EXECUTE", "FUNCTION pinterest_capi._worker_state(), pinterest_capi._fields(), pinterest_capi._fold(text)"},
 	{LEVEL_OPERATE, "EXECUTE", "FUNCTION"
 		" pinterest_capi.verify_destination(text),"
 		" pinterest_capi.pause_destination(text),"

@@ -16,6 +16,29 @@
 
 #define NAME_MAX_BYTES	256
 
+/*
+ * The names of events are compared by this and not by lower(), which a locale
+ * bends: in a Turkish database SIGNUP would not be signup.
+ */
+char *
+pcapi_fold_name(const char *name)
+{
+	size_t		len;
+	char	   *utf8 = pcapi_to_utf8(name, strlen(name), &len);
+	char	   *folded = utf8 ? pcapi_fold(utf8, len) : NULL;
+	char	   *result = folded ? pcapi_from_utf8(folded, strlen(folded)) : NULL;
+
+	free(folded);
+	if (result == NULL)
+	{
+		/* no text in this encoding, or none when folded: ASCII is the same in all */
+		result = pstrdup(name);
+		for (char *c = result; *c; c++)
+			*c = (char) pg_ascii_tolower((unsigned char) *c);
+	}
+	return result;
+}
+
 static char *
 destination_arg(FunctionCallInfo fcinfo, int n)
 {
@@ -102,10 +125,13 @@ pcapi_sql_allow_event(PG_FUNCTION_ARGS)
 	if (destinations > 0)
 		SPI_execute_with_args("INSERT INTO pinterest_capi.allowed_event AS a (event_name, destination, send_as, properties)"
 							  " VALUES ($1, $2, $3, $4)"
-							  " ON CONFLICT (destination, lower(event_name)) DO UPDATE"
+							  " ON CONFLICT (destination, pinterest_capi._fold(event_name)) DO UPDATE"
 							  " SET event_name = excluded.event_name, send_as = excluded.send_as, properties = excluded.properties",
 							  4, types, values, nulls, false, 0);
 	SPI_finish();
+	/* numbered here, since whoever tracks first would keep others waiting until its COMMIT */
+	if (destinations > 0)
+		(void) pcapi_destination_number(TextDatumGetCString(values[1]), true);
 	pcapi_become_caller(&saved);
 	if (destinations == 0)
 		pcapi_bad_call(("unknown destination"),
@@ -128,7 +154,7 @@ pcapi_sql_disallow_event(PG_FUNCTION_ARGS)
 	pcapi_become_owner(&saved, true);
 	SPI_connect();
 	SPI_execute_with_args("DELETE FROM pinterest_capi.allowed_event"
-						  " WHERE destination = $2 AND lower(event_name) = lower($1)",
+						  " WHERE destination = $2 AND pinterest_capi._fold(event_name) = pinterest_capi._fold($1)",
 						  2, types, values, NULL, false, 0);
 	found = (SPI_processed > 0);
 	SPI_finish();
@@ -148,4 +174,11 @@ Datum
 pcapi_sql_send_as_ok(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_BOOL(pcapi_standard_event(text_to_cstring(PG_GETARG_TEXT_PP(0))) != NULL);
+}
+
+PG_FUNCTION_INFO_V1(pcapi_sql_fold);
+Datum
+pcapi_sql_fold(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_TEXT_P(cstring_to_text(pcapi_fold_name(text_to_cstring(PG_GETARG_TEXT_PP(0)))));
 }

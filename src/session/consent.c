@@ -10,6 +10,7 @@
  */
 #include "session/column.h"
 #include "session/event.h"
+#include "session/rule.h"
 
 #include "fmgr.h"
 #include "utils/builtins.h"
@@ -88,22 +89,13 @@ document(PcapiCall *call, Jsonb *stored_consent)
 	return JsonbValueToJsonb(state.result);
 }
 
-typedef enum Outcome
-{
-	RULE_TRUE,
-	RULE_FALSE,
-	RULE_UNKNOWN
-} Outcome;
-
-static Outcome
-evaluate(const PcapiRule *rule, Jsonb *doc)
+static PcapiTruth
+ask_server(const PcapiRule *rule, Jsonb *doc)
 {
 	static Datum no_variables = (Datum) 0;
 	LOCAL_FCINFO(fcinfo, 4);
 	Datum		result;
 
-	if (rule->predicate == NULL)
-		return RULE_UNKNOWN;
 	if (no_variables == (Datum) 0)
 	{
 		MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
@@ -121,8 +113,18 @@ evaluate(const PcapiRule *rule, Jsonb *doc)
 	/* the variant that knows time zones: the other raises errors even if silent */
 	result = jsonb_path_match_tz(fcinfo);
 	if (fcinfo->isnull)
-		return RULE_UNKNOWN;
-	return DatumGetBool(result) ? RULE_TRUE : RULE_FALSE;
+		return PCAPI_UNKNOWN;
+	return DatumGetBool(result) ? PCAPI_TRUE : PCAPI_FALSE;
+}
+
+static PcapiTruth
+evaluate(const PcapiRule *rule, Jsonb *doc)
+{
+	PcapiTruth	plain = rule->plain ? pcapi_rule_evaluate(rule->plain, doc) : PCAPI_ASK_SERVER;
+
+	if (plain != PCAPI_ASK_SERVER)
+		return plain;
+	return rule->predicate ? ask_server(rule, doc) : PCAPI_UNKNOWN;
 }
 
 typedef struct Question
@@ -133,53 +135,97 @@ typedef struct Question
 	Jsonb	   *stored_consent;
 	Jsonb	  **doc;
 	const PcapiRule *asked;		/* what was asked last; it stops if there was an error */
-	Outcome		outcome;
+	PcapiTruth	answer;
 } Question;
-
-static const PcapiRule *
-next_rule(const Question *q, int *from)
-{
-	while (*from < list_length(q->settings->rules))
-	{
-		const PcapiRule *rule = list_nth(q->settings->rules, (*from)++);
-
-		if (rule->destination == NULL || strcmp(rule->destination, q->destination->name) == 0)
-			return rule;
-	}
-	return NULL;
-}
 
 /* Ends with the first rule that stops, or with asked NULL. */
 static void
-ask_all(void *arg)
+ask(void *arg)
 {
 	Question   *q = arg;
-	int			next = 0;
+	ListCell   *lc;
 
-	while ((q->asked = next_rule(q, &next)) != NULL)
+	foreach(lc, q->destination->rules)
 	{
-		q->outcome = RULE_UNKNOWN;
+		q->asked = lfirst(lc);
+		q->answer = PCAPI_UNKNOWN;
 		if (*q->doc == NULL)
+		{
 			*q->doc = document(q->call, q->stored_consent);
-		q->outcome = evaluate(q->asked, *q->doc);
-		if (q->outcome == RULE_UNKNOWN || (q->outcome == RULE_TRUE) != q->asked->require)
+			pcapi_rule_new_document(q->settings->rule_paths);
+		}
+		q->answer = evaluate(q->asked, *q->doc);
+		if (q->answer != (q->asked->require ? PCAPI_TRUE : PCAPI_FALSE))
 			return;
 	}
+	q->asked = NULL;
 }
 
 const char *
-pcapi_consent_stops(PcapiSettings *settings, PcapiDestination *destination,
-					PcapiCall *call, Jsonb *consent, Jsonb **doc, List **warnings)
+pcapi_consent_stops(PcapiSettings *settings, PcapiDestination *destination, PcapiCall *call,
+					Jsonb *consent, Jsonb **doc, List **warnings)
 {
 	Question	q = {settings, destination, call, consent, doc};
-	int			next = 0;
 
-	if (next_rule(&q, &next) == NULL)
+	if (destination->rules == NIL)
 		return NULL;
-	(void) pcapi_guarded(ask_all, &q);
+	(void) pcapi_guarded(ask, &q);
 	if (q.asked == NULL)
 		return NULL;
-	if (q.outcome == RULE_UNKNOWN)
+	if (q.answer == PCAPI_UNKNOWN)
 		pcapi_warn(warnings, "consent", "the rule gives neither true nor false for this event");
 	return q.asked->name;
+}
+
+/* ---- when settings are loaded ---- */
+
+/*
+ * There are no variables here, and one that is missing is an error of another
+ * class than bad data.  In a path's canonical text a variable is $"name", and
+ * outside of strings nothing else looks like that.
+ */
+static bool
+names_variable(JsonPath *predicate)
+{
+	const char *text = DatumGetCString(DirectFunctionCall1(jsonpath_out, PointerGetDatum(predicate)));
+	char		before = '\0';
+
+	for (const char *c = text; *c; before = *c++)
+	{
+		if (*c != '"')
+			continue;
+		if (before == '$')
+			return true;
+		for (c++; *c != '"'; c++)
+		{
+			if (*c == '\\')
+				c++;
+			if (*c == '\0')
+				return false;
+		}
+	}
+	return false;
+}
+
+void
+pcapi_consent_prepare(PcapiSettings *settings)
+{
+	ListCell   *lr;
+	ListCell   *ld;
+
+	foreach(lr, settings->rules)
+	{
+		PcapiRule  *rule = lfirst(lr);
+
+		rule->plain = pcapi_rule_compile(rule->predicate, &settings->rule_paths);
+		if (names_variable(rule->predicate))
+			rule->predicate = NULL;
+		foreach(ld, settings->destinations)
+		{
+			PcapiDestination *destination = lfirst(ld);
+
+			if (rule->destination == NULL || strcmp(rule->destination, destination->name) == 0)
+				destination->rules = lappend(destination->rules, rule);
+		}
+	}
 }

@@ -24,6 +24,9 @@ append_property_if_listed(StringInfo buf, int property, const PcapiProperties *p
 	return pcapi_append_property(buf, property, props->given[property], warnings);
 }
 
+/* Beyond what browsers and servers take: half a path is another page. */
+#define URL_MAX		8192
+
 static void
 append_page_url(StringInfo buf, const PcapiProperties *props, PcapiUrlDetail detail, List **warnings)
 {
@@ -44,6 +47,12 @@ append_page_url(StringInfo buf, const PcapiProperties *props, PcapiUrlDetail det
 		return;
 	}
 	scrubbed = pcapi_scrub_url(utf8, len, detail, &warning);
+	if (scrubbed && strlen(scrubbed) > URL_MAX)
+	{
+		free(scrubbed);
+		scrubbed = pcapi_scrub_url(utf8, len, PCAPI_URL_DOMAIN, &warning);
+		warning = "too long, only the domain goes";
+	}
 	if (scrubbed)
 	{
 		char	   *url = pcapi_from_utf8(scrubbed, strlen(scrubbed));

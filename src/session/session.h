@@ -28,6 +28,7 @@ typedef struct PcapiDestination
 	char	   *default_checkout_currency;
 	bool		suppress_opt_out;
 	int64		max_event_age;	/* microseconds */
+	List	   *rules;			/* of PcapiRule *, those that apply here, by name */
 } PcapiDestination;
 
 typedef struct PcapiAllowed
@@ -46,12 +47,14 @@ typedef struct PcapiRule
 	char	   *destination;	/* NULL: all */
 	bool		require;
 	JsonPath   *predicate;		/* NULL: names a variable, so it can't be evaluated */
+	struct PcapiNode *plain;	/* the same taken apart (rule.c), or NULL */
 } PcapiRule;
 
 typedef struct PcapiSettings
 {
 	List	   *destinations;	/* of PcapiDestination *, by name */
 	List	   *rules;			/* of PcapiRule *, by name */
+	List	   *rule_paths;		/* what rules look at (rule.c) */
 	bool		any_ip;			/* some destination sends the client's IP */
 	bool		any_user_agent;
 	bool		any_suppression;	/* the suppression list is not empty */
@@ -62,6 +65,11 @@ typedef struct PcapiSettings
 extern PcapiSettings *pcapi_settings(void);
 extern PcapiAllowed *pcapi_settings_allowed(const char *event_name);	/* case ignored; NULL: nowhere */
 extern PcapiDestination *pcapi_settings_destination(const char *name);	/* exact; NULL: none */
+
+/*
+ * ---- allow.c: names of events that differ in case alone are the same folded
+ */
+extern char *pcapi_fold_name(const char *name);
 
 /*
  * ---- standard.c: the 22 names
@@ -168,6 +176,9 @@ extern void pcapi_visitor_hash(const char *visitor_id, unsigned char digest[32])
 /* fill what ids lacks from what identify stored; *consent gets the stored one */
 extern void pcapi_visitor_fill(const unsigned char *visitor, PcapiIdentifiers *ids, Jsonb **consent);
 extern void pcapi_visitor_store_click(const unsigned char *visitor, const char *click_id, TimestampTz at);
+
+/* of an event as it is sent */
+extern void pcapi_identifiers_from_event(PcapiIdentifiers *ids, Jsonb *event);
 extern bool pcapi_is_suppressed(const unsigned char *visitor, const PcapiIdentifiers *ids);
 
 /*
@@ -176,5 +187,8 @@ extern bool pcapi_is_suppressed(const unsigned char *visitor, const PcapiIdentif
  */
 extern const char *pcapi_consent_stops(PcapiSettings *settings, PcapiDestination *destination,
 									   PcapiCall *call, Jsonb *consent, Jsonb **doc, List **warnings);
+
+/* for settings.c, once it has read them; in the current memory context */
+extern void pcapi_consent_prepare(PcapiSettings *settings);
 
 #endif							/* PCAPI_SESSION_H */

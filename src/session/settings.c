@@ -10,13 +10,11 @@
 #include "session/session.h"
 
 #include "access/htup_details.h"
-#include "catalog/pg_collation.h"
 #include "executor/spi.h"
 #include "queue/queue.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
-#include "utils/formatting.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -24,7 +22,7 @@
 
 typedef struct Named
 {
-	char	   *lower;
+	char	   *folded;
 	PcapiAllowed *first;
 } Named;
 
@@ -169,19 +167,18 @@ read_listed(PcapiAllowed *a, Datum properties)
 	}
 }
 
-/* The rows come sorted by lower-case name, so that equal ones are neighbours. */
+/* The rows come sorted by folded name, so that equal ones are neighbours. */
 static void
 read_allowed(const PcapiSettings *into, MemoryContext to, Named **names, int *n)
 {
-	query("SELECT a.event_name, pg_catalog.lower(a.event_name) COLLATE pg_catalog.\"C\", a.destination, a.send_as, a.properties"
-		  " FROM pinterest_capi.allowed_event AS a"
-		  " ORDER BY pg_catalog.lower(a.event_name) COLLATE pg_catalog.\"C\", a.destination");
+	query("SELECT a.event_name, pinterest_capi._fold(a.event_name) COLLATE pg_catalog.\"C\", a.destination, a.send_as, a.properties"
+		  " FROM pinterest_capi.allowed_event AS a ORDER BY 2, a.destination");
 	*names = MemoryContextAllocHuge(to, sizeof(Named) * Max(SPI_processed, 1));
 	*n = 0;
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		PcapiAllowed *a = MemoryContextAllocZero(to, sizeof(PcapiAllowed));
-		char	   *lower = text_column(i, 2, to);
+		char	   *folded = text_column(i, 2, to);
 		char	   *send_as = text_column(i, 4, to);
 		bool		isnull;
 		Datum		properties = column(i, 5, &isnull);
@@ -196,7 +193,7 @@ read_allowed(const PcapiSettings *into, MemoryContext to, Named **names, int *n)
 		if (!isnull)
 			read_listed(a, properties);
 
-		if (*n > 0 && strcmp((*names)[*n - 1].lower, lower) == 0)
+		if (*n > 0 && strcmp((*names)[*n - 1].folded, folded) == 0)
 		{
 			PcapiAllowed *last = (*names)[*n - 1].first;
 
@@ -205,43 +202,17 @@ read_allowed(const PcapiSettings *into, MemoryContext to, Named **names, int *n)
 			last->next = a;
 			continue;
 		}
-		(*names)[*n].lower = lower;
+		(*names)[*n].folded = folded;
 		(*names)[*n].first = a;
 		(*n)++;
 	}
 }
 
-/*
- * There are no variables here, and one that is missing is an error of another
- * class than bad data.  In a path's canonical text a variable is $"name", and
- * outside of strings nothing else looks like that.
- */
-static bool
-names_variable(JsonPath *predicate)
-{
-	const char *text = DatumGetCString(DirectFunctionCall1(jsonpath_out, PointerGetDatum(predicate)));
-	char		before = '\0';
-
-	for (const char *c = text; *c; before = *c++)
-	{
-		if (*c != '"')
-			continue;
-		if (before == '$')
-			return true;
-		for (c++; *c != '"'; c++)
-		{
-			if (*c == '\\')
-				c++;
-			if (*c == '\0')
-				return false;
-		}
-	}
-	return false;
-}
-
 static void
 read_rules(PcapiSettings *into, MemoryContext to)
 {
+	MemoryContext old;
+
 	query("SELECT r.name, r.destination, r.action, r.predicate"
 		  " FROM pinterest_capi.consent_rule AS r ORDER BY r.name");
 	for (uint64 i = 0; i < SPI_processed; i++)
@@ -249,7 +220,6 @@ read_rules(PcapiSettings *into, MemoryContext to)
 		PcapiRule  *rule = MemoryContextAllocZero(to, sizeof(PcapiRule));
 		bool		isnull;
 		Datum		predicate = column(i, 4, &isnull);
-		MemoryContext old;
 
 		rule->name = text_column(i, 1, to);
 		rule->destination = text_column(i, 2, to);
@@ -258,9 +228,10 @@ read_rules(PcapiSettings *into, MemoryContext to)
 		rule->predicate = DatumGetJsonPathPCopy(predicate);
 		into->rules = lappend(into->rules, rule);
 		MemoryContextSwitchTo(old);
-		if (names_variable(rule->predicate))
-			rule->predicate = NULL;
 	}
+	old = MemoryContextSwitchTo(to);
+	pcapi_consent_prepare(into);
+	MemoryContextSwitchTo(old);
 }
 
 /*
@@ -341,16 +312,16 @@ pcapi_settings(void)
 static int
 compare_name(const void *key, const void *named)
 {
-	return strcmp(key, ((const Named *) named)->lower);
+	return strcmp(key, ((const Named *) named)->folded);
 }
 
 PcapiAllowed *
 pcapi_settings_allowed(const char *event_name)
 {
-	char	   *lower = str_tolower(event_name, strlen(event_name), DEFAULT_COLLATION_OID);
-	Named	   *found = bsearch(lower, allowed, n_allowed, sizeof(Named), compare_name);
+	char	   *folded = pcapi_fold_name(event_name);
+	Named	   *found = bsearch(folded, allowed, n_allowed, sizeof(Named), compare_name);
 
-	pfree(lower);
+	pfree(folded);
 	return found ? found->first : NULL;
 }
 

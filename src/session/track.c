@@ -345,9 +345,13 @@ pcapi_track(PcapiCall *call)
 		if (d->status && strcmp(d->status, "suppressed") == 0 && !pcapi_log_suppressed)
 			continue;
 		ev.dest = 0;
+		ev.destination = NULL;
 		if (d->destination)
+		{
+			ev.destination = d->destination->name;
 			ev.dest = d->destination->no > 0 ? d->destination->no :
 				pcapi_destination_number(d->destination->name, true);
+		}
 		ev.event_name = d->event_name;
 		ev.sent_as = d->sent_as;
 		ev.warnings = d->warnings;

@@ -83,19 +83,48 @@ fill_text(char **field, bool cleared, const char *key, Jsonb *user_data, MemoryC
 	MemoryContextSwitchTo(old);
 }
 
+/* What ids lacks and doesn't refuse, from user_data as it is stored or sent. */
+static void
+fill(PcapiIdentifiers *ids, Jsonb *user_data, MemoryContext context)
+{
+	for (int kind = 0; kind < PCAPI_KINDS; kind++)
+		if (ids->hashes[kind] == NIL && (ids->cleared & ((uint32) 1 << kind)) == 0)
+			fill_hashes(ids, (PcapiKind) kind, user_data, context);
+	fill_text(&ids->ip, ids->clear_ip, "client_ip_address", user_data, context);
+	fill_text(&ids->user_agent, ids->clear_user_agent, "client_user_agent", user_data, context);
+	fill_text(&ids->partner_id, ids->clear_partner_id, "partner_id", user_data, context);
+}
+
+void
+pcapi_identifiers_from_event(PcapiIdentifiers *ids, Jsonb *event)
+{
+	JsonbValue	buffer;
+	const JsonbValue *v = lookup(event, "user_data", &buffer);
+	Jsonb	   *user_data;
+
+	if (v == NULL || v->type != jbvBinary || !JsonContainerIsObject(v->val.binary.data))
+		return;
+	user_data = JsonbValueToJsonb(unconstify(JsonbValue *, v));
+	fill(ids, user_data, CurrentMemoryContext);
+	fill_text(&ids->click_id, false, "click_id", user_data, CurrentMemoryContext);
+}
+
 void
 pcapi_visitor_fill(const unsigned char *visitor, PcapiIdentifiers *ids, Jsonb **consent)
 {
 	static SPIPlanPtr plan = NULL;
-	Oid			types[1] = {BYTEAOID};
-	Datum		values[1] = {pcapi_visitor_datum(visitor)};
+	Oid			types[2] = {BYTEAOID, TEXTOID};
+	Datum		values[2];
 	MemoryContext context = CurrentMemoryContext;
 
 	SPI_connect();
+	values[0] = pcapi_visitor_datum(visitor);
+	values[1] = CStringGetTextDatum(pcapi_click_id_retention);
 	SPI_execute_plan(pcapi_plan(&plan,
-								"SELECT v.user_data, v.consent, v.click_id FROM pinterest_capi._visitor AS v"
-								" WHERE v.visitor OPERATOR(pg_catalog.=) $1",
-								1, types),
+								"SELECT v.user_data, v.consent, CASE WHEN v.click_id_at OPERATOR(pg_catalog.>=)"
+								" (pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) $2::pg_catalog.interval) THEN v.click_id END"
+								" FROM pinterest_capi._visitor AS v WHERE v.visitor OPERATOR(pg_catalog.=) $1",
+								2, types),
 					 values, NULL, false, 1);
 	if (SPI_processed > 0)
 	{
@@ -113,12 +142,7 @@ pcapi_visitor_fill(const unsigned char *visitor, PcapiIdentifiers *ids, Jsonb **
 			*consent = DatumGetJsonbPCopy(stored);
 			MemoryContextSwitchTo(old);
 		}
-		for (int kind = 0; kind < PCAPI_KINDS; kind++)
-			if (ids->hashes[kind] == NIL && (ids->cleared & ((uint32) 1 << kind)) == 0)
-				fill_hashes(ids, (PcapiKind) kind, user_data, context);
-		fill_text(&ids->ip, ids->clear_ip, "client_ip_address", user_data, context);
-		fill_text(&ids->user_agent, ids->clear_user_agent, "client_user_agent", user_data, context);
-		fill_text(&ids->partner_id, ids->clear_partner_id, "partner_id", user_data, context);
+		fill(ids, user_data, context);
 		click_id = SPI_getvalue(row, desc, 3);
 		if (click_id && ids->click_id == NULL && !ids->clear_click_id)
 			ids->click_id = MemoryContextStrdup(context, click_id);

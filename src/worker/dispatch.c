@@ -20,12 +20,13 @@ static TimestampTz looked_at;
 static TimestampTz look_at;		/* the next one */
 static int	look_failures;
 static bool could_send = true;
+static bool held_back = false;
 
 /* A server that is to be left as it is may be a copy: it sends nothing, whatever waits there. */
 static bool
 may_send(void)
 {
-	return pcapi_dispatch && !DefaultXactReadOnly;
+	return pcapi_dispatch && !DefaultXactReadOnly && !held_back;
 }
 
 static PcapiBatch *
@@ -71,6 +72,46 @@ void
 pcapi_dispatch_finish(PcapiRequest *request)
 {
 	pcapi_batch_answered(request->owner);
+}
+
+/* Start no more requests, or do again. */
+void
+pcapi_dispatch_hold(bool hold)
+{
+	held_back = hold;
+}
+
+/*
+ * Nothing is under way that only this process knows of.  *next is when there
+ * may be something to do, as far as that is known; DT_NOEND: not by time alone.
+ */
+bool
+pcapi_dispatch_rests(TimestampTz *next)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	dlist_iter	it;
+
+	*next = DT_NOEND;
+	if (looked_at == 0 || look_failures > 0)
+		return false;
+	dlist_foreach(it, &pcapi_routes)
+	{
+		PcapiRoute *route = dlist_container(PcapiRoute, node, it.cur);
+		TimestampTz opens = pcapi_route_opens(route, now);
+		dlist_iter	b;
+
+		dlist_foreach(b, &route->batches)
+			if (dlist_container(PcapiBatch, node, b.cur)->state != PCAPI_B_HALF)
+				return false;
+		if (opens == DT_NOEND || !pcapi_dispatch)
+			continue;
+		/* closed, there may be anything; open, the last look has found nothing but what is due later */
+		if (opens > looked_at || !dlist_is_empty(&route->batches) || held_back)
+			*next = Min(*next, Max(opens, now));
+		if (route->next_due != 0)
+			*next = Min(*next, Max(route->next_due, opens));
+	}
+	return true;
 }
 
 /* How long to leave a transaction alone that failed so often in a row. */

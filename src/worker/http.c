@@ -325,6 +325,25 @@ transport_of(CURL *easy, CURLcode code)
 		PCAPI_HTTP_UNREACHABLE : PCAPI_HTTP_CUT;
 }
 
+/* Take a request that is over out of libcurl. */
+static PcapiRequest *
+take_finished(CURL *easy, CURLcode code)
+{
+	PcapiRequest *r = NULL;
+	long		status = 0;
+
+	curl_easy_getinfo(easy, CURLINFO_PRIVATE, &r);
+	curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
+	r->transport = transport_of(easy, code);
+	r->status = (int) status;
+	if (code != CURLE_OK && r->error[0] == '\0')
+		strlcpy(r->error, curl_easy_strerror(code), sizeof(r->error));
+	curl_multi_remove_handle(multi, easy);
+	curl_easy_cleanup(easy);
+	r->easy = NULL;
+	return r;
+}
+
 /* The next request that is over, or NULL. */
 PcapiRequest *
 pcapi_http_finished(void)
@@ -337,25 +356,12 @@ pcapi_http_finished(void)
 	if (multi == NULL)
 		return NULL;
 	enter_curl(&saved);
-	while (found == NULL && (msg = curl_multi_info_read(multi, &left)) != NULL)
+	while ((msg = curl_multi_info_read(multi, &left)) != NULL)
 	{
-		CURL	   *easy = msg->easy_handle;
-		CURLcode	code = msg->data.result;
-		long		status = 0;
-		void	   *owner = NULL;
-
 		if (msg->msg != CURLMSG_DONE)
 			continue;
-		curl_easy_getinfo(easy, CURLINFO_PRIVATE, &owner);
-		curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
-		found = owner;
-		found->transport = transport_of(easy, code);
-		found->status = (int) status;
-		if (code != CURLE_OK && found->error[0] == '\0')
-			strlcpy(found->error, curl_easy_strerror(code), sizeof(found->error));
-		curl_multi_remove_handle(multi, easy);
-		curl_easy_cleanup(easy);
-		found->easy = NULL;
+		found = take_finished(msg->easy_handle, msg->data.result);
+		break;
 	}
 	leave_curl(&saved);
 	return found;

@@ -21,6 +21,7 @@
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
+#include "queue/turn.h"
 #include "storage/ipc.h"
 #include "tcop/tcopprot.h"
 #include "utils/memutils.h"
@@ -79,6 +80,21 @@ start_one(Oid database)
 	return true;
 }
 
+/* Slots may have become free, whoever had them. */
+static bool
+serve_waiting(void)
+{
+	Oid			database;
+
+	while (OidIsValid(database = pcapi_turn_first(InvalidOid, GetCurrentTimestamp())))
+	{
+		if (!start_one(database))
+			return false;
+		pcapi_turn_drop(database);
+	}
+	return true;
+}
+
 void
 pcapi_launcher_main(Datum main_arg)
 {
@@ -99,7 +115,7 @@ pcapi_launcher_main(Datum main_arg)
 		List	   *now;
 		List	   *still = NIL;
 		ListCell   *lc;
-		bool		slots = true;
+		bool		slots;
 
 		CHECK_FOR_INTERRUPTS();
 		if (ConfigReloadPending)
@@ -108,17 +124,21 @@ pcapi_launcher_main(Datum main_arg)
 			ProcessConfigFile(PGC_SIGHUP);
 		}
 		MemoryContextSwitchTo(looking);
+		slots = serve_waiting();
 		now = connectable_databases();
 		foreach(lc, now)
 		{
 			Oid			database = lfirst_oid(lc);
 
-			if (list_member_oid(started, database) || (slots = slots && start_one(database)))
+			if (!list_member_oid(started, database))
 			{
-				MemoryContextSwitchTo(kept);
-				still = lappend_oid(still, database);
-				MemoryContextSwitchTo(looking);
+				slots = slots && start_one(database);
+				if (!slots)
+					pcapi_turn_ask(database, GetCurrentTimestamp());
 			}
+			MemoryContextSwitchTo(kept);
+			still = lappend_oid(still, database);
+			MemoryContextSwitchTo(looking);
 		}
 		if (!slots && !warned)
 			ereport(WARNING,

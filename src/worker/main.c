@@ -5,7 +5,9 @@
  *
  * What is sent when is dispatch.c's matter.  The process exits with 0 where
  * there is nothing for a worker to do (no extension, another worker, no
- * database any more), which ends its registration; with 1 to be started again.
+ * database any more), which ends its registration; with 1 to be started again,
+ * maybe for another database: where slots are short they change hands
+ * (src/queue/turn.c).
  */
 #include "worker/worker.h"
 
@@ -17,6 +19,7 @@
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
 #include "queue/operate.h"
+#include "queue/turn.h"
 #include "storage/ipc.h"
 #include "storage/lmgr.h"
 #include "storage/lock.h"
@@ -27,6 +30,12 @@
 #include "utils/timestamp.h"
 
 #define TICK			USECS_PER_SEC
+
+/* where another database waits for a slot */
+#define STAY_IDLE		(1 * USECS_PER_SEC)
+#define STAY_BUSY		(30 * USECS_PER_SEC)
+#define BACK_WITHIN		(60 * USECS_PER_SEC)
+#define MISSED_AFTER	(10 * USECS_PER_SEC)
 #define IDLE_CLOSE		(30 * USECS_PER_SEC)
 #define RETENTION_GAP	(100 * USECS_PER_SEC / 1000)
 #define RETENTION_EVERY	(60 * USECS_PER_SEC)
@@ -35,9 +44,13 @@ PGDLLEXPORT void pcapi_worker_main(Datum main_arg);
 
 PcapiLive  *pcapi_live;
 
+static Oid	my_slot;			/* the database for which the process's slot was registered */
+static Oid	my_database;		/* the one that it serves */
+static TimestampTz in_office_since;
 static bool database_gone = false;
 static emit_log_hook_type next_log_hook;
 static Oid	published_in;		/* the table _worker */
+static bool others_send;		/* as of the last check_office() */
 
 /* ---- transactions ---- */
 
@@ -67,6 +80,17 @@ lock_extension(void)
 	return get_extension_oid("pinterest_capi", true) == extension;
 }
 
+/* No worker is needed here; but the slot may be needed. */
+static void
+leave(void)
+{
+	Oid			next;
+
+	pcapi_turn_drop(my_database);
+	next = pcapi_turn_first(my_database, GetCurrentTimestamp());
+	proc_exit(OidIsValid(next) && pcapi_turn_promise(next, my_slot) ? 1 : 0);
+}
+
 /* What the worker knows is of an extension that is gone: the next one, if any, begins anew. */
 static void
 leave_dropped(void)
@@ -76,7 +100,9 @@ leave_dropped(void)
 	StartTransactionCommand();
 	again = OidIsValid(get_extension_oid("pinterest_capi", true));
 	CommitTransactionCommand();
-	proc_exit(again ? 1 : 0);
+	if (!again)
+		leave();
+	proc_exit(1);
 }
 
 bool
@@ -146,7 +172,7 @@ static void
 leave_for_good(int code, Datum arg)
 {
 	if (database_gone)
-		proc_exit(0);
+		leave();
 }
 
 static void
@@ -196,6 +222,24 @@ pin_settings(void)
 		SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_OVERRIDE);
 }
 
+/* Whom to serve: whom the slot was registered for, unless it was given up for others. */
+static Oid
+whose_turn(void)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	Oid			database = pcapi_turn_take(my_slot, now + MISSED_AFTER);
+
+	if (OidIsValid(database))
+		return database;
+	if (!pcapi_turn_listed(my_slot))
+		return my_slot;
+	database = pcapi_turn_first(InvalidOid, now);
+	if (!OidIsValid(database))
+		database = my_slot;
+	pcapi_turn_put_off(database, now + MISSED_AFTER);
+	return database;
+}
+
 /*
  * Wait for the transaction that had this worker started, become the one
  * worker of the database, find the extension.  Each "no" leaves for good.
@@ -221,7 +265,7 @@ take_office(void)
 		CommitTransactionCommand();
 	}
 	if (!needed)
-		proc_exit(0);
+		leave();
 }
 
 static void
@@ -257,6 +301,7 @@ check_office(void)
 	StartTransactionCommand();
 	database_wanted = LockAcquire(&tag, RowExclusiveLock, false, true) == LOCKACQUIRE_NOT_AVAIL;
 	table = database_wanted ? published_in : pcapi_table(PCAPI_T_WORKER);
+	others_send = !database_wanted && pcapi_published();
 	CommitTransactionCommand();
 
 	/* the connection attempt of the next one waits for the lock, and ends if the database is gone */
@@ -266,23 +311,80 @@ check_office(void)
 		leave_dropped();
 }
 
+/*
+ * Where another database waits and no slot is free, this one's is given up: at
+ * once if nothing is to do, after a while in any case.  What has not been sent
+ * is this database's reason to come back, when it is due; the rest is for what
+ * nobody tells of, and for who commits while the process leaves.
+ */
+static void
+share_slot(TimestampTz now)
+{
+	Oid			next;
+	TimestampTz due;
+	TimestampTz back;
+	bool		rests;
+
+	if (pcapi_turn_listed(MyDatabaseId))
+		pcapi_turn_put_off(MyDatabaseId, now + MISSED_AFTER);
+	next = pcapi_turn_first(MyDatabaseId, now);
+	if (OidIsValid(next) && pcapi_start_worker(next, InvalidTransactionId, false, NULL))
+	{
+		pcapi_turn_drop(next);
+		next = InvalidOid;
+	}
+	if (!OidIsValid(next))
+	{
+		pcapi_dispatch_hold(false);
+		return;
+	}
+	rests = pcapi_dispatch_rests(&due);
+	if (rests && due > now + STAY_IDLE && now - in_office_since >= STAY_IDLE)
+		back = Min(due, now + BACK_WITHIN);
+	else if (now - in_office_since >= STAY_BUSY)
+	{
+		pcapi_dispatch_hold(true);
+		back = now;
+	}
+	else
+		return;
+	if (!rests || !pcapi_turn_promise(next, my_slot))
+		return;
+	pcapi_turn_ask(MyDatabaseId, back);
+	pcapi_turn_put_off(MyDatabaseId, back);
+	proc_exit(1);
+}
+
+/* where a pass is: among the events, then among the visitors */
+typedef struct Pass
+{
+	bool		events_done;
+	int64		after;
+	PcapiVisitorPlace place;
+	bool		done;
+} Pass;
+
 static void
 retention_step(void *arg)
 {
-	int64	   *after = arg;
+	Pass	   *pass = arg;
 
-	if (*after == 0)
+	if (pass->events_done)
+	{
+		pass->done = !pcapi_click_retention_step(pcapi_click_id_retention, &pass->place);
+		return;
+	}
+	if (pass->after == 0)
 		pcapi_cancel_orphans();
-	if (!pcapi_retention_step(pcapi_retention, pcapi_payload_retention, after))
-		*after = 0;
+	pass->events_done = !pcapi_retention_step(pcapi_retention, pcapi_payload_retention, &pass->after);
 }
 
-/* Passes over what is final, at most one hundredth of the time. */
+/* Passes over what is final and what is known, at most one hundredth of the time. */
 static void
 keep_retention(TimestampTz now)
 {
 	static TimestampTz at = 0;
-	static int64 after = 0;
+	static Pass pass = {0};
 	static int64 spent = 0;
 	TimestampTz begun = now;
 	bool		ok;
@@ -291,16 +393,16 @@ keep_retention(TimestampTz now)
 		at = now + RETENTION_GAP;
 	if (now < at || DefaultXactReadOnly)
 		return;
-	ok = pcapi_transaction(retention_step, &after);
+	ok = pcapi_transaction(retention_step, &pass);
 	now = GetCurrentTimestamp();
 	spent += now - begun;
-	if (ok && after != 0)
+	if (ok && !pass.done)
 	{
 		at = now + RETENTION_GAP;
 		return;
 	}
 	at = now + Max(RETENTION_EVERY, 100 * spent);
-	after = 0;
+	memset(&pass, 0, sizeof(pass));
 	spent = 0;
 }
 
@@ -331,7 +433,9 @@ pcapi_worker_main(Datum main_arg)
 	pqsignal(SIGTERM, die);
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	BackgroundWorkerUnblockSignals();
-	connect_to(DatumGetObjectId(main_arg));
+	my_slot = DatumGetObjectId(main_arg);
+	my_database = whose_turn();
+	connect_to(my_database);
 	pin_settings();
 	take_office();
 
@@ -342,6 +446,7 @@ pcapi_worker_main(Datum main_arg)
 	if (!pcapi_transaction(begin_work, NULL))
 		proc_exit(1);
 	pgstat_report_activity(STATE_IDLE, NULL);
+	in_office_since = GetCurrentTimestamp();
 
 	for (;;)
 	{
@@ -366,6 +471,9 @@ pcapi_worker_main(Datum main_arg)
 		if (now >= tick_at || tick_at > now + TICK)
 		{
 			check_office();
+			if (others_send)
+				pcapi_handover();
+			share_slot(now);
 			tick_at = now + TICK;
 			pgstat_report_stat(false);
 		}

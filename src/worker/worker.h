@@ -9,6 +9,7 @@
  * verify.c		verify_destination's one event
  * http.c		requests, by libcurl's multi interface
  * response.c	answers, read
+ * handover.c	events that another server sends
  * launcher.c	one worker per database from server start
  */
 #ifndef PCAPI_WORKER_H
@@ -231,6 +232,12 @@ extern void pcapi_verify_answer(PcapiBatch *batch, const PcapiAnswer *answer);
 extern long pcapi_dispatch_cycle(bool woken);
 extern void pcapi_dispatch_finish(PcapiRequest *request);
 extern int	pcapi_dispatch_in_flight(void);
+extern void pcapi_dispatch_hold(bool hold);
+extern bool pcapi_dispatch_rests(TimestampTz *next);
+
+/* ---- handover.c ---- */
+
+extern void pcapi_handover(void);	/* where another server sends */
 
 /* ---- main.c ---- */
 

@@ -66,7 +66,7 @@ sub run
 	$stub->database($db);
 	make_orders($db, $events);
 	make($db, hand_schema());
-	for my $round (1 .. 5)
+	for my $round (1 .. rounds(5))
 	{
 		set_conf('pinterest_capi.dispatch' => 'off');
 		empty_queues($db);

@@ -63,7 +63,7 @@ INSERT INTO shop.$table SELECT * FROM shop.orders LIMIT 1;
 ROLLBACK;
 SQL
 	};
-	my %runs = alternate(5,
+	my %runs = alternate(rounds(5),
 		track => sub { return $insert->('tracked') },
 		hand => sub { return $insert->('by_hand') },
 		bare => sub { return $insert->('bare') });
@@ -98,7 +98,7 @@ SQL
 			};
 
 			local $ENV{PGOPTIONS} = "-c synchronous_commit=$durable";
-			my %runs = alternate(3, map { my $name = $_; ($name => sub { return $run->($name) }) } qw(track hand bare));
+			my %runs = alternate(rounds(3), map { my $name = $_; ($name => sub { return $run->($name) }) } qw(track hand bare));
 
 			_against("commits, $clients " . ($clients > 1 ? 'sessions' : 'session') . ", synchronous_commit $durable",
 				\%runs);
@@ -127,11 +127,11 @@ sub run
 		hand => [ _loop(hand_statement('o')), HAND_WARM ],
 		bare => [ _loop(q{INSERT INTO hand.plain (payload) VALUES (o.id || '} . 'x' x 480 . q{')}), '' ],
 	);
-	my %runs = alternate(5, map { my $l = $loop{$_}; ($_ => sub { return _per_event($rows, @$l) }) } sort keys %loop);
+	my %runs = alternate(rounds(5), map { my $l = $loop{$_}; ($_ => sub { return _per_event($rows, @$l) }) } sort keys %loop);
 
 	_against('loop', \%runs, least => 1.0, aim => 0.6);
 
-	%runs = alternate(5,
+	%runs = alternate(rounds(5),
 		track => sub { return _per_event($rows, 'SELECT count(' . track_call('o') . ') FROM shop.orders AS o;', TRACK_WARM) },
 		hand => sub { return _per_event($rows, hand_statement('o', undef, 'shop.orders AS o, ') . ';', HAND_WARM) },
 		bare => sub {

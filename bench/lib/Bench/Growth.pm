@@ -19,8 +19,6 @@ use Bench::Workload;
 use IPC::Run ();
 use Time::HiRes qw(time);
 
-use constant ROUNDS => 3;
-
 sub _fill
 {
 	my ($db, $rows, $columns) = @_;
@@ -78,7 +76,7 @@ sub _first
 sub run
 {
 	my ($stub) = @_;
-	my $events = scaled(100_000, 2_000);
+	my $events = scaled(100_000, 1_000);
 	my @long = (10 * $events, 100 * $events);
 	my $word = sub { return scalar reverse(join ',', unpack('(A3)*', reverse $_[0])) };
 
@@ -95,7 +93,7 @@ sub run
 
 	$reader->pump until $out =~ /held/;
 
-	my %runs = alternate(ROUNDS,
+	my %runs = alternate(rounds(3),
 		short => sub { empty_queues('growth_short'); _fill('growth_short', $events); return _first($stub, 'growth_short', $events) },
 		undue => sub {
 			empty_queues('growth_undue');

@@ -2,9 +2,9 @@
 #	  Instructions that a call takes, as callgrind counts them: the same on a busy
 #	  machine as on an idle one.
 #
-# A single-user server runs under callgrind, once with each loop short and then
-# with one of them long: the difference is that loop's, start and plans are in
-# neither.  The loop itself is in both ways that are compared.
+# A single-user server runs under callgrind, and each loop in it twice short and
+# once long: the long one less the second short one is that many calls, plans and
+# caches are in neither.  The loop itself is in both ways that are compared.
 #
 # bench/instructions.json holds what they were when last looked at, for the
 # environments that somebody looked in; more than a tenth above it is a
@@ -22,17 +22,17 @@ use JSON::PP ();
 use POSIX qw(uname);
 
 use constant {
-	SHORT => 100,
-	LONG => 600,
+	SHORT => 50,
+	LONG => 250,
 	TOLERANCE => 1.10,
 };
 
-# per event: the statement that does :n of them
+# per event: the statement that does :n of them, numbered from :from on
 sub _loops
 {
 	my $orders = <<'SQL';
 (SELECT n AS id, ' Customer.' || n || '@Example.com ' AS email, '+49 (30) ' || 1000000 + n AS phone, 'c-' || n AS customer,
-	12.34 AS total, 'EUR' AS currency, 'sku-1' AS sku, 2 AS quantity FROM generate_series(1, :n) AS n)
+	12.34 AS total, 'EUR' AS currency, 'sku-1' AS sku, 2 AS quantity FROM generate_series(:from + 1, :from + :n) AS n)
 SQL
 	my $loop = sub { return "DO \$\$ DECLARE o record; BEGIN FOR o IN $orders LOOP $_[0]; END LOOP; END \$\$" };
 
@@ -45,6 +45,13 @@ SQL
 		'hash_identifier ph' => q{SELECT count(pinterest_capi.hash_identifier('ph', '+49 (30) ' || 1000000 + n)) FROM generate_series(1, 10 * :n) AS n},
 		'normalize_identifier ct' => q{SELECT count(pinterest_capi.normalize_identifier('ct', 'São Paulo ' || n)) FROM generate_series(1, 10 * :n) AS n},
 	);
+}
+
+sub _filled
+{
+	my ($loop, $from, $n) = @_;
+
+	return $loop =~ s/:from/$from/gr =~ s/:n/$n/gr;
 }
 
 sub _single
@@ -60,15 +67,26 @@ sub _single
 	return $err;
 }
 
+# Instructions of each statement: BeginCommand() is called once for each that
+# comes from outside, and callgrind writes down what it has counted since the last.
 sub _count
 {
-	my ($dir, $loops, $long) = @_;
-	my @statements = map { $loops->{$_} =~ s/:n/$_ eq $long ? LONG : SHORT/ger } sort keys %$loops;
-	my $kept = $ENV{BENCH_CALLGRIND} ? "$ENV{BENCH_CALLGRIND}/callgrind." . ($long =~ s/\W+/-/gr) : '/dev/null';
-	my $err = _single($dir, [ 'valgrind', '--tool=callgrind', "--callgrind-out-file=$kept" ], 'BEGIN', @statements, 'ROLLBACK');
+	my ($dir, $out, @statements) = @_;
+	my @count;
 
-	$err =~ /Collected : (\d+)/ or die "callgrind: $err\n";
-	return $1;
+	_single($dir,
+		[ 'valgrind', '--tool=callgrind', "--callgrind-out-file=$out/callgrind", '--dump-before=BeginCommand' ],
+		@statements, 'SELECT 1');
+	for my $n (2 .. @statements + 1)
+	{
+		open my $file, '<', "$out/callgrind.$n" or die "callgrind.$n: $!\n";
+		my ($totals) = grep { /^(?:totals|summary):/ } <$file>;
+
+		close $file;
+		$totals =~ /(\d+)/ or die "callgrind.$n has no totals\n";
+		push @count, $1;
+	}
+	return @count;
 }
 
 sub environment
@@ -111,13 +129,19 @@ sub run
 		Bench::Workload::hand_schema(),
 		Bench::Workload::trigger_schema());
 
-	my $base = _count("$dir/single", \%loops, '');
+	# what callgrind wrote, by statement, is kept if somebody wants to read it
+	my @names = sort keys %loops;
+	my @counted = _count("$dir/single", $ENV{BENCH_CALLGRIND} // "$dir", 'BEGIN',
+		map({ my $loop = $_; map { _filled($loop, @$_) } [ 0, SHORT ], [ SHORT, SHORT ], [ 2 * SHORT, LONG ] } @loops{@names}),
+		'ROLLBACK');
 
-	for my $name (sort keys %loops)
+	for my $i (0 .. $#names)
 	{
+		my $name = $names[$i];
+		my (undef, $short, $long) = @counted[ 1 + 3 * $i .. 3 + 3 * $i ];
 		my $calls = (LONG - SHORT) * ($loops{$name} =~ /10 \* :n/ ? 10 : 1);
 
-		$count{$name} = (_count("$dir/single", \%loops, $name) - $base) / $calls;
+		$count{$name} = ($long - $short) / $calls;
 	}
 	for my $name (sort keys %loops)
 	{

@@ -89,7 +89,7 @@ sub run
 
 	$stub->database($db);
 	set_conf('pinterest_capi.dispatch' => 'on');
-	for my $round (1 .. 3)
+	for my $round (1 .. rounds(3))
 	{
 		$stub->reset(probes => 1);
 

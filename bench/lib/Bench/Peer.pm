@@ -25,7 +25,9 @@ sub _restart
 	my ($libraries) = @_;
 	my $out = '';
 
-	psql('postgres', "ALTER SYSTEM SET shared_preload_libraries = '$libraries'");
+	# an empty list can't be set, only reset
+	psql('postgres', $libraries eq '' ? 'ALTER SYSTEM RESET shared_preload_libraries'
+		: "ALTER SYSTEM SET shared_preload_libraries = '$libraries'");
 	IPC::Run::run([ 'pg_ctl', '-D', $ENV{BENCH_CLUSTER}, '-l', "$ENV{BENCH_CLUSTER}.log", '-s', '-w', '-m', 'fast', 'restart' ],
 		'<' => \undef, '>' => \$out, '2>&1')
 	  or die "restart: $out\n" . `tail -n 5 $ENV{BENCH_CLUSTER}.log`;
@@ -82,7 +84,7 @@ sub run
 	}
 
 	my $events = scaled(100_000, 2_000);
-	my $requests = scaled(10_000, 400);
+	my $requests = scaled(20_000, 4_000);
 	my (%runs, %lost, @ours);
 	my $before = value('postgres', 'SHOW shared_preload_libraries') // '';
 
@@ -97,7 +99,7 @@ sub run
 	psql($db, 'SELECT count(' . track_call('o') . ') FROM shop.orders AS o');
 	psql($db, 'CREATE TABLE shop.payloads AS SELECT payload FROM pinterest_capi._event ORDER BY id');
 
-	for my $round (1 .. 3)
+	for my $round (1 .. rounds(3))
 	{
 		set_conf('pinterest_capi.dispatch' => 'off');
 		empty_queues($db);
@@ -121,7 +123,7 @@ sub run
 
 		figure(name => "against pg_net, batch_size $size" . ($size == 200 ? ', its default' : ''), unit => 'events/s',
 			runs => \@ours, reference => $runs{$size}, against => 'pg_net', higher => 1,
-			remark => $lost{$size} ? "pg_net lost $lost{$size} of " . 3 * $requests : 'pg_net lost none', %goal);
+			remark => $lost{$size} ? "pg_net lost $lost{$size} of " . rounds(3) * $requests : 'pg_net lost none', %goal);
 	}
 	return;
 }

@@ -1,0 +1,221 @@
+/*
+ * turn.c
+ *	  Databases that want a worker while no slot is free, as empty files.
+ *
+ * Without preloading there is no shared memory that all databases see, and
+ * nobody who would outlive the process that has it; and whoever waits is a
+ * database, not a process.  So it is a file for each, in the directory for
+ * such things that the server keeps and base backups leave out:
+ *
+ *	pinterest_capi.DATABASE			wants a worker from the file's time on
+ *	pinterest_capi.DATABASE.SLOT	that slot's next process will be it
+ *
+ * A worker that serves a database on this list puts its time off again and
+ * again, so one that dies is missed soon.  rename() settles who was first.
+ * Nothing here raises an error: sessions come by while they commit.
+ */
+#include "queue/turn.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "pgstat.h"
+#include "storage/fd.h"
+#include "utils/timestamp.h"
+
+#define PREFIX PG_STAT_TMP_DIR "/pinterest_capi."
+
+/* a promise that nobody came for: the slot is gone */
+#define PROMISE_HOLDS	(10 * USECS_PER_SEC)
+
+#define UNIX_EPOCH_OFFSET \
+	((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY * USECS_PER_SEC)
+
+static bool
+get_time(const char *path, TimestampTz *at)
+{
+	struct stat st;
+
+	if (stat(path, &st) != 0)
+		return false;
+	*at = (int64) st.st_mtim.tv_sec * USECS_PER_SEC + st.st_mtim.tv_nsec / 1000 - UNIX_EPOCH_OFFSET;
+	return true;
+}
+
+static void
+set_time(const char *path, TimestampTz at)
+{
+	int64		us = at + UNIX_EPOCH_OFFSET;
+	struct timespec times[2];
+
+	times[0].tv_sec = times[1].tv_sec = us / USECS_PER_SEC;
+	times[0].tv_nsec = times[1].tv_nsec = us % USECS_PER_SEC * 1000;
+	(void) utimensat(AT_FDCWD, path, times, 0);
+}
+
+static void
+waiting_path(char path[MAXPGPATH], Oid database)
+{
+	snprintf(path, MAXPGPATH, PREFIX "%u", database);
+}
+
+static void
+promise_path(char path[MAXPGPATH], Oid database, Oid slot)
+{
+	snprintf(path, MAXPGPATH, PREFIX "%u.%u", database, slot);
+}
+
+void
+pcapi_turn_ask(Oid database, TimestampTz at)
+{
+	char		path[MAXPGPATH];
+	TimestampTz listed;
+	int			fd;
+
+	waiting_path(path, database);
+	if (get_time(path, &listed))
+	{
+		if (listed > at)
+			set_time(path, at);
+		return;
+	}
+	fd = BasicOpenFile(path, O_CREAT | O_WRONLY | PG_BINARY);
+	if (fd < 0)
+	{
+		ereport(LOG,
+				(errcode_for_file_access(),
+				 errmsg("could not create file \"%s\": %m", path),
+				 errhidestmt(true), errhidecontext(true)));
+		return;
+	}
+	close(fd);
+	set_time(path, at);
+}
+
+void
+pcapi_turn_put_off(Oid database, TimestampTz at)
+{
+	char		path[MAXPGPATH];
+
+	waiting_path(path, database);
+	set_time(path, at);
+}
+
+void
+pcapi_turn_drop(Oid database)
+{
+	char		path[MAXPGPATH];
+
+	waiting_path(path, database);
+	(void) unlink(path);
+}
+
+bool
+pcapi_turn_listed(Oid database)
+{
+	char		path[MAXPGPATH];
+	TimestampTz at;
+
+	waiting_path(path, database);
+	return get_time(path, &at);
+}
+
+/* The next file of the list; slot is invalid where none is promised. */
+static bool
+next_file(DIR *dir, Oid *database, Oid *slot, TimestampTz *at)
+{
+	struct dirent *entry;
+
+	while ((entry = ReadDirExtended(dir, PG_STAT_TMP_DIR, LOG)) != NULL)
+	{
+		char		path[MAXPGPATH];
+		int			end = 0;
+		int			n = sscanf(entry->d_name, "pinterest_capi.%u%n.%u%n", database, &end, slot, &end);
+
+		if (n < 1 || entry->d_name[end] != '\0')
+			continue;
+		if (n < 2)
+			*slot = InvalidOid;
+		snprintf(path, sizeof(path), PG_STAT_TMP_DIR "/%s", entry->d_name);
+		if (get_time(path, at))
+			return true;
+	}
+	return false;
+}
+
+Oid
+pcapi_turn_first(Oid but, TimestampTz now)
+{
+	DIR		   *dir = AllocateDir(PG_STAT_TMP_DIR);
+	Oid			first = InvalidOid;
+	TimestampTz first_at = now;
+	Oid			database;
+	Oid			slot;
+	TimestampTz at;
+
+	if (dir == NULL)
+		return InvalidOid;
+	while (next_file(dir, &database, &slot, &at))
+	{
+		if (OidIsValid(slot) && at < now - PROMISE_HOLDS)
+		{
+			char		from[MAXPGPATH];
+			char		to[MAXPGPATH];
+
+			promise_path(from, database, slot);
+			waiting_path(to, database);
+			(void) rename(from, to);
+		}
+		else if (OidIsValid(slot))
+			continue;
+		if (database != but && at <= first_at)
+		{
+			first = database;
+			first_at = at;
+		}
+	}
+	FreeDir(dir);
+	return first;
+}
+
+bool
+pcapi_turn_promise(Oid database, Oid slot)
+{
+	char		from[MAXPGPATH];
+	char		to[MAXPGPATH];
+
+	waiting_path(from, database);
+	promise_path(to, database, slot);
+	set_time(from, GetCurrentTimestamp());
+	return rename(from, to) == 0;
+}
+
+Oid
+pcapi_turn_take(Oid slot, TimestampTz until)
+{
+	DIR		   *dir = AllocateDir(PG_STAT_TMP_DIR);
+	Oid			taken = InvalidOid;
+	Oid			database;
+	Oid			promised_to;
+	TimestampTz at;
+
+	if (dir == NULL)
+		return InvalidOid;
+	while (!OidIsValid(taken) && next_file(dir, &database, &promised_to, &at))
+	{
+		char		from[MAXPGPATH];
+		char		to[MAXPGPATH];
+
+		if (promised_to != slot)
+			continue;
+		promise_path(from, database, slot);
+		waiting_path(to, database);
+		if (rename(from, to) != 0)
+			continue;
+		set_time(to, until);
+		taken = database;
+	}
+	FreeDir(dir);
+	return taken;
+}

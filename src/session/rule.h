@@ -1,0 +1,33 @@
+/*
+ * rule.h
+ *	  Between consent.c and rule.c: predicates without the server's evaluator.
+ */
+#ifndef PCAPI_RULE_H
+#define PCAPI_RULE_H
+
+#include "session/session.h"
+
+/* the values of jsonpath's predicates, and that this one is not for us */
+typedef enum PcapiTruth
+{
+	PCAPI_FALSE,
+	PCAPI_TRUE,
+	PCAPI_UNKNOWN,
+	PCAPI_ASK_SERVER
+} PcapiTruth;
+
+typedef struct PcapiPath PcapiPath;
+typedef struct PcapiNode PcapiNode;
+
+/*
+ * A predicate taken apart, in the current memory context; NULL where the
+ * server's evaluator is needed.  Paths that are new are appended to *paths.
+ */
+extern PcapiNode *pcapi_rule_compile(JsonPath *predicate, List **paths);
+
+/* before the rules are asked about another document */
+extern void pcapi_rule_new_document(List *paths);
+
+extern PcapiTruth pcapi_rule_evaluate(const PcapiNode *node, Jsonb *doc);
+
+#endif							/* PCAPI_RULE_H */

@@ -1,0 +1,139 @@
+/*
+ * steps.c
+ *	  What the worker does in a transaction, one step at a time, in a session
+ *	  that a test holds still: the same functions (src/queue), called as the
+ *	  same user.  When they are called, and what HTTP has to say, is left out.
+ */
+#include "pinterest_capi.h"
+
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "queue/claim.h"
+#include "queue/live.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+PG_MODULE_MAGIC;
+
+PG_FUNCTION_INFO_V1(step_office);
+PG_FUNCTION_INFO_V1(step_claim);
+PG_FUNCTION_INFO_V1(step_settle);
+PG_FUNCTION_INFO_V1(step_target);
+PG_FUNCTION_INFO_V1(step_retention);
+
+static int
+number_arg(FunctionCallInfo fcinfo)
+{
+	int			dest = pcapi_destination_number(text_to_cstring(PG_GETARG_TEXT_PP(0)), false);
+
+	if (dest == 0)
+		elog(ERROR, "no such destination");
+	return dest;
+}
+
+/* step_office(): this session is the one worker of the database until it ends */
+Datum
+step_office(PG_FUNCTION_ARGS)
+{
+	/* that of an extension that was dropped leaves within a second */
+	while (!pcapi_lock(PCAPI_LOCK_WORKER, true))
+	{
+		CHECK_FOR_INTERRUPTS();
+		pg_usleep(10000L);
+	}
+	PG_RETURN_VOID();
+}
+
+/* step_claim(destination, at most): the ids that a request would carry; their lease is made */
+Datum
+step_claim(PG_FUNCTION_ARGS)
+{
+	PcapiIdentity saved;
+	PcapiClaimed *events;
+	int64	   *ids;
+	Datum	   *elems;
+	int			dest;
+	int			n;
+
+	pcapi_become_owner(&saved, true);
+	dest = number_arg(fcinfo);
+	n = pcapi_fetch_fresh(dest, 0, PG_GETARG_INT32(1), &events);
+	ids = palloc(sizeof(int64) * Max(n, 1));
+	elems = palloc(sizeof(Datum) * Max(n, 1));
+	for (int i = 0; i < n; i++)
+	{
+		ids[i] = events[i].id;
+		elems[i] = Int64GetDatum(ids[i]);
+	}
+	if (n > 0)
+		(void) pcapi_lease(dest, ids, n);
+	pcapi_become_caller(&saved);
+	PG_RETURN_ARRAYTYPE_P(construct_array(elems, n, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+}
+
+/* step_settle(destination, lease, ids in the order of the request, sent | retrying) */
+Datum
+step_settle(PG_FUNCTION_ARGS)
+{
+	char	   *status = text_to_cstring(PG_GETARG_TEXT_PP(3));
+	PcapiIdentity saved;
+	PcapiSettled *settled;
+	Datum	   *ids;
+	int			n;
+
+	deconstruct_array(PG_GETARG_ARRAYTYPE_P(2), INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE,
+					  &ids, NULL, &n);
+	settled = palloc0(sizeof(PcapiSettled) * Max(n, 1));
+	for (int i = 0; i < n; i++)
+	{
+		settled[i].id = DatumGetInt64(ids[i]);
+		settled[i].attempted = true;
+		settled[i].fate = strcmp(status, "sent") == 0 ? PCAPI_SENT : PCAPI_RETRY;
+		settled[i].http_status = settled[i].fate == PCAPI_SENT ? 200 : 500;
+	}
+	pcapi_become_owner(&saved, true);
+	pcapi_settle(number_arg(fcinfo), PG_GETARG_INT64(1), GetCurrentTimestamp(), settled, n);
+	pcapi_become_caller(&saved);
+	PG_RETURN_VOID();
+}
+
+/* step_target(destination): the token that a request would carry; the state is locked as before a pause */
+Datum
+step_target(PG_FUNCTION_ARGS)
+{
+	PcapiIdentity saved;
+	char	   *token = NULL;
+	int			dest;
+	ListCell   *lc;
+
+	pcapi_become_owner(&saved, true);
+	dest = number_arg(fcinfo);
+	if (PG_GETARG_BOOL(1))
+		pcapi_target_lock(dest);
+	foreach(lc, pcapi_targets())
+	{
+		PcapiTarget *target = lfirst(lc);
+
+		if (target->dest == dest)
+			token = target->token;
+	}
+	pcapi_become_caller(&saved);
+	if (token == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(token));
+}
+
+/* step_retention(interval): one step over all that is final */
+Datum
+step_retention(PG_FUNCTION_ARGS)
+{
+	char	   *retention = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	PcapiIdentity saved;
+	int64		after = 0;
+
+	pcapi_become_owner(&saved, true);
+	(void) pcapi_retention_step(retention, retention, &after);
+	pcapi_become_caller(&saved);
+	PG_RETURN_VOID();
+}
