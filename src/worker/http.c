@@ -214,7 +214,7 @@ set_options(CURL *easy, PcapiRequest *r, const char *url, const char *token)
 	struct curl_slist *headers = NULL;
 	char	   *authorization = psprintf("Authorization: Bearer %s", token);
 	const char *const lines[] = {authorization, "Content-Type: application/json",
-	"Accept: application/json", "Expect:"};
+		"Accept: application/json", "Expect:"};
 	bool		ok = true;
 
 	for (int i = 0; i < lengthof(lines) && ok; i++)
