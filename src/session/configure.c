@@ -181,6 +181,12 @@ pcapi_sql_configure_destination(PG_FUNCTION_ARGS)
 						  " ad_account_id = coalesce(excluded.ad_account_id, d.ad_account_id)"
 						  " RETURNING ad_account_id",
 						  3, types, values, nulls, false, 0);
+	if (SPI_processed == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_TRIGGERED_ACTION_EXCEPTION),
+				 errmsg("the destination was not stored"),
+				 errhint("A trigger on the table pinterest_capi.destination may prevent it."),
+				 pcapi_hide()));
 	stored_account = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
 	if (stored_account)
 		stored_account = MemoryContextStrdup(context, stored_account);
