@@ -31,4 +31,9 @@ extern void pcapi_cancel_orphans(void);
  */
 extern int64 pcapi_forget_events(Datum visitors, Datum keys, Datum values);
 
+/* --- mend.c --- */
+
+/* due times that were set by a clock which was ahead; in a transaction of the worker's */
+extern void pcapi_mend_times(void);
+
 #endif							/* PCAPI_OPERATE_H */
