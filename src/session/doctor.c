@@ -5,8 +5,8 @@
  */
 #include "session/session.h"
 
-#include "fmgr.h"
 #include "access/htup_details.h"
+#include "fmgr.h"
 #include "funcapi.h"
 #include "utils/backend_status.h"
 #include "utils/builtins.h"
