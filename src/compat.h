@@ -13,6 +13,7 @@
 #endif
 
 #include "miscadmin.h"
+#include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "storage/latch.h"
 #include "storage/proc.h"
@@ -142,6 +143,13 @@ typedef struct PcapiJsonb
 #define PcapiJsonLexer(s, len, enc)	makeJsonLexContextCstringLen(NULL, (s), (len), (enc), true)
 #else
 #define PcapiJsonLexer(s, len, enc)	makeJsonLexContextCstringLen((s), (len), (enc), true)
+#endif
+
+/* the server's directory for what extensions keep for a while, should it lose its name */
+#ifndef PG_STAT_TMP_DIR
+#define PCAPI_TMP_DIR	"pg_stat_tmp"
+#else
+#define PCAPI_TMP_DIR	PG_STAT_TMP_DIR
 #endif
 
 /* 19: logical decoding is switched on by the first slot, where WAL is replicated at all */

@@ -44,7 +44,7 @@ typedef enum PcapiTable
 	PCAPI_T_WORKER
 } PcapiTable;
 
-extern Oid	pcapi_extension_owner(bool missing_ok);	/* needs a transaction */
+extern Oid	pcapi_extension_owner(bool missing_ok); /* needs a transaction */
 extern Oid	pcapi_table(PcapiTable table);
 
 /*
@@ -70,7 +70,7 @@ extern void pcapi_become_caller(const PcapiIdentity *saved);	/* after an ERROR t
 extern char *pcapi_to_utf8(const char *s, size_t len, size_t *outlen);
 extern char *pcapi_from_utf8(const char *s, size_t len);
 
-extern void pcapi_check_writable(const char *function);	/* the server's own error, without the statement */
+extern void pcapi_check_writable(const char *function); /* the server's own error, without the statement */
 
 /* ereport's tail for every error of ours: neither statement nor context, they may quote values */
 #define pcapi_hide() errhidestmt(true), errhidecontext(true)

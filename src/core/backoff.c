@@ -77,14 +77,15 @@ pcapi_retry_after(const char *value, int64_t now)
 /*
  * The bucket holds one hundredth of a minute's requests.  It refills so much
  * more slowly that a full bucket and what flows in during any one minute do
- * not exceed the limit together.
+ * not exceed the limit together.  Small ones hold a bit more than one, so that
+ * a caller who comes late now and then doesn't lose that time.
  */
 static double
 limiter_burst(int per_minute)
 {
 	int			whole = per_minute / 100;
 
-	return whole < 1 ? 1 : whole;
+	return per_minute < 200 ? 1 + per_minute / 400.0 : whole;
 }
 
 static double

@@ -318,9 +318,9 @@ xact_callback(XactEvent event, void *arg)
 		case XACT_EVENT_PRE_PREPARE:
 
 			/*
-			 * Whoever commits it has no reason to tell a worker, so one must be
-			 * there to find it.  It doesn't wait for that, nor is the start
-			 * lock left to the prepared transaction.
+			 * Whoever commits it has no reason to tell a worker, so one must
+			 * be there to find it.  It doesn't wait for that, nor is the
+			 * start lock left to the prepared transaction.
 			 */
 			if (!RecoveryInProgress() && start_worker_if_none(InvalidTransactionId))
 				pcapi_unlock(PCAPI_LOCK_START, false);

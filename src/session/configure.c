@@ -36,8 +36,7 @@ static const char *const hidden_statement = "SELECT pinterest_capi.configure_des
  * statement that can't be parsed or names no function, pg_stat_activity while
  * it is planned), what it logs from its own copy when it is done
  * (log_min_duration_statement, auto_explain), and the client's history.
- * README.md says so; a parameter or a token file keeps out of all of these,
- * but for log_parameter_max_length.
+ * docs/security.md has the ways around that.
  */
 static void
 hide_own_statement(void)
@@ -182,6 +181,12 @@ pcapi_sql_configure_destination(PG_FUNCTION_ARGS)
 						  " ad_account_id = coalesce(excluded.ad_account_id, d.ad_account_id)"
 						  " RETURNING ad_account_id",
 						  3, types, values, nulls, false, 0);
+	if (SPI_processed == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_TRIGGERED_ACTION_EXCEPTION),
+				 errmsg("the destination was not stored"),
+				 errhint("A trigger on the table pinterest_capi.destination may prevent it."),
+				 pcapi_hide()));
 	stored_account = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
 	if (stored_account)
 		stored_account = MemoryContextStrdup(context, stored_account);
