@@ -27,6 +27,13 @@
 #include "varatt.h"
 #endif
 
+/* 16: the i-th of the processes in the snapshot of pg_stat_activity, from 1 */
+#if PG_VERSION_NUM >= 160000
+#define PcapiBackendStatus(i)	(&pgstat_get_local_beentry_by_index(i)->backendStatus)
+#else
+#define PcapiBackendStatus(i)	(&pgstat_fetch_stat_local_beentry(i)->backendStatus)
+#endif
+
 /* 17: a process's number in the array of PGPROCs has an official name */
 #if PG_VERSION_NUM >= 170000
 #define PcapiMyProcNumber()		((int) MyProcNumber)

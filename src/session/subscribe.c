@@ -123,6 +123,30 @@ drop_slot(WalReceiverConn *conn, const char *slot, MemoryContext context)
 	MemoryContextSwitchTo(old);
 }
 
+/* The slot there and the subscription here; no slot is left without the other. */
+static void
+make_both(WalReceiverConn *conn, const char *connection, const char *name, const char *slot, MemoryContext context)
+{
+	volatile bool made = false;
+
+	PG_TRY();
+	{
+		char	   *encoding = ask(conn, psprintf("SELECT pinterest_capi._make_slot(%s)", quote_literal_cstr(slot)));
+
+		made = true;
+		check_encoding(encoding ? encoding : "");
+		(void) ask(conn, psprintf("SELECT pinterest_capi._attach(%s)", quote_literal_cstr(slot)));
+		create_subscription(connection, name, slot);
+	}
+	PG_CATCH();
+	{
+		if (made)
+			drop_slot(conn, slot, context);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+}
+
 PG_FUNCTION_INFO_V1(pcapi_sql_subscribe);
 Datum
 pcapi_sql_subscribe(PG_FUNCTION_ARGS)
@@ -167,24 +191,7 @@ pcapi_sql_subscribe(PG_FUNCTION_ARGS)
 				 errmsg("could not connect to the other server: %s", err)));
 	PG_TRY();
 	{
-		volatile bool made = false;
-
-		PG_TRY();
-		{
-			char	   *encoding = ask(conn, psprintf("SELECT pinterest_capi._make_slot(%s)", quote_literal_cstr(slot)));
-
-			made = true;
-			check_encoding(encoding ? encoding : "");
-			(void) ask(conn, psprintf("SELECT pinterest_capi._attach(%s)", quote_literal_cstr(slot)));
-			create_subscription(connection, name, slot);
-		}
-		PG_CATCH();
-		{
-			if (made)
-				drop_slot(conn, slot, context);
-			PG_RE_THROW();
-		}
-		PG_END_TRY();
+		make_both(conn, connection, name, slot, context);
 	}
 	PG_FINALLY();
 	{
