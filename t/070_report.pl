@@ -231,6 +231,7 @@ ok($page->{described}, 'each drawing has a title and a description');
 is($page->{overflow}, 0, 'a phone shows it without scrolling sideways');
 is_deeply($page->{printed}{numbers}, [ JSON::PP::true, JSON::PP::true ], 'print shows the tables of the charts');
 is($page->{printed}{paper}, 'rgb(255, 255, 255)', 'on white');
+is($page->{printed}{overflow}, 0, 'and A4 is wide enough');
 
 # these checks can fail
 cmp_ok(scalar(@$_), '>', 0, 'a broken page is found out') for $broken->{fetched}, $broken->{said}, @{ $broken->{axe} }{ 'light', 'dark' };

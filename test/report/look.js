@@ -117,12 +117,13 @@ async function examine(browser, file)
 	found.overflow = await small.evaluate(() => document.documentElement.scrollWidth - window.screen.width);
 	await phone.close();
 
-	const [print, paper] = await look(browser, file, { viewport: { width: 800, height: 1100 }, colorScheme: 'dark' }, found);
+	const [print, paper] = await look(browser, file, { viewport: { width: 673, height: 1000 }, colorScheme: 'dark' }, found);
 
 	await paper.emulateMedia({ media: 'print' });
 	found.printed = await paper.evaluate(() => ({
 		numbers: [...document.querySelectorAll('details table')].map((table) => table.checkVisibility() && table.getBoundingClientRect().height > 0),
 		paper: getComputedStyle(document.body).backgroundColor,
+		overflow: document.documentElement.scrollWidth - window.innerWidth,
 	}));
 	await print.close();
 	return found;
