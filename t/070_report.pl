@@ -47,7 +47,7 @@ sub look
 		append_to_file($files[-1], $html);
 	}
 	IPC::Run::run([ 'node', "$FindBin::RealBin/../test/report/look.js", $chromium, @files ],
-		'<' => \undef, '>' => \$out, '2>' => \$err, IPC::Run::timeout(180))
+		'<' => \undef, '>' => \$out, '2>' => \$err, IPC::Run::timeout(600))
 	  or BAIL_OUT("look.js: $err");
 	return map { JSON::PP::decode_json($_) } split /\n/, $out;
 }
