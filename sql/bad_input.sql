@@ -113,6 +113,12 @@ SELECT status, cardinality(warnings) AS warnings, warnings[32] AS last FROM sent
 	(SELECT jsonb_object_agg(k, '[{}, true]'::jsonb) FROM unnest('{em,ph,ge,db,ln,fn,ct,st,zp,country,hashed_maids,click_id,partner_id,email,phone}'::text[]) AS k) || '{"external_id": 1}');
 -- a name of a megabyte, an id of a megabyte
 SELECT length(pinterest_capi.track(repeat('e', 1000000), event_id => repeat('i', 1000000)));
+-- an id that is somebody's address is not stored as it is, and found under both names
+SELECT pinterest_capi.track('Lead', user_data => '{"external_id": 1}', event_id => 'order-jane@example.com') = encode(sha256('order-jane@example.com'), 'hex') AS hashed;
+SELECT warnings FROM pinterest_capi.dispatch_status WHERE event_id = encode(sha256('order-jane@example.com'), 'hex');
+SELECT pinterest_capi.cancel('order-jane@example.com');
+-- a click id that is one is left out, and the row says so
+SELECT status, warnings, payload -> 'user_data' ? 'click_id' AS click_id FROM sent('{"page_url": "https://shop.example/?epik=jane%40example.com"}');
 -- all that in one transaction, which goes on
 BEGIN;
 SELECT pinterest_capi.track('Lead', '{"value": "x"}', '{"em": "x"}', event_id => 'last-1') FROM generate_series(1, 2);
