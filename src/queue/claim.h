@@ -29,7 +29,7 @@ typedef struct PcapiTarget
 	int64		retry_for;
 	TimestampTz backoff_until;	/* 0: none */
 	TimestampTz failing_since;	/* 0: not failing */
-	char	   *backoff_reason;	/* or NULL */
+	char	   *backoff_reason; /* or NULL */
 } PcapiTarget;
 
 extern List *pcapi_targets(void);
@@ -115,7 +115,7 @@ extern void pcapi_settle(int dest, int64 lease, TimestampTz attempted_at,
 
 /* what a destination's last request says of it */
 extern void pcapi_target_lock(int dest);
-extern void pcapi_target_sent(int dest);
+extern void pcapi_target_sent(int dest, bool recovered);
 extern void pcapi_target_backoff(int dest, int64 delay_ms, const char *reason);
 extern bool pcapi_target_pause(int dest, const char *name, const char *reason);
 extern void pcapi_target_error(int dest, const char *error);
