@@ -10,6 +10,7 @@
 #include "compat.h"
 
 #define PCAPI_SCHEMA "pinterest_capi"
+#define PCAPI_VERSION "1.0"		/* the extension's that this library goes with */
 
 /* postgresql.conf, see pinterest_capi.c */
 extern bool pcapi_dispatch;
@@ -22,6 +23,8 @@ extern char *pcapi_click_id_retention;
 extern char *pcapi_ca_file;
 extern char *pcapi_proxy;
 extern bool pcapi_log_suppressed;
+
+extern bool pcapi_preloaded;	/* by shared_preload_libraries */
 
 /* --- src/queue/catalog.c: where our objects are, and as whom we touch them --- */
 

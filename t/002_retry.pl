@@ -25,24 +25,13 @@ sub track
 	return;
 }
 
-# until dispatch_status says so for the event
-sub becomes
-{
-	my ($id, $columns, $expected, $name) = @_;
-	my $last;
-
-	ok(poll(sub { ($last = sql_status($node, $id, $columns)) eq $expected }), $name)
-	  or diag("$id: $columns: expected $expected, last seen $last");
-	return;
-}
-
 # 5xx: an attempt that counts, then another
 $stub->script({ status => 503, body => { code => 4197, message => 'No traffic for now.' } });
 track('down-503');
-becomes('down-503', 'status, attempts, http_status', 'retrying|1|503', '503: retrying');
+becomes($node, 'down-503', 'status, attempts, http_status', 'retrying|1|503', '503: retrying');
 like(sql_status($node, 'down-503', 'error'), qr/No traffic for now/, 'with what the API said');
 is(sql_status($node, 'down-503', 'next_attempt_at > last_attempt_at'), 't', 'and a time for the next attempt');
-becomes('down-503', 'status, attempts', 'sent|2', 'and then sent');
+becomes($node, 'down-503', 'status, attempts', 'sent|2', 'and then sent');
 is(scalar($stub->received('down-503')), 2, 'two requests carried it');
 is($stub->count->{duplicates}, 0, 'one of them was processed');
 my @times = map { $_->{event}{event_time} } $stub->received('down-503');
@@ -51,17 +40,17 @@ is($times[0], $times[1], 'both with the same time');
 # an HTML page as an error
 $stub->script({ status => 502, body => '<html><body>Bad gateway</body></html>' });
 track('down-502');
-becomes('down-502', 'status, attempts', 'sent|2', '502 without JSON: sent at the second attempt');
+becomes($node, 'down-502', 'status, attempts', 'sent|2', '502 without JSON: sent at the second attempt');
 
 # 429: the server says when; no attempt
 $stub->reset;
 $stub->script({ status => 429, headers => { 'Retry-After' => '3' }, body => { code => 8, message => 'This request exceeded a rate limit.' } });
 track('limited');
 ok($stub->wait_count(requests => 1), 'a request is answered 429');
-becomes('limited', "status, attempts, reason IS NOT NULL", 'queued|0|t', '429: queued, no attempt, with a reason');
+becomes($node, 'limited', "status, attempts, reason IS NOT NULL", 'queued|0|t', '429: queued, no attempt, with a reason');
 track('limited-too');
-becomes('limited', 'status, attempts', 'sent|1', 'and then sent');
-becomes('limited-too', 'status, attempts', 'sent|1', 'what came meanwhile too');
+becomes($node, 'limited', 'status, attempts', 'sent|1', 'and then sent');
+becomes($node, 'limited-too', 'status, attempts', 'sent|1', 'what came meanwhile too');
 my @requests = $stub->requests;
 cmp_ok($requests[1]{arrived_ms} - $requests[0]{answered_ms}, '>=', 2900, 'not before Retry-After is over');
 
@@ -71,13 +60,13 @@ for my $cut (qw(before after))
 	$stub->reset;
 	$stub->script({ cut => $cut });
 	track("cut-$cut");
-	becomes("cut-$cut", 'status', 'sent', "a connection cut $cut the body was read: sent in the end");
+	becomes($node, "cut-$cut", 'status', 'sent', "a connection cut $cut the body was read: sent in the end");
 	is($stub->count->{duplicates}, 0, 'once');
 }
 $stub->reset;
 $stub->script({ cut => 'lost' });
 track('cut-lost');
-becomes('cut-lost', 'status, attempts', 'sent|2', 'an answer that got lost: sent again');
+becomes($node, 'cut-lost', 'status, attempts', 'sent|2', 'an answer that got lost: sent again');
 is_deeply([ map { "$_->{event}{event_id} $_->{event}{event_name} $_->{verdict}" } $stub->received ],
 	[ ('cut-lost checkout processed') x 2 ], 'under the same event_id and name');
 like(sql_status($node, 'cut-lost', 'warnings'), qr/outcome of an earlier attempt unknown/, 'with a warning in the row');
@@ -95,7 +84,7 @@ for my $case (
 	$stub->reset;
 	$stub->script($rule);
 	track($name);
-	becomes($name, 'status, attempts', 'sent|2', "an answer that says nothing ($name): sent again");
+	becomes($node, $name, 'status, attempts', 'sent|2', "an answer that says nothing ($name): sent again");
 	is(scalar($stub->received($name)), 2, 'under the same event_id');
 }
 
@@ -104,14 +93,14 @@ for my $how (qw(omit null))
 {
 	$stub->script({ messages => $how });
 	track("messages-$how");
-	becomes("messages-$how", 'status, error IS NULL', 'sent|t', "messages that are $how: sent");
+	becomes($node, "messages-$how", 'status, error IS NULL', 'sent|t', "messages that are $how: sent");
 }
 
 # one event of a batch fails: its neighbours don't
 $stub->reset;
 $stub->script({ fail => { 'batch-3' => 'Invalid event_name: checkout.' } });
 track(map { "batch-$_" } 1 .. 5);
-becomes('batch-3', 'status, attempts, http_status, error', 'failed|1|200|Invalid event_name: checkout.', 'a failed event has its message');
+becomes($node, 'batch-3', 'status, attempts, http_status, error', 'failed|1|200|Invalid event_name: checkout.', 'a failed event has its message');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM pinterest_capi.dispatch_status WHERE event_id LIKE 'batch-%' AND status = 'sent'}), '4',
 	'its neighbours are sent');
 is($stub->count->{requests}, 1, 'in one request');
@@ -121,7 +110,7 @@ $stub->reset;
 $stub->script({ times => 0, refuse => ['split-77'] });
 track(map { "split-$_" } 1 .. 100);
 ok($stub->wait_count(processed => 99), 'a refused batch: the other 99 get through');
-becomes('split-77', 'status, http_status', 'failed|400', 'the one that was refused failed');
+becomes($node, 'split-77', 'status, http_status', 'failed|400', 'the one that was refused failed');
 like(sql_status($node, 'split-77', 'error'), qr/not valid under any of the given schemas/, 'with the message');
 is($stub->count->{duplicates}, 0, 'and none went twice');
 $stub->reset;
@@ -136,8 +125,8 @@ $stub->script({
 	}
 });
 track('detailed-1', 'detailed-2');
-becomes('detailed-1', 'status, error', 'failed|so it is', '422 with a verdict for each event: failed');
-becomes('detailed-2', 'status', 'sent', 'and sent');
+becomes($node, 'detailed-1', 'status, error', 'failed|so it is', '422 with a verdict for each event: failed');
+becomes($node, 'detailed-2', 'status', 'sent', 'and sent');
 
 # 401: the destination waits for somebody; no event is burnt
 for my $code (401, 403, 404)
@@ -150,7 +139,7 @@ for my $code (401, 403, 404)
 	track("paused-$code");
 	ok($node->poll_query_until('postgres', 'SELECT status FROM pinterest_capi.destination_status', 'paused'), "$code pauses the destination");
 	like($node->safe_psql('postgres', 'SELECT message FROM pinterest_capi.destination_status'), qr/Refused with $code/, 'the view says why');
-	becomes("paused-$code", "status, reason LIKE '%paused%', next_attempt_at IS NULL", 'queued|t|t', 'the event waits');
+	becomes($node, "paused-$code", "status, reason LIKE '%paused%', next_attempt_at IS NULL", 'queued|t|t', 'the event waits');
 	track("paused-$code-too");
 	is($node->safe_psql('postgres', 'SELECT pinterest_capi.flush()'), 't', 'what a paused destination holds is not due');
 	is($stub->count->{requests}, 1, 'and no further attempt is made');
@@ -169,8 +158,8 @@ for my $code (401, 403, 404)
 					PinterestStub::TAG, PinterestStub::TOKEN)),
 			'Your destination is configured and ready.', 'configured again');
 	}
-	becomes("paused-$code", 'status', 'sent', 'what waited is sent');
-	becomes("paused-$code-too", 'status', 'sent', 'all of it');
+	becomes($node, "paused-$code", 'status', 'sent', 'what waited is sent');
+	becomes($node, "paused-$code-too", 'status', 'sent', 'all of it');
 	is($node->safe_psql('postgres', 'SELECT status FROM pinterest_capi.destination_status'), 'ready', 'the destination is ready');
 
 	my $heard = '';
@@ -186,14 +175,14 @@ for my $code (401, 403, 404)
 $stub->reset;
 $stub->script({ status => 410, body => { code => 1, message => 'Gone.' } });
 track('gone');
-becomes('gone', 'status, attempts, http_status, error', 'failed|1|410|HTTP 410: Gone. (code 1)', 'another 4xx: failed');
+becomes($node, 'gone', 'status, attempts, http_status, error', 'failed|1|410|HTTP 410: Gone. (code 1)', 'another 4xx: failed');
 
 # retries are used up
 $node->safe_psql('postgres', "UPDATE pinterest_capi.destination SET retry_for = '2 seconds'");
 $stub->reset;
 $stub->script({ times => 0, status => 500 });
 track('used-up');
-becomes('used-up', 'status, http_status', 'failed|500', 'retries used up: failed');
+becomes($node, 'used-up', 'status, http_status', 'failed|500', 'retries used up: failed');
 cmp_ok(sql_status($node, 'used-up', 'attempts'), '>=', 2, 'after more than one attempt');
 $node->safe_psql('postgres', "UPDATE pinterest_capi.destination SET retry_for = DEFAULT");
 

@@ -50,16 +50,6 @@ sub let_go
 	return;
 }
 
-sub status_is
-{
-	my ($id, $columns, $expected, $name) = @_;
-	my $last;
-
-	ok(poll(sub { ($last = sql_status($node, $id, $columns)) eq $expected }), $name)
-	  or diag("$id: $columns: expected $expected, last seen $last");
-	return;
-}
-
 # ---- flush ----
 
 hang('hanging');
@@ -82,7 +72,7 @@ sql("SELECT pinterest_capi.pause_destination()");
 is(sql(q{SELECT pinterest_capi.flush('100 ms')}), 'f', 'paused, what is in a request is still not finished');
 sql("SELECT pinterest_capi.resume_destination()");
 let_go();
-status_is('hanging', 'status', 'sent', 'it is sent');
+becomes($node, 'hanging', 'status', 'sent', 'it is sent');
 like($waiting->query_safe('SELECT 1'), qr/flushed t/, 'and the flush that waited returns true, in REPEATABLE READ too');
 $waiting->query_safe('COMMIT');
 $waiting->quit;
@@ -113,7 +103,7 @@ is($undecided->query_safe("SELECT pinterest_capi.cancel('undecided')"), '1', 'ca
 $stub->release;
 ok($node->poll_query_until('postgres', 'SELECT last_error IS NOT NULL FROM pinterest_capi.worker_status'), 'the worker does not wait for it');
 $undecided->query_safe('ROLLBACK');
-status_is('undecided', 'status, attempts', 'sent|1', 'rolled back: the answer is written down after all');
+becomes($node, 'undecided', 'status, attempts', 'sent|1', 'rolled back: the answer is written down after all');
 is(scalar($stub->received('undecided')), 1, 'and nothing goes twice');
 
 sql(sprintf(q{SELECT pinterest_capi.configure_destination('%s', '%s', '%s', 'other')},
@@ -134,18 +124,18 @@ is(sql_status($node, 'dropped', 'status, reason, destination'), 'cancelled|desti
 is(sql('SELECT pid FROM pinterest_capi.worker_status'), $worker, 'the worker takes it calmly');
 # it looks for such rows once a minute, and when it starts
 sql("SELECT pg_terminate_backend($worker)");
-status_is('too-late', 'status, reason', 'cancelled|destination dropped', 'what was tracked during the drop is cancelled too');
+becomes($node, 'too-late', 'status, reason', 'cancelled|destination dropped', 'what was tracked during the drop is cancelled too');
 
 # ---- replay ----
 
 $stub->reset;
 $stub->script({ fail => { 'again' => 'Not today.' } });
 track('again');
-status_is('again', 'status, attempts, error', 'failed|1|Not today.', 'an event fails');
+becomes($node, 'again', 'status, attempts, error', 'failed|1|Not today.', 'an event fails');
 is(sql("SELECT pinterest_capi.replay('default', dry_run => true)"), '1', 'a dry run counts it');
 is(sql_status($node, 'again', 'status'), 'failed', 'and leaves it');
 is(sql("SELECT pinterest_capi.replay('default')"), '1', 'replayed');
-status_is('again', 'status, attempts, error', 'sent|1|', 'it is sent');
+becomes($node, 'again', 'status, attempts, error', 'sent|1|', 'it is sent');
 my @same = $stub->received('again');
 is(scalar(@same), 2, 'under the same event_id');
 is($same[0]{event}{event_time}, $same[1]{event}{event_time}, 'with the same time');
@@ -165,7 +155,7 @@ $stub->reset;
 sql("UPDATE pinterest_capi.destination SET retry_for = '1 second'");
 $stub->down;
 track('unlucky');
-status_is('unlucky', 'status, reason', 'failed|retries used up', 'out of reach for longer than retry_for');
+becomes($node, 'unlucky', 'status, reason', 'failed|retries used up', 'out of reach for longer than retry_for');
 sql(q{
 	UPDATE pinterest_capi.destination SET retry_for = DEFAULT;
 	UPDATE pinterest_capi._event SET created_at = created_at - interval '3 days' WHERE event_id = 'unlucky';
@@ -175,7 +165,7 @@ ok($node->poll_query_until('postgres', q{SELECT backoff_until IS NOT NULL FROM p
 	'the destination is still out of reach');
 is(sql_status($node, 'unlucky', 'status, attempts'), 'queued|0', 'the event waits all the same');
 $stub->up;
-status_is('unlucky', 'status', 'sent', 'and goes once the destination is back');
+becomes($node, 'unlucky', 'status', 'sent', 'and goes once the destination is back');
 
 # ---- verify ----
 

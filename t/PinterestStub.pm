@@ -21,7 +21,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time usleep);
 
-our @EXPORT = qw(poll sha256_hex setup_node configure sql_status);
+our @EXPORT = qw(poll sha256_hex setup_node configure add_destination sql_status becomes set_conf rss);
 our @EXPORT_OK = qw(track_sql track all_sent clean_log processes crash);
 
 use constant {
@@ -46,7 +46,8 @@ sub poll
 	}
 }
 
-# cert => 'server' | 'other'; which certificate it shows.  token => the one that it takes
+# cert => 'server' | 'other', which certificate it shows; token => the one that it
+# takes; accounts => [...], more that it may write to; options => [...], of stub.js
 sub new
 {
 	my ($class, %params) = @_;
@@ -55,6 +56,7 @@ sub new
 		token => $params{token} // TOKEN,
 		account => ACCOUNT,
 		http => HTTP::Tiny->new(timeout => 30),
+		options => [ @{ $params{options} // [] }, map { ('--account' => $_) } @{ $params{accounts} // [] } ],
 	}, $class;
 
 	PostgreSQL::Test::Utils::system_or_bail("$top/test/certs/make", $self->{dir});
@@ -74,7 +76,8 @@ sub start
 			'--cert' => "$self->{dir}/$cert.pem",
 			'--key' => "$self->{dir}/$cert.key",
 			'--token' => $self->{token},
-			'--account' => ACCOUNT
+			'--account' => ACCOUNT,
+			@{ $self->{options} }
 		],
 		'<' => \$self->{stdin},
 		'>' => \$self->{stdout},
@@ -134,6 +137,7 @@ sub script
 }
 sub release { $_[0]->_control('POST', 'release'); return }
 sub reset { $_[0]->_control('POST', 'reset'); return }
+sub take_token { $_[0]->_control('POST', 'token', $_[1]); return }
 sub down { $_[0]->_control('POST', 'down'); return }
 sub up { $_[0]->_control('POST', 'up'); return }
 
@@ -241,6 +245,19 @@ sub configure
 	return;
 }
 
+# one more destination at the stub, for an account of its own if given
+sub add_destination
+{
+	my ($node, $stub, $name, $account, $database) = @_;
+
+	$node->safe_psql($database // 'postgres', sprintf(q{
+		SELECT pinterest_capi.configure_destination('%s', '%s', '%s', '%s');
+		UPDATE pinterest_capi.destination SET api_url = '%s' WHERE destination = '%4$s';
+		SELECT pinterest_capi.allow_event('checkout', destination => '%4$s')},
+			TAG, $stub->{token}, $account // ACCOUNT, $name, $stub->url));
+	return;
+}
+
 # a call that is sent
 sub track_sql
 {
@@ -313,6 +330,46 @@ sub sql_status
 	$columns //= 'status';
 	return $node->safe_psql($database // 'postgres',
 		"SELECT $columns FROM pinterest_capi.dispatch_status WHERE event_id = '$event_id'");
+}
+
+# until its row says so
+sub becomes
+{
+	my ($node, $event_id, $columns, $expected, $name, $seconds) = @_;
+	my $last;
+	my $ok = poll(sub { ($last = sql_status($node, $event_id, $columns)) eq $expected }, $seconds);
+
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	ok($ok, $name) or diag("$event_id: $columns: expected $expected, last seen $last");
+	return $ok;
+}
+
+# settings in postgresql.conf, once the worker knows them too
+sub set_conf
+{
+	my ($node, %settings) = @_;
+
+	# of several lines the last one holds
+	$node->append_conf('postgresql.conf', "pinterest_capi.$_ = '$settings{$_}'") for sort keys %settings;
+	$node->reload;
+	for my $name (sort keys %settings)
+	{
+		$node->poll_query_until('postgres', "SHOW pinterest_capi.$name", $settings{$name})
+		  or die "$name is not $settings{$name}";
+	}
+	$node->poll_query_until('postgres',
+		'SELECT count(*) = 0 FROM pinterest_capi.worker_status WHERE last_cycle_at <= pg_conf_load_time()')
+	  or die 'the worker has not read its settings';
+	return;
+}
+
+# kB of memory that a process has touched, shared buffers left out
+sub rss
+{
+	my ($pid) = @_;
+	my $status = slurp_file("/proc/$pid/status");
+
+	return ($status =~ /^RssAnon:\s+(\d+) kB/m)[0];
 }
 
 1;

@@ -27,11 +27,26 @@ pcapi_backoff_ms(int attempts, uint64_t random)
 	return floor_ms + (int64_t) (random % (uint64_t) (ceiling - floor_ms + 1));
 }
 
+/* curl_getdate reads more than HTTP's three forms; all of those begin with a weekday and have a time of day. */
+int64_t
+pcapi_http_date(const char *value, size_t len)
+{
+	char		date[HTTP_DATE_MAX + 1];
+	int64_t		seconds;
+
+	if (len == 0 || len > HTTP_DATE_MAX || !pcapi_ascii_alpha(value[0]) ||
+		memchr(value, ':', len) == NULL)
+		return -1;
+	memcpy(date, value, len);
+	date[len] = '\0';
+	seconds = (int64_t) curl_getdate(date, NULL);
+	return seconds < 0 ? -1 : seconds;
+}
+
 int64_t
 pcapi_retry_after(const char *value, int64_t now)
 {
 	size_t		len;
-	char		date[HTTP_DATE_MAX + 1];
 	int64_t		then;
 
 	while (*value == ' ' || *value == '\t')
@@ -51,16 +66,7 @@ pcapi_retry_after(const char *value, int64_t now)
 		return seconds < RETRY_AFTER_MAX ? seconds : RETRY_AFTER_MAX;
 	}
 
-	/*
-	 * curl_getdate reads more than HTTP's three forms; all of those begin
-	 * with a weekday and have a time of day.
-	 */
-	if (len > HTTP_DATE_MAX || !pcapi_ascii_alpha(value[0]) ||
-		memchr(value, ':', len) == NULL)
-		return -1;
-	memcpy(date, value, len);
-	date[len] = '\0';
-	then = (int64_t) curl_getdate(date, NULL);
+	then = pcapi_http_date(value, len);
 	if (then < 0)
 		return -1;
 	if (then <= now)
@@ -71,14 +77,15 @@ pcapi_retry_after(const char *value, int64_t now)
 /*
  * The bucket holds one hundredth of a minute's requests.  It refills so much
  * more slowly that a full bucket and what flows in during any one minute do
- * not exceed the limit together.
+ * not exceed the limit together.  Small ones hold a bit more than one, so that
+ * a caller who comes late now and then doesn't lose that time.
  */
 static double
 limiter_burst(int per_minute)
 {
 	int			whole = per_minute / 100;
 
-	return whole < 1 ? 1 : whole;
+	return per_minute < 200 ? 1 + per_minute / 400.0 : whole;
 }
 
 static double

@@ -115,7 +115,7 @@ extern void pcapi_settle(int dest, int64 lease, TimestampTz attempted_at,
 
 /* what a destination's last request says of it */
 extern void pcapi_target_lock(int dest);
-extern void pcapi_target_sent(int dest);
+extern void pcapi_target_sent(int dest, bool recovered);
 extern void pcapi_target_backoff(int dest, int64 delay_ms, const char *reason);
 extern bool pcapi_target_pause(int dest, const char *name, const char *reason);
 extern void pcapi_target_error(int dest, const char *error);

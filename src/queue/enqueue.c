@@ -73,6 +73,7 @@ pcapi_destination_number(const char *destination, bool create)
 		ereport(ERROR,
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 				 errmsg("could not serialize access due to concurrent configuration of a destination"),
+				 errhint("The transaction might succeed if retried."),
 				 pcapi_hide()));
 	return number;
 }
@@ -89,20 +90,6 @@ pcapi_text_array(List *strings)
 	return PointerGetDatum(construct_array(elems, n, TEXTOID, -1, false, TYPALIGN_INT));
 }
 
-static void
-set(PcapiWriter *writer, int column, Datum value)
-{
-	writer->slot->tts_values[column - 1] = value;
-	writer->slot->tts_isnull[column - 1] = false;
-}
-
-static void
-set_text(PcapiWriter *writer, int column, const char *value)
-{
-	if (value)
-		set(writer, column, CStringGetTextDatum(value));
-}
-
 static bool
 insert_event(const PcapiNewEvent *ev, int64 id, TimestampTz now)
 {
@@ -110,28 +97,28 @@ insert_event(const PcapiNewEvent *ev, int64 id, TimestampTz now)
 	bool		new_one = true;
 
 	pcapi_writer_open(&writer, PCAPI_T_EVENT, PCAPI_EVENT_COLUMNS, !ev->event_id_generated);
-	set(&writer, PCAPI_EVENT_ID, Int64GetDatum(id));
-	set(&writer, PCAPI_EVENT_CREATED_AT, TimestampTzGetDatum(ev->created_at ? ev->created_at : now));
-	set(&writer, PCAPI_EVENT_EVENT_TIME, TimestampTzGetDatum(ev->event_time));
-	set(&writer, PCAPI_EVENT_DEST, Int32GetDatum(ev->dest));
+	pcapi_slot_set(writer.slot, PCAPI_EVENT_ID, Int64GetDatum(id));
+	pcapi_slot_set(writer.slot, PCAPI_EVENT_CREATED_AT, TimestampTzGetDatum(ev->created_at ? ev->created_at : now));
+	pcapi_slot_set(writer.slot, PCAPI_EVENT_EVENT_TIME, TimestampTzGetDatum(ev->event_time));
+	pcapi_slot_set(writer.slot, PCAPI_EVENT_DEST, Int32GetDatum(ev->dest));
 	if (ev->visitor)
 	{
 		bytea	   *v = palloc(VARHDRSZ + 32);
 
 		SET_VARSIZE(v, VARHDRSZ + 32);
 		memcpy(VARDATA(v), ev->visitor, 32);
-		set(&writer, PCAPI_EVENT_VISITOR, PointerGetDatum(v));
+		pcapi_slot_set(writer.slot, PCAPI_EVENT_VISITOR, PointerGetDatum(v));
 	}
-	set_text(&writer, PCAPI_EVENT_EVENT_ID, ev->event_id);
-	set_text(&writer, PCAPI_EVENT_EVENT_NAME, ev->event_name);
-	set_text(&writer, PCAPI_EVENT_SENT_AS, ev->sent_as);
+	pcapi_slot_set_text(writer.slot, PCAPI_EVENT_EVENT_ID, ev->event_id);
+	pcapi_slot_set_text(writer.slot, PCAPI_EVENT_EVENT_NAME, ev->event_name);
+	pcapi_slot_set_text(writer.slot, PCAPI_EVENT_SENT_AS, ev->sent_as);
 	if (ev->warnings != NIL)
-		set(&writer, PCAPI_EVENT_WARNINGS, pcapi_text_array(ev->warnings));
-	set_text(&writer, PCAPI_EVENT_PAYLOAD, ev->payload);
-	set_text(&writer, PCAPI_EVENT_ORIGIN, ev->origin);
+		pcapi_slot_set(writer.slot, PCAPI_EVENT_WARNINGS, pcapi_text_array(ev->warnings));
+	pcapi_slot_set_text(writer.slot, PCAPI_EVENT_PAYLOAD, ev->payload);
+	pcapi_slot_set_text(writer.slot, PCAPI_EVENT_ORIGIN, ev->origin);
 	/* a row with a name is published; what is final here concerns nobody else */
 	if (ev->status == NULL && ev->destination && pcapi_published())
-		set_text(&writer, PCAPI_EVENT_DESTINATION, ev->destination);
+		pcapi_slot_set_text(writer.slot, PCAPI_EVENT_DESTINATION, ev->destination);
 
 	if (ev->event_id_generated)
 		pcapi_writer_insert(&writer);
@@ -147,9 +134,9 @@ insert_queued(const PcapiNewEvent *ev, int64 id)
 	PcapiWriter writer;
 
 	pcapi_writer_open(&writer, PCAPI_T_QUEUE, PCAPI_QUEUE_COLUMNS, false);
-	set(&writer, PCAPI_QUEUE_ID, Int64GetDatum(id));
-	set(&writer, PCAPI_QUEUE_DEST, Int32GetDatum(ev->dest));
-	set(&writer, PCAPI_QUEUE_ATTEMPTS, Int32GetDatum(0));
+	pcapi_slot_set(writer.slot, PCAPI_QUEUE_ID, Int64GetDatum(id));
+	pcapi_slot_set(writer.slot, PCAPI_QUEUE_DEST, Int32GetDatum(ev->dest));
+	pcapi_slot_set(writer.slot, PCAPI_QUEUE_ATTEMPTS, Int32GetDatum(0));
 	pcapi_writer_insert(&writer);
 	pcapi_writer_close(&writer);
 }
@@ -160,12 +147,12 @@ insert_outcome(const PcapiNewEvent *ev, int64 id, TimestampTz now)
 	PcapiWriter writer;
 
 	pcapi_writer_open(&writer, PCAPI_T_OUTCOME, PCAPI_OUTCOME_COLUMNS, false);
-	set(&writer, PCAPI_OUTCOME_ID, Int64GetDatum(id));
-	set(&writer, PCAPI_OUTCOME_FINISHED_AT, TimestampTzGetDatum(now));
-	set(&writer, PCAPI_OUTCOME_DEST, Int32GetDatum(ev->dest));
-	set(&writer, PCAPI_OUTCOME_ATTEMPTS, Int32GetDatum(0));
-	set_text(&writer, PCAPI_OUTCOME_STATUS, ev->status);
-	set_text(&writer, PCAPI_OUTCOME_REASON, ev->reason);
+	pcapi_slot_set(writer.slot, PCAPI_OUTCOME_ID, Int64GetDatum(id));
+	pcapi_slot_set(writer.slot, PCAPI_OUTCOME_FINISHED_AT, TimestampTzGetDatum(now));
+	pcapi_slot_set(writer.slot, PCAPI_OUTCOME_DEST, Int32GetDatum(ev->dest));
+	pcapi_slot_set(writer.slot, PCAPI_OUTCOME_ATTEMPTS, Int32GetDatum(0));
+	pcapi_slot_set_text(writer.slot, PCAPI_OUTCOME_STATUS, ev->status);
+	pcapi_slot_set_text(writer.slot, PCAPI_OUTCOME_REASON, ev->reason);
 	pcapi_writer_insert(&writer);
 	pcapi_writer_close(&writer);
 }

@@ -63,20 +63,6 @@ leave_queue(Relation queue, BlockNumber nblocks, TupleTableSlot *slot, int dest,
 	return PcapiTupleDelete(queue, &tid, GetCurrentCommandId(true), snapshot, &failure) == TM_Ok;
 }
 
-static void
-set(TupleTableSlot *slot, int column, Datum value)
-{
-	slot->tts_values[column - 1] = value;
-	slot->tts_isnull[column - 1] = false;
-}
-
-static void
-set_text(TupleTableSlot *slot, int column, const char *value)
-{
-	if (value)
-		set(slot, column, CStringGetTextDatum(value));
-}
-
 /* a line each */
 static Datum
 warnings_array(const char *lines)
@@ -94,19 +80,19 @@ static void
 fill_outcome(TupleTableSlot *slot, int dest, TimestampTz attempted_at, TimestampTz now,
 			 const PcapiSettled *s)
 {
-	set(slot, PCAPI_OUTCOME_ID, Int64GetDatum(s->id));
-	set(slot, PCAPI_OUTCOME_FINISHED_AT, TimestampTzGetDatum(now));
-	set(slot, PCAPI_OUTCOME_DEST, Int32GetDatum(dest));
-	set(slot, PCAPI_OUTCOME_ATTEMPTS, Int32GetDatum(s->attempted ? 1 : 0));
+	pcapi_slot_set(slot, PCAPI_OUTCOME_ID, Int64GetDatum(s->id));
+	pcapi_slot_set(slot, PCAPI_OUTCOME_FINISHED_AT, TimestampTzGetDatum(now));
+	pcapi_slot_set(slot, PCAPI_OUTCOME_DEST, Int32GetDatum(dest));
+	pcapi_slot_set(slot, PCAPI_OUTCOME_ATTEMPTS, Int32GetDatum(s->attempted ? 1 : 0));
 	if (s->attempted && attempted_at != 0)
-		set(slot, PCAPI_OUTCOME_LAST_ATTEMPT_AT, TimestampTzGetDatum(attempted_at));
+		pcapi_slot_set(slot, PCAPI_OUTCOME_LAST_ATTEMPT_AT, TimestampTzGetDatum(attempted_at));
 	if (s->http_status != 0)
-		set(slot, PCAPI_OUTCOME_HTTP_STATUS, Int32GetDatum(s->http_status));
-	set_text(slot, PCAPI_OUTCOME_STATUS, pcapi_fate_name(s->fate));
-	set_text(slot, PCAPI_OUTCOME_REASON, s->reason);
-	set_text(slot, PCAPI_OUTCOME_ERROR, s->error);
+		pcapi_slot_set(slot, PCAPI_OUTCOME_HTTP_STATUS, Int32GetDatum(s->http_status));
+	pcapi_slot_set_text(slot, PCAPI_OUTCOME_STATUS, pcapi_fate_name(s->fate));
+	pcapi_slot_set_text(slot, PCAPI_OUTCOME_REASON, s->reason);
+	pcapi_slot_set_text(slot, PCAPI_OUTCOME_ERROR, s->error);
 	if (s->warning)
-		set(slot, PCAPI_OUTCOME_WARNINGS, warnings_array(s->warning));
+		pcapi_slot_set(slot, PCAPI_OUTCOME_WARNINGS, warnings_array(s->warning));
 }
 
 void

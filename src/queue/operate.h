@@ -11,6 +11,7 @@
 #include "queue/queue.h"
 
 /* ERROR 22023 unless the destination exists; NULL is none; its number, made when there is none yet */
+extern void pcapi_unknown_destination(void) pg_attribute_noreturn();
 extern void pcapi_check_destination(const char *destination);
 extern int	pcapi_require_destination(const char *destination);
 
@@ -29,5 +30,10 @@ extern void pcapi_cancel_orphans(void);
  * ends those that wait; returns how many.
  */
 extern int64 pcapi_forget_events(Datum visitors, Datum keys, Datum values);
+
+/* --- mend.c --- */
+
+/* due times that were set by a clock which was ahead; in a transaction of the worker's */
+extern void pcapi_mend_times(void);
 
 #endif							/* PCAPI_OPERATE_H */

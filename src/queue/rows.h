@@ -81,6 +81,8 @@ extern void pcapi_writer_insert(PcapiWriter *writer);
 
 /* slots of the writer's table, filled by the caller after pcapi_slot_begin(); empty again at the end */
 extern void pcapi_slot_begin(TupleTableSlot *slot);
+extern void pcapi_slot_set(TupleTableSlot *slot, int column, Datum value);
+extern void pcapi_slot_set_text(TupleTableSlot *slot, int column, const char *value);	/* NULL: null */
 extern void pcapi_writer_insert_many(PcapiWriter *writer, TupleTableSlot **slots, int n);
 
 /* false: a row with this key of the unique index is there, and is to be */

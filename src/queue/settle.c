@@ -212,18 +212,21 @@ pcapi_settle(int dest, int64 lease, TimestampTz attempted_at, const PcapiSettled
 	SPI_finish();
 }
 
+/* recovered: it takes events, whatever was the matter before */
 void
-pcapi_target_sent(int dest)
+pcapi_target_sent(int dest, bool recovered)
 {
 	static SPIPlanPtr plan = NULL;
-	Oid			types[1] = {INT4OID};
-	Datum		values[1] = {Int32GetDatum(dest)};
+	Oid			types[2] = {INT4OID, BOOLOID};
+	Datum		values[2] = {Int32GetDatum(dest), BoolGetDatum(recovered)};
 
 	SPI_connect();
 	SPI_execute_plan(pcapi_plan(&plan,
 								"UPDATE pinterest_capi._destination_state SET last_sent_at = clock_timestamp(),"
-								" failing_since = NULL, backoff_until = NULL, backoff_reason = NULL WHERE dest = $1",
-								1, types),
+								" failing_since = CASE WHEN NOT $2 THEN failing_since END,"
+								" backoff_until = CASE WHEN NOT $2 THEN backoff_until END,"
+								" backoff_reason = CASE WHEN NOT $2 THEN backoff_reason END WHERE dest = $1",
+								2, types),
 					 values, NULL, false, 0);
 	SPI_finish();
 }

@@ -270,7 +270,7 @@ start_worker_if_none(TransactionId wait_for)
 				(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
 				 errmsg("pinterest_capi could not start its worker: no background worker slot is free"),
 				 errdetail("Events are queued and will be sent once a worker runs."),
-				 errhint("You might need to increase max_worker_processes."),
+				 errhint("Increase max_worker_processes and restart the server; pinterest_capi.doctor() shows how many are in use."),
 				 pcapi_hide()));
 	}
 	return true;

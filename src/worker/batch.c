@@ -9,7 +9,7 @@
  */
 #include "worker/worker.h"
 
-#include <unistd.h>
+#include <sys/stat.h>
 
 #include "common/pg_prng.h"
 #include "storage/fd.h"
@@ -113,6 +113,7 @@ read_token(const PcapiTarget *target, char **problem)
 	const char *path = stored + strlen("file:");
 	char	   *token;
 	FILE	   *file;
+	struct stat st;
 	size_t		len;
 	char	   *start;
 
@@ -124,6 +125,12 @@ read_token(const PcapiTarget *target, char **problem)
 		return NULL;
 	}
 
+	/* opening a pipe waits for somebody who writes to it, and with us every destination */
+	if (stat(path, &st) == 0 && !S_ISREG(st.st_mode))
+	{
+		*problem = pstrdup("access token file cannot be read: it is no regular file");
+		return NULL;
+	}
 	file = AllocateFile(path, "r");
 	if (file == NULL)
 	{
@@ -169,7 +176,8 @@ back_off(PcapiBatch *batch, uint64 random, int64 wait_ms, const char *reason)
 	if (route->refusals == 0)
 		ereport(LOG,
 				(errmsg("destination \"%s\" takes no events for now: %s", route->target.name, reason),
-				 errdetail("Events wait and are tried again.")));
+				 errdetail("Events wait and are tried again."),
+				 errhint("If it lasts, pinterest_capi.doctor() tells what to look at.")));
 	if (route->refusals == 0 || batch->sent_at >= route->refused_at)
 	{
 		route->refusals++;
@@ -353,7 +361,10 @@ judge(PcapiBatch *batch, const PcapiAnswer *answer)
 			route->target.ready = false;
 			break;
 	}
-	if (batch->accepted && route->refusals > 0)
+
+	/* a request that was out already when another was refused says nothing of what the API takes now */
+	batch->recovered = batch->accepted && (route->refusals == 0 || batch->sent_at >= route->refused_at);
+	if (batch->recovered && route->refusals > 0)
 	{
 		route->refusals = 0;
 		route->target.backoff_until = 0;
@@ -450,7 +461,10 @@ credentials_replaced(const PcapiBatch *batch)
 	return false;
 }
 
-/* In a transaction, again and again until it is committed. */
+/*
+ * In a transaction, again and again until it is committed.  A destination that
+ * is gone has a row that waits for its name to come back, to begin anew.
+ */
 void
 pcapi_batch_settle(void *arg)
 {
@@ -458,8 +472,10 @@ pcapi_batch_settle(void *arg)
 	const PcapiTarget *target = &batch->route->target;
 
 	pcapi_settle(target->dest, batch->lease, batch->sent_at, batch->settled, batch->n_settled);
+	if (!batch->route->known)
+		return;
 	if (batch->accepted)
-		pcapi_target_sent(target->dest);
+		pcapi_target_sent(target->dest, batch->recovered);
 	if (batch->pause_reason && !credentials_replaced(batch))
 		batch->paused = pcapi_target_pause(target->dest, target->name, batch->pause_reason);
 	else if (batch->backoff_reason)

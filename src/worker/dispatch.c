@@ -9,6 +9,7 @@
 #include "worker/worker.h"
 
 #include "access/xact.h"
+#include "queue/operate.h"
 #include "utils/timestamp.h"
 
 #define MS(us)			((us) / 1000)
@@ -19,6 +20,7 @@
 static TimestampTz looked_at;
 static TimestampTz look_at;		/* the next one */
 static int	look_failures;
+static bool clock_went_back = false;
 static bool could_send = true;
 static bool held_back = false;
 
@@ -68,9 +70,38 @@ pcapi_dispatch_in_flight(void)
 	return n;
 }
 
+/*
+ * The answer was dated at some moment between the request's start and now, and
+ * in whole seconds: only what that leaves no room for is a clock that differs.
+ */
+static void
+note_clock(const PcapiBatch *batch)
+{
+	const char *date = batch->request.date;
+	int64		seconds = pcapi_http_date(date, strlen(date));
+	TimestampTz dated;
+	TimestampTz now = GetCurrentTimestamp();
+	int64		ahead = 0;
+
+	if (seconds < 0)
+		return;
+	dated = (seconds - (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * (int64) SECS_PER_DAY) * USECS_PER_SEC;
+	if (batch->sent_at > dated + USECS_PER_SEC)
+		ahead = batch->sent_at - (dated + USECS_PER_SEC);
+	else if (now < dated)
+		ahead = now - dated;
+
+	SpinLockAcquire(&pcapi_live->mutex);
+	pcapi_live->clock_ahead = ahead;
+	pcapi_live->clock_seen_at = now;
+	SpinLockRelease(&pcapi_live->mutex);
+}
+
 void
 pcapi_dispatch_finish(PcapiRequest *request)
 {
+	if (request->transport == PCAPI_HTTP_ANSWERED)
+		note_clock(request->owner);
 	pcapi_batch_answered(request->owner);
 }
 
@@ -122,6 +153,25 @@ again_after(int failures)
 }
 
 /*
+ * What stops one answer of a destination, such as somebody's lock, is likely
+ * to stop the others: the other destinations shall not wait for each of them.
+ */
+static void
+settle_later(PcapiBatch *failed)
+{
+	dlist_iter	it;
+
+	failed->settle_at = GetCurrentTimestamp() + again_after(++failed->settle_failures);
+	dlist_foreach(it, &failed->route->batches)
+	{
+		PcapiBatch *batch = dlist_container(PcapiBatch, node, it.cur);
+
+		if (batch->state == PCAPI_B_ANSWERED)
+			batch->settle_at = Max(batch->settle_at, failed->settle_at);
+	}
+}
+
+/*
  * Settling that fails (a full disk, say) is tried again, later each time; the
  * answer is not forgotten and nothing is sent twice for it.
  */
@@ -134,38 +184,52 @@ settle_answered(void)
 	{
 		if (!pcapi_transaction(pcapi_batch_settle, batch))
 		{
-			batch->settle_at = GetCurrentTimestamp() + again_after(++batch->settle_failures);
+			settle_later(batch);
 			continue;
 		}
 		if (batch->paused)
 			ereport(LOG,
 					(errmsg("destination \"%s\" is paused: %s",
 							batch->route->target.name, batch->pause_reason),
-					 errhint("Its events wait for pinterest_capi.configure_destination or pinterest_capi.resume_destination.")));
+					 errhint("Its events wait for pinterest_capi.configure_destination or pinterest_capi.resume_destination; pinterest_capi.doctor() tells which.")));
 		pcapi_batch_free(batch);
 		look_at = 0;
 	}
 }
 
-/* In a transaction: read the destinations, and take what may leave. */
+/* In a transaction, as the next ones: take what may leave for one destination. */
+static void
+look_at_route(void *arg)
+{
+	PcapiRoute *route = arg;
+
+	if (!route->known || !route->target.ready || !may_send())
+		return;
+	pcapi_route_rescan(route);
+	while (pcapi_route_opens(route, GetCurrentTimestamp()) <= GetCurrentTimestamp())
+		if (!pcapi_route_take(route))
+			break;
+	route->next_due = pcapi_next_due(route->target.dest);
+}
+
+/* Read the destinations. */
+static void
+load(void *arg)
+{
+	if (clock_went_back)
+		pcapi_mend_times();
+	pcapi_routes_load();
+}
+
+/* Both, for all of them. */
 static void
 look(void *arg)
 {
 	dlist_iter	it;
 
-	pcapi_routes_load();
+	load(NULL);
 	dlist_foreach(it, &pcapi_routes)
-	{
-		PcapiRoute *route = dlist_container(PcapiRoute, node, it.cur);
-
-		if (!route->known || !route->target.ready || !may_send())
-			continue;
-		pcapi_route_rescan(route);
-		while (pcapi_route_opens(route, GetCurrentTimestamp()) <= GetCurrentTimestamp())
-			if (!pcapi_route_take(route))
-				break;
-		route->next_due = pcapi_next_due(route->target.dest);
-	}
+		look_at_route(dlist_container(PcapiRoute, node, it.cur));
 }
 
 /* When a look finds something to do that no latch will tell of. */
@@ -195,21 +259,70 @@ next_look(TimestampTz now)
 }
 
 static void
-look_and_start(void)
+start_claimed(void)
 {
 	PcapiBatch *batch;
 
+	pcapi_routes_commit();
+	while ((batch = next_in_state(PCAPI_B_CLAIMED)) != NULL)
+		pcapi_batch_start(batch);
+}
+
+/*
+ * A look at all destinations has failed: at each in a transaction of its own,
+ * so that what stops one, such as somebody's lock on a row that expires, is
+ * not in the way of the others.  True when none fails any more.
+ */
+static bool
+look_one_by_one(void)
+{
+	bool		all_well = true;
+	dlist_iter	it;
+
+	dlist_foreach(it, &pcapi_routes)
+	{
+		PcapiRoute *route = dlist_container(PcapiRoute, node, it.cur);
+
+		if (route->look_at > looked_at)
+			all_well = false;
+		else if (pcapi_transaction(look_at_route, route))
+		{
+			route->look_failures = 0;
+			route->look_at = 0;
+			start_claimed();
+		}
+		else
+		{
+			pcapi_routes_rollback();
+			route->look_at = GetCurrentTimestamp() + again_after(++route->look_failures);
+			all_well = false;
+		}
+	}
+	return all_well;
+}
+
+static void
+look_and_start(void)
+{
+	static bool one_by_one = false;
+
 	looked_at = GetCurrentTimestamp();
-	if (!pcapi_transaction(look, NULL))
+	if (!one_by_one && !pcapi_transaction(look, NULL))
 	{
 		pcapi_routes_rollback();
+		one_by_one = true;
+	}
+	if (one_by_one && !pcapi_transaction(load, NULL))
+	{
 		look_at = looked_at + again_after(++look_failures);
 		return;
 	}
 	look_failures = 0;
-	pcapi_routes_commit();
-	while ((batch = next_in_state(PCAPI_B_CLAIMED)) != NULL)
-		pcapi_batch_start(batch);
+	clock_went_back = false;
+	if (one_by_one)
+		one_by_one = !look_one_by_one();
+	else
+		start_claimed();
 	pcapi_verify_take();
 	look_at = next_look(GetCurrentTimestamp());
 }
@@ -262,9 +375,12 @@ pcapi_dispatch_cycle(bool woken)
 	now = GetCurrentTimestamp();
 	if (woken)
 		look_at = look_after_wake(now);
-	/* a clock that was set back */
 	if (looked_at > now)
+	{
+		clock_went_back = true;
+		pcapi_routes_clock_back();
 		look_at = 0;
+	}
 	if (now >= look_at)
 		look_and_start();
 

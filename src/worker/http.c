@@ -10,6 +10,8 @@
 #include "postgres.h"
 
 #include <curl/curl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <signal.h>
 
@@ -19,14 +21,17 @@
 #include "postmaster/interrupt.h"
 #include "storage/latch.h"
 #include "utils/memutils.h"
-#include "utils/timestamp.h"
 
 /* An answer for 1000 events has about 70 kB, with long messages some hundred. */
-#define MAX_ANSWER		(8 * 1024 * 1024)
+#define MAX_ANSWER		(4 * 1024 * 1024)
 #define MAX_HEADERS		(64 * 1024)
 #define MAX_SOCKETS		256
 
+/* connections of one host that nobody uses, while those of another are busy */
+#define MAX_IDLE		30L		/* seconds */
+
 static CURLM *multi;
+static CURLSH *share;			/* TLS sessions, which else would be a request's own */
 static WaitEventSet *wait_set;
 static bool wait_set_stale = true;
 
@@ -38,7 +43,7 @@ static struct
 static int	n_sockets;
 static bool sockets_lost;		/* more than fit: poll instead */
 
-static TimestampTz timer_at;	/* 0: none */
+static int64 timer_at;			/* by pcapi_clock_ms(); 0: none */
 
 /*
  * libcurl may start a thread to resolve a name.  A thread inherits the mask of
@@ -97,8 +102,31 @@ on_socket(CURL *easy, curl_socket_t fd, int what, void *userp, void *socketp)
 static int
 on_timer(CURLM *m, long timeout_ms, void *userp)
 {
-	timer_at = timeout_ms < 0 ? 0 : GetCurrentTimestamp() + timeout_ms * 1000;
+	timer_at = timeout_ms < 0 ? 0 : pcapi_clock_ms() + timeout_ms;
 	return 0;
+}
+
+/*
+ * A request that got no answer in time leaves an HTTP/2 connection open for the
+ * others on it.  If what is dead is the connection, as after a change of
+ * routes, TCP would go on for a quarter of an hour, and so would requests on
+ * it: it may not be silent for longer than a request.
+ */
+static int
+on_open_socket(void *userp, curl_socket_t fd, curlsocktype purpose)
+{
+#ifdef TCP_USER_TIMEOUT
+	unsigned int ms = pcapi_request_timeout * 1000U;
+
+	(void) setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof(ms));
+#endif
+	return CURL_SOCKOPT_OK;
+}
+
+static void
+note_problem(PcapiRequest *r, const char *problem)
+{
+	strlcpy(r->problem, problem, sizeof(r->problem));
 }
 
 static size_t
@@ -109,7 +137,10 @@ on_body(char *data, size_t size, size_t nmemb, void *userp)
 	char	   *bigger;
 
 	if (r->answer_len + len > MAX_ANSWER)
+	{
+		note_problem(r, "it is longer than any answer should be");
 		return 0;
+	}
 	bigger = realloc(r->answer, r->answer_len + len + 1);
 	if (bigger == NULL)
 		return 0;
@@ -147,7 +178,11 @@ on_header(char *data, size_t size, size_t nmemb, void *userp)
 
 	r->header_bytes += len;
 	if (r->header_bytes > MAX_HEADERS)
+	{
+		note_problem(r, "it has more headers than any answer should have");
 		return 0;
+	}
+	keep_header(data, len, "date:", r->date, sizeof(r->date));
 	keep_header(data, len, "retry-after:", r->retry_after, sizeof(r->retry_after));
 	keep_header(data, len, "x-ratelimit-remaining:", r->ratelimit_remaining, sizeof(r->ratelimit_remaining));
 	keep_header(data, len, "x-ratelimit-reset:", r->ratelimit_reset, sizeof(r->ratelimit_reset));
@@ -161,12 +196,15 @@ open_multi(void)
 		return;
 	curl_global_init(CURL_GLOBAL_DEFAULT);
 	multi = curl_multi_init();
-	if (multi == NULL)
-		ereport(FATAL, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("could not initialize libcurl")));
+	if (share == NULL)
+		share = curl_share_init();
+	if (multi == NULL || share == NULL ||
+		curl_share_setopt(share, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION) != CURLSHE_OK)
+		ereport(FATAL, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("could not initialize libcurl"),
+						errhint("Check the server's memory; the worker is started again after a second.")));
 	curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, on_socket);
 	curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, on_timer);
 	curl_multi_setopt(multi, CURLMOPT_PIPELINING, (long) CURLPIPE_MULTIPLEX);
-	curl_multi_setopt(multi, CURLMOPT_MAX_HOST_CONNECTIONS, 8L);
 }
 
 /* what the request was told to do; false when libcurl has no memory for it */
@@ -197,7 +235,7 @@ set_options(CURL *easy, PcapiRequest *r, const char *url, const char *token)
 	SET(CURLOPT_POST, 1L);
 	SET(CURLOPT_POSTFIELDS, r->body);
 	SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) r->body_len);
-	SET(CURLOPT_USERAGENT, "pinterest_capi/1.0");
+	SET(CURLOPT_USERAGENT, "pinterest_capi/" PCAPI_VERSION);
 	SET(CURLOPT_NOSIGNAL, 1L);
 	SET(CURLOPT_PRIVATE, r);
 	SET(CURLOPT_ERRORBUFFER, r->error);
@@ -213,9 +251,15 @@ set_options(CURL *easy, PcapiRequest *r, const char *url, const char *token)
 	SET(CURLOPT_SSLVERSION, (long) CURL_SSLVERSION_TLSv1_2);
 	SET(CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_2TLS);
 	SET(CURLOPT_PIPEWAIT, 1L);
+	SET(CURLOPT_SHARE, share);
+	SET(CURLOPT_MAXAGE_CONN, MAX_IDLE);
 	SET(CURLOPT_TCP_KEEPALIVE, 1L);
-	/* an empty proxy also keeps libcurl from looking into the environment */
+	SET(CURLOPT_SOCKOPTFUNCTION, on_open_socket);
+	/* empty ones also keep libcurl from looking into the environment */
 	SET(CURLOPT_PROXY, pcapi_proxy ? pcapi_proxy : "");
+	SET(CURLOPT_NOPROXY, "");
+	SET(CURLOPT_HTTPPROXYTUNNEL, 1L);
+	SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
 	/* what api_url may be, again: without the query that test mode adds */
 	ok = ok && PcapiCurlProtocols(easy, pcapi_api_url_ok(pnstrdup(url, strcspn(url, "?")))) == CURLE_OK;
 	if (pcapi_ca_file && pcapi_ca_file[0] != '\0')
@@ -304,6 +348,9 @@ transport_of(CURL *easy, CURLcode code)
 		case CURLE_SSL_INVALIDCERTSTATUS:
 			return PCAPI_HTTP_UNTRUSTED;
 		case CURLE_UNSUPPORTED_PROTOCOL:
+			/* also what libcurl calls an answer that isn't HTTP */
+			curl_easy_getinfo(easy, CURLINFO_REQUEST_SIZE, &request_size);
+			return request_size > 0 ? PCAPI_HTTP_CUT : PCAPI_HTTP_MISCONFIGURED;
 		case CURLE_URL_MALFORMAT:
 		case CURLE_SSL_CACERT_BADFILE:
 		case CURLE_SSL_CERTPROBLEM:
@@ -336,7 +383,9 @@ take_finished(CURL *easy, CURLcode code)
 	curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
 	r->transport = transport_of(easy, code);
 	r->status = (int) status;
-	if (code != CURLE_OK && r->error[0] == '\0')
+	if (r->problem[0] != '\0')
+		strlcpy(r->error, r->problem, sizeof(r->error));
+	else if (code != CURLE_OK && r->error[0] == '\0')
 		strlcpy(r->error, curl_easy_strerror(code), sizeof(r->error));
 	curl_multi_remove_handle(multi, easy);
 	curl_easy_cleanup(easy);
@@ -394,10 +443,9 @@ pcapi_http_wait(long timeout_ms)
 		wait_event = PcapiWaitEvent("PinterestCapiMain");
 	if (timer_at != 0)
 	{
-		int64		us = timer_at - GetCurrentTimestamp();
-		long		ms = us <= 0 ? 0 : (long) ((us + 999) / 1000);
+		int64		ms = Max(timer_at - pcapi_clock_ms(), 0);
 
-		timeout_ms = Min(timeout_ms, ms);
+		timeout_ms = Min(timeout_ms, (long) ms);
 	}
 	if (sockets_lost)
 		timeout_ms = Min(timeout_ms, 20);
@@ -431,7 +479,7 @@ pcapi_http_wait(long timeout_ms)
 		sockets_lost = false;
 		curl_multi_perform(multi, &running);
 	}
-	if (timer_at != 0 && timer_at <= GetCurrentTimestamp())
+	if (timer_at != 0 && timer_at <= pcapi_clock_ms())
 	{
 		timer_at = 0;
 		curl_multi_socket_action(multi, CURL_SOCKET_TIMEOUT, 0, &running);
@@ -440,7 +488,7 @@ pcapi_http_wait(long timeout_ms)
 	return woken;
 }
 
-/* Connections, TLS sessions and the resolver's cache go; the next request makes them anew. */
+/* Connections and the resolver's cache go; the next request makes them anew, by the TLS session it had. */
 void
 pcapi_http_close_idle(void)
 {

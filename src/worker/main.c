@@ -29,16 +29,17 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#define TICK			USECS_PER_SEC
+#define TICK			1000	/* ms, as the next ones */
+#define IDLE_CLOSE		30000
+#define RETENTION_GAP	100
+#define RETENTION_EVERY	60000
+#define LOCK_TIMEOUT	"200ms"
 
 /* where another database waits for a slot */
 #define STAY_IDLE		(1 * USECS_PER_SEC)
 #define STAY_BUSY		(30 * USECS_PER_SEC)
 #define BACK_WITHIN		(60 * USECS_PER_SEC)
 #define MISSED_AFTER	(10 * USECS_PER_SEC)
-#define IDLE_CLOSE		(30 * USECS_PER_SEC)
-#define RETENTION_GAP	(100 * USECS_PER_SEC / 1000)
-#define RETENTION_EVERY	(60 * USECS_PER_SEC)
 
 PGDLLEXPORT void pcapi_worker_main(Datum main_arg);
 
@@ -61,6 +62,7 @@ remember_error(const char *message)
 		return;
 	SpinLockAcquire(&pcapi_live->mutex);
 	strlcpy(pcapi_live->last_error, message, sizeof(pcapi_live->last_error));
+	pcapi_live->last_error_at = GetCurrentTimestamp();
 	SpinLockRelease(&pcapi_live->mutex);
 }
 
@@ -80,13 +82,14 @@ lock_extension(void)
 	return get_extension_oid("pinterest_capi", true) == extension;
 }
 
-/* No worker is needed here; but the slot may be needed. */
+/* No worker is needed here, or no second one; but the slot may be needed elsewhere. */
 static void
-leave(void)
+leave(bool served)
 {
 	Oid			next;
 
-	pcapi_turn_drop(my_database);
+	if (!served)
+		pcapi_turn_drop(my_database);
 	next = pcapi_turn_first(my_database, GetCurrentTimestamp());
 	proc_exit(OidIsValid(next) && pcapi_turn_promise(next, my_slot) ? 1 : 0);
 }
@@ -101,7 +104,7 @@ leave_dropped(void)
 	again = OidIsValid(get_extension_oid("pinterest_capi", true));
 	CommitTransactionCommand();
 	if (!again)
-		leave();
+		leave(false);
 	proc_exit(1);
 }
 
@@ -172,7 +175,7 @@ static void
 leave_for_good(int code, Datum arg)
 {
 	if (database_gone)
-		leave();
+		leave(false);
 }
 
 static void
@@ -257,15 +260,14 @@ take_office(void)
 		XactLockTableWait(wait_for, NULL, NULL, XLTW_None);
 	needed = pcapi_lock(PCAPI_LOCK_WORKER, true);
 	CommitTransactionCommand();
-
-	if (needed)
-	{
-		StartTransactionCommand();
-		needed = OidIsValid(pcapi_extension_owner(true));
-		CommitTransactionCommand();
-	}
 	if (!needed)
-		leave();
+		leave(true);
+
+	StartTransactionCommand();
+	needed = OidIsValid(pcapi_extension_owner(true));
+	CommitTransactionCommand();
+	if (!needed)
+		leave(false);
 }
 
 static void
@@ -375,18 +377,21 @@ retention_step(void *arg)
 		return;
 	}
 	if (pass->after == 0)
+	{
 		pcapi_cancel_orphans();
+		pcapi_mend_times();
+	}
 	pass->events_done = !pcapi_retention_step(pcapi_retention, pcapi_payload_retention, &pass->after);
 }
 
 /* Passes over what is final and what is known, at most one hundredth of the time. */
 static void
-keep_retention(TimestampTz now)
+keep_retention(int64 now)
 {
-	static TimestampTz at = 0;
+	static int64 at = 0;
 	static Pass pass = {0};
 	static int64 spent = 0;
-	TimestampTz begun = now;
+	int64		begun = now;
 	bool		ok;
 
 	if (at == 0)
@@ -394,7 +399,7 @@ keep_retention(TimestampTz now)
 	if (now < at || DefaultXactReadOnly)
 		return;
 	ok = pcapi_transaction(retention_step, &pass);
-	now = GetCurrentTimestamp();
+	now = pcapi_clock_ms();
 	spent += now - begun;
 	if (ok && !pass.done)
 	{
@@ -407,9 +412,9 @@ keep_retention(TimestampTz now)
 }
 
 static void
-close_idle(TimestampTz now)
+close_idle(int64 now)
 {
-	static TimestampTz busy_at = 0;
+	static int64 busy_at = 0;
 	static bool open = false;
 
 	if (pcapi_dispatch_in_flight() > 0)
@@ -427,7 +432,7 @@ close_idle(TimestampTz now)
 void
 pcapi_worker_main(Datum main_arg)
 {
-	TimestampTz tick_at = 0;
+	int64		tick_at = 0;
 	bool		woken = true;
 
 	pqsignal(SIGTERM, die);
@@ -440,7 +445,7 @@ pcapi_worker_main(Datum main_arg)
 	take_office();
 
 	/* an open transaction that has cancelled, paused or purged something must not stop all the rest */
-	SetConfigOption("lock_timeout", "1s", PGC_SUSET, PGC_S_OVERRIDE);
+	SetConfigOption("lock_timeout", LOCK_TIMEOUT, PGC_SUSET, PGC_S_OVERRIDE);
 
 	pcapi_live = pcapi_live_create();
 	if (!pcapi_transaction(begin_work, NULL))
@@ -451,7 +456,7 @@ pcapi_worker_main(Datum main_arg)
 	for (;;)
 	{
 		PcapiRequest *request;
-		TimestampTz now;
+		int64		now;
 		long		wait;
 
 		CHECK_FOR_INTERRUPTS();
@@ -465,19 +470,19 @@ pcapi_worker_main(Datum main_arg)
 			pcapi_dispatch_finish(request);
 		wait = pcapi_dispatch_cycle(woken);
 
-		now = GetCurrentTimestamp();
+		now = pcapi_clock_ms();
 		keep_retention(now);
 		close_idle(now);
-		if (now >= tick_at || tick_at > now + TICK)
+		if (now >= tick_at)
 		{
 			check_office();
 			if (others_send)
 				pcapi_handover();
-			share_slot(now);
+			share_slot(GetCurrentTimestamp());
 			tick_at = now + TICK;
 			pgstat_report_stat(false);
 		}
-		wait = Min(wait, (long) ((tick_at - now) / 1000) + 1);
+		wait = Min(wait, (long) (tick_at - now));
 		woken = pcapi_http_wait(wait);
 	}
 }

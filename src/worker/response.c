@@ -126,12 +126,18 @@ on_array_start(void *state)
 
 	if (r->in_events && r->depth == r->events_depth)
 		r->bad = true;
-	if (!r->in_events && r->events_depth == 0 &&
+	if (!r->in_events &&
 		((r->depth == 1 && is_key(r->keys[0], "events")) ||
 		 (r->depth == 2 && is_key(r->keys[0], "details") && is_key(r->keys[1], "events"))))
 	{
-		r->in_events = true;
-		r->events_depth = r->depth + 1;
+		/* two of them: who knows which one is meant */
+		if (r->events_depth != 0)
+			r->bad = true;
+		else
+		{
+			r->in_events = true;
+			r->events_depth = r->depth + 1;
+		}
 	}
 	r->depth++;
 	PcapiJsonGoOn();
@@ -174,12 +180,26 @@ entry_scalar(Reading *r, char *value, JsonTokenType type)
 			entry->failed = true;
 		else if (!is_text || strcmp(value, "processed") != 0)
 			r->bad = true;
+		if (r->has_status)
+			r->bad = true;
 		r->has_status = true;
 	}
 	else if (is_key(r->keys[2], "error_message") && is_text)
 		keep_message(&entry->error, value, r->token);
 	else if (is_key(r->keys[2], "warning_message") && is_text)
 		keep_message(&entry->warning, value, r->token);
+}
+
+/* A count that can't be read, or is there twice and differs, is one that nothing adds up to. */
+static void
+read_count(long *count, const char *value, JsonTokenType type)
+{
+	size_t		len = strlen(value);
+	long		n = NOT_GIVEN - 1;
+
+	if (type == JSON_TOKEN_NUMBER && len < 10 && strspn(value, "0123456789") == len)
+		n = strtol(value, NULL, 10);
+	*count = (*count == NOT_GIVEN || *count == n) ? n : NOT_GIVEN - 1;
 }
 
 static PcapiJsonAction
@@ -193,15 +213,13 @@ on_scalar(void *state, char *value, JsonTokenType type)
 		entry_scalar(r, value, type);
 	else if (r->depth == 1 && r->keys[0] != NULL)
 	{
-		bool		is_number = (type == JSON_TOKEN_NUMBER);
-
 		if (strcmp(r->keys[0], "num_events_received") == 0)
-			r->received = is_number ? strtol(value, NULL, 10) : NOT_GIVEN - 1;
+			read_count(&r->received, value, type);
 		else if (strcmp(r->keys[0], "num_events_processed") == 0)
-			r->processed = is_number ? strtol(value, NULL, 10) : NOT_GIVEN - 1;
+			read_count(&r->processed, value, type);
 		else if (strcmp(r->keys[0], "message") == 0 && type == JSON_TOKEN_STRING)
 			keep_message(&r->message, value, r->token);
-		else if (strcmp(r->keys[0], "code") == 0 && is_number)
+		else if (strcmp(r->keys[0], "code") == 0 && type == JSON_TOKEN_NUMBER)
 			keep_message(&r->code, value, r->token);
 	}
 	PcapiJsonGoOn();
@@ -347,24 +365,42 @@ verdict_of(int status, const Reading *r, bool readable, int n)
 	return status >= 500 ? PCAPI_A_RETRY : PCAPI_A_UNKNOWN;
 }
 
+/*
+ * An answer of which only the beginning came.  Some need no more than their
+ * status: nothing of such a request was processed.
+ */
+static bool
+read_beginning(PcapiAnswer *answer, const PcapiRequest *request)
+{
+	static const Reading nothing;
+
+	if (request->transport != PCAPI_HTTP_CUT || request->status < 300)
+		return false;
+	answer->verdict = verdict_of(request->status, &nothing, false, 0);
+	return answer->verdict == PCAPI_A_PAUSE || answer->verdict == PCAPI_A_THROTTLED ||
+		answer->verdict == PCAPI_A_RETRY;
+}
+
 PcapiAnswer *
 pcapi_read_answer(const PcapiRequest *request, int n, const char *token)
 {
 	PcapiAnswer *answer = palloc0(sizeof(PcapiAnswer));
-	Reading		r;
-	bool		readable;
+	Reading		r = {0};
+	bool		readable = false;
 
 	answer->wait_ms = -1;
-	if (request->transport != PCAPI_HTTP_ANSWERED)
+	if (request->transport == PCAPI_HTTP_ANSWERED)
+	{
+		readable = read_body(&r, request, n, token);
+		answer->verdict = verdict_of(request->status, &r, readable, n);
+	}
+	else if (!read_beginning(answer, request))
 	{
 		read_transport(answer, request, token);
 		return answer;
 	}
-
-	readable = read_body(&r, request, n, token);
 	answer->http_status = request->status;
 	answer->wait_ms = asked_wait(request, request->status);
-	answer->verdict = verdict_of(request->status, &r, readable, n);
 	answer->entries = r.entries;
 	if (answer->verdict == PCAPI_A_ENTRIES)
 		return answer;

@@ -13,7 +13,6 @@
 
 #include "access/transam.h"
 #include "access/xact.h"
-#include "portability/instr_time.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -30,16 +29,6 @@
 dlist_head	pcapi_routes = DLIST_STATIC_INIT(pcapi_routes);
 
 static MemoryContext targets_context;
-
-/* ms of a clock that never goes back */
-static int64
-monotonic_ms(void)
-{
-	instr_time	now;
-
-	INSTR_TIME_SET_CURRENT(now);
-	return (int64) INSTR_TIME_GET_MILLISEC(now);
-}
 
 static PcapiRoute *
 route_by_number(int dest)
@@ -84,7 +73,7 @@ update_route(const PcapiTarget *target)
 	}
 	route->target = *target;
 	route->known = true;
-	pcapi_limiter_set(&route->limiter, target->max_requests_per_minute, monotonic_ms());
+	pcapi_limiter_set(&route->limiter, target->max_requests_per_minute, pcapi_clock_ms());
 
 	/* somebody resumed it; or a worker before this one left it failing */
 	if (target->failing_since == 0)
@@ -213,6 +202,29 @@ pcapi_routes_rollback(void)
 	}
 }
 
+/*
+ * Somebody has set the clock back.  What was to happen at a time of the old one
+ * may happen now: looks, settling, and what the API asked to wait beside a
+ * success, which its answers will say again.
+ */
+void
+pcapi_routes_clock_back(void)
+{
+	dlist_iter	it;
+
+	dlist_foreach(it, &pcapi_routes)
+	{
+		PcapiRoute *route = dlist_container(PcapiRoute, node, it.cur);
+		dlist_iter	b;
+
+		route->scan.rescan_at = route->scan.no_rescan_before = route->scan.full_at = 0;
+		route->saved = route->scan;
+		route->refused_at = route->wait_until = route->last_start = route->look_at = 0;
+		dlist_foreach(b, &route->batches)
+			dlist_container(PcapiBatch, node, b.cur)->settle_at = 0;
+	}
+}
+
 void
 pcapi_route_release(PcapiRoute *route, int64 id)
 {
@@ -224,7 +236,7 @@ TimestampTz
 pcapi_route_opens(PcapiRoute *route, TimestampTz now)
 {
 	int			out = 0;
-	TimestampTz at = Max(route->target.backoff_until, route->wait_until);
+	TimestampTz at = Max(Max(route->target.backoff_until, route->wait_until), route->look_at);
 	int64		wait;
 	dlist_iter	it;
 
@@ -245,7 +257,7 @@ pcapi_route_opens(PcapiRoute *route, TimestampTz now)
 		return DT_NOEND;
 	if (out > 0 && !route->last_full)
 		at = Max(at, route->last_start + GAP);
-	wait = pcapi_limiter_wait(&route->limiter, monotonic_ms());
+	wait = pcapi_limiter_wait(&route->limiter, pcapi_clock_ms());
 	if (wait > 0)
 		at = Max(at, now + wait * 1000);
 	return at;
@@ -442,7 +454,7 @@ pcapi_route_take(PcapiRoute *route)
 	if (t.batch->n > 0)
 	{
 		t.batch->lease = pcapi_lease(route->target.dest, t.batch->ids, t.batch->n);
-		pcapi_limiter_take(&route->limiter, monotonic_ms());
+		pcapi_limiter_take(&route->limiter, pcapi_clock_ms());
 		route->last_full = t.full || half != NULL;
 		route->last_start = GetCurrentTimestamp();
 	}

@@ -19,8 +19,19 @@
 
 #include "core/core.h"
 #include "lib/ilist.h"
+#include "portability/instr_time.h"
 #include "queue/claim.h"
 #include "queue/live.h"
+
+/* ms of a clock that nobody sets: for whatever is kept in memory alone */
+static inline int64
+pcapi_clock_ms(void)
+{
+	instr_time	now;
+
+	INSTR_TIME_SET_CURRENT(now);
+	return (int64) INSTR_TIME_GET_MILLISEC(now);
+}
 
 /* ---- http.c ---- */
 
@@ -48,10 +59,12 @@ typedef struct PcapiRequest
 	char	   *answer;
 	size_t		answer_len;
 	size_t		header_bytes;
+	char		date[64];		/* the answer's, and so the next three */
 	char		retry_after[64];
 	char		ratelimit_remaining[32];
 	char		ratelimit_reset[32];
-	char		error[256];		/* libcurl's words */
+	char		error[256];		/* libcurl's words, or ours */
+	char		problem[64];	/* why we broke it off */
 
 	void	   *easy;
 	void	   *headers;
@@ -134,6 +147,8 @@ typedef struct PcapiRoute
 	TimestampTz last_start;
 	TimestampTz wait_until;		/* asked for by the API beside a success; 0: no */
 	TimestampTz next_due;		/* of its retries; 0: none */
+	int			look_failures;	/* in a row, at this one alone */
+	TimestampTz look_at;		/* not before; 0: any time */
 	dlist_head	batches;
 } PcapiRoute;
 
@@ -143,6 +158,7 @@ extern dlist_head pcapi_routes;
 extern void pcapi_routes_load(void);
 extern void pcapi_routes_commit(void);
 extern void pcapi_routes_rollback(void);
+extern void pcapi_routes_clock_back(void);
 extern PcapiRoute *pcapi_route_by_name(const char *destination);
 
 /* when the next request may start; DT_NOEND: not by time alone */
@@ -197,6 +213,7 @@ typedef struct PcapiBatch
 	PcapiSettled *settled;
 	int			n_settled;
 	bool		accepted;		/* of the destination: something was processed */
+	bool		recovered;		/* after its last refusal, if there was one */
 	char	   *error;			/* or NULL, as the next two */
 	char	   *backoff_reason;
 	int64		backoff_ms;

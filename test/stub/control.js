@@ -9,30 +9,37 @@
  * POST /script		a rule or an array of rules, each for the next request(s)
  * POST /release	lets go of what hangs
  * POST /reset		forgets everything, scripts included, and lets go
+ * POST /token		the one that is taken from now on, as the body
  * POST /down, /up	as if the server were gone, and back on the same port
  *
- * A rule: {times: 1 (0: for good), status, headers, body, delay: ms, lag: ms,
- *	 hang: true, cut: 'before' | 'after' | 'lost', garbage: true,
- *	 fail: {EVENT_ID or index: message}, refuse: [EVENT_ID], messages: 'omit' | 'null'}
+ * A rule: {times: 1 (0: for good), account: for that one alone, status, headers,
+ *	 body, delay: ms, lag: ms, hang: true, cut: 'before' | 'after' | 'lost',
+ *	 garbage: true, fail: {EVENT_ID or index: message}, refuse: [EVENT_ID], refusal: 400,
+ *	 messages: 'omit' | 'null', unkind: NAME, n: NUMBER (unkind.js)}
  * delay: nothing is processed before; lag: processed at once, but the answer takes
  * so long.  cut: before the body is read, after it, or after the events were processed,
  * so that only the answer is lost; refuse: as a violation of the schema, which
- * refuses every event of the request.  A request that no rule is left for is
- * answered as the API does.
+ * refuses every event of the request, with the status refusal.  A
+ * request that no rule is left for is answered as the API does.
  */
 'use strict';
 
 const http = require('http');
 
-const RULE_KEYS = new Set(['times', 'status', 'headers', 'body', 'delay', 'lag', 'hang', 'cut', 'garbage',
-	'fail', 'refuse', 'messages']);
+const { KINDS } = require('./unkind.js');
+
+const RULE_KEYS = new Set(['times', 'account', 'status', 'headers', 'body', 'delay', 'lag', 'hang', 'cut', 'garbage',
+	'fail', 'refuse', 'refusal', 'messages', 'unkind', 'n']);
 
 class Control
 {
-	constructor({ down, up })
+	/* token: undefined takes any; open: how many connections there are now */
+	constructor({ down, up, open, token })
 	{
+		this.token = token;
 		this.down = down;
 		this.up = up;
+		this.open = open;
 		this.held = new Set();
 		this.reset();
 	}
@@ -43,7 +50,7 @@ class Control
 		this.received = [];
 		this.rules = [];
 		this.processed = new Map();
-		this.counts = { connections: 0, tls_errors: 0 };
+		this.counts = { connections: 0, resumed: 0, tls_errors: 0 };
 		this.release();
 	}
 
@@ -60,14 +67,15 @@ class Control
 		return record;
 	}
 
-	nextRule()
+	nextRule(account)
 	{
-		const rule = this.rules[0];
+		const index = this.rules.findIndex((rule) => rule.account === undefined || rule.account === account);
+		const rule = this.rules[index];
 
 		if (!rule)
 			return {};
 		if (rule.times > 0 && --rule.times === 0)
-			this.rules.shift();
+			this.rules.splice(index, 1);
 		return rule;
 	}
 
@@ -155,6 +163,7 @@ class Control
 
 		return {
 			...this.counts,
+			open: this.open(),
 			requests: this.requests.length,
 			hanging: this.requests.filter((record) => record.hanging).length,
 			events: this.received.length,
@@ -177,6 +186,8 @@ class Control
 				throw new Error(`unknown in a rule: ${wrong.join(', ')}`);
 			if (rule.cut !== undefined && !['before', 'after', 'lost'].includes(rule.cut))
 				throw new Error('cut is before, after or lost');
+			if (rule.unkind !== undefined && !Object.hasOwn(KINDS, rule.unkind))
+				throw new Error(`unkind is one of ${Object.keys(KINDS).join(', ')}`);
 			if (rule.garbage)
 				rule.body = Buffer.from([0x1f, 0x8b, 0x00, 0xff, 0xfe, 0x7b, 0x22, 0x80, 0x0a, 0xc3]);
 			this.rules.push({ times: 1, ...rule });
@@ -203,6 +214,9 @@ class Control
 				return '{}\n';
 			case 'POST /reset':
 				this.reset();
+				return '{}\n';
+			case 'POST /token':
+				this.token = body;
 				return '{}\n';
 			case 'POST /down':
 				await this.down();

@@ -3,24 +3,27 @@
  *	  A stand-in for Pinterest's Conversions API: POST /v5/ad_accounts/{id}/events
  *	  over HTTPS (HTTP/2 and HTTP/1.1), as strict as the real one and scriptable.
  *
- * node stub.js [--cert FILE --key FILE] [--token TOKEN] [--account ID]
- *	  [--port N] [--control-port N] [--until-eof]
+ * node stub.js [--cert FILE --key FILE] [--token TOKEN] [--account ID ...]
+ *	  [--port N] [--control-port N] [--until-eof] [--http1] [--tls-max VERSION]
  *
  * Without a certificate it is plain HTTP/1.1, for a look around on one's own machine.
  * --token and --account: anything else is answered 401, 403.  Ports are chosen
  * by the system unless given; one line of JSON on stdout says which.
  * --until-eof: ends when standard input does, and so with its parent.
+ * --http1: speaks HTTP/1.1 alone.  --tls-max: nothing newer, as in TLSv1.1.
  *
  * The schemas are schema.js's matter, the control port and what a script may
- * say are control.js's.
+ * say are control.js's, answers that break the rules are unkind.js's.
  */
 'use strict';
 
 const fs = require('fs');
 const http = require('http');
 const http2 = require('http2');
+const https = require('https');
 const { parseArgs } = require('util');
 const { Control } = require('./control.js');
+const { KINDS, UNPROCESSED } = require('./unkind.js');
 const { violation, lapses, warnings } = require('./schema.js');
 
 const MAX_BODY = 16 * 1024 * 1024;
@@ -32,21 +35,28 @@ const { values: options } = parseArgs({
 		cert: { type: 'string' },
 		key: { type: 'string' },
 		token: { type: 'string' },
-		account: { type: 'string' },
+		account: { type: 'string', multiple: true },
 		port: { type: 'string', default: '0' },
 		'control-port': { type: 'string', default: '0' },
 		'until-eof': { type: 'boolean', default: false },
+		http1: { type: 'boolean', default: false },
+		'tls-max': { type: 'string' },
 	},
 });
 
 const sockets = new Set();
-const control = new Control({ down, up });
+const control = new Control({ down, up, open: () => sockets.size, token: options.token });
 
-const server = options.cert === undefined ? http.createServer(handle) : http2.createSecureServer({
-	allowHTTP1: true,
-	cert: fs.readFileSync(options.cert),
-	key: fs.readFileSync(options.key),
-}, handle);
+const tls = options.cert === undefined ? null
+	: { cert: fs.readFileSync(options.cert), key: fs.readFileSync(options.key) };
+
+/* what is too old for OpenSSL's defaults wants its lowest level */
+if (options['tls-max'])
+	Object.assign(tls, { minVersion: 'TLSv1', maxVersion: options['tls-max'], ciphers: 'DEFAULT@SECLEVEL=0' });
+
+const server = tls === null ? http.createServer(handle)
+	: options.http1 ? https.createServer(tls, handle)
+	: http2.createSecureServer({ allowHTTP1: true, ...tls }, handle);
 
 let port = Number(options.port);
 
@@ -55,7 +65,11 @@ server.on('connection', (socket) =>
 	sockets.add(socket);
 	socket.on('close', () => sockets.delete(socket));
 });
-server.on('secureConnection', () => control.counts.connections++);
+server.on('secureConnection', (socket) =>
+{
+	control.counts.connections++;
+	control.counts.resumed += socket.isSessionReused();
+});
 server.on('tlsClientError', () => control.counts.tls_errors++);
 /* a client that hangs up is nothing to end for */
 server.on('sessionError', () => { });
@@ -132,11 +146,11 @@ function refuseHead(request, record)
 
 	const bearer = /^Bearer ([\x21-\x7e]+)$/.exec(request.headers.authorization || '');
 
-	if (!bearer || (options.token !== undefined && bearer[1] !== options.token))
+	if (!bearer || (control.token !== undefined && bearer[1] !== control.token))
 		return failure(401, 2, 'Authentication failed.');
 	if (!/^\d{1,18}$/.test(path[1]))
 		return invalid(`'${path[1]}' does not match '^\\\\d+$'`);
-	if (options.account !== undefined && path[1] !== options.account)
+	if (options.account !== undefined && !options.account.includes(path[1]))
 		return failure(403, 29, 'You are not permitted to access that resource.');
 	for (const [key, value] of query)
 	{
@@ -209,7 +223,7 @@ async function handle(request, response)
 		content_type: request.headers['content-type'] ?? null,
 		user_agent: request.headers['user-agent'] ?? null,
 	});
-	const rule = control.nextRule();
+	const rule = control.nextRule(PATH.exec(request.url)?.[1]);
 
 	response.on('error', () => { });
 	request.on('error', () => { });
@@ -245,9 +259,12 @@ async function handle(request, response)
 	if (!answer)
 	{
 		const { body, refusal } = parse(bytes);
-		const fault = refusal ? null : violation(body) || control.scriptedRefusal(rule, body.data);
+		const fault = refusal ? null : violation(body);
+		const scripted = refusal || fault ? null : control.scriptedRefusal(rule, body.data);
 
 		answer = refusal || (fault ? invalid(fault) : null);
+		if (scripted)
+			answer = { ...invalid(scripted), status: rule.refusal ?? 400 };
 		events = Array.isArray(body?.data) ? body.data : [];
 		record.bytes = bytes.length;
 		record.events = events.length;
@@ -272,7 +289,8 @@ async function handle(request, response)
 	else if (answer && answer.status === 200 && rule.messages)
 		answer.body = control.reword(answer.body, rule.messages);
 
-	control.note(record, events, record.aborted || rule.cut === 'after' ? null : answer);
+	control.note(record, events,
+		record.aborted || rule.cut === 'after' || UNPROCESSED.has(rule.unkind) ? null : answer);
 	if (rule.cut)
 	{
 		record.cut = true;
@@ -280,8 +298,14 @@ async function handle(request, response)
 	}
 	if (rule.lag)
 		await new Promise((resolve) => setTimeout(resolve, rule.lag));
-	if (!record.aborted)
-		send(response, { ...answer, headers: rule.headers }, record);
+	if (record.aborted)
+		return;
+	if (rule.unkind && !record.violation)
+	{
+		record.status = answer.status;
+		return KINDS[rule.unkind](request, response, rule.n ?? 0, { ...answer, headers: rule.headers });
+	}
+	send(response, { ...answer, headers: rule.headers }, record);
 }
 
 async function main()

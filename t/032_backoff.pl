@@ -1,0 +1,176 @@
+# When the API asks to wait, nothing leaves before; when it fails, attempts come
+# later each time, at random.  Times are those of the stub's clock.
+use strict;
+use warnings;
+
+use FindBin;
+use lib $FindBin::RealBin;
+
+use JSON::PP ();
+use List::Util qw(max min sum uniq);
+use PinterestStub;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(time);
+
+# destinations that each fail by themselves: as many samples at once
+my @accounts = map { 600 + $_ } 1 .. 12;
+my $stub = PinterestStub->new(accounts => \@accounts);
+my $node = setup_node('backoff', $stub);
+
+sub sql { return $node->safe_psql('postgres', $_[0]) }
+
+sub track
+{
+	my ($id, $destination) = @_;
+
+	sql(qq{SELECT pinterest_capi.track('Checkout', '{"value": 1, "currency": "USD"}', '{"em": "a\@example.com"}',
+		event_id => '$id', destination => '@{[$destination // 'default']}')});
+	return;
+}
+
+# ---- what the API asks for ----
+
+# an HTTP date has whole seconds: up to one less is waited
+my %asks = (
+	'Retry-After: 3' => sub { return { 'Retry-After' => 3 }, 3000 },
+	'Retry-After with a date' => sub {
+		my $at = int(time()) + 4;
+		return { 'Retry-After' => HTTP::Tiny->new->_http_date($at) }, 'at' => $at * 1000;
+	},
+	'X-RateLimit-Reset: 2' => sub { return { 'X-RateLimit-Limit' => '60, 60;w=60', 'X-RateLimit-Remaining' => 0, 'X-RateLimit-Reset' => 2 }, 2000 },
+	'X-RateLimit-Reset as Unix time' => sub {
+		my $at = int(time()) + 3;
+		return { 'X-RateLimit-Remaining' => 0, 'X-RateLimit-Reset' => $at }, 'at' => $at * 1000;
+	},
+	'the longer of the two' => sub { return { 'Retry-After' => 1, 'X-RateLimit-Remaining' => 0, 'X-RateLimit-Reset' => 2 }, 2000 },
+);
+my $n = 0;
+for my $name (sort keys %asks)
+{
+	my ($headers, @wait) = $asks{$name}->();
+	my $id = 'asked-' . ++$n;
+
+	$stub->reset;
+	$stub->script({ status => 429, headers => $headers, body => { code => 8, message => 'This request exceeded a rate limit.' } });
+	track($id);
+	becomes($node, $id, "status, attempts, reason LIKE '%exceeded a rate limit%'", 'queued|0|t', "429, $name: waits, without an attempt");
+	track("$id-too");
+	becomes($node, $id, 'status, attempts, http_status', 'sent|1|200', 'and is sent, with one');
+	becomes($node, "$id-too", 'status, attempts', 'sent|1', 'what came meanwhile too');
+	my @requests = $stub->requests;
+	is(scalar(@requests), 2, 'together, in the one request that followed');
+	cmp_ok($requests[1]{arrived_ms}, '>=', $wait[0] eq 'at' ? $wait[1] : $requests[0]{answered_ms} + $wait[0],
+		'not before it was asked for');
+	cmp_ok($requests[1]{arrived_ms}, '<', ($wait[0] eq 'at' ? $wait[1] : $requests[0]{answered_ms} + $wait[0]) + 10_000,
+		'and not much later');
+}
+
+# the same beside a success, and beside a 503
+$stub->reset;
+$stub->script({ headers => { 'X-RateLimit-Limit' => '1', 'X-RateLimit-Remaining' => 0, 'X-RateLimit-Reset' => 2 } });
+track('last-one');
+becomes($node, 'last-one', 'status', 'sent', 'the last request of a window');
+track('next-window');
+becomes($node, 'next-window', 'status', 'sent', 'the next event');
+my @requests = $stub->requests;
+cmp_ok($requests[1]{arrived_ms} - $requests[0]{answered_ms}, '>=', 2000, 'leaves in the next window');
+$stub->reset;
+$stub->script({ headers => { 'X-RateLimit-Remaining' => 7, 'X-RateLimit-Reset' => 3600 } });
+track('some-left');
+track('some-left-too');
+becomes($node, 'some-left-too', 'status', 'sent', 'where requests remain, the window is nothing to wait for');
+$stub->reset;
+$stub->script({ status => 503, headers => { 'Retry-After' => 2 } });
+track('busy');
+becomes($node, 'busy', 'status, attempts', 'sent|2', '503 with Retry-After: an attempt');
+@requests = $stub->requests;
+cmp_ok($requests[1]{arrived_ms} - $requests[0]{answered_ms}, '>=', 2000, 'and no request before that');
+
+# a request that was out when another was refused, and succeeds, opens nothing
+sql('UPDATE pinterest_capi.destination SET batch_size = 1');
+$stub->reset;
+$stub->script({ hang => JSON::PP::true }, { status => 429, headers => { 'Retry-After' => 3 } });
+track('slow');
+ok($stub->wait_count(hanging => 1), 'a request hangs');
+track('refused');
+becomes($node, 'refused', "status, reason IS NOT NULL", 'queued|t', 'another one is answered 429');
+$stub->release;
+becomes($node, 'slow', 'status', 'sent', 'the first one succeeds after all');
+track('later');
+becomes($node, $_, 'status, attempts', 'sent|1', "$_: sent") for qw(refused later);
+@requests = $stub->requests;
+my ($refusal) = grep { $_->{status} == 429 } @requests;
+cmp_ok(min(map { $_->{arrived_ms} } grep { $_->{number} > $refusal->{number} } @requests) - $refusal->{answered_ms}, '>=', 3000,
+	'no request before Retry-After is over, all the same');
+sql('UPDATE pinterest_capi.destination SET batch_size = DEFAULT');
+
+# ---- what fails ----
+
+$stub->reset;
+add_destination($node, $stub, "d$_", $_) for @accounts;
+$stub->script(map { +{ account => "$_", times => 5, status => 503, body => { code => 4197, message => 'No traffic.' } } } @accounts);
+track("five-$_", "d$_") for @accounts;
+ok($node->poll_query_until('postgres', q{
+		SELECT count(*) FILTER (WHERE status = 'sent') = 12 FROM pinterest_capi.dispatch_status WHERE event_id LIKE 'five-%'}),
+	'503 five times, for each of twelve destinations: all sent');
+is(sql(q{SELECT DISTINCT status, attempts, http_status FROM pinterest_capi.dispatch_status WHERE event_id LIKE 'five-%'}),
+	'sent|6|200', 'with 6 attempts');
+
+my (@delays, @all);
+for my $account (@accounts)
+{
+	my @mine = grep { $_->{account} eq $account } $stub->requests;
+
+	is(scalar(@mine), 6, "account $account: 6 requests") or next;
+	push @{ $delays[ $_ - 1 ] }, $mine[$_]{arrived_ms} - $mine[ $_ - 1 ]{answered_ms} for 1 .. 5;
+}
+for my $k (0 .. 4)
+{
+	my $ceiling = 1000 * 2**$k;
+
+	note("delay $k: @{$delays[$k]}");
+	# the stub's clock has whole milliseconds
+	cmp_ok(min(@{ $delays[$k] }), '>=', 499, 'delay ' . ($k + 1) . ': never under half a second');
+	# full jitter: any value up to the ceiling; a few of twelve may have been late on a busy machine
+	cmp_ok((sort { $a <=> $b } @{ $delays[$k] })[5], '<=', $ceiling + 200, "half of them well under the ceiling of $ceiling ms");
+}
+my @mean = map { sum(@$_) / @$_ } @delays;
+# means of twelve: 0.75, 1.25, 2.25, 4.25 and 8.25 s are expected
+cmp_ok($mean[4], '>', 2 * $mean[1], sprintf 'they grow: %s s on average', join ', ', map { sprintf '%.1f', $_ / 1000 } @mean);
+cmp_ok($mean[3] + $mean[4], '>', 2 * ($mean[0] + $mean[1]), 'all along');
+@all = map { @$_ } @delays;
+cmp_ok(scalar(uniq(map { int($_ / 5) } @all)), '>', 30, 'and no two destinations come together: jitter');
+
+# what one event waits for is its own; a resumed destination doesn't wait for its backoff
+$stub->reset;
+$stub->script({ status => 500, headers => { 'Retry-After' => 3600 } });
+track('an-hour');
+becomes($node, 'an-hour', "status, next_attempt_at > now() + interval '50 minutes'", 'retrying|t', '500 with Retry-After: 3600: an hour');
+track('behind-it');
+becomes($node, 'behind-it', "status, reason IS NOT NULL", 'queued|t', 'and the next event waits for the destination');
+sql('SELECT pinterest_capi.resume_destination()');
+becomes($node, 'behind-it', 'status, attempts', 'sent|1', 'resumed by hand: it is sent at once');
+
+# ---- the end of it ----
+
+# what waits for longer than max_event_age expires, whatever it waits for
+$stub->reset;
+sql(q{UPDATE pinterest_capi.destination SET max_event_age = '1 hour', retry_for = '1 day' WHERE destination = 'default'});
+$stub->script({ status => 503, headers => { 'Retry-After' => 1 } });
+track('old-retry');
+becomes($node, 'old-retry', 'status', 'retrying', 'an event is to be retried');
+sql(q{UPDATE pinterest_capi._event SET event_time = event_time - interval '2 hours' WHERE event_id = 'old-retry'});
+becomes($node, 'old-retry', 'status, reason, attempts, http_status', 'expired|older than max_event_age|1|503', 'grown too old meanwhile: expired');
+is(scalar($stub->received('old-retry')), 1, 'without another request');
+
+# a 429 without end is nothing that an event is failed for before retry_for is over
+sql(q{UPDATE pinterest_capi.destination SET retry_for = '2 seconds' WHERE destination = 'default'});
+$stub->reset;
+$stub->script({ times => 0, status => 429, body => { code => 8, message => 'Slow down.' } });
+track('never');
+becomes($node, 'never', 'status, attempts, reason, error', 'failed|0|retries used up|HTTP 429: Slow down. (code 8)', '429 for longer than retry_for: failed');
+
+$node->stop;
+$stub->stop;
+done_testing();

@@ -1,0 +1,76 @@
+# max_requests_per_minute is kept, neither exceeded nor wasted; and connections
+# that nobody needs are closed.
+#
+# PINTEREST_CAPI_TEST_MINUTES=2: watches the limit for so many whole minutes
+# instead of half a one.
+use strict;
+use warnings;
+
+use FindBin;
+use lib $FindBin::RealBin;
+
+use List::Util qw(max min);
+use PinterestStub;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $minutes = $ENV{PINTEREST_CAPI_TEST_MINUTES} // 0;
+my $seconds = $minutes ? 60 * $minutes : 33;
+my $limit = 60;
+my $stub = PinterestStub->new;
+my $node = setup_node('limits', $stub);
+
+sub sql { return $node->safe_psql($_[1] // 'postgres', $_[0]) }
+
+# another database, whose worker has something to do once and then nothing
+my $idle = PinterestStub->new;
+append_to_file($stub->ca_file, slurp_file($idle->ca_file));
+$node->safe_psql('postgres', 'CREATE DATABASE idle');
+configure($node, $idle, 'idle');
+sql(q{SELECT pinterest_capi.track('Checkout', '{"value": 1, "currency": "USD"}', '{"em": "a@example.com"}')}, 'idle');
+ok($idle->wait_count(processed => 1), 'a worker sends its one event');
+is($idle->count->{open}, 1, 'over a connection, which stays open for the next one');
+
+# more than enough for all that time, a request each
+sql("UPDATE pinterest_capi.destination SET batch_size = 1, max_requests_per_minute = $limit");
+my $n = $limit * ($minutes || 1) + 200;
+sql(qq{SELECT count(pinterest_capi.track('Checkout', '{"value": 1, "currency": "USD"}', '{"em": "a\@example.com"}',
+	event_id => 'limited-' || n)) FROM generate_series(1, $n) AS n});
+ok($stub->wait_count(requests => 1), 'the first request');
+my $begin = ($stub->requests)[0]{arrived_ms};
+ok(poll(sub { ($stub->requests)[-1]{arrived_ms} - $begin >= 1000 * $seconds }, 2 * $seconds + 60), "$seconds seconds of the stub's clock");
+my @at = map { $_->{arrived_ms} - $begin } $stub->requests;
+
+# what is counted is the distance between the first request and the last one in
+# the window, so that the window's own end makes no difference
+my @within = grep { $_ < 1000 * $seconds } @at;
+my $rate = 60_000 * (@within - 1) / $within[-1];
+note(sprintf 'result: a limit of %d a minute: %.2f a minute over %d s', $limit, $rate, $seconds);
+cmp_ok($rate, '<=', $limit * 1.02, "$limit requests a minute: no more");
+cmp_ok($rate, '>=', $limit * 0.98, 'and no less, within 2 %');
+if ($minutes)
+{
+	cmp_ok(scalar(@within), '<=', 1.02 * $limit * $minutes, scalar(@within) . " requests in $minutes minutes: not too many");
+	cmp_ok(scalar(@within), '>=', 0.98 * $limit * $minutes, 'nor too few');
+}
+
+# any minute there is; the stub's clock is not quite the worker's
+my $most = max map { my $from = $_; scalar(grep { $_ >= $from && $_ < $from + 59_950 } @at) } @at;
+cmp_ok($most, '<=', $limit, "at most $most in any minute");
+is(sql(q{SELECT count(*) FROM pinterest_capi.dispatch_status WHERE status NOT IN ('sent', 'queued')}), '0', 'the others wait');
+
+# a new limit counts from now on
+sql('UPDATE pinterest_capi.destination SET max_requests_per_minute = 120000');
+ok($stub->wait_count(processed => $n), 'without a limit worth the name the rest leaves soon');
+is($stub->count->{duplicates}, 0, 'none twice');
+
+# the other worker has been idle for longer than half a minute
+ok(poll(sub { $idle->count->{open} == 0 }, 60), 'an idle connection is closed');
+sql(q{SELECT pinterest_capi.track('Checkout', '{"value": 1, "currency": "USD"}', '{"em": "a@example.com"}')}, 'idle');
+ok($idle->wait_count(processed => 2), 'and another one made when it is needed');
+is($idle->count->{connections}, 2, 'two in all');
+
+$node->stop;
+$stub->stop;
+$idle->stop;
+done_testing();

@@ -1,0 +1,70 @@
+/*
+ * proxy.js
+ *	  A tiny HTTP proxy for tests: CONNECT to where the client wants to, and
+ *	  nothing else.
+ *
+ * node proxy.js [--port N] [--status CODE] [--hang] [--until-eof]
+ *
+ * --status: every CONNECT is answered so, with a Retry-After.  --hang: none is
+ * answered.  A line of JSON on stdout says the port, and then one per request:
+ * {method, target, authorized}.  What goes through the tunnel is not looked at.
+ */
+'use strict';
+
+const http = require('http');
+const net = require('net');
+const { parseArgs } = require('util');
+
+const { values: options } = parseArgs({
+	options: {
+		port: { type: 'string', default: '0' },
+		status: { type: 'string' },
+		hang: { type: 'boolean', default: false },
+		'until-eof': { type: 'boolean', default: false },
+	},
+});
+
+const say = (object) => process.stdout.write(JSON.stringify(object) + '\n');
+const seen = (request) => say({
+	method: request.method, target: request.url,
+	authorized: 'authorization' in request.headers,
+});
+
+const server = http.createServer((request, response) =>
+{
+	seen(request);
+	response.writeHead(405);
+	response.end();
+});
+
+server.on('connect', (request, client, head) =>
+{
+	seen(request);
+	client.on('error', () => { });
+	if (options.hang)
+		return;
+	if (options.status)
+	{
+		client.end(`HTTP/1.1 ${options.status} Refused\r\nRetry-After: 3600\r\nContent-Length: 0\r\n\r\n`);
+		return;
+	}
+
+	const [, host, port] = /^(.*):(\d+)$/.exec(request.url);
+	const there = net.connect(Number(port), host, () =>
+	{
+		client.write('HTTP/1.1 200 Connection established\r\n\r\n');
+		there.write(head);
+		there.pipe(client);
+		client.pipe(there);
+	});
+
+	there.on('error', () => client.destroy());
+	client.on('close', () => there.destroy());
+});
+
+server.listen(Number(options.port), '127.0.0.1', () => say({ port: server.address().port }));
+if (options['until-eof'])
+{
+	process.stdin.on('end', () => process.exit(0));
+	process.stdin.resume();
+}
