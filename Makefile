@@ -1,12 +1,16 @@
 # PGXS build: make && make install; tests: test/run
 MODULE_big = pinterest_capi
 EXTENSION = pinterest_capi
-DATA = pinterest_capi--1.0.sql
+DATA_built = pinterest_capi--1.0.sql
 PGFILEDESC = "pinterest_capi - send conversions to Pinterest"
 
 srcdir ?= .
 OBJS = pinterest_capi.o \
 	$(sort $(patsubst $(srcdir)/%.c,%.o,$(wildcard $(srcdir)/src/*/*.c)))
+
+# the install script's parts, each of which builds on the ones before
+SQL_PARTS = $(addprefix $(srcdir)/src/sql/,extension.sql doctor.sql \
+	report_style.sql report_data.sql report.sql rights.sql)
 
 REGRESS = $(sort $(notdir $(basename $(wildcard $(srcdir)/sql/*.sql))))
 REGRESS_OPTS = --inputdir=$(srcdir)
@@ -32,6 +36,9 @@ PG_CONFIG ?= pg_config
 override with_llvm = no
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
+
+pinterest_capi--1.0.sql: $(SQL_PARTS)
+	cat $(SQL_PARTS) >$@
 
 # A build outside of the tree has no folders yet.  Absolute names, since VPATH
 # would find those of the tree.

@@ -28,6 +28,7 @@ char	   *pcapi_click_id_retention;
 char	   *pcapi_ca_file;
 char	   *pcapi_proxy;
 bool		pcapi_log_suppressed = true;
+bool		pcapi_preloaded = false;
 
 PGDLLEXPORT void _PG_init(void);
 
@@ -132,6 +133,7 @@ _PG_init(void)
 {
 	define_settings();
 	pcapi_wake_init();
+	pcapi_preloaded = process_shared_preload_libraries_in_progress;
 
 	if (process_shared_preload_libraries_in_progress && !IsBinaryUpgrade)
 	{

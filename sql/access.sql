@@ -31,10 +31,11 @@ SELECT pinterest_capi.grant_access('regress_pcapi_nobody', 'configure');
 CREATE TABLE pinterest_capi.planted (x int);
 RESET ROLE;
 
--- each level: its functions, its relations
+-- each level: its functions, its relations; report_html's sections (_report_) go with it
 CREATE FUNCTION may(who regrole) RETURNS TABLE (functions text[], relations text[]) LANGUAGE sql AS $$
 	SELECT array(SELECT p.proname::text FROM pg_proc AS p WHERE p.pronamespace = 'pinterest_capi'::regnamespace
-			AND has_function_privilege(who, p.oid, 'EXECUTE') AND p.proname NOT IN ('normalize_identifier', 'hash_identifier') ORDER BY 1),
+			AND has_function_privilege(who, p.oid, 'EXECUTE') AND p.proname NOT IN ('normalize_identifier', 'hash_identifier')
+			AND p.proname NOT LIKE '\_report\_%' ORDER BY 1),
 		array(SELECT c.relname || CASE WHEN has_table_privilege(who, c.oid, 'UPDATE') THEN ' (writes)' ELSE '' END
 			FROM pg_class AS c WHERE c.relnamespace = 'pinterest_capi'::regnamespace AND c.relkind IN ('r', 'v')
 			AND has_table_privilege(who, c.oid, 'SELECT') ORDER BY 1);

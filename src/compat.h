@@ -13,6 +13,7 @@
 #endif
 
 #include "miscadmin.h"
+#include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "storage/latch.h"
 #include "storage/proc.h"
@@ -24,6 +25,13 @@
 #include "utils/wait_event.h"
 #if PG_VERSION_NUM >= 160000
 #include "varatt.h"
+#endif
+
+/* 16: the i-th of the processes in the snapshot of pg_stat_activity, from 1 */
+#if PG_VERSION_NUM >= 160000
+#define PcapiBackendStatus(i)	(&pgstat_get_local_beentry_by_index(i)->backendStatus)
+#else
+#define PcapiBackendStatus(i)	(&pgstat_fetch_stat_local_beentry(i)->backendStatus)
 #endif
 
 /* 17: a process's number in the array of PGPROCs has an official name */
@@ -135,6 +143,13 @@ typedef struct PcapiJsonb
 #define PcapiJsonLexer(s, len, enc)	makeJsonLexContextCstringLen(NULL, (s), (len), (enc), true)
 #else
 #define PcapiJsonLexer(s, len, enc)	makeJsonLexContextCstringLen((s), (len), (enc), true)
+#endif
+
+/* the server's directory for what extensions keep for a while, should it lose its name */
+#ifndef PG_STAT_TMP_DIR
+#define PCAPI_TMP_DIR	"pg_stat_tmp"
+#else
+#define PCAPI_TMP_DIR	PG_STAT_TMP_DIR
 #endif
 
 /* 19: logical decoding is switched on by the first slot, where WAL is replicated at all */

@@ -10,6 +10,7 @@
 #include "compat.h"
 
 #define PCAPI_SCHEMA "pinterest_capi"
+#define PCAPI_VERSION "1.0"		/* the extension's that this library goes with */
 
 /* postgresql.conf, see pinterest_capi.c */
 extern bool pcapi_dispatch;
@@ -22,6 +23,8 @@ extern char *pcapi_click_id_retention;
 extern char *pcapi_ca_file;
 extern char *pcapi_proxy;
 extern bool pcapi_log_suppressed;
+
+extern bool pcapi_preloaded;	/* by shared_preload_libraries */
 
 /* --- src/queue/catalog.c: where our objects are, and as whom we touch them --- */
 
@@ -41,7 +44,7 @@ typedef enum PcapiTable
 	PCAPI_T_WORKER
 } PcapiTable;
 
-extern Oid	pcapi_extension_owner(bool missing_ok);	/* needs a transaction */
+extern Oid	pcapi_extension_owner(bool missing_ok); /* needs a transaction */
 extern Oid	pcapi_table(PcapiTable table);
 
 /*
@@ -67,7 +70,7 @@ extern void pcapi_become_caller(const PcapiIdentity *saved);	/* after an ERROR t
 extern char *pcapi_to_utf8(const char *s, size_t len, size_t *outlen);
 extern char *pcapi_from_utf8(const char *s, size_t len);
 
-extern void pcapi_check_writable(const char *function);	/* the server's own error, without the statement */
+extern void pcapi_check_writable(const char *function); /* the server's own error, without the statement */
 
 /* ereport's tail for every error of ours: neither statement nor context, they may quote values */
 #define pcapi_hide() errhidestmt(true), errhidecontext(true)

@@ -137,7 +137,11 @@ my @latency = sort { $a <=> $b }
   map { $_->{arrived_ms} + 1 - $committed{ $_->{event}{event_id} } } $stub->received;
 my $median = $latency[ @latency / 2 ];
 note(sprintf 'COMMIT to arrival: median %.1f ms, longest %.1f ms', $median, $latency[-1]);
-cmp_ok($median, '<', 20, 'COMMIT to arrival: a median under 20 ms');
+SKIP:
+{
+	skip 'under a tool that makes all of it slow', 1 if $ENV{PINTEREST_CAPI_SLOW};
+	cmp_ok($median, '<', 20, 'COMMIT to arrival: a median under 20 ms');
+}
 
 my $count = $stub->count;
 is_deeply($count->{lapses}, [], 'nothing careless was sent');

@@ -66,7 +66,7 @@ SQL
 #
 # Each copy notes who ran it and does what the original does.
 
-sql('CREATE TABLE public.caught (who name, what text); GRANT INSERT ON public.caught TO PUBLIC');
+sql('CREATE TABLE public.caught (who name, what text); GRANT INSERT, SELECT, DELETE ON public.caught TO PUBLIC');
 as('mallory', 'CREATE SCHEMA evil; GRANT USAGE ON SCHEMA evil TO PUBLIC');
 my (undef, $plant_errors) = as('mallory', <<'SQL');
 SET client_min_messages = error;
@@ -189,6 +189,30 @@ for my $role ($superuser, 'configurer')
 	like($out, qr/configured and ready.*planted-1/s, "$role: and does what it should");
 	is(sql(q{SELECT string_agg(DISTINCT who || ' ran ' || what, E'\n') FROM public.caught}), '', "$role: nothing planted was run");
 	sql(q{DELETE FROM pinterest_capi._event; DELETE FROM pinterest_capi._outcome; DELETE FROM pinterest_capi._suppression; TRUNCATE caught});
+}
+
+# What a session makes for itself comes before all schemas: relations and types in
+# pg_temp.  A role that may only track would have them looked at by the owner.
+{
+	my @temporary = qw(destination allowed_event consent_rule standard_event _event _queue _outcome _visitor _suppression _destination_state
+	  _secret _worker pg_class pg_proc pg_type pg_namespace pg_attribute);
+	my @types = qw(text bytea timestamptz jsonb jsonpath name oid regclass numeric int8 bool);
+	my ($out, $err) = as('tracker', join "\n",
+		'SET client_min_messages = error;',
+		q{CREATE FUNCTION pg_temp.look() RETURNS pg_catalog.bool LANGUAGE plpgsql AS $f$ BEGIN
+			INSERT INTO public.caught VALUES (current_user, 'pg_temp'); RETURN true; END $f$;},
+		(map { "CREATE TEMP VIEW $_ AS SELECT pg_temp.look() AS destination, pg_temp.look() AS name, pg_temp.look() AS id;" } @temporary),
+		(map { "CREATE DOMAIN pg_temp.$_ AS pg_catalog.$_ CHECK (pg_temp.look());" } @types),
+		'SET search_path = pg_temp, evil, pg_catalog, public;',
+		q{SELECT 1 FROM pg_class WHERE destination;}, 'SELECT 1::pg_temp.numeric;',
+		q{SELECT count(*) > 1 FROM public.caught;},
+		q{DELETE FROM public.caught;},
+		grep { /track|identify|capture_click|preview|shop_orders|normalize/ && !/(?:INSERT INTO|UPDATE|FROM) pinterest_capi/ } split /^/, $calls);
+
+	is($err, '', 'pg_temp: every function of level track works');
+	like($out, qr/^t$.*planted-1/ms, 'pg_temp: while a plain statement falls for what is there');
+	is(sql(q{SELECT string_agg(DISTINCT who || ' ran ' || what, E'\n') FROM public.caught}), '', 'pg_temp: nothing planted was run');
+	sql(q{DELETE FROM pinterest_capi._event; DELETE FROM pinterest_capi._queue; DELETE FROM pinterest_capi._outcome; TRUNCATE caught});
 }
 
 # the worker: a database's owner may set what its sessions begin with

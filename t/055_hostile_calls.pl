@@ -139,7 +139,7 @@ FROM pg_proc AS p WHERE p.pronamespace = 'pinterest_capi'::regnamespace ORDER BY
 SQL
 cmp_ok(scalar @functions, '>=', 25, 'functions to call');
 
-sub call
+sub invocation
 {
 	my $f = one(@functions);
 	my @types = @{ $f->{types} };
@@ -152,7 +152,21 @@ sub call
 		@given = map { "$f->{names}[$_] => $values[$_]" } grep { rand() < 0.6 } 0 .. $#values;
 	}
 	else { @given = @values[ 0 .. $given - 1 ] }
-	return 'SELECT * FROM pinterest_capi.' . $f->{name} . '(' . join(', ', @given) . ')';
+	return "pinterest_capi.$f->{name}(" . join(', ', @given) . ')';
+}
+
+sub call
+{
+	my $kind = rand();
+
+	return 'SELECT * FROM ' . invocation() if $kind < 0.6;
+	# in one statement, whose snapshot is older than what the first of them did
+	return 'SELECT ' . invocation() . ', ' . invocation() if $kind < 0.75;
+	return 'SELECT (SELECT count(*) FROM (SELECT ' . invocation() . ') AS x) FROM generate_series(1, 3)' if $kind < 0.8;
+	# in subtransactions, one of which fails
+	return 'DO $do$ BEGIN PERFORM ' . invocation() . '; BEGIN PERFORM ' . invocation() . '; ' . (rand() < 0.5 ? 'PERFORM 1/0; ' : '')
+	  . 'EXCEPTION WHEN OTHERS THEN PERFORM ' . invocation() . '; END; END $do$' if $kind < 0.9;
+	return 'WITH a AS MATERIALIZED (SELECT ' . invocation() . ') SELECT ' . invocation() . ' FROM a';
 }
 
 my %columns = (

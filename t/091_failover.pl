@@ -51,8 +51,6 @@ max_worker_processes = 16
 CONF
 $primary->start;
 configure($primary, $stub, 'postgres');
-$primary->safe_psql('postgres',
-	"SELECT pinterest_capi.subscribe('" . ($shop->connstr('postgres') =~ s/'/''/gr) . "', 'shop')");
 $primary->backup('base');
 my $standby = PostgreSQL::Test::Cluster->new('standby');
 $standby->init_from_backup($primary, 'base', has_streaming => 1);
@@ -61,6 +59,9 @@ $standby->start;
 $primary->append_conf('postgresql.conf', "synchronous_standby_names = '*'");
 $primary->reload;
 $primary->poll_query_until('postgres', q{SELECT sync_state = 'sync' FROM pg_stat_replication});
+$primary->safe_psql('postgres',
+	"SELECT pinterest_capi.subscribe('" . ($shop->connstr('postgres') =~ s/'/''/gr) . "', 'shop')");
+is($primary->safe_psql('postgres', 'SELECT subsynccommit FROM pg_subscription'), 'on', 'where there is a synchronous standby, the subscription waits for it');
 like($standby->safe_psql('postgres', 'SELECT message FROM pinterest_capi.destination_status'),
 	qr/this server is a standby/, 'a standby says that it sends nothing');
 
@@ -181,7 +182,7 @@ is($standby->safe_psql('postgres', q{
 		SELECT count(*) FROM pinterest_capi.dispatch_status WHERE event_id LIKE 'shop-%' AND origin = 'shop'}), $events,
 	'the new dispatcher has each of the publisher\'s, with its origin');
 is($shop->safe_psql('postgres', q{SELECT pinterest_capi.flush()}), 't', 'the publisher has handed over all');
-printf "# result: dispatcher killed and replaced by its standby%s: promoted after %.1f s, 0 of %d committed events lost, %d repeated under the same event_id\n",
+note sprintf "result: dispatcher killed and replaced by its standby%s: promoted after %.1f s, 0 of %d committed events lost, %d repeated under the same event_id",
   $repmgr ? ' (repmgrd)' : '', $promoted, @committed + $events, $stub->count->{duplicates};
 
 # it is a dispatcher like the first: new events of both kinds

@@ -136,8 +136,12 @@ install_test_packages() {
 	[ -z "${PINTEREST_CAPI_NO_PACKAGES:-}" ] || return 0
 	command -v apt-get >/dev/null || return 0
 
-	set -- chromium locales valgrind
+	set -- chromium clang libclang-rt-dev locales sqlsmith valgrind
 	command -v npm >/dev/null || set -- "$@" npm
+	# where the server is not the distribution's there may be none for it
+	repmgr=postgresql-$("$(find_pg_config)" --version | sed 's/^PostgreSQL \([0-9]*\).*/\1/')-repmgr
+	apt-cache show "$repmgr" >/dev/null 2>&1 || run_apt update
+	! apt-cache show "$repmgr" >/dev/null 2>&1 || set -- "$@" "$repmgr"
 	install_missing 'the tests' "$@"
 	cp "$top/test/npm/package.json" "$top/test/npm/package-lock.json" "$top/test/npm/.npmrc" "$work/"
 	output=$(npm ci --prefer-offline --ignore-scripts --no-audit --no-fund --prefix "$work" 2>&1) ||
@@ -176,7 +180,7 @@ make_work() {
 # the tree without what was built in it, so that nothing of another version comes along
 copy_tree() {
 	(cd "$top" && tar -c --exclude=./.git --exclude='*.o' --exclude='*.so' --exclude='*.bc' \
-		--exclude=./test/unit/bin --exclude=./test/fuzz/bin --exclude=./results \
+		--exclude=./pinterest_capi--1.0.sql --exclude=./test/unit/bin --exclude=./test/fuzz/bin --exclude=./results \
 		--exclude=./tmp_check --exclude=./log .) | tar -x -C "$work/src"
 }
 

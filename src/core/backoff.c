@@ -27,11 +27,26 @@ pcapi_backoff_ms(int attempts, uint64_t random)
 	return floor_ms + (int64_t) (random % (uint64_t) (ceiling - floor_ms + 1));
 }
 
+/* curl_getdate reads more than HTTP's three forms; all of those begin with a weekday and have a time of day. */
+int64_t
+pcapi_http_date(const char *value, size_t len)
+{
+	char		date[HTTP_DATE_MAX + 1];
+	int64_t		seconds;
+
+	if (len == 0 || len > HTTP_DATE_MAX || !pcapi_ascii_alpha(value[0]) ||
+		memchr(value, ':', len) == NULL)
+		return -1;
+	memcpy(date, value, len);
+	date[len] = '\0';
+	seconds = (int64_t) curl_getdate(date, NULL);
+	return seconds < 0 ? -1 : seconds;
+}
+
 int64_t
 pcapi_retry_after(const char *value, int64_t now)
 {
 	size_t		len;
-	char		date[HTTP_DATE_MAX + 1];
 	int64_t		then;
 
 	while (*value == ' ' || *value == '\t')
@@ -51,16 +66,7 @@ pcapi_retry_after(const char *value, int64_t now)
 		return seconds < RETRY_AFTER_MAX ? seconds : RETRY_AFTER_MAX;
 	}
 
-	/*
-	 * curl_getdate reads more than HTTP's three forms; all of those begin
-	 * with a weekday and have a time of day.
-	 */
-	if (len > HTTP_DATE_MAX || !pcapi_ascii_alpha(value[0]) ||
-		memchr(value, ':', len) == NULL)
-		return -1;
-	memcpy(date, value, len);
-	date[len] = '\0';
-	then = (int64_t) curl_getdate(date, NULL);
+	then = pcapi_http_date(value, len);
 	if (then < 0)
 		return -1;
 	if (then <= now)

@@ -129,6 +129,9 @@ extern bool pcapi_json_tame(const char *json, size_t len, bool ascii, char *out,
  */
 extern int64_t pcapi_backoff_ms(int attempts, uint64_t random);
 
+/* Unix time of an HTTP date; -1 when it can't be read */
+extern int64_t pcapi_http_date(const char *value, size_t len);
+
 /*
  * Retry-After: seconds from now (Unix time) of a number or an HTTP date, 0 for
  * one in the past, -1 when it can't be read; never more than a day.

@@ -8,6 +8,7 @@
 
 #include "access/htup_details.h"
 #include "access/xact.h"
+#include "access/xlog.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "utils/guc.h"
@@ -115,5 +116,8 @@ pcapi_check_writable(const char *function)
 		ereport(ERROR,
 				(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
 				 errmsg("cannot execute %s in a read-only transaction", function),
+				 RecoveryInProgress() ?
+				 errhint("This server is a standby: call it on the primary.") :
+				 errhint("Call it in a transaction that is READ WRITE."),
 				 pcapi_hide()));
 }

@@ -29,7 +29,7 @@ typedef struct PcapiTarget
 	int64		retry_for;
 	TimestampTz backoff_until;	/* 0: none */
 	TimestampTz failing_since;	/* 0: not failing */
-	char	   *backoff_reason;	/* or NULL */
+	char	   *backoff_reason; /* or NULL */
 } PcapiTarget;
 
 extern List *pcapi_targets(void);

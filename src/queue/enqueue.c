@@ -73,6 +73,7 @@ pcapi_destination_number(const char *destination, bool create)
 		ereport(ERROR,
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 				 errmsg("could not serialize access due to concurrent configuration of a destination"),
+				 errhint("The transaction might succeed if retried."),
 				 pcapi_hide()));
 	return number;
 }
@@ -164,13 +165,13 @@ pcapi_enqueue(const PcapiNewEvent *ev)
 
 	/*
 	 * The worker remembers how far it has read, and trusts that an id drawn
-	 * later than it looked belongs to a transaction whose xid is no older than
-	 * the next one at that moment (worker/route.c).  So the xid comes first,
-	 * the id second.
+	 * later than it looked belongs to a transaction whose xid is no older
+	 * than the next one at that moment (worker/route.c).  So the xid comes
+	 * first, the id second.
 	 *
-	 * The sequence is locked before the table: DROP EXTENSION locks them in the
-	 * order in which they were created, and a deadlock could take the caller's
-	 * transaction.
+	 * The sequence is locked before the table: DROP EXTENSION locks them in
+	 * the order in which they were created, and a deadlock could take the
+	 * caller's transaction.
 	 */
 	(void) GetCurrentTransactionId();
 	id = nextval_internal(pcapi_table(PCAPI_T_EVENT_SEQUENCE), false);

@@ -25,6 +25,7 @@ random_bytes(unsigned char *to, size_t len)
 			ereport(ERROR,
 					(errcode(ERRCODE_INTERNAL_ERROR),
 					 errmsg("could not generate random values"),
+					 errhint("Check the server's source of randomness: OpenSSL's, or /dev/urandom."),
 					 pcapi_hide()));
 		used = 0;
 	}
@@ -64,6 +65,7 @@ pcapi_stored_event_id(char *given)
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR),
 				 errmsg("could not compute a SHA-256"),
+				 errhint("Check the configuration of the server's OpenSSL: SHA-256 must be among what it provides."),
 				 pcapi_hide()));
 	hex = palloc(PCAPI_HEX_LEN + 1);
 	pcapi_hex(digest, sizeof(digest), hex);

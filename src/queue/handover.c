@@ -69,7 +69,10 @@ pcapi_handover_choose(PcapiHandover *few)
 
 	memset(few, 0, sizeof(PcapiHandover));
 	SPI_connect();
-	SPI_execute("SELECT FROM pinterest_capi._queue AS q, pinterest_capi._subscriber AS u LIMIT 1", true, 1);
+
+	/* what is in a request from before publish() is settled first */
+	SPI_execute("SELECT FROM pinterest_capi._queue AS q, pinterest_capi._subscriber AS u"
+				" WHERE NOT EXISTS (SELECT FROM pinterest_capi._lease) LIMIT 1", true, 1);
 	if (SPI_processed > 0)
 		few->slots = subscribers(context, &emit_below);
 	if (few->slots == NULL)

@@ -25,6 +25,7 @@ pcapi_live_create(void)
 	SpinLockInit(&live->mutex);
 	live->pid = MyProcPid;
 	live->started_at = live->last_cycle_at = GetCurrentTimestamp();
+	strlcpy(live->version, PCAPI_VERSION, sizeof(live->version));
 	strlcpy(live->state, "starting", sizeof(live->state));
 	live->magic = PCAPI_LIVE_MAGIC;
 	return live;
@@ -60,8 +61,9 @@ pcapi_sql_worker_state(PG_FUNCTION_ARGS)
 	dsm_segment *segment;
 	PcapiLive  *live;
 	PcapiLive	copy;
-	Datum		values[6];
-	bool		nulls[6] = {false};
+	Interval	ahead = {0};
+	Datum		values[10];
+	bool		nulls[10] = {false};
 
 	InitMaterializedSRF(fcinfo, 0);
 	pcapi_worker_forget();		/* a look is rare and must be right */
@@ -82,6 +84,13 @@ pcapi_sql_worker_state(PG_FUNCTION_ARGS)
 		values[5] = CStringGetTextDatum(copy.last_error);
 	else
 		nulls[5] = true;
+	values[6] = TimestampTzGetDatum(copy.last_error_at);
+	nulls[6] = nulls[5];
+	values[7] = CStringGetTextDatum(copy.version);
+	ahead.time = copy.clock_ahead;
+	values[8] = IntervalPGetDatum(&ahead);
+	values[9] = TimestampTzGetDatum(copy.clock_seen_at);
+	nulls[8] = nulls[9] = (copy.clock_seen_at == 0);
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	return (Datum) 0;
 }

@@ -35,6 +35,15 @@ typedef struct PcapiLive
 	int			in_flight;
 	char		state[32];
 	char		last_error[PCAPI_LIVE_TEXT];
+	TimestampTz last_error_at;
+	char		version[16];	/* of the library that it runs */
+
+	/*
+	 * How far this server's clock is ahead of the API's, beyond what the
+	 * request's duration and the Date header's whole seconds leave open.
+	 */
+	int64		clock_ahead;	/* microseconds; negative: behind */
+	TimestampTz clock_seen_at;	/* 0: no answer so far */
 
 	/*
 	 * verify_destination: one question at a time, each with a number.  Each

@@ -22,24 +22,29 @@ text_arg(FunctionCallInfo fcinfo, int n)
 }
 
 void
+pcapi_unknown_destination(void)
+{
+	pcapi_bad_call(("unknown destination"),
+				   ("The view pinterest_capi.destination_status lists those that exist."));
+}
+
+void
 pcapi_check_destination(const char *destination)
 {
 	Oid			types[1] = {TEXTOID};
 	Datum		values[1];
-	bool		found = false;
+	bool		found;
 
-	if (destination)
-	{
-		SPI_connect();
-		values[0] = CStringGetTextDatum(destination);
-		SPI_execute_with_args("SELECT FROM pinterest_capi.destination WHERE destination = $1",
-							  1, types, values, NULL, false, 1);
-		found = (SPI_processed > 0);
-		SPI_finish();
-	}
+	if (destination == NULL)
+		pcapi_unknown_destination();
+	SPI_connect();
+	values[0] = CStringGetTextDatum(destination);
+	SPI_execute_with_args("SELECT FROM pinterest_capi.destination WHERE destination = $1",
+						  1, types, values, NULL, false, 1);
+	found = (SPI_processed > 0);
+	SPI_finish();
 	if (!found)
-		pcapi_bad_call(("unknown destination"),
-					   ("The table pinterest_capi.destination lists those that exist."));
+		pcapi_unknown_destination();
 }
 
 int
@@ -230,7 +235,7 @@ pcapi_sql_cancel(PG_FUNCTION_ARGS)
 	char	   *event_id = text_arg(fcinfo, 0);
 	char	   *destination = text_arg(fcinfo, 1);
 	Oid			types[2] = {TEXTOID, INT4OID};
-	Datum		values[2];
+	Datum		values[2] = {0};
 	char		nulls[2] = {' ', 'n'};
 	PcapiIdentity saved;
 	int64		n;

@@ -161,8 +161,12 @@ pcapi_sql_attach(PG_FUNCTION_ARGS)
 	SPI_connect();
 	SPI_execute_with_args("INSERT INTO pinterest_capi._subscriber (slot, emit_below, attached_at, looked_at)"
 						  " SELECT $1, s.last_value, clock_timestamp(), clock_timestamp()"
-						  " FROM pinterest_capi._event_id_seq AS s",
+						  " FROM pinterest_capi._event_id_seq AS s, pg_replication_slots AS l"
+						  " WHERE l.slot_name = $1 AND l.plugin = 'pgoutput' AND l.database = current_database()",
 						  1, types, values, NULL, false, 0);
+	if (SPI_processed == 0)
+		pcapi_bad_call(("no such replication slot"),
+					   ("pinterest_capi.subscribe() on the dispatcher makes it."));
 	SPI_finish();
 	pcapi_wake_at_commit();
 	pcapi_become_caller(&saved);

@@ -136,6 +136,7 @@ tell(const Counts *counts)
 							   "%lld events have no payload and cannot be replayed",
 							   counts->emptied, (long long) counts->emptied),
 				 errdetail("Payloads are emptied after pinterest_capi.payload_retention and by forget; what a gate stopped never had one."),
+				 errhint("Track such an event again, under another event_id."),
 				 pcapi_hide()));
 	if (counts->old > 0)
 		ereport(NOTICE,
@@ -149,6 +150,7 @@ tell(const Counts *counts)
 				(errmsg_plural("%lld offline event is among them", "%lld offline events are among them",
 							   counts->offline, (long long) counts->offline),
 				 errdetail("Pinterest cannot deduplicate offline events: what it has processed before counts twice."),
+				 errhint("What must not go is taken back with cancel, as long as it waits; dry_run => true only counts."),
 				 pcapi_hide()));
 }
 

@@ -20,11 +20,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "pgstat.h"
 #include "storage/fd.h"
 #include "utils/timestamp.h"
 
-#define PREFIX PG_STAT_TMP_DIR "/pinterest_capi."
+#define PREFIX PCAPI_TMP_DIR "/pinterest_capi."
 
 /* a promise that nobody came for: the slot is gone */
 #define PROMISE_HOLDS	(10 * USECS_PER_SEC)
@@ -127,7 +126,7 @@ next_file(DIR *dir, Oid *database, Oid *slot, TimestampTz *at)
 {
 	struct dirent *entry;
 
-	while ((entry = ReadDirExtended(dir, PG_STAT_TMP_DIR, LOG)) != NULL)
+	while ((entry = ReadDirExtended(dir, PCAPI_TMP_DIR, LOG)) != NULL)
 	{
 		char		path[MAXPGPATH];
 		int			end = 0;
@@ -137,7 +136,7 @@ next_file(DIR *dir, Oid *database, Oid *slot, TimestampTz *at)
 			continue;
 		if (n < 2)
 			*slot = InvalidOid;
-		snprintf(path, sizeof(path), PG_STAT_TMP_DIR "/%s", entry->d_name);
+		snprintf(path, sizeof(path), PCAPI_TMP_DIR "/%s", entry->d_name);
 		if (get_time(path, at))
 			return true;
 	}
@@ -147,7 +146,7 @@ next_file(DIR *dir, Oid *database, Oid *slot, TimestampTz *at)
 Oid
 pcapi_turn_first(Oid but, TimestampTz now)
 {
-	DIR		   *dir = AllocateDir(PG_STAT_TMP_DIR);
+	DIR		   *dir = AllocateDir(PCAPI_TMP_DIR);
 	Oid			first = InvalidOid;
 	TimestampTz first_at = now;
 	Oid			database;
@@ -194,7 +193,7 @@ pcapi_turn_promise(Oid database, Oid slot)
 Oid
 pcapi_turn_take(Oid slot, TimestampTz until)
 {
-	DIR		   *dir = AllocateDir(PG_STAT_TMP_DIR);
+	DIR		   *dir = AllocateDir(PCAPI_TMP_DIR);
 	Oid			taken = InvalidOid;
 	Oid			database;
 	Oid			promised_to;

@@ -194,6 +194,8 @@ refuse(const char *destination)
 	bool		isnull;
 	bool		changed;
 
+	if (destination == NULL)
+		pcapi_unknown_destination();
 	pcapi_check_destination(destination);
 
 	SPI_connect();
@@ -204,7 +206,10 @@ refuse(const char *destination)
 						  " JOIN pinterest_capi._readiness AS r ON r.destination = d.destination"
 						  " LEFT JOIN pinterest_capi._secret AS x ON x.destination = d.destination"
 						  " WHERE d.destination = $1",
-						  1, types, values, NULL, true, 1);
+						  1, types, values, NULL, false, 1);
+	/* gone since it was looked for, with a snapshot of its own */
+	if (SPI_processed == 0)
+		pcapi_unknown_destination();
 	row = SPI_tuptable->vals[0];
 	desc = SPI_tuptable->tupdesc;
 	xmin = SPI_getbinval(row, desc, 1, &isnull);

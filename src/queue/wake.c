@@ -270,7 +270,7 @@ start_worker_if_none(TransactionId wait_for)
 				(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
 				 errmsg("pinterest_capi could not start its worker: no background worker slot is free"),
 				 errdetail("Events are queued and will be sent once a worker runs."),
-				 errhint("You might need to increase max_worker_processes."),
+				 errhint("Increase max_worker_processes and restart the server; pinterest_capi.doctor() shows how many are in use."),
 				 pcapi_hide()));
 	}
 	return true;
@@ -318,9 +318,9 @@ xact_callback(XactEvent event, void *arg)
 		case XACT_EVENT_PRE_PREPARE:
 
 			/*
-			 * Whoever commits it has no reason to tell a worker, so one must be
-			 * there to find it.  It doesn't wait for that, nor is the start
-			 * lock left to the prepared transaction.
+			 * Whoever commits it has no reason to tell a worker, so one must
+			 * be there to find it.  It doesn't wait for that, nor is the
+			 * start lock left to the prepared transaction.
 			 */
 			if (!RecoveryInProgress() && start_worker_if_none(InvalidTransactionId))
 				pcapi_unlock(PCAPI_LOCK_START, false);

@@ -43,7 +43,37 @@ static const struct
 		"pinterest_capi.dispatch_status, pinterest_capi.destination_status, pinterest_capi.worker_status,"
 		" pinterest_capi.event_activity, pinterest_capi.event_quality, pinterest_capi.compliance_report,"
 		" pinterest_capi.standard_event"},
-	{LEVEL_MONITOR, "EXECUTE", "FUNCTION pinterest_capi._worker_state(), pinterest_capi._fields(), pinterest_capi._fold(text)"},
+	{LEVEL_MONITOR, "EXECUTE", "FUNCTION pinterest_capi._worker_state(), pinterest_capi._fields(), pinterest_capi._fold(text),"
+		" pinterest_capi.doctor(), pinterest_capi._doctor(text), pinterest_capi._server_state()"},
+	{LEVEL_MONITOR, "SELECT",
+		"pinterest_capi._destination_facts, pinterest_capi._handover, pinterest_capi._last_day, pinterest_capi._oldest_final,"
+		" pinterest_capi._activity"},
+	/* which run as who calls report_html */
+	{LEVEL_MONITOR, "EXECUTE", "FUNCTION pinterest_capi.report_html(text, interval),"
+		" pinterest_capi._html(text),"
+		" pinterest_capi._bad_call(text, text),"
+		" pinterest_capi._report_style(),"
+		" pinterest_capi._report_n(numeric),"
+		" pinterest_capi._report_share(numeric, numeric),"
+		" pinterest_capi._report_time(timestamptz),"
+		" pinterest_capi._report_age(timestamptz),"
+		" pinterest_capi._report_words(text),"
+		" pinterest_capi._report_step(interval),"
+		" pinterest_capi._report_slots(interval, text),"
+		" pinterest_capi._report_slot(timestamptz, text, boolean),"
+		" pinterest_capi._report_statuses(),"
+		" pinterest_capi._report_rows(text, timestamptz, text),"
+		" pinterest_capi._report_table(text, text, text),"
+		" pinterest_capi._report_verdict(text),"
+		" pinterest_capi._report_tiles(pinterest_capi._report_row[], text),"
+		" pinterest_capi._report_health(text),"
+		" pinterest_capi._report_timeline(pinterest_capi._report_row[], timestamptz[], text),"
+		" pinterest_capi._report_names(pinterest_capi._report_row[]),"
+		" pinterest_capi._report_match(pinterest_capi._report_row[], timestamptz[], text),"
+		" pinterest_capi._report_failures(pinterest_capi._report_row[]),"
+		" pinterest_capi._report_gates(pinterest_capi._report_row[]),"
+		" pinterest_capi._report_compliance(text),"
+		" pinterest_capi._report_page(text, text, timestamptz[], pinterest_capi._report_row[])"},
 	{LEVEL_OPERATE, "EXECUTE", "FUNCTION"
 		" pinterest_capi.verify_destination(text),"
 		" pinterest_capi.pause_destination(text),"

@@ -217,7 +217,7 @@ scalar_to_json(Oid type, FmgrInfo *output, Datum value, JsonbValue *out, const c
 static bool
 elements_to_json(const PcapiColumnType *ct, Datum value, JsonbValue *out, const char **wrong)
 {
-	PcapiJsonb state = {0};
+	PcapiJsonb	state = {0};
 	Datum	   *elems;
 	bool	   *nulls;
 	int			n;

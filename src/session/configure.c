@@ -36,8 +36,7 @@ static const char *const hidden_statement = "SELECT pinterest_capi.configure_des
  * statement that can't be parsed or names no function, pg_stat_activity while
  * it is planned), what it logs from its own copy when it is done
  * (log_min_duration_statement, auto_explain), and the client's history.
- * README.md says so; a parameter or a token file keeps out of all of these,
- * but for log_parameter_max_length.
+ * docs/security.md has the ways around that.
  */
 static void
 hide_own_statement(void)
@@ -84,7 +83,7 @@ check_token(const char *token)
 			ereport(ERROR,
 					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 					 errmsg("permission denied to use an access token file"),
-					 errhint("Only superusers and members of pg_read_server_files may name files on the server."),
+					 errhint("Only superusers and members of pg_read_server_files may name files on the server; give the token itself, or have one of them make the call."),
 					 pcapi_hide()));
 		return;
 	}
@@ -120,6 +119,7 @@ store_secret(const char *destination, const char *token)
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR),
 				 errmsg("could not generate random values"),
+				 errhint("Check the server's source of randomness: OpenSSL's, or /dev/urandom."),
 				 pcapi_hide()));
 	memcpy(VARDATA(masked), token, len);
 	pcapi_xor(VARDATA(masked), VARDATA(pad), len);
@@ -181,6 +181,12 @@ pcapi_sql_configure_destination(PG_FUNCTION_ARGS)
 						  " ad_account_id = coalesce(excluded.ad_account_id, d.ad_account_id)"
 						  " RETURNING ad_account_id",
 						  3, types, values, nulls, false, 0);
+	if (SPI_processed == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_TRIGGERED_ACTION_EXCEPTION),
+				 errmsg("the destination was not stored"),
+				 errhint("A trigger on the table pinterest_capi.destination may prevent it."),
+				 pcapi_hide()));
 	stored_account = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
 	if (stored_account)
 		stored_account = MemoryContextStrdup(context, stored_account);
@@ -205,7 +211,8 @@ pcapi_sql_settings_changed(PG_FUNCTION_ARGS)
 	if (!CALLED_AS_TRIGGER(fcinfo))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("_settings_changed() must be called as a trigger"), pcapi_hide()));
+				 errmsg("_settings_changed() must be called as a trigger"),
+				 errhint("The extension has made the triggers that need it."), pcapi_hide()));
 	CacheInvalidateRelcache(trigger->tg_relation);
 	pcapi_wake_at_commit();
 	return PointerGetDatum(NULL);
@@ -227,7 +234,7 @@ guard_api_url(const char *old, const char *new)
 	ereport(ERROR,
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 			 errmsg("permission denied to set api_url"),
-			 errhint("Only superusers may change where events and the access token are sent."),
+			 errhint("Only superusers may change where events and the access token are sent; have one of them do it."),
 			 pcapi_hide()));
 }
 
@@ -242,7 +249,8 @@ pcapi_sql_destination_guard(PG_FUNCTION_ARGS)
 		!TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("_destination_guard() must be called as a BEFORE ROW trigger"), pcapi_hide()));
+				 errmsg("_destination_guard() must be called as a BEFORE ROW trigger"),
+				 errhint("The extension has made the trigger that needs it."), pcapi_hide()));
 
 	old = trigger->tg_trigtuple;
 	if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event))

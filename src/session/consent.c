@@ -77,7 +77,7 @@ merge_consent(Jsonb *stored, Jsonb *given)
 static Jsonb *
 document(PcapiCall *call, Jsonb *stored_consent)
 {
-	PcapiJsonb state = {0};
+	PcapiJsonb	state = {0};
 
 	PcapiJsonbPush(&state, WJB_BEGIN_OBJECT, NULL);
 	push_text(&state, "event", call->event_name);

@@ -119,8 +119,9 @@ typedef struct PcapiCall
 	char	   *destination;
 	List	   *warnings;		/* found before the call was made (trigger) */
 	char	   *bad_event_time; /* reason, when the event's time could not be read */
-	bool		from_data;		/* destination and action_source were read from a row:
-								 * unknown ones are recorded, not raised */
+	bool		from_data;		/* destination and action_source were read
+								 * from a row: unknown ones are recorded, not
+								 * raised */
 } PcapiCall;
 
 /* what became of a call for one destination */

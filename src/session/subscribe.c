@@ -19,6 +19,7 @@
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "queue/queue.h"
+#include "replication/syncrep.h"
 #include "replication/walreceiver.h"
 #include "utils/builtins.h"
 #include "utils/tuplestore.h"
@@ -91,15 +92,21 @@ check_encoding(const char *theirs)
 			 errhint("Use a dispatcher's database with encoding UTF8.")));
 }
 
-/* Waits for the other server's disk, and for a standby where there is one: what is confirmed there is safe here. */
+/*
+ * What is confirmed to the other server is on this one's disk in any case.
+ * Where commits wait for standbys, it has to be there too, or a promoted one
+ * would lack what the other server no longer keeps; which costs a round trip
+ * for each transaction, so it isn't done where nobody asks for it.
+ */
 static void
 create_subscription(const char *connection, const char *name, const char *slot)
 {
 	SPI_connect();
 	SPI_execute(psprintf("CREATE SUBSCRIPTION %s CONNECTION %s PUBLICATION " PCAPI_PUBLICATION
 						 " WITH (create_slot = false, slot_name = %s, copy_data = false,"
-						 " synchronous_commit = 'on')",
-						 quote_identifier(name), quote_literal_cstr(connection), quote_identifier(slot)),
+						 " synchronous_commit = %s)",
+						 quote_identifier(name), quote_literal_cstr(connection), quote_identifier(slot),
+						 SyncRepStandbyNames && SyncRepStandbyNames[0] != '\0' ? "'on'" : "'off'"),
 				false, 0);
 	SPI_finish();
 }
@@ -114,6 +121,30 @@ drop_slot(WalReceiverConn *conn, const char *slot, MemoryContext context)
 	walrcv_clear_result(walrcv_exec(conn, psprintf("SELECT pg_catalog.pg_drop_replication_slot(%s)",
 												   quote_literal_cstr(slot)), 1, types));
 	MemoryContextSwitchTo(old);
+}
+
+/* The slot there and the subscription here; no slot is left without the other. */
+static void
+make_both(WalReceiverConn *conn, const char *connection, const char *name, const char *slot, MemoryContext context)
+{
+	volatile bool made = false;
+
+	PG_TRY();
+	{
+		char	   *encoding = ask(conn, psprintf("SELECT pinterest_capi._make_slot(%s)", quote_literal_cstr(slot)));
+
+		made = true;
+		check_encoding(encoding ? encoding : "");
+		(void) ask(conn, psprintf("SELECT pinterest_capi._attach(%s)", quote_literal_cstr(slot)));
+		create_subscription(connection, name, slot);
+	}
+	PG_CATCH();
+	{
+		if (made)
+			drop_slot(conn, slot, context);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
 }
 
 PG_FUNCTION_INFO_V1(pcapi_sql_subscribe);
@@ -160,24 +191,7 @@ pcapi_sql_subscribe(PG_FUNCTION_ARGS)
 				 errmsg("could not connect to the other server: %s", err)));
 	PG_TRY();
 	{
-		volatile bool made = false;
-
-		PG_TRY();
-		{
-			char	   *encoding = ask(conn, psprintf("SELECT pinterest_capi._make_slot(%s)", quote_literal_cstr(slot)));
-
-			made = true;
-			check_encoding(encoding ? encoding : "");
-			(void) ask(conn, psprintf("SELECT pinterest_capi._attach(%s)", quote_literal_cstr(slot)));
-			create_subscription(connection, name, slot);
-		}
-		PG_CATCH();
-		{
-			if (made)
-				drop_slot(conn, slot, context);
-			PG_RE_THROW();
-		}
-		PG_END_TRY();
+		make_both(conn, connection, name, slot, context);
 	}
 	PG_FINALLY();
 	{

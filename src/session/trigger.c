@@ -426,8 +426,8 @@ pcapi_sql_track_trigger(PG_FUNCTION_ARGS)
 	HeapTuple	tuple;
 	TupleDesc	desc;
 	Datum		row = (Datum) 0;
-	PcapiJsonb properties = {0};
-	PcapiJsonb user_data = {0};
+	PcapiJsonb	properties = {0};
+	PcapiJsonb	user_data = {0};
 	PcapiCall	call = {0};
 
 	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(td->tg_event) ||

@@ -24,6 +24,7 @@ pcapi_visitor_hash(const char *visitor_id, unsigned char digest[32])
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR),
 				 errmsg("could not compute a SHA-256"),
+				 errhint("Check the configuration of the server's OpenSSL: SHA-256 must be among what it provides."),
 				 pcapi_hide()));
 }
 

@@ -76,7 +76,7 @@ push_pair(PcapiJsonb *state, const char *key, const char *value)
 static Jsonb *
 stored_form(const PcapiIdentifiers *ids, const PcapiSettings *settings)
 {
-	PcapiJsonb state = {0};
+	PcapiJsonb	state = {0};
 
 	PcapiJsonbPush(&state, WJB_BEGIN_OBJECT, NULL);
 	for (int kind = 0; kind < PCAPI_KINDS; kind++)

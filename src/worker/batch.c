@@ -176,7 +176,8 @@ back_off(PcapiBatch *batch, uint64 random, int64 wait_ms, const char *reason)
 	if (route->refusals == 0)
 		ereport(LOG,
 				(errmsg("destination \"%s\" takes no events for now: %s", route->target.name, reason),
-				 errdetail("Events wait and are tried again.")));
+				 errdetail("Events wait and are tried again."),
+				 errhint("If it lasts, pinterest_capi.doctor() tells what to look at.")));
 	if (route->refusals == 0 || batch->sent_at >= route->refused_at)
 	{
 		route->refusals++;

@@ -70,9 +70,38 @@ pcapi_dispatch_in_flight(void)
 	return n;
 }
 
+/*
+ * The answer was dated at some moment between the request's start and now, and
+ * in whole seconds: only what that leaves no room for is a clock that differs.
+ */
+static void
+note_clock(const PcapiBatch *batch)
+{
+	const char *date = batch->request.date;
+	int64		seconds = pcapi_http_date(date, strlen(date));
+	TimestampTz dated;
+	TimestampTz now = GetCurrentTimestamp();
+	int64		ahead = 0;
+
+	if (seconds < 0)
+		return;
+	dated = (seconds - (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * (int64) SECS_PER_DAY) * USECS_PER_SEC;
+	if (batch->sent_at > dated + USECS_PER_SEC)
+		ahead = batch->sent_at - (dated + USECS_PER_SEC);
+	else if (now < dated)
+		ahead = now - dated;
+
+	SpinLockAcquire(&pcapi_live->mutex);
+	pcapi_live->clock_ahead = ahead;
+	pcapi_live->clock_seen_at = now;
+	SpinLockRelease(&pcapi_live->mutex);
+}
+
 void
 pcapi_dispatch_finish(PcapiRequest *request)
 {
+	if (request->transport == PCAPI_HTTP_ANSWERED)
+		note_clock(request->owner);
 	pcapi_batch_answered(request->owner);
 }
 
@@ -162,7 +191,7 @@ settle_answered(void)
 			ereport(LOG,
 					(errmsg("destination \"%s\" is paused: %s",
 							batch->route->target.name, batch->pause_reason),
-					 errhint("Its events wait for pinterest_capi.configure_destination or pinterest_capi.resume_destination.")));
+					 errhint("Its events wait for pinterest_capi.configure_destination or pinterest_capi.resume_destination; pinterest_capi.doctor() tells which.")));
 		pcapi_batch_free(batch);
 		look_at = 0;
 	}

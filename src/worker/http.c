@@ -182,6 +182,7 @@ on_header(char *data, size_t size, size_t nmemb, void *userp)
 		note_problem(r, "it has more headers than any answer should have");
 		return 0;
 	}
+	keep_header(data, len, "date:", r->date, sizeof(r->date));
 	keep_header(data, len, "retry-after:", r->retry_after, sizeof(r->retry_after));
 	keep_header(data, len, "x-ratelimit-remaining:", r->ratelimit_remaining, sizeof(r->ratelimit_remaining));
 	keep_header(data, len, "x-ratelimit-reset:", r->ratelimit_reset, sizeof(r->ratelimit_reset));
@@ -199,7 +200,8 @@ open_multi(void)
 		share = curl_share_init();
 	if (multi == NULL || share == NULL ||
 		curl_share_setopt(share, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION) != CURLSHE_OK)
-		ereport(FATAL, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("could not initialize libcurl")));
+		ereport(FATAL, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("could not initialize libcurl"),
+						errhint("Check the server's memory; the worker is started again after a second.")));
 	curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, on_socket);
 	curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, on_timer);
 	curl_multi_setopt(multi, CURLMOPT_PIPELINING, (long) CURLPIPE_MULTIPLEX);
@@ -212,7 +214,7 @@ set_options(CURL *easy, PcapiRequest *r, const char *url, const char *token)
 	struct curl_slist *headers = NULL;
 	char	   *authorization = psprintf("Authorization: Bearer %s", token);
 	const char *const lines[] = {authorization, "Content-Type: application/json",
-	"Accept: application/json", "Expect:"};
+		"Accept: application/json", "Expect:"};
 	bool		ok = true;
 
 	for (int i = 0; i < lengthof(lines) && ok; i++)
@@ -233,7 +235,7 @@ set_options(CURL *easy, PcapiRequest *r, const char *url, const char *token)
 	SET(CURLOPT_POST, 1L);
 	SET(CURLOPT_POSTFIELDS, r->body);
 	SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) r->body_len);
-	SET(CURLOPT_USERAGENT, "pinterest_capi/1.0");
+	SET(CURLOPT_USERAGENT, "pinterest_capi/" PCAPI_VERSION);
 	SET(CURLOPT_NOSIGNAL, 1L);
 	SET(CURLOPT_PRIVATE, r);
 	SET(CURLOPT_ERRORBUFFER, r->error);

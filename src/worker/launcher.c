@@ -145,7 +145,7 @@ pcapi_launcher_main(Datum main_arg)
 					(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
 					 errmsg("pinterest_capi could not start a worker for every database: no background worker slot is free"),
 					 errdetail("Events of the others are queued and will be sent once a worker runs."),
-					 errhint("You might need to increase max_worker_processes.")));
+					 errhint("Increase max_worker_processes and restart the server; pinterest_capi.doctor() shows how many are in use.")));
 		warned = !slots;
 		list_free(started);
 		started = still;

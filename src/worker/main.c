@@ -62,6 +62,7 @@ remember_error(const char *message)
 		return;
 	SpinLockAcquire(&pcapi_live->mutex);
 	strlcpy(pcapi_live->last_error, message, sizeof(pcapi_live->last_error));
+	pcapi_live->last_error_at = GetCurrentTimestamp();
 	SpinLockRelease(&pcapi_live->mutex);
 }
 
@@ -81,13 +82,14 @@ lock_extension(void)
 	return get_extension_oid("pinterest_capi", true) == extension;
 }
 
-/* No worker is needed here; but the slot may be needed. */
+/* No worker is needed here, or no second one; but the slot may be needed elsewhere. */
 static void
-leave(void)
+leave(bool served)
 {
 	Oid			next;
 
-	pcapi_turn_drop(my_database);
+	if (!served)
+		pcapi_turn_drop(my_database);
 	next = pcapi_turn_first(my_database, GetCurrentTimestamp());
 	proc_exit(OidIsValid(next) && pcapi_turn_promise(next, my_slot) ? 1 : 0);
 }
@@ -102,7 +104,7 @@ leave_dropped(void)
 	again = OidIsValid(get_extension_oid("pinterest_capi", true));
 	CommitTransactionCommand();
 	if (!again)
-		leave();
+		leave(false);
 	proc_exit(1);
 }
 
@@ -173,7 +175,7 @@ static void
 leave_for_good(int code, Datum arg)
 {
 	if (database_gone)
-		leave();
+		leave(false);
 }
 
 static void
@@ -258,15 +260,14 @@ take_office(void)
 		XactLockTableWait(wait_for, NULL, NULL, XLTW_None);
 	needed = pcapi_lock(PCAPI_LOCK_WORKER, true);
 	CommitTransactionCommand();
-
-	if (needed)
-	{
-		StartTransactionCommand();
-		needed = OidIsValid(pcapi_extension_owner(true));
-		CommitTransactionCommand();
-	}
 	if (!needed)
-		leave();
+		leave(true);
+
+	StartTransactionCommand();
+	needed = OidIsValid(pcapi_extension_owner(true));
+	CommitTransactionCommand();
+	if (!needed)
+		leave(false);
 }
 
 static void

@@ -59,6 +59,7 @@ typedef struct PcapiRequest
 	char	   *answer;
 	size_t		answer_len;
 	size_t		header_bytes;
+	char		date[64];		/* the answer's, and so the next three */
 	char		retry_after[64];
 	char		ratelimit_remaining[32];
 	char		ratelimit_reset[32];

@@ -12,6 +12,7 @@
 #include "queue/live.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 PG_MODULE_MAGIC;
@@ -21,6 +22,21 @@ PG_FUNCTION_INFO_V1(step_claim);
 PG_FUNCTION_INFO_V1(step_settle);
 PG_FUNCTION_INFO_V1(step_target);
 PG_FUNCTION_INFO_V1(step_retention);
+
+/* settings, which pinterest_capi.c would define */
+bool		pcapi_dispatch = true;
+int			pcapi_request_timeout = 30;
+int			pcapi_connect_timeout = 10;
+
+/* what was claimed last, as a batch has it */
+static PcapiClaimed *claimed;
+static int	n_claimed;
+
+static bool
+skip_none(void *arg, int64 id)
+{
+	return false;
+}
 
 static int
 number_arg(FunctionCallInfo fcinfo)
@@ -50,7 +66,8 @@ Datum
 step_claim(PG_FUNCTION_ARGS)
 {
 	PcapiIdentity saved;
-	PcapiClaimed *events;
+	PcapiReader reader = {.skip = skip_none, .room = 1024 * 1024};
+	MemoryContext old;
 	int64	   *ids;
 	Datum	   *elems;
 	int			dest;
@@ -58,12 +75,14 @@ step_claim(PG_FUNCTION_ARGS)
 
 	pcapi_become_owner(&saved, true);
 	dest = number_arg(fcinfo);
-	n = pcapi_fetch_fresh(dest, 0, PG_GETARG_INT32(1), &events);
+	old = MemoryContextSwitchTo(TopMemoryContext);
+	n = n_claimed = pcapi_fetch_fresh(dest, 0, PG_GETARG_INT32(1), &reader, &claimed);
+	MemoryContextSwitchTo(old);
 	ids = palloc(sizeof(int64) * Max(n, 1));
 	elems = palloc(sizeof(Datum) * Max(n, 1));
 	for (int i = 0; i < n; i++)
 	{
-		ids[i] = events[i].id;
+		ids[i] = claimed[i].id;
 		elems[i] = Int64GetDatum(ids[i]);
 	}
 	if (n > 0)
@@ -88,6 +107,9 @@ step_settle(PG_FUNCTION_ARGS)
 	for (int i = 0; i < n; i++)
 	{
 		settled[i].id = DatumGetInt64(ids[i]);
+		for (int c = 0; c < n_claimed; c++)
+			if (claimed[c].id == settled[i].id)
+				settled[i].tid = claimed[c].tid;
 		settled[i].attempted = true;
 		settled[i].fate = strcmp(status, "sent") == 0 ? PCAPI_SENT : PCAPI_RETRY;
 		settled[i].http_status = settled[i].fate == PCAPI_SENT ? 200 : 500;

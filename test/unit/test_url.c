@@ -190,8 +190,7 @@ test_long(void)
 	char	   *got;
 	size_t		len;
 
-	strcpy(url, "https://shop.example/?q=");
-	len = strlen(url);
+	len = (size_t) sprintf(url, "https://shop.example/?q=");
 	memset(url + len, 'q', 7000);
 	len += 7000;
 	len += (size_t) sprintf(url + len, "&epik=");

@@ -3,8 +3,9 @@
 #
 # One event a transaction.  Sizes, the worker's memory and the latency of probes
 # are looked at in equal intervals; what counts is the last quarter's median
-# against the second's, the first being the start.  Final rows are kept for a
-# fifth of the time, so that the tables that hold them have to stop growing too.
+# against the second's, the first being the start.  In a full run final rows are
+# kept for two minutes, so that the tables that hold them have to stop growing
+# too; the worker looks once a minute for what is older.
 package Bench::Steady;
 
 use strict;
@@ -18,6 +19,7 @@ use Time::HiRes qw(time usleep);
 use constant {
 	RATE => 5000,
 	LOOKS => 40,
+	KEPT => 120,
 };
 
 # of a series, its last quarter's median against its second's
@@ -38,11 +40,12 @@ sub run
 	my ($stub) = @_;
 	my $db = 'bench_steady';
 	my $seconds = $ENV{BENCH_STEADY} // scaled(600, 30);
-	my $kept = int($seconds / 5);
+	my $kept = $seconds >= 4 * KEPT ? KEPT : undef;
 	my %series;
 
 	$stub->database($db);
-	set_conf('pinterest_capi.dispatch' => 'on', 'pinterest_capi.retention' => "$kept s", 'pinterest_capi.payload_retention' => "$kept s");
+	set_conf('pinterest_capi.dispatch' => 'on',
+		$kept ? ('pinterest_capi.retention' => "$kept s", 'pinterest_capi.payload_retention' => "$kept s") : ());
 	$stub->reset(probes => 1);
 
 	my $load = Bench::Latency::load($db, 1, RATE, $seconds);
@@ -78,7 +81,7 @@ SQL
 
 	my $behind = time() - $finished;
 	my $seen = $stub->seen;
-	my ($vacuums, $dead, $rows, $sent) = split /\|/, value($db, <<'SQL');
+	my ($vacuums, $dead, $rows, $again) = split /\|/, value($db, <<'SQL');
 SELECT s.autovacuum_count, s.n_dead_tup, (SELECT count(*) FROM pinterest_capi._event), (SELECT count(*) FROM pinterest_capi._outcome WHERE attempts <> 1)
 FROM pg_stat_user_tables AS s WHERE s.relid = 'pinterest_capi._queue'::regclass
 SQL
@@ -87,17 +90,19 @@ SQL
 	figure(name => 'steady, events out', unit => 'events/s',
 		runs => [ 1000 * $seen->{events} / ($seen->{last_ms} - $seen->{first_ms}) ], reference => [$tps], against => 'in', higher => 1);
 	figure(name => 'steady, behind at the end', unit => 's', runs => [$behind]);
-	figure(name => 'steady, more than one attempt', unit => 'events', runs => [$sent]);
+	figure(name => 'steady, more than one attempt', unit => 'events', runs => [$again]);
 	_flat('steady, waiting', 'events', $series{waiting});
 	_flat('steady, queue table', 'kB', $series{queue});
 	_flat('steady, queue indexes', 'kB', $series{queue_index});
-	_flat("steady, event and outcome, kept for $kept s", 'kB', $series{events});
+	_flat("steady, event and outcome, kept for $kept s", 'kB', $series{events}) if $kept;
 	_flat('steady, memory of the worker', 'kB', $series{memory});
 	_flat('steady, COMMIT to arrival, p50', 'ms', $series{p50});
 	_flat('steady, COMMIT to arrival, p99', 'ms', $series{p99});
 	figure(name => 'steady, autovacuum of the queue', unit => 'times', runs => [$vacuums]);
 	figure(name => 'steady, dead rows in the queue', unit => '', runs => [$dead]);
-	figure(name => "steady, rows kept at the end", unit => '', runs => [$rows], reference => [ $kept * RATE ], against => "those of $kept s");
+	return unless $kept;
+	figure(name => 'steady, rows kept at the end', unit => '', runs => [$rows], reference => [ $kept * $tps ],
+		against => "those of $kept s");
 	set_conf('pinterest_capi.retention' => '30 days', 'pinterest_capi.payload_retention' => '7 days');
 	return;
 }

@@ -1,4 +1,8 @@
-/* pinterest_capi--1.0.sql: the SQL face, the tables under it, and who may use what */
+/*
+ * extension.sql
+ *	  The SQL face and the tables under it.  The other parts of the install
+ *	  script come after it: doctor(), report_html(), and who may use what.
+ */
 
 \echo Use "CREATE EXTENSION pinterest_capi" to load this file. \quit
 
@@ -512,7 +516,8 @@ COMMENT ON FUNCTION pinterest_capi._attach(text) IS
 
 CREATE FUNCTION pinterest_capi._worker_state(OUT pid integer, OUT state text,
 		OUT started_at timestamptz, OUT last_cycle_at timestamptz,
-		OUT in_flight_requests integer, OUT last_error text) RETURNS SETOF record
+		OUT in_flight_requests integer, OUT last_error text, OUT last_error_at timestamptz,
+		OUT version text, OUT clock_ahead interval, OUT clock_seen_at timestamptz) RETURNS SETOF record
 	LANGUAGE c VOLATILE PARALLEL RESTRICTED ROWS 1
 	AS 'MODULE_PATHNAME', 'pcapi_sql_worker_state';
 COMMENT ON FUNCTION pinterest_capi._worker_state() IS
@@ -768,29 +773,3 @@ CREATE VIEW pinterest_capi.compliance_report AS
 		) AS f;
 COMMENT ON VIEW pinterest_capi.compliance_report IS
 	'per destination and allowed event: each field that may leave, what is done to it before, under which rule, and the consent rules in force';
-
-------------------------------------------------------------------------------
--- Rights: nothing for PUBLIC but the two pure functions
-------------------------------------------------------------------------------
-
-REVOKE ALL ON ALL TABLES IN SCHEMA pinterest_capi FROM PUBLIC;
-REVOKE ALL ON ALL SEQUENCES IN SCHEMA pinterest_capi FROM PUBLIC;
-REVOKE ALL ON ALL FUNCTIONS IN SCHEMA pinterest_capi FROM PUBLIC;
-
-GRANT USAGE ON SCHEMA pinterest_capi TO PUBLIC;
-GRANT EXECUTE ON FUNCTION pinterest_capi.normalize_identifier(text, text) TO PUBLIC;
-GRANT EXECUTE ON FUNCTION pinterest_capi.hash_identifier(text, text) TO PUBLIC;
-
-GRANT SELECT ON pinterest_capi.dispatch_status, pinterest_capi.destination_status,
-	pinterest_capi.worker_status, pinterest_capi.event_activity, pinterest_capi.event_quality,
-	pinterest_capi.compliance_report, pinterest_capi.standard_event TO pg_monitor;
-GRANT EXECUTE ON FUNCTION pinterest_capi._worker_state(), pinterest_capi._fields(), pinterest_capi._fold(text) TO pg_monitor;
-
--- at commit: have a worker started, so that nothing else is needed
-CREATE FUNCTION pinterest_capi._wake() RETURNS void
-	LANGUAGE c VOLATILE PARALLEL UNSAFE
-	AS 'MODULE_PATHNAME', 'pcapi_sql_wake';
-COMMENT ON FUNCTION pinterest_capi._wake() IS
-	'internal: at commit, wakes the worker of this database or starts one';
-REVOKE ALL ON FUNCTION pinterest_capi._wake() FROM PUBLIC;
-SELECT pinterest_capi._wake();

@@ -1,0 +1,355 @@
+/*
+ * doctor.sql
+ *	  doctor(): what keeps events from leaving, and what to do about it.
+ *
+ * A check is a SELECT of its own in _doctor; the thresholds stand there and
+ * nowhere else.  It changes nothing and asks nobody: whether Pinterest can be
+ * reached is what the worker saw last.
+ */
+
+------------------------------------------------------------------------------
+-- Facts that the caller may not read himself
+------------------------------------------------------------------------------
+
+CREATE FUNCTION pinterest_capi._server_state(OUT version text, OUT preloaded boolean, OUT dispatch boolean,
+		OUT log_suppressed boolean, OUT retention text, OUT worker_slots integer, OUT workers integer) RETURNS record
+	LANGUAGE c VOLATILE PARALLEL RESTRICTED
+	AS 'MODULE_PATHNAME', 'pcapi_sql_server_state';
+COMMENT ON FUNCTION pinterest_capi._server_state() IS
+	'internal: this library, its settings, and how many background workers there may be and are';
+
+CREATE VIEW pinterest_capi._destination_facts AS
+	SELECT d.destination, r.status, r.reason, d.test_mode, d.max_event_age,
+		d.tag_id IS NOT NULL AND d.ad_account_id IS NOT NULL AS has_ids,
+		x.destination IS NOT NULL AS has_token,
+		s.last_sent_at,
+		-- what is wrong now; an error that is over is none
+		CASE WHEN s.paused_at IS NOT NULL THEN s.paused_reason
+			WHEN s.failing_since IS NOT NULL THEN coalesce(s.backoff_reason, s.last_error) END AS fault,
+		(SELECT e.created_at FROM pinterest_capi._event AS e
+			WHERE e.id = (SELECT min(q.id) FROM pinterest_capi._queue AS q WHERE q.dest = s.dest)) AS oldest_at,
+		(SELECT count(*) FROM pinterest_capi.allowed_event AS a WHERE a.destination = d.destination) AS allowed
+	FROM pinterest_capi.destination AS d
+		JOIN pinterest_capi._readiness AS r ON r.destination = d.destination
+		LEFT JOIN pinterest_capi._destination_state AS s ON s.destination = d.destination
+		LEFT JOIN pinterest_capi._secret AS x ON x.destination = d.destination;
+COMMENT ON VIEW pinterest_capi._destination_facts IS
+	'internal: what doctor() looks at of each destination';
+
+CREATE VIEW pinterest_capi._handover AS
+	SELECT EXISTS (SELECT FROM pinterest_capi._publishing) AS publishing,
+		EXISTS (SELECT FROM pinterest_capi._subscriber AS u
+			JOIN pg_catalog.pg_replication_slots AS l ON l.slot_name = u.slot) AS subscribed;
+COMMENT ON VIEW pinterest_capi._handover IS
+	'internal: whether another server sends this database''s events, and whether there is one';
+
+CREATE VIEW pinterest_capi._last_day AS
+	SELECT n.destination, o.status, o.reason,
+		CASE WHEN o.status IN ('suppressed', 'rejected') THEN e.event_name END AS event_name,
+		CASE WHEN o.status = 'failed' THEN o.error END AS error,
+		count(*) AS events
+	FROM pinterest_capi._outcome AS o
+		JOIN pinterest_capi._event AS e ON e.id = o.id
+		LEFT JOIN pinterest_capi._destination_state AS n ON n.dest = o.dest
+	WHERE o.finished_at > pg_catalog.clock_timestamp() - interval '1 day'
+	GROUP BY 1, 2, 3, 4, 5;
+COMMENT ON VIEW pinterest_capi._last_day IS
+	'internal: how many events became final in the last day, and how';
+
+CREATE VIEW pinterest_capi._oldest_final AS
+	SELECT o.finished_at FROM pinterest_capi._outcome AS o ORDER BY o.id LIMIT 1;
+COMMENT ON VIEW pinterest_capi._oldest_final IS
+	'internal: when the oldest of the final events became so';
+
+------------------------------------------------------------------------------
+-- The checks
+------------------------------------------------------------------------------
+
+CREATE FUNCTION pinterest_capi._doctor(destination text) RETURNS TABLE ("check" text, status text, advice text)
+	LANGUAGE sql VOLATILE PARALLEL RESTRICTED
+BEGIN ATOMIC
+	WITH server AS MATERIALIZED (
+		SELECT s.*, h.*, pg_catalog.pg_is_in_recovery() AS standby,
+			EXISTS (SELECT FROM pinterest_capi._destination_facts AS f WHERE f.status = 'ready' AND f.oldest_at IS NOT NULL) AS waiting
+		FROM pinterest_capi._server_state() AS s CROSS JOIN pinterest_capi._handover AS h
+	), worker AS MATERIALIZED (
+		SELECT w.* FROM pinterest_capi._worker_state() AS w
+	), destinations AS MATERIALIZED (
+		SELECT f.*, '"' || f.destination || '"' AS name, pg_catalog.quote_literal(f.destination) AS literal
+		FROM pinterest_capi._destination_facts AS f
+		WHERE _doctor.destination IS NULL OR f.destination = _doctor.destination
+	), last_day AS MATERIALIZED (
+		SELECT l.* FROM pinterest_capi._last_day AS l
+		WHERE _doctor.destination IS NULL OR l.destination IS NULL OR l.destination = _doctor.destination
+	), owner AS MATERIALIZED (
+		SELECT c.relowner AS oid FROM pg_catalog.pg_class AS c WHERE c.oid = 'pinterest_capi._event'::regclass
+	), tables AS MATERIALIZED (
+		SELECT c.oid, c.relname, c.relowner, c.relacl FROM pg_catalog.pg_class AS c
+		WHERE c.relnamespace = 'pinterest_capi'::regnamespace AND c.relkind = 'r'
+	), checks (place, "check", of, status, advice) AS (
+
+		SELECT 1, 'library', '',
+			CASE WHEN s.version <> x.extversion OR w.version <> s.version THEN 'warning' ELSE 'ok' END,
+			CASE WHEN s.version <> x.extversion
+				THEN format('This session runs the library of version %s, the extension is version %s: ALTER EXTENSION pinterest_capi UPDATE; then connect anew, and restart the server where the library is preloaded.', s.version, x.extversion)
+				WHEN w.version <> s.version
+				THEN format('The worker still runs the library of version %s, this session that of %s: SELECT pg_terminate_backend(%s); it starts anew.', w.version, s.version, w.pid)
+				ELSE format('Version %s is loaded.', s.version) END
+		FROM server AS s
+			JOIN pg_catalog.pg_extension AS x ON x.extname = 'pinterest_capi'
+			LEFT JOIN worker AS w ON true
+
+		UNION ALL
+		SELECT 2, 'preload', '', 'ok',
+			CASE WHEN s.preloaded THEN 'The library is preloaded: a worker runs from server start.'
+				ELSE 'The library is not preloaded, which is optional: after a restart of the server the worker starts with the next event. To have it from the start, add pinterest_capi to shared_preload_libraries and restart.' END
+		FROM server AS s
+
+		UNION ALL
+		SELECT 3, 'worker', '',
+			CASE WHEN s.standby THEN 'ok'
+				WHEN w.state = 'read-only' THEN 'error'
+				WHEN w.pid IS NULL AND s.workers < s.worker_slots AND NOT s.waiting THEN 'ok'
+				WHEN w.pid IS NULL OR w.last_cycle_at < pg_catalog.clock_timestamp() - interval '1 minute' THEN 'error'
+				WHEN w.last_error_at > pg_catalog.clock_timestamp() - interval '5 minutes' THEN 'warning'
+				ELSE 'ok' END,
+			CASE WHEN s.standby THEN 'This server is a standby: nothing is sent from here. A worker starts after promotion.'
+				WHEN w.state = 'read-only' THEN 'This server is read-only, so nothing is sent: ALTER SYSTEM SET default_transaction_read_only = off; SELECT pg_reload_conf();'
+				WHEN w.pid IS NULL AND s.workers >= s.worker_slots THEN 'No worker runs, since no slot is free for it: see slots.'
+				WHEN w.pid IS NULL AND NOT s.waiting THEN 'No worker runs, and nothing waits for one: it starts with the next event.'
+				WHEN w.pid IS NULL THEN 'No worker runs, though events wait: SELECT pinterest_capi.flush(); starts one; if it does not stay, the server''s log says why.'
+				WHEN w.last_cycle_at < pg_catalog.clock_timestamp() - interval '1 minute'
+				THEN format('The worker (pid %s) has not looked for work since %s. If it hangs in a lock or a file system, see pg_stat_activity, then SELECT pg_terminate_backend(%s); it starts anew.', w.pid, date_trunc('second', w.last_cycle_at), w.pid)
+				WHEN w.last_error_at > pg_catalog.clock_timestamp() - interval '5 minutes'
+				THEN format('The worker (pid %s) could not do something at %s: %s. It tries again by itself; the server''s log has the details.', w.pid, date_trunc('second', w.last_error_at), w.last_error)
+				ELSE format('The worker runs (pid %s, %s).', w.pid, w.state) END
+		FROM server AS s LEFT JOIN worker AS w ON true
+
+		UNION ALL
+		SELECT 4, 'slots', '',
+			CASE WHEN w.pid IS NULL AND NOT s.standby AND s.workers >= s.worker_slots THEN 'error' ELSE 'ok' END,
+			CASE WHEN w.pid IS NULL AND NOT s.standby AND s.workers >= s.worker_slots
+				THEN format('All %s background worker slots are taken: ALTER SYSTEM SET max_worker_processes = %s; and restart the server.', s.worker_slots, s.worker_slots + 8)
+				ELSE format('%s of %s background worker slots are in use.', s.workers, s.worker_slots) END
+		FROM server AS s LEFT JOIN worker AS w ON true
+
+		UNION ALL
+		SELECT 5, 'dispatch', '',
+			CASE WHEN CASE WHEN s.publishing THEN s.subscribed ELSE s.dispatch END THEN 'ok' ELSE 'error' END,
+			CASE WHEN s.publishing AND s.subscribed THEN 'Another server sends what is published here: see doctor() there.'
+				WHEN s.publishing THEN 'This database''s events are published, and no dispatcher has subscribed: on the one that is to send, SELECT pinterest_capi.subscribe(''CONNECTION'', ''NAME'');'
+				WHEN s.dispatch THEN 'This server sends.'
+				ELSE 'pinterest_capi.dispatch is off, so this server only enqueues. If it is meant to send: ALTER SYSTEM SET pinterest_capi.dispatch = on; SELECT pg_reload_conf();' END
+		FROM server AS s
+
+		UNION ALL
+		SELECT 6, 'destination', '', 'error',
+			'There is no destination: SELECT pinterest_capi.configure_destination(''TAG ID'', ''ACCESS TOKEN'', ''AD ACCOUNT ID'');'
+		WHERE NOT EXISTS (SELECT FROM destinations)
+
+		UNION ALL
+		SELECT 6, 'destination', d.destination,
+			CASE WHEN d.status = 'disabled' OR d.status = 'ready' AND d.test_mode THEN 'warning'
+				WHEN d.status = 'ready' THEN 'ok' ELSE 'error' END,
+			CASE
+				WHEN d.status = 'disabled'
+				THEN format('%s is disabled, its events wait: UPDATE pinterest_capi.destination SET enabled = true WHERE destination = %s;', d.name, d.literal)
+				WHEN d.status = 'not ready' AND NOT d.has_ids
+				THEN format('%s lacks an id (%s): SELECT pinterest_capi.configure_destination(''TAG ID'', ''ACCESS TOKEN'', ''AD ACCOUNT ID'', destination => %s); both ids are in Pinterest Ads Manager.', d.name, d.reason, d.literal)
+				WHEN d.status = 'not ready' THEN format('%s has no access token: see token.', d.name)
+				WHEN d.status = 'paused' AND d.fault = 'by pause_destination'
+				THEN format('Somebody paused %s, its events wait: SELECT pinterest_capi.resume_destination(%s);', d.name, d.literal)
+				WHEN d.status = 'paused'
+				THEN format('%s is paused, its events wait: %s. Remedy that, then SELECT pinterest_capi.resume_destination(%s);', d.name, d.fault, d.literal)
+				WHEN d.test_mode
+				THEN format('%s is in test mode, Pinterest checks its events and discards them. When all is well: UPDATE pinterest_capi.destination SET test_mode = false WHERE destination = %s;', d.name, d.literal)
+				ELSE format('%s is ready.', d.name) END
+		FROM destinations AS d
+
+		UNION ALL
+		SELECT 7, 'token', d.destination,
+			CASE WHEN s.publishing THEN 'ok' WHEN NOT d.has_token OR d.fault ~ '^HTTP 40[13]\M' OR d.fault LIKE '%access token file%' THEN 'error' ELSE 'ok' END,
+			CASE
+				WHEN s.publishing THEN 'The token of the server that sends is what counts.'
+				WHEN NOT d.has_token
+				THEN format('%s has no access token; a dump carries none: SELECT pinterest_capi.configure_destination(''TAG ID'', ''ACCESS TOKEN'', destination => %s);', d.name, d.literal)
+				WHEN d.fault ~ '^HTTP 401\M'
+				THEN format('Pinterest refuses the token of %s (%s). Create a new one in Ads Manager, then SELECT pinterest_capi.configure_destination(''TAG ID'', ''ACCESS TOKEN'', destination => %s);', d.name, d.fault, d.literal)
+				WHEN d.fault ~ '^HTTP 403\M'
+				THEN format('The token of %s may not write to its ad account (%s). Check the account''s permissions and id, then SELECT pinterest_capi.resume_destination(%s);', d.name, d.fault, d.literal)
+				WHEN d.fault LIKE '%access token file%'
+				THEN format('The token of %s can''t be read (%s). The file must be readable for the server''s user; then SELECT pinterest_capi.resume_destination(%s);', d.name, d.fault, d.literal)
+				WHEN d.last_sent_at IS NULL
+				THEN format('%s has a token that has not been used yet: SELECT pinterest_capi.verify_destination(%s);', d.name, d.literal)
+				ELSE format('Pinterest takes the token of %s.', d.name) END
+		FROM destinations AS d CROSS JOIN server AS s
+
+		UNION ALL
+		SELECT 8, 'connection', d.destination,
+			CASE
+				WHEN d.fault LIKE 'the server''s certificate was refused%' OR d.fault LIKE 'no request could be made%'
+					OR d.fault LIKE 'no connection%' AND d.fault NOT LIKE '%access token file%'
+					OR d.fault ~ '^HTTP (3\d\d|404)\M' THEN 'error'
+				WHEN d.fault LIKE 'no complete answer%' OR d.fault ~ '^HTTP (2\d\d|408|425|429|5\d\d)\M' THEN 'warning'
+				ELSE 'ok' END,
+			CASE
+				WHEN d.fault LIKE 'the server''s certificate was refused%'
+				THEN format('TLS: %s. Behind a proxy of your own, name its authority: ALTER SYSTEM SET pinterest_capi.ca_file = ''/path/ca.pem''; SELECT pg_reload_conf(); else bring the package ca-certificates up to date. Then SELECT pinterest_capi.resume_destination(%s);', d.fault, d.literal)
+				WHEN d.fault LIKE 'no request could be made%'
+				THEN format('%s. Check pinterest_capi.ca_file and pinterest_capi.proxy, SELECT pg_reload_conf(); then SELECT pinterest_capi.resume_destination(%s);', d.fault, d.literal)
+				WHEN d.fault ~ '^no connection: Could(n''t| not) resolve'
+				THEN format('DNS: %s. Check name resolution on the database server, and pinterest_capi.proxy; the worker tries again by itself, and at once after SELECT pinterest_capi.resume_destination(%s);', d.fault, d.literal)
+				WHEN d.fault LIKE 'no connection%' AND d.fault NOT LIKE '%access token file%'
+				THEN format('%s. Check the firewall between the database server and the API, and pinterest_capi.proxy; the worker tries again by itself, and at once after SELECT pinterest_capi.resume_destination(%s);', d.fault, d.literal)
+				WHEN d.fault ~ '^HTTP 3\d\d\M'
+				THEN format('Something between here and Pinterest redirects (%s): a portal or a proxy. Mend the network, then SELECT pinterest_capi.resume_destination(%s);', d.fault, d.literal)
+				WHEN d.fault ~ '^HTTP 404\M'
+				THEN format('Pinterest knows no such ad account (%s): SELECT pinterest_capi.configure_destination(''TAG ID'', ''ACCESS TOKEN'', ''AD ACCOUNT ID'', %s);', d.fault, d.literal)
+				WHEN d.fault ~ '^HTTP 429\M'
+				THEN format('Pinterest asks for fewer requests (%s). The worker waits as long as it is told; to stay below: UPDATE pinterest_capi.destination SET max_requests_per_minute = 1000 WHERE destination = %s;', d.fault, d.literal)
+				WHEN d.fault LIKE 'no complete answer%' OR d.fault ~ '^HTTP (2\d\d|408|425|5\d\d)\M'
+				THEN format('The API has trouble (%s). Nothing is lost: the worker tries again by itself, for as long as retry_for of %s.', d.fault, d.name)
+				WHEN d.last_sent_at IS NULL
+				THEN format('Nothing has been sent to %s yet: SELECT pinterest_capi.verify_destination(%s);', d.name, d.literal)
+				ELSE format('The API took events of %s at %s.', d.name, date_trunc('second', d.last_sent_at)) END
+		FROM destinations AS d
+
+		UNION ALL
+		SELECT 9, 'clock', '',
+			CASE WHEN abs(extract(epoch FROM w.clock_ahead)) >= 60 THEN 'error'
+				WHEN abs(extract(epoch FROM w.clock_ahead)) >= 10 OR f.events > 0 THEN 'warning'
+				ELSE 'ok' END,
+			CASE
+				WHEN abs(extract(epoch FROM w.clock_ahead)) >= 10
+				THEN format('This server''s clock is %s seconds %s that of the API, as of %s, and Pinterest judges an event by its time: have NTP set it (timedatectl set-ntp true).',
+					round(abs(extract(epoch FROM w.clock_ahead))), CASE WHEN w.clock_ahead > interval '0' THEN 'ahead of' ELSE 'behind' END, date_trunc('second', w.clock_seen_at))
+				WHEN f.events > 0
+				THEN format('%s of the last day''s events were rejected, since their event_time is in the future: check the clock and the time zone of whoever gives it.', f.events)
+				WHEN w.clock_ahead IS NULL THEN 'The worker compares clocks with each answer of the API; there was none since it started.'
+				ELSE 'This server''s clock and the API''s agree.' END
+		FROM (SELECT coalesce(sum(l.events), 0) AS events FROM last_day AS l WHERE l.reason = 'event time in the future') AS f
+			LEFT JOIN worker AS w ON true
+
+		UNION ALL
+		SELECT 10, 'privileges', '',
+			CASE WHEN p.lost IS NOT NULL OR p.open IS NOT NULL THEN 'error' ELSE 'ok' END,
+			CASE
+				WHEN p.lost IS NOT NULL
+				THEN format('The extension''s owner, %s, may not read and write %s: GRANT ALL ON %s TO %1$s;', p.owner, p.lost, p.lost)
+				WHEN p.open IS NOT NULL
+				THEN format('Others than the extension''s owner may read internal tables: REVOKE ALL ON %s FROM PUBLIC, %s;', p.open, p.strangers)
+				ELSE format('The owner, %s, has what is needed. You, %s, have the levels: %s.',
+					p.owner, quote_ident(current_user), p.levels) END
+		FROM (SELECT o.oid::regrole::text AS owner,
+				(SELECT string_agg(DISTINCT t.oid::regclass::text, ', ') FROM tables AS t,
+						unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS wanted
+					WHERE NOT has_table_privilege(o.oid, t.oid, wanted)) AS lost,
+				(SELECT string_agg(DISTINCT t.oid::regclass::text, ', ') FROM tables AS t, aclexplode(t.relacl) AS a
+					WHERE t.relname LIKE '\_%' AND a.grantee <> t.relowner) AS open,
+				(SELECT string_agg(DISTINCT a.grantee::regrole::text, ', ') FROM tables AS t, aclexplode(t.relacl) AS a
+					WHERE t.relname LIKE '\_%' AND a.grantee <> t.relowner AND a.grantee <> 0) AS strangers,
+				concat_ws(', ',
+					CASE WHEN has_function_privilege('pinterest_capi.identify(text, jsonb, jsonb)', 'EXECUTE') THEN 'track' END,
+					'monitor',
+					CASE WHEN has_function_privilege('pinterest_capi.cancel(text, text)', 'EXECUTE') THEN 'operate' END,
+					CASE WHEN has_function_privilege('pinterest_capi.drop_destination(text)', 'EXECUTE') THEN 'configure' END) AS levels
+			FROM owner AS o) AS p
+
+		UNION ALL
+		SELECT 11, 'oldest event', d.destination,
+			CASE WHEN d.oldest_at < clock_timestamp() - greatest(d.max_event_age - interval '1 day', d.max_event_age / 2) THEN 'error'
+				WHEN d.oldest_at < clock_timestamp() - interval '15 minutes' THEN 'warning'
+				ELSE 'ok' END,
+			CASE
+				WHEN d.oldest_at < clock_timestamp() - interval '15 minutes'
+				THEN format('The oldest event for %s waits since %s; at an age of %s it expires. What it waits for: SELECT reason, count(*) FROM pinterest_capi.dispatch_status WHERE destination = %s AND status IN (''queued'', ''retrying'') GROUP BY 1;', d.name, date_trunc('second', d.oldest_at), d.max_event_age, d.literal)
+				WHEN d.oldest_at IS NOT NULL THEN format('The oldest event for %s waits since %s.', d.name, date_trunc('second', d.oldest_at))
+				ELSE format('Nothing waits for %s.', d.name) END
+		FROM destinations AS d
+
+		UNION ALL
+		SELECT 12, 'allowed events', d.destination,
+			CASE WHEN d.allowed = 0 THEN 'error' ELSE 'ok' END,
+			CASE WHEN d.allowed = 0
+				THEN format('No event is allowed for %s, so it gets none: SELECT pinterest_capi.allow_event(''Checkout'', destination => %s);', d.name, d.literal)
+				ELSE format('Allowed for %s: %s.', d.name, d.allowed) END
+		FROM destinations AS d
+
+		UNION ALL
+		SELECT 12, 'allowed events', '', 'warning',
+			format('%s of the last day''s events were on no destination''s list, most of them %s: SELECT pinterest_capi.allow_event(%s%s); or leave them out.',
+				sum(n.events), quote_literal((array_agg(n.event_name ORDER BY n.events DESC, n.event_name))[1]),
+				quote_literal((array_agg(n.event_name ORDER BY n.events DESC, n.event_name))[1]),
+				(SELECT ', destination => ' || min(d.literal) FROM destinations AS d HAVING bool_and(d.destination <> 'default')))
+		FROM last_day AS n
+		WHERE n.reason = 'not allowed' AND EXISTS (SELECT FROM destinations)
+		HAVING sum(n.events) > 0
+
+		UNION ALL
+		SELECT 13, 'gates', d.destination,
+			CASE WHEN g.stopped = g.events AND g.events > 0 THEN 'error' ELSE 'ok' END,
+			CASE
+				WHEN g.stopped = g.events AND g.events > 0
+				THEN format('All of the last day''s events for %s (%s) were stopped, most of them by this: %s. %s', d.name, g.events, g.most,
+					CASE WHEN g.most LIKE 'consent rule %' THEN 'See the rule in pinterest_capi.consent_rule, and what it sees: SELECT status, reason FROM pinterest_capi.preview(''EVENT'', consent => ''{"KEY": true}'');'
+						WHEN g.most = 'no identifier' THEN 'Give track() an e-mail address, a phone number or a click id in user_data; the rows'' warnings tell what was dropped: SELECT warnings FROM pinterest_capi.dispatch_status WHERE reason = ''no identifier'' LIMIT 10;'
+						ELSE format('SELECT event_name, reason, warnings FROM pinterest_capi.dispatch_status WHERE destination = %s ORDER BY id DESC LIMIT 10;', d.literal) END)
+				WHEN NOT s.log_suppressed
+				THEN 'What gates stop is not recorded: to see it, ALTER SYSTEM SET pinterest_capi.log_suppressed = on; SELECT pg_reload_conf();'
+				ELSE format('Gates stopped %s of the last day''s %s events for %s.', g.stopped, g.events, d.name) END
+		FROM destinations AS d
+			CROSS JOIN server AS s
+			CROSS JOIN LATERAL (
+				SELECT coalesce(sum(l.events), 0) AS events,
+					coalesce(sum(l.events) FILTER (WHERE l.status IN ('suppressed', 'rejected', 'expired')), 0) AS stopped,
+					(SELECT m.reason FROM last_day AS m
+						WHERE m.destination = d.destination AND m.status IN ('suppressed', 'rejected', 'expired')
+						GROUP BY m.reason ORDER BY sum(m.events) DESC, m.reason LIMIT 1) AS most
+				FROM last_day AS l WHERE l.destination = d.destination) AS g
+
+		UNION ALL
+		SELECT 14, 'refusals', d.destination,
+			CASE WHEN f.failed >= f.sent AND f.failed > 0 THEN 'error'
+				WHEN f.failed * 20 > f.sent AND f.failed > 0 THEN 'warning' ELSE 'ok' END,
+			CASE WHEN f.failed * 20 > f.sent AND f.failed > 0
+				THEN format('%s of the last day''s events for %s failed, %s were sent; most of them: %s. Mend that, then SELECT pinterest_capi.replay(%s, since => now() - interval ''1 day'');',
+					f.failed, d.name, f.sent, f.most, d.literal)
+				ELSE format('%s of the last day''s events for %s failed, %s were sent.', f.failed, d.name, f.sent) END
+		FROM destinations AS d
+			CROSS JOIN LATERAL (
+				SELECT coalesce(sum(l.events) FILTER (WHERE l.status = 'failed'), 0) AS failed,
+					coalesce(sum(l.events) FILTER (WHERE l.status = 'sent'), 0) AS sent,
+					(SELECT concat_ws(': ', m.reason, m.error) FROM last_day AS m
+						WHERE m.destination = d.destination AND m.status = 'failed'
+						GROUP BY m.reason, m.error ORDER BY sum(m.events) DESC, m.error LIMIT 1) AS most
+				FROM last_day AS l WHERE l.destination = d.destination) AS f
+
+		UNION ALL
+		SELECT 15, 'retention', '',
+			CASE WHEN o.finished_at < clock_timestamp() - s.retention::interval - interval '1 day' THEN 'warning' ELSE 'ok' END,
+			CASE WHEN o.finished_at < clock_timestamp() - s.retention::interval - interval '1 day'
+				THEN format('Final events are to be kept for %s, and some are of %s: the worker deletes them while it runs; or SELECT pinterest_capi.purge(%L);', s.retention, date_trunc('second', o.finished_at), s.retention)
+				ELSE format('Final events are kept for %s.', s.retention) END
+		FROM server AS s LEFT JOIN pinterest_capi._oldest_final AS o ON true
+
+		UNION ALL
+		SELECT 16, 'bloat', '',
+			CASE WHEN b.dead > 100000 AND b.dead > 10 * b.live THEN 'warning' ELSE 'ok' END,
+			CASE WHEN b.dead > 100000 AND b.dead > 10 * b.live
+				THEN format('The queue has %s dead rows beside %s live ones: VACUUM pinterest_capi._queue; if that does not help, end transactions that are open for hours (pg_stat_activity.xact_start).', b.dead, b.live)
+				ELSE 'The queue is vacuumed in time.' END
+		FROM (SELECT pg_stat_get_dead_tuples(t.oid) AS dead, pg_stat_get_live_tuples(t.oid) AS live
+			FROM tables AS t WHERE t.relname = '_queue') AS b
+	)
+	SELECT c."check", c.status, c.advice FROM checks AS c ORDER BY c.place, c.of, c.status DESC;
+END;
+COMMENT ON FUNCTION pinterest_capi._doctor(text) IS
+	'internal: doctor() for one destination and the server; NULL: all';
+
+CREATE FUNCTION pinterest_capi.doctor() RETURNS TABLE ("check" text, status text, advice text)
+	LANGUAGE sql VOLATILE PARALLEL RESTRICTED
+BEGIN ATOMIC
+	SELECT d."check", d.status, d.advice FROM pinterest_capi._doctor(NULL) AS d;
+END;
+COMMENT ON FUNCTION pinterest_capi.doctor() IS
+	'what keeps events from leaving: a row per check, with status ok, warning or error, and what to do next';

@@ -1,0 +1,55 @@
+# How it is built and got into a database: the files that PGXS and pg_regress look
+# for, the libraries, and that CREATE EXTENSION alone is enough.
+use strict;
+use warnings;
+
+use FindBin;
+use lib $FindBin::RealBin;
+
+use IPC::Run ();
+use PinterestStub;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $top = "$FindBin::RealBin/..";
+
+for my $file (qw(pinterest_capi.c pinterest_capi.control Makefile README.md))
+{
+	ok(-f "$top/$file", "$file is at the top");
+}
+for my $folder (qw(sql expected))
+{
+	ok(-d "$top/$folder", "$folder is at the top");
+}
+my @sql = map { /([^\/]+)\.sql$/ } glob "$top/sql/*.sql";
+is_deeply([ grep { !-s "$top/expected/$_.out" } @sql ], [], 'each test in sql has what is expected');
+like(slurp_file("$top/Makefile"), qr/^include \$\(PGXS\)$/m, 'the Makefile is one for PGXS');
+
+my ($libdir) = PostgreSQL::Test::Utils::run_command([ 'pg_config', '--pkglibdir' ]);
+my ($linked) = PostgreSQL::Test::Utils::run_command([ 'ldd', "$libdir/pinterest_capi.so" ]);
+like($linked, qr/\b$_\.so/, "linked with $_") for qw(libcurl libcrypto libutf8proc);
+
+my $stub = PinterestStub->new;
+my $node = PostgreSQL::Test::Cluster->new('build');
+$node->init(extra => [ '-E', 'UTF8', '--no-locale' ]);
+$node->append_conf('postgresql.conf', "pinterest_capi.ca_file = '@{[$stub->ca_file]}'\n");
+$node->start;
+is($node->safe_psql('postgres', 'SHOW shared_preload_libraries'), '', 'nothing is preloaded');
+configure($node, $stub, 'postgres');
+
+# a user's whole way: the extension, a trigger, the status
+$node->safe_psql('postgres', q{
+	CREATE TABLE orders (id integer PRIMARY KEY, email text, total numeric, currency text);
+	CREATE TRIGGER pinterest AFTER INSERT ON orders FOR EACH ROW
+		EXECUTE FUNCTION pinterest_capi.track_trigger('checkout', 'email=email', 'value=total', 'currency=currency', 'order_id=id', 'event_id=id');
+	INSERT INTO orders VALUES (1, 'Jane@Shop.Example', 12.50, 'EUR')});
+ok($stub->wait_count(processed => 1), 'a row becomes an event at Pinterest');
+ok($node->poll_query_until('postgres', q{SELECT status FROM pinterest_capi.dispatch_status WHERE event_id = '1'}, 'sent'), 'and a row that says so');
+my ($entry) = $stub->received('1');
+is_deeply($entry->{event}{user_data}, { em => [ sha256_hex('jane@shop.example') ] }, 'with the hashed address');
+is($node->safe_psql('postgres', q{SELECT sent_as, destination, attempts, http_status FROM pinterest_capi.dispatch_status}), 'checkout|default|1|200', 'attempts and answer');
+
+$node->stop;
+$stub->stop;
+done_testing();

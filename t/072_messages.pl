@@ -1,0 +1,67 @@
+# Every error and warning of the sources tells what to do next, in PostgreSQL's style of messages.
+use strict;
+use warnings;
+
+use FindBin;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $top = "$FindBin::RealBin/..";
+
+# what nobody at the keyboard can do anything about, or the value that was left out and why
+my %without_hint = map { ($_ => 1) } ('out of memory', '%s', 'more than one row returned by an expression');
+
+# the text of a call up to its closing bracket
+sub call_at
+{
+	my ($source, $at) = @_;
+
+	substr($source, $at) =~ /^(\w+\s*(\((?:[^()"']++|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)'|(?2))*\)))/s or return '';
+	return $1;
+}
+
+# adjacent string literals are one text
+sub literal
+{
+	my ($text) = @_;
+
+	return join '', map { s/\\"/"/gr } $text =~ /"((?:[^"\\]|\\.)*)"/g;
+}
+
+my $calls = 0;
+for my $file (glob("$top/*.c $top/src/*/*.c"))
+{
+	my $source = slurp_file($file);
+	my ($name) = $file =~ m{([^/]+)$};
+
+	$source =~ s{/\*.*?\*/}{}gs;
+	while ($source =~ /\b(?:ereport|pcapi_bad_call)\s*\(/g)
+	{
+		my $call = call_at($source, $-[0]);
+		my ($level) = $call =~ /^ereport\s*\(\s*(\w+)/;
+		my ($message, @hints);
+
+		if ($level)
+		{
+			($message) = $call =~ /errmsg(?:_plural)?\s*\(((?:"(?:[^"\\]|\\.)*"\s*)+)/;
+			@hints = $call =~ /errhint\s*\(((?:"(?:[^"\\]|\\.)*"\s*)+)/g;
+		}
+		else
+		{
+			($message, @hints) = $call =~ /\(((?:"(?:[^"\\]|\\.)*"\s*)+)/g;
+		}
+		next unless defined $message;
+		$message = literal($message);
+		$calls++;
+		like($message, qr/^(?:[a-z%_]|Tag ID)[^\n]*[^.!\s]$/, "$name: $message: begins in lower case and ends without a full stop");
+		next if $without_hint{$message} || ($level // '') eq 'LOG';
+		ok(@hints > 0, "$name: $message: has a hint");
+		for my $hint (map { literal($_) } @hints)
+		{
+			like($hint, qr/^[A-Z](?:[^\n]*[.)])$/, "$name: $hint: is a sentence");
+		}
+	}
+}
+cmp_ok($calls, '>', 50, 'the sources were read');
+
+done_testing();
