@@ -11,25 +11,16 @@ use lib $FindBin::RealBin;
 
 use File::Basename qw(dirname);
 use File::Copy qw(copy);
-use File::Path qw(make_path);
-use PinterestStub qw(:DEFAULT track_sql track all_sent clean_log);
+use PinterestStub qw(:DEFAULT track_sql track all_sent clean_log server_copy);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $probe = PostgreSQL::Test::Cluster->new('probe');
-my %directory = map { $_ => $probe->config_data("--$_") =~ s/\s+\z//r } qw(bindir pkglibdir sharedir);
+# ---- the server's copy ----
+
+my ($root, $install_path, %directory) = server_copy();
 my $pg_config = "$directory{bindir}/pg_config";
-my $root = PostgreSQL::Test::Utils::tempdir();
 my $top = "$FindBin::RealBin/..";
-
-# ---- the server's copy: it finds its files by where it is itself ----
-
-for my $from (values %directory)
-{
-	make_path("$root$from");
-	system_or_bail('sh', '-c', 'tar -C "$1" --exclude=./bitcode --exclude=./pgxs -ch . | tar -C "$2" -x', 'sh', $from, "$root$from");
-}
 my $library = "$root$directory{pkglibdir}/pinterest_capi.so";
 my $scripts = "$root$directory{sharedir}/extension";
 
@@ -75,7 +66,7 @@ append_to_file("$scripts/pinterest_capi--1.0--1.0.1.sql", join "\n",
 # ---- the cluster ----
 
 my $stub = PinterestStub->new;
-my $node = PostgreSQL::Test::Cluster->new('update', install_path => "$root" . dirname($directory{bindir}));
+my $node = PostgreSQL::Test::Cluster->new('update', install_path => $install_path);
 $node->init(extra => [ '-E', 'UTF8', '--no-locale' ]);
 $node->append_conf('postgresql.conf', "pinterest_capi.ca_file = '@{[$stub->ca_file]}'\nlog_statement = none");
 $node->start;

@@ -87,7 +87,7 @@ BEGIN
 END \$\$;
 CREATE FUNCTION public.redirect_destinations() RETURNS event_trigger LANGUAGE plpgsql AS \$\$
 BEGIN
-	CREATE TRIGGER zz_redirect BEFORE INSERT OR UPDATE ON pinterest_capi.destination
+	CREATE OR REPLACE TRIGGER zz_redirect BEFORE INSERT OR UPDATE ON pinterest_capi.destination
 		FOR EACH ROW EXECUTE FUNCTION public.redirect();
 END \$\$;
 CREATE EVENT TRIGGER redirect_destinations ON ddl_command_end WHEN TAG IN ('CREATE EXTENSION')

@@ -4,8 +4,7 @@
 # nothing on the disk.
 #
 # The scripts live where the server looks for them, and the system's folder is
-# not ours to put made-up versions into.  So the server runs from a copy: it
-# finds its share folder relative to its own executable.
+# not ours to put made-up versions into.  So the server runs from a copy.
 use strict;
 use warnings;
 
@@ -13,44 +12,24 @@ use FindBin;
 use lib $FindBin::RealBin;
 
 use Cwd ();
-use File::Copy ();
 use File::Find ();
-use File::Path ();
-use PinterestStub;
+use PinterestStub qw(:DEFAULT server_copy);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $top = Cwd::abs_path("$FindBin::RealBin/..");
-my $pg_config = $ENV{PG_CONFIG} // 'pg_config';
-my $tmp = PostgreSQL::Test::Utils::tempdir();
-
-sub config { my $path = `$pg_config --$_[0]`; chomp $path; return Cwd::abs_path($path) }
-
-# ---- a copy of the installation, with an extension folder to write into ----
-
-my ($bin, $lib, $share) = map { config($_) } qw(bindir pkglibdir sharedir);
-File::Path::make_path("$tmp$bin", "$tmp$share/extension");
-for my $program (grep { -f $_ && -x $_ } glob("$bin/*"))
-{
-	File::Copy::copy($program, "$tmp$program") or die "$program: $!";
-	chmod 0755, "$tmp$program" or die "$program: $!";
-}
-symlink($lib, "$tmp$lib") or die "$lib: $!" unless -e "$tmp$lib";
-for my $entry (glob("$share/*"), glob("$share/extension/*"))
-{
-	next if $entry eq "$share/extension";
-	symlink($entry, "$tmp$entry") or die "$entry: $!";
-}
+my ($root, $install_path, %directory) = server_copy();
+my $pg_config = "$directory{bindir}/pg_config";
 
 my $stub = PinterestStub->new;
-my $node = PostgreSQL::Test::Cluster->new('update', install_path => $tmp . ($bin =~ s{/bin$}{}r));
+my $node = PostgreSQL::Test::Cluster->new('update', install_path => $install_path);
 $node->init(extra => [ '-E', 'UTF8', '--no-locale' ]);
 $node->append_conf('postgresql.conf', "log_statement = none\npinterest_capi.ca_file = '@{[$stub->ca_file]}'\n"
 	  . "max_worker_processes = 30\n");
 $node->start;
-my $ours = "$tmp$share/extension";
-is($node->safe_psql('postgres', 'SELECT setting FROM pg_config WHERE name = $$SHAREDIR$$'), "$tmp$share",
+my $ours = "$root$directory{sharedir}/extension";
+is($node->safe_psql('postgres', 'SELECT setting FROM pg_config WHERE name = $$SHAREDIR$$'), "$root$directory{sharedir}",
 	'the server looks for scripts in the copy');
 
 my $number = 0;
@@ -227,7 +206,7 @@ is($node->safe_psql('gone', 'CREATE EXTENSION pinterest_capi; SELECT count(*) FR
 
 # ---- make install, make uninstall ----
 
-my $installed = "$tmp/installed";
+my $installed = PostgreSQL::Test::Utils::tempdir();
 
 sub make
 {

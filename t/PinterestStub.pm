@@ -22,7 +22,7 @@ use Test::More;
 use Time::HiRes qw(time usleep);
 
 our @EXPORT = qw(poll sha256_hex setup_node configure add_destination sql_status becomes set_conf rss);
-our @EXPORT_OK = qw(track_sql track all_sent clean_log processes crash);
+our @EXPORT_OK = qw(track_sql track all_sent clean_log processes crash server_copy);
 
 use constant {
 	TAG => '2617998078212',
@@ -207,6 +207,23 @@ sub curl
 	my ($body, $status, $version) = $out =~ /^(.*)\n(\d+) ([\d.]+)\z/s;
 
 	return ($status, $body, $version, $err);
+}
+
+# A copy of the installed server, so that a test can put files into its folders:
+# it finds them by where it is itself.  Returns the copy's root, install_path for
+# a cluster, and the folders' own names (under the root stand the copies).
+sub server_copy
+{
+	my $probe = PostgreSQL::Test::Cluster->new('probe');
+	my %directory = map { $_ => $probe->config_data("--$_") =~ s/\s+\z//r } qw(bindir pkglibdir sharedir);
+	my $root = PostgreSQL::Test::Utils::tempdir();
+
+	for my $from (values %directory)
+	{
+		PostgreSQL::Test::Utils::system_or_bail('sh', '-c',
+			'mkdir -p "$2" && tar -C "$1" --exclude=./bitcode --exclude=./pgxs -ch . | tar -C "$2" -x', 'sh', $from, "$root$from");
+	}
+	return ($root, $root . ($directory{bindir} =~ s{/[^/]*$}{}r), %directory);
 }
 
 # ---- clusters ----
