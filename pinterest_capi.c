@@ -64,7 +64,7 @@ check_interval(char **newval, void **extra, GucSource source)
 		GUC_check_errdetail("The interval must not be negative.");
 		return false;
 	}
-	if (span.month / MONTHS_PER_YEAR + span.day / 366.0 + span.time / (366.0 * USECS_PER_DAY) > MAX_YEARS)
+	if (span.month / (double) MONTHS_PER_YEAR + span.day / 366.0 + span.time / (366.0 * USECS_PER_DAY) > MAX_YEARS)
 	{
 		GUC_check_errdetail("The interval must not be longer than %d years.", MAX_YEARS);
 		return false;

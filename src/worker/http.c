@@ -31,7 +31,7 @@
 #define MAX_IDLE		30L		/* seconds */
 
 static CURLM *multi;
-static CURLSH *share;			/* TLS sessions, which else would be a request's own */
+static CURLSH * share;			/* TLS sessions, which else would be a request's own */
 static WaitEventSet *wait_set;
 static bool wait_set_stale = true;
 
