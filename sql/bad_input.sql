@@ -100,6 +100,30 @@ CREATE TRIGGER t AFTER INSERT ON cart FOR EACH ROW EXECUTE FUNCTION
 INSERT INTO cart VALUES (1, '[{"id": "a\u0000b"}]', '"\u0000"'), (2, '[{"id": "\ud800"}]', '7'), (3, (repeat('[', deepest()) || repeat(']', deepest()))::json, '{}');
 SELECT event_id, status, warnings, payload -> 'custom_data' AS custom_data FROM pinterest_capi.dispatch_status WHERE event_id IN ('1', '2', '3') ORDER BY 1;
 
+-- an expression that fails over something else than data ends the statement, and no more than that
+\set VERBOSITY terse
+CREATE FUNCTION fail() RETURNS text LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'not today'; END $$;
+CREATE TABLE failing (id integer);
+CREATE TRIGGER t AFTER INSERT ON failing FOR EACH ROW EXECUTE FUNCTION
+	pinterest_capi.track_trigger('Lead', 'order_id=(SELECT fail())', 'event_id=id', 'em:=a@example.com');
+INSERT INTO failing VALUES (1);
+\set VERBOSITY default
+SELECT count(*) FROM failing;
+ROLLBACK;
+BEGIN;
+DO $$ BEGIN
+	INSERT INTO cart VALUES (10, '[]', '1');
+	BEGIN
+		INSERT INTO failing VALUES (2);
+	EXCEPTION WHEN raise_exception THEN
+		RAISE INFO 'caught: %', SQLERRM;
+	END;
+	INSERT INTO cart VALUES (11, '[]', '1');
+END $$;
+COMMIT;
+SELECT id FROM cart WHERE id >= 10 ORDER BY 1;
+SELECT count(*) FROM failing;
+
 -- nested too deep for anything, numbers of any size, arrays without end
 SELECT status, warnings, payload - 'user_data' AS payload FROM sent(jsonb_build_object('search_string', nested(1000), 'contents', nested(1000), 'content_ids', nested(1000),
 	'device_info', nested(1000), 'value', nested(1000), 'page_url', nested(1000), 'opt_out', nested(1000)),
@@ -113,12 +137,18 @@ SELECT status, cardinality(warnings) AS warnings, warnings[32] AS last FROM sent
 	(SELECT jsonb_object_agg(k, '[{}, true]'::jsonb) FROM unnest('{em,ph,ge,db,ln,fn,ct,st,zp,country,hashed_maids,click_id,partner_id,email,phone}'::text[]) AS k) || '{"external_id": 1}');
 -- a name of a megabyte, an id of a megabyte
 SELECT length(pinterest_capi.track(repeat('e', 1000000), event_id => repeat('i', 1000000)));
+-- an id that is somebody's address is not stored as it is, and found under both names
+SELECT pinterest_capi.track('Lead', user_data => '{"external_id": 1}', event_id => 'order-jane@example.com') = encode(sha256('order-jane@example.com'), 'hex') AS hashed;
+SELECT warnings FROM pinterest_capi.dispatch_status WHERE event_id = encode(sha256('order-jane@example.com'), 'hex');
+SELECT pinterest_capi.cancel('order-jane@example.com');
+-- a click id that is one is left out, and the row says so
+SELECT status, warnings, payload -> 'user_data' ? 'click_id' AS click_id FROM sent('{"page_url": "https://shop.example/?epik=jane%40example.com"}');
 -- all that in one transaction, which goes on
 BEGIN;
 SELECT pinterest_capi.track('Lead', '{"value": "x"}', '{"em": "x"}', event_id => 'last-1') FROM generate_series(1, 2);
 SELECT count(*) FROM pinterest_capi.dispatch_status WHERE event_id = 'last-1';
 COMMIT;
 
-DROP TABLE cart, odd_rule;
-DROP FUNCTION asked, sent, deepest, nested;
+DROP TABLE cart, failing, odd_rule;
+DROP FUNCTION asked, sent, deepest, nested, fail;
 DROP EXTENSION pinterest_capi;

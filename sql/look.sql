@@ -66,5 +66,20 @@ SELECT count(*) > 5 AS checks FROM pinterest_capi.doctor();
 SELECT pinterest_capi.report_html() LIKE '%</html>' AS page;
 COMMIT;
 
+-- what pg_upgrade does: the bodies, written down from their parsed form, can be read again
+DO $$
+DECLARE
+	definition text;
+BEGIN
+	FOR definition IN SELECT pg_get_functiondef(p.oid) FROM pg_proc AS p
+		WHERE p.pronamespace = 'pinterest_capi'::regnamespace AND p.prosqlbody IS NOT NULL
+	LOOP
+		EXECUTE definition;
+	END LOOP;
+END
+$$;
+SELECT count(*) > 5 AS checks FROM pinterest_capi.doctor();
+SELECT pinterest_capi.report_html() LIKE '%</html>' AS page;
+
 DROP VIEW complaints;
 DROP EXTENSION pinterest_capi;

@@ -1,8 +1,5 @@
 -- Publishing and subscribing: what is refused. The rest needs more than one server: t/090.
 CREATE EXTENSION pinterest_capi;
-SHOW wal_level;
-SELECT pinterest_capi.publish();
-SELECT count(*) FROM pg_publication;
 SELECT pinterest_capi.subscribe(NULL, 'shop');
 SELECT pinterest_capi.subscribe('dbname=nowhere', NULL);
 SELECT pinterest_capi.subscribe('dbname=nowhere', '');

@@ -63,6 +63,13 @@
 #define BGWORKER_INTERRUPTIBLE 0
 #endif
 
+/* 18: functions that don't return say so in front */
+#if PG_VERSION_NUM >= 180000
+#define PcapiNoReturn			pg_noreturn
+#else
+#define PcapiNoReturn			pg_attribute_noreturn()
+#endif
+
 /* 18: the module's magic can carry name and version */
 #if PG_VERSION_NUM >= 180000
 #define PCAPI_MODULE_MAGIC	PG_MODULE_MAGIC_EXT(.name = "pinterest_capi", .version = "1.0.0")

@@ -64,6 +64,19 @@ extern void pcapi_become_owner(PcapiIdentity *saved, bool pin_search_path);
 
 extern void pcapi_become_caller(const PcapiIdentity *saved);	/* after an ERROR the transaction's abort does it */
 
+/* --- src/queue/guarded.c --- */
+
+/*
+ * Run something that may fail over data, in a subtransaction.  False when it
+ * failed with an error of class 21, 22, or 54 (nested too deep, too large); all
+ * other errors go on.
+ */
+typedef void (*PcapiGuarded) (void *arg);
+extern bool pcapi_guarded(PcapiGuarded call, void *arg);
+
+/* run something and roll it back; errors go on */
+extern void pcapi_undone(PcapiGuarded call, void *arg);
+
 /* --- src/queue/encoding.c --- */
 
 /* NULL when a character has no counterpart; need a transaction */

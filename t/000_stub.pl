@@ -203,6 +203,46 @@ is_deeply($answer->{events}, [], 'an answer that does not add up');
 ($status) = post({ data => [ event() ] });
 is($status, 200, 'after the script as ever');
 ok(!eval { $stub->script({ stauts => 500 }); 1 }, 'a script with a misspelt key is refused');
+ok(!eval { $stub->script({ unkind => 'rude' }); 1 }, 'and one with an unkindness that there is not');
+
+$stub->reset;
+$stub->script({ account => '123', status => 500 }, { refuse => ['order-1'], refusal => 422 });
+($status) = post({ data => [ event() ] });
+is($status, 422, 'a rule of another account is left for that one; a refusal with another status');
+$stub->take_token('pina_next');
+($status) = post({ data => [ event() ] });
+is($status, 401, 'another token is taken: the old one is refused');
+$stub->take_token(PinterestStub::TOKEN);
+
+# answers that break the rules, as curl sees them
+my $text = '"num_events_received":1';
+for my $case (
+	# kind, n, options; status, what the body is like, what curl complains of
+	[ size => 60_000, [], 200, qr/^ {60000}$/, qr/^$/ ],
+	[ escapes => 1000, [], 200, qr/^\{"message":"(\\u0041){100,}"\}$/, qr/^$/ ],
+	[ entries => 1000, [], 200, qr/^\{"events":\[\{\}(,\{"a":1\}){100,}\]\}$/, qr/^$/ ],
+	[ trickle => 1, [], 200, qr/$text/, qr/^$/ ],
+	[ trickle => 1000, [ '--max-time' => 2 ], 200, qr/^.{1,5}$/, qr/timed out/ ],
+	[ bomb => 60_000, ['--compressed'], 200, qr/^ {60000}$/, qr/^$/ ],
+	[ flood => 30, ['--http1.1'], 200, qr/$text/, qr/^$/ ],
+	[ early => 3, [], 200, qr/$text/, qr/^$/ ],
+	[ early => 3, ['--http1.1'], 200, qr/$text/, qr/^$/ ],
+	[ longer => 1, ['--http1.1'], 200, qr/$text/, qr/bytes remaining/ ],
+	[ shorter => 1, ['--http1.1'], 200, qr/$text[^}]*\}\]$/, qr/^$/ ],
+	[ raw => 0, ['--http1.1'], '000', qr/^/, qr/HTTP/ ],
+	[ reset => 2, [], '000', qr/^$/, qr/HTTP\/2 stream/ ],
+	[ goaway => 11, [], '000', qr/^$/, qr/./ ],
+	[ leaving => 0, [], 200, qr/$text/, qr/^$/ ])
+{
+	my ($kind, $n, $options, $expected, $like, $complains) = @$case;
+
+	$stub->reset;
+	$stub->script({ unkind => $kind, n => $n });
+	my ($got, $body, undef, $err) = $stub->curl(@head, '--data-binary', "\@$stub->{dir}/body", @$options, $url);
+	is($got, $expected, "$kind $n @$options: status");
+	like($body, $like, "$kind $n: body");
+	like($err, $complains, "$kind $n: what curl says");
+}
 
 # hanging, and being gone
 $stub->reset;
@@ -232,6 +272,15 @@ $stub->start('other');
 (undef, undef, undef, $why) = $stub->curl(@head, '-d', '{}', $url);
 like($why, qr/name|certificate/, 'a certificate for another host');
 is($stub->count->{requests}, 0, 'and no request came of it');
+$stub->stop;
+
+# old servers
+$stub->{options} = [ '--http1', '--account' => '123' ];
+$stub->start('server');
+(undef, undef, $version) = post({ data => [ event() ] });
+is($version, '1.1', 'HTTP/1.1 alone');
+($status) = $stub->curl(@head, '--data-binary', "\@$stub->{dir}/body", $stub->url . '/ad_accounts/123/events');
+is($status, 200, 'a second account');
 $stub->stop;
 
 done_testing();

@@ -224,7 +224,7 @@ sub track_arguments
 	return join ', ', literal(chance(0.02) ? one(undef, '') : chance(0.05) ? characters(one(5, 300)) : one(@standard, 'Quiz')),
 	  literal(properties()), literal(user_data()),
 	  literal(chance(0.4) ? 'jabberwock-' . int rand 50 : chance(0.02) ? 'jabberwock' x 1000 : undef),
-	  literal("r$n" . (chance(0.05) ? characters(one(3, 150)) : '')), $time,
+	  literal("r$n" . (chance(0.05) ? characters(one(3, 150)) : chance(0.02) ? ' quokka@Qvexil.example' : '')), $time,
 	  literal(chance(0.97) ? one(qw(web app_android app_ios offline), undef) : one('print', 'WEB', '')),
 	  literal(chance(0.3) ? one('{"marketing": true}', '{"marketing": "jabberwock"}', '[]', '{}', '{"a": {"b": [1, "quokka@qvexil.example"]}}') : undef),
 	  literal(chance(0.85) ? undef : one('default', 'second', 'third', 'nowhere'));

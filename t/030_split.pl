@@ -66,6 +66,23 @@ ok($node->poll_query_until('postgres', q{SELECT count(*) = 64 FROM pinterest_cap
 	'all are bad: all failed');
 is($stub->count->{requests}, 127, 'in the requests that halving takes');
 
+# one that the API can't digest: 500 for whatever batch it is in.  Batches come apart by attempts.
+$stub->reset;
+sql('UPDATE pinterest_capi.destination SET batch_size = 16');
+$stub->script({ times => 0, refuse => ['indigestible-7'], refusal => 500 });
+track_together('indigestible', 16);
+ok(poll(sub {
+		# no waiting for what is random here
+		sql(q{UPDATE pinterest_capi._queue SET due_at = clock_timestamp() WHERE due_at > clock_timestamp(); SELECT pinterest_capi.resume_destination()});
+		return sql(q{SELECT count(*) = 15 FROM pinterest_capi.dispatch_status WHERE event_id LIKE 'indigestible-%' AND status = 'sent'}) eq 't';
+	}), '500 because of one of 16: the others get through in the end');
+is(sql(q{SELECT bool_and(attempts <= 8) FROM pinterest_capi.dispatch_status WHERE event_id LIKE 'indigestible-%' AND status = 'sent'}), 't',
+	'after few attempts');
+is(sql_status($node, 'indigestible-7', 'status'), 'retrying', 'that one is retried until its time is over');
+is($stub->count->{duplicates}, 0, 'none went twice');
+is(sql("SELECT pinterest_capi.cancel('indigestible-7')"), '1', 'or somebody ends it');
+sql('UPDATE pinterest_capi.destination SET batch_size = DEFAULT; SELECT pinterest_capi.resume_destination()');
+
 # halves wait while the destination backs off, and go on after it
 $stub->reset;
 $stub->script({ refuse => ['between-7'] }, { status => 503, times => 2 }, { times => 0, refuse => ['between-7'] });

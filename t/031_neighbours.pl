@@ -62,12 +62,14 @@ sub drain
 # The machine may be busy with something else at any time, which makes a round
 # slower and never faster: the best of several of each kind is what it takes.
 # Alternating, so that both see the same weather.
-drain();
 my (@alone, @beside);
-for my $pair (1 .. 5)
+for my $pair (1 .. 6)
 {
+	# the stub remembers what it has seen, and is slower for it
+	$stub->reset;
 	push @alone, drain();
 
+	$stub->reset;
 	$stub->script({ account => '601', times => 0, hang => JSON::PP::true });
 	# more than it may have out, so that it would take every turn it gets
 	sql(q{UPDATE pinterest_capi.destination SET batch_size = 1 WHERE destination = 'd601'});
@@ -78,7 +80,7 @@ for my $pair (1 .. 5)
 	$stub->reset;
 	sql(q{UPDATE pinterest_capi.destination SET batch_size = DEFAULT WHERE destination = 'd601'});
 	all_sent("hangs$pair", 1000, 'let go, all of that is sent');
-	last if $pair >= 3 && min(@beside) <= 1.1 * min(@alone);
+	last if $pair >= 2 && min(@beside) <= 1.15 * min(@alone);
 }
 note("result: 10,000 events, in ms: alone @alone, beside one that hangs @beside");
 cmp_ok(min(@beside), '<=', 1.2 * min(@alone), 'beside one that hangs it takes no more than 1.2 times as long');

@@ -1,5 +1,6 @@
 # When the API asks to wait, nothing leaves before; when it fails, attempts come
-# later each time, at random.  Times are those of the stub's clock.
+# later each time, at random; and connections that nobody needs are closed.  Times
+# are those of the stub's clock.
 use strict;
 use warnings;
 
@@ -13,9 +14,11 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time);
 
-# destinations that each fail by themselves: as many samples at once
+# destinations that each fail by themselves, at a server of their own: as many samples at once
 my @accounts = map { 600 + $_ } 1 .. 12;
-my $stub = PinterestStub->new(accounts => \@accounts);
+my $stub = PinterestStub->new;
+my $failing = PinterestStub->new(accounts => \@accounts);
+append_to_file($stub->ca_file, slurp_file($failing->ca_file));
 my $node = setup_node('backoff', $stub);
 
 sub sql { return $node->safe_psql('postgres', $_[0]) }
@@ -28,6 +31,25 @@ sub track
 		event_id => '$id', destination => '@{[$destination // 'default']}')});
 	return;
 }
+
+# they have all the time of what comes next
+add_destination($node, $failing, "d$_", $_) for @accounts;
+$failing->script(map { +{ account => "$_", times => 5, status => 503, body => { code => 4197, message => 'No traffic.' } } } @accounts);
+track("five-$_", "d$_") for @accounts;
+
+# a worker that has nothing to do after its one event
+my $idle = PinterestStub->new;
+append_to_file($stub->ca_file, slurp_file($idle->ca_file));
+$node->safe_psql('postgres', 'CREATE DATABASE idle');
+configure($node, $idle, 'idle');
+sub track_idle
+{
+	$node->safe_psql('idle', q{SELECT pinterest_capi.track('Checkout', '{"value": 1, "currency": "USD"}', '{"em": "a@example.com"}')});
+	return;
+}
+track_idle();
+ok($idle->wait_count(processed => 1), 'a worker sends its one event');
+is($idle->count->{open}, 1, 'over a connection, which stays open for the next one');
 
 # ---- what the API asks for ----
 
@@ -107,10 +129,6 @@ sql('UPDATE pinterest_capi.destination SET batch_size = DEFAULT');
 
 # ---- what fails ----
 
-$stub->reset;
-add_destination($node, $stub, "d$_", $_) for @accounts;
-$stub->script(map { +{ account => "$_", times => 5, status => 503, body => { code => 4197, message => 'No traffic.' } } } @accounts);
-track("five-$_", "d$_") for @accounts;
 ok($node->poll_query_until('postgres', q{
 		SELECT count(*) FILTER (WHERE status = 'sent') = 12 FROM pinterest_capi.dispatch_status WHERE event_id LIKE 'five-%'}),
 	'503 five times, for each of twelve destinations: all sent');
@@ -120,7 +138,7 @@ is(sql(q{SELECT DISTINCT status, attempts, http_status FROM pinterest_capi.dispa
 my (@delays, @all);
 for my $account (@accounts)
 {
-	my @mine = grep { $_->{account} eq $account } $stub->requests;
+	my @mine = grep { $_->{account} eq $account } $failing->requests;
 
 	is(scalar(@mine), 6, "account $account: 6 requests") or next;
 	push @{ $delays[ $_ - 1 ] }, $mine[$_]{arrived_ms} - $mine[ $_ - 1 ]{answered_ms} for 1 .. 5;
@@ -171,6 +189,13 @@ $stub->script({ times => 0, status => 429, body => { code => 8, message => 'Slow
 track('never');
 becomes($node, 'never', 'status, attempts, reason, error', 'failed|0|retries used up|HTTP 429: Slow down. (code 8)', '429 for longer than retry_for: failed');
 
+# ---- meanwhile, the other worker has had nothing to do for half a minute ----
+
+ok(poll(sub { $idle->count->{open} == 0 }, 60), 'an idle connection is closed');
+track_idle();
+ok($idle->wait_count(processed => 2), 'and another one made when it is needed');
+is($idle->count->{connections}, 2, 'two in all');
+
 $node->stop;
-$stub->stop;
+$_->stop for $stub, $failing, $idle;
 done_testing();

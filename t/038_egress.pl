@@ -150,7 +150,7 @@ set_conf($node, request_timeout => 30);
 
 # ---- redirects ----
 
-for my $status (301, 302, 303, 307, 308)
+for my $status (301, 302, 308)
 {
 	$stub->reset;
 	$stub->script({ status => $status, headers => { location => $stub->url . '/ad_accounts/' . PinterestStub::ACCOUNT . '/events' }, body => '' });

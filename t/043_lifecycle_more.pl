@@ -278,6 +278,9 @@ SKIP:
 	is($standby->safe_psql('postgres', q{SELECT string_agg(event_id || ' ' || status, ', ' ORDER BY id) FROM pinterest_capi.dispatch_status WHERE status = 'queued'}),
 		'on-primary queued, replicated queued', 'a standby shows what waits');
 	like($standby->safe_psql('postgres', 'SELECT message FROM pinterest_capi.destination_status'), qr/this server is a standby: nothing is sent from here/, 'and that it sends nothing');
+	like($standby->safe_psql('postgres', q{SELECT status || ': ' || advice FROM pinterest_capi.doctor() WHERE "check" = 'worker'}), qr/^ok: This server is a standby/,
+		'doctor() says so too');
+	like($standby->safe_psql('postgres', 'SELECT pinterest_capi.report_html()'), qr/<\/html>$/, 'the report can be made there');
 	is($standby->safe_psql('postgres', $workers), '0', 'no worker there');
 	is($standby->safe_psql('postgres', 'SELECT count(*) FROM pinterest_capi.worker_status'), '0', 'nor one that is said to run');
 	for my $call (

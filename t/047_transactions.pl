@@ -125,6 +125,45 @@ sql('SELECT pinterest_capi.resume_destination()');
 $stub->arrives('same-token', 'until somebody resumes');
 all_sent($node, 'all is settled');
 
+# a file in place of a token: missing, wrong, there, replaced
+my $token_file = PostgreSQL::Test::Utils::tempdir() . '/token';
+
+sub write_token
+{
+	my ($text) = @_;
+
+	append_to_file("$token_file.new", $text);
+	rename "$token_file.new", $token_file or die $!;
+	return;
+}
+
+sub waits_for_file
+{
+	my ($id, $why) = @_;
+
+	ok($node->poll_query_until('postgres', "SELECT message ~ 'access token file cannot be read: $why' FROM pinterest_capi.destination_status"), "$id: the view says why");
+	is(sql_status($node, $id, 'status, attempts'), 'queued|0', "$id: it waits, without an attempt");
+	return;
+}
+
+sql(sprintf $configure, "file:$token_file");
+$stub->reset;
+track($node, 'no-file');
+waits_for_file('no-file', 'No such file');
+write_token("two words\n");
+sql('SELECT pinterest_capi.resume_destination()');
+waits_for_file('no-file', 'it must hold the token and nothing else');
+is($stub->count->{requests}, 0, 'and nothing is sent meanwhile');
+write_token(PinterestStub::TOKEN . "\n");
+$stub->arrives('no-file', 'with the right file it is, by itself');
+write_token("pina_old\n");
+$stub->hang($node, 'old-file', status => 401);
+write_token(PinterestStub::TOKEN . "\n");
+$stub->release;
+$stub->arrives('old-file', 'a refusal of what was in the file doesn\'t pause what is there now');
+all_sent($node, 'all is settled');
+sql(sprintf $configure, PinterestStub::TOKEN);
+
 # ---- published: every table must be one whose changes can be ----
 
 sql('CREATE PUBLICATION everything FOR ALL TABLES');

@@ -47,7 +47,7 @@ sub look
 		append_to_file($files[-1], $html);
 	}
 	IPC::Run::run([ 'node', "$FindBin::RealBin/../test/report/look.js", $chromium, @files ],
-		'<' => \undef, '>' => \$out, '2>' => \$err, IPC::Run::timeout(180))
+		'<' => \undef, '>' => \$out, '2>' => \$err, IPC::Run::timeout(600))
 	  or BAIL_OUT("look.js: $err");
 	return map { JSON::PP::decode_json($_) } split /\n/, $out;
 }
@@ -231,6 +231,7 @@ ok($page->{described}, 'each drawing has a title and a description');
 is($page->{overflow}, 0, 'a phone shows it without scrolling sideways');
 is_deeply($page->{printed}{numbers}, [ JSON::PP::true, JSON::PP::true ], 'print shows the tables of the charts');
 is($page->{printed}{paper}, 'rgb(255, 255, 255)', 'on white');
+is($page->{printed}{overflow}, 0, 'and A4 is wide enough');
 
 # these checks can fail
 cmp_ok(scalar(@$_), '>', 0, 'a broken page is found out') for $broken->{fetched}, $broken->{said}, @{ $broken->{axe} }{ 'light', 'dark' };

@@ -26,6 +26,17 @@ my $stub = PinterestStub->new;
 my $node = setup_node('many', $stub, conf => "max_worker_processes = 8\nautovacuum = off");
 my @database = map { sprintf 'shop_%02d', $_ } 1 .. $databases;
 
+# nor is there anything to publish with
+SKIP:
+{
+	skip 'logical decoding needs no setting any more', 2 if $node->pg_version >= 19;
+
+	my ($status, $out, $err) = $node->psql('postgres', 'SELECT pinterest_capi.publish()');
+
+	isnt($status, 0, 'publish() without wal_level = logical');
+	like($err, qr/wal_level is too low/, 'says what it needs');
+}
+
 # the copies have the template's token, as any physical copy
 $node->safe_psql('postgres', 'CREATE DATABASE shop');
 configure($node, $stub, 'shop');

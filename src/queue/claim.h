@@ -121,11 +121,14 @@ extern bool pcapi_target_pause(int dest, const char *name, const char *reason);
 extern void pcapi_target_error(int dest, const char *error);
 extern void pcapi_notify(const char *destination, const char *status, const char *message);
 
+/* --- retention.c --- */
+
 /*
- * Retention: delete final rows and empty payloads among the next few after id
- * *after, which is moved on; false, and 0 there, at the end.
+ * Delete final rows and empty payloads among the next few after id *after,
+ * which is moved on; *changed says how many.  False: there are none behind it.
  */
-extern bool pcapi_retention_step(const char *retention, const char *payload_retention, int64 *after);
+extern bool pcapi_retention_step(const char *retention, const char *payload_retention, int64 *after,
+								 int64 *changed);
 
 /* a place among visitors, in the order of their digests */
 typedef struct PcapiVisitorPlace

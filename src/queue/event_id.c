@@ -53,15 +53,38 @@ pcapi_make_event_id(TimestampTz now)
 	return psprintf("%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12, hex + 16, hex + 20);
 }
 
-char *
-pcapi_stored_event_id(char *given)
+/* What keeps an id from being stored as it is, or NULL. */
+static const char *
+not_storable(const char *given, size_t len)
 {
+	size_t		utf8_len;
+	char	   *utf8;
+	const char *found;
+
+	if (len > PCAPI_EVENT_ID_MAX)
+		return "longer than 200 bytes, its SHA-256 stands in";
+	utf8 = pcapi_to_utf8(given, len, &utf8_len);
+	if (utf8 == NULL)
+		return "not valid in UTF-8, its SHA-256 stands in";
+	/* of what else ids look like, most are ids */
+	if (memchr(utf8, '@', utf8_len) == NULL && memchr(utf8, '%', utf8_len) == NULL)
+		return NULL;
+	found = pcapi_pii_find_in_id(utf8, utf8_len);
+	return found && strcmp(found, "an e-mail address") == 0 ?
+		"looks like an e-mail address, its SHA-256 stands in" : NULL;
+}
+
+char *
+pcapi_stored_event_id(char *given, const char **why)
+{
+	size_t		len = strlen(given);
 	unsigned char digest[32];
 	char	   *hex;
 
-	if (strlen(given) <= PCAPI_EVENT_ID_MAX)
+	*why = not_storable(given, len);
+	if (*why == NULL)
 		return given;
-	if (!pcapi_sha256(given, strlen(given), digest))
+	if (!pcapi_sha256(given, len, digest))
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR),
 				 errmsg("could not compute a SHA-256"),

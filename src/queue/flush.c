@@ -11,11 +11,9 @@
 #include "queue/live.h"
 #include "queue/queue.h"
 
-#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
-#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
@@ -32,20 +30,17 @@
  * what this transaction has inserted is not there yet, and what it has deleted
  * or changed is as it was: as the worker sees it.
  */
-static bool
-something_is_due(void)
+static void
+look(void *arg)
 {
 	static SPIPlanPtr plan = NULL;
 	Oid			types[1] = {BOOLOID};
 	Datum		values[1] = {BoolGetDatum(pcapi_dispatch || pcapi_published())};
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
+	bool	   *due = arg;
 	PcapiIdentity saved;
 	Snapshot	snapshot;
 	bool		isnull;
-	bool		due;
 
-	BeginInternalSubTransaction(NULL);
 	pcapi_become_owner(&saved, true);
 	SPI_connect();
 	(void) pcapi_plan(&plan,
@@ -61,13 +56,18 @@ something_is_due(void)
 	snapshot = RegisterSnapshot(GetLatestSnapshot());
 	snapshot->curcid = FirstCommandId;
 	SPI_execute_snapshot(plan, values, NULL, snapshot, InvalidSnapshot, true, false, 1);
-	due = DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	*due = DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
 	UnregisterSnapshot(snapshot);
 	SPI_finish();
 	pcapi_become_caller(&saved);
-	RollbackAndReleaseCurrentSubTransaction();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
+}
+
+static bool
+something_is_due(void)
+{
+	bool		due = false;
+
+	pcapi_undone(look, &due);
 	return due;
 }
 

@@ -238,6 +238,7 @@ pcapi_sql_cancel(PG_FUNCTION_ARGS)
 	Datum		values[2] = {0};
 	char		nulls[2] = {' ', 'n'};
 	PcapiIdentity saved;
+	const char *why;
 	int64		n;
 
 	pcapi_check_writable("cancel()");
@@ -245,7 +246,7 @@ pcapi_sql_cancel(PG_FUNCTION_ARGS)
 		pcapi_bad_call(("event_id must not be null"),
 					   ("The view pinterest_capi.dispatch_status shows what waits."));
 	pcapi_become_owner(&saved, true);
-	values[0] = CStringGetTextDatum(pcapi_stored_event_id(event_id));
+	values[0] = CStringGetTextDatum(pcapi_stored_event_id(event_id, &why));
 	if (destination)
 	{
 		values[1] = Int32GetDatum(pcapi_require_destination(destination));

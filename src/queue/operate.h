@@ -11,7 +11,7 @@
 #include "queue/queue.h"
 
 /* ERROR 22023 unless the destination exists; NULL is none; its number, made when there is none yet */
-extern void pcapi_unknown_destination(void) pg_attribute_noreturn();
+PcapiNoReturn extern void pcapi_unknown_destination(void);
 extern void pcapi_check_destination(const char *destination);
 extern int	pcapi_require_destination(const char *destination);
 

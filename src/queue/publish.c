@@ -166,7 +166,7 @@ pcapi_sql_attach(PG_FUNCTION_ARGS)
 						  1, types, values, NULL, false, 0);
 	if (SPI_processed == 0)
 		pcapi_bad_call(("no such replication slot"),
-					   ("pinterest_capi.subscribe() on the dispatcher makes it."));
+					   ("Have the dispatcher make it, with pinterest_capi.subscribe()."));
 	SPI_finish();
 	pcapi_wake_at_commit();
 	pcapi_become_caller(&saved);

@@ -62,8 +62,11 @@ extern SPIPlanPtr pcapi_plan(SPIPlanPtr *plan, const char *sql, int nargs, Oid *
 
 extern char *pcapi_make_event_id(TimestampTz now);
 
-/* an event_id as it is stored: itself, or the SHA-256 of one that is too long */
-extern char *pcapi_stored_event_id(char *given);
+/*
+ * An event_id as it is stored: itself, or the SHA-256 of one that is too long
+ * or somebody's address; *why says so, or is NULL.
+ */
+extern char *pcapi_stored_event_id(char *given, const char **why);
 
 /* --- publish.c --- */
 

@@ -105,6 +105,7 @@ check_visible(PcapiWriter *writer, ItemPointer tid)
 		ereport(ERROR,
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 				 errmsg("could not serialize access due to concurrent update"),
+				 errhint("The transaction might succeed if retried."),
 				 pcapi_hide()));
 }
 

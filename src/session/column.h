@@ -34,12 +34,4 @@ extern char *pcapi_column_to_text(const PcapiColumnType *ct, Datum value);
 /* false: the value is no moment */
 extern bool pcapi_column_to_time(const PcapiColumnType *ct, Datum value, TimestampTz *out);
 
-/*
- * Run something that may fail over data, in a subtransaction.  False when it
- * failed with an error of class 21, 22, or 54 (nested too deep, too large); all
- * other errors go on.
- */
-typedef void (*PcapiGuarded) (void *arg);
-extern bool pcapi_guarded(PcapiGuarded call, void *arg);
-
 #endif							/* PCAPI_COLUMN_H */

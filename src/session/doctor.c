@@ -5,6 +5,7 @@
  */
 #include "session/session.h"
 
+#include "access/htup_details.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "utils/backend_status.h"

@@ -152,7 +152,9 @@ extern const char *pcapi_build_event(const PcapiAllowed *allowed, const PcapiPro
 
 extern bool pcapi_is_identifier_key(const char *key, size_t len);
 extern bool pcapi_has_identifier(const PcapiIdentifiers *ids, const PcapiDestination *dest);
-extern char *pcapi_clean_click_id(const char *s, size_t len);	/* NULL: unusable */
+
+/* NULL when *click_id was set, else what is wrong with it */
+extern const char *pcapi_take_click_id(char **click_id, const char *s, size_t len);
 
 /* --- track.c --- */
 

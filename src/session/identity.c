@@ -85,8 +85,8 @@ has_control_character(const char *s, size_t len)
  * Opaque to us, so nothing is asked of it but that it is one line of text, and
  * nobody's address: what stands in a URL's query is anybody's to write.
  */
-static const char *
-take_click_id(char **click_id, const char *s, size_t len)
+const char *
+pcapi_take_click_id(char **click_id, const char *s, size_t len)
 {
 	const char *wrong;
 
@@ -103,15 +103,6 @@ take_click_id(char **click_id, const char *s, size_t len)
 	if (wrong == NULL)
 		*click_id = pnstrdup(s, len);
 	return wrong;
-}
-
-char *
-pcapi_clean_click_id(const char *s, size_t len)
-{
-	char	   *click_id = NULL;
-
-	(void) take_click_id(&click_id, s, len);
-	return click_id;
 }
 
 static const char *
@@ -244,7 +235,7 @@ take_value(PcapiIdentifiers *ids, int kind, const JsonbValue *v)
 			return ids->user_agent ? NULL : take_user_agent(&ids->user_agent, s, len);
 
 		case KEY_CLICK_ID:
-			return ids->click_id ? NULL : take_click_id(&ids->click_id, s, len);
+			return ids->click_id ? NULL : pcapi_take_click_id(&ids->click_id, s, len);
 
 		default:
 			Assert(kind == KEY_PARTNER_ID);

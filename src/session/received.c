@@ -143,7 +143,8 @@ pcapi_sql_received(PG_FUNCTION_ARGS)
 		!TRIGGER_FIRED_FOR_ROW(trigger->tg_event) || !TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("_received() must be called as a BEFORE INSERT ROW trigger"), pcapi_hide()));
+				 errmsg("_received() must be called as a BEFORE INSERT ROW trigger"),
+				 errhint("The extension has made the trigger that needs it."), pcapi_hide()));
 	if (enqueuing || !from_publisher())
 		return PointerGetDatum(trigger->tg_trigtuple);
 

@@ -100,7 +100,7 @@ compile_constant(JsonPathItem *item, JsonbValue *constant)
 {
 	int32		len;
 
-	if (jspGetNext(item, NULL))
+	if (jspHasNext(item))
 		return false;
 	switch (item->type)
 	{
@@ -132,7 +132,7 @@ compile(JsonPathItem *item, int depth, List **paths)
 	JsonPathItem arg;
 
 	node->type = item->type;
-	if (depth > DEPTH_MAX || jspGetNext(item, NULL))
+	if (depth > DEPTH_MAX || jspHasNext(item))
 		return NULL;
 	switch (item->type)
 	{

@@ -164,7 +164,7 @@ pcapi_sql_subscribe(PG_FUNCTION_ARGS)
 	pcapi_check_writable("subscribe()");
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		pcapi_bad_call(("connection and name must not be null"),
-					   ("connection leads to the other server's database, as in 'host=shop-1 dbname=shop user=dispatcher'."));
+					   ("Give how to reach the other server's database, as in 'host=shop-1 dbname=shop user=dispatcher', and a name for it."));
 	if (!superuser())
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
@@ -180,7 +180,8 @@ pcapi_sql_subscribe(PG_FUNCTION_ARGS)
 	if (!pg_strong_random(&number, sizeof(number)))
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR),
-				 errmsg("could not generate random values")));
+				 errmsg("could not generate random values"),
+				 errhint("Check the server's source of randomness: OpenSSL's, or /dev/urandom.")));
 	slot = psprintf("pinterest_capi_%s_%08x", name, number);
 
 	load_file("libpqwalreceiver", false);
@@ -188,7 +189,8 @@ pcapi_sql_subscribe(PG_FUNCTION_ARGS)
 	if (conn == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_CONNECTION_FAILURE),
-				 errmsg("could not connect to the other server: %s", err)));
+				 errmsg("could not connect to the other server: %s", err),
+				 errhint("Check the connection string, and pg_hba.conf on that server.")));
 	PG_TRY();
 	{
 		make_both(conn, connection, name, slot, context);

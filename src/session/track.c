@@ -77,6 +77,7 @@ static void
 settle_event_id(CallState *state, bool *generated)
 {
 	char	   *given = state->call->event_id;
+	const char *why;
 
 	*generated = given == NULL || given[0] == '\0';
 	if (*generated)
@@ -84,9 +85,9 @@ settle_event_id(CallState *state, bool *generated)
 		state->event_id = pcapi_make_event_id(state->now);
 		return;
 	}
-	state->event_id = pcapi_stored_event_id(given);
-	if (state->event_id != given)
-		pcapi_warn(&state->warnings, "event_id", "longer than 200 bytes, its SHA-256 stands in");
+	state->event_id = pcapi_stored_event_id(given, &why);
+	if (why)
+		pcapi_warn(&state->warnings, "event_id", why);
 }
 
 static void
@@ -114,8 +115,9 @@ settle_event_time(CallState *state)
 
 /* the click id in a property that holds a URL, or NULL */
 static char *
-click_id_in(const JsonbValue *v)
+click_id_in(CallState *state, int property)
 {
+	const JsonbValue *v = state->props.given[property];
 	size_t		len;
 	char	   *utf8;
 	char	   *found;
@@ -128,10 +130,13 @@ click_id_in(const JsonbValue *v)
 	if (found)
 	{
 		char	   *text = pcapi_from_utf8(found, strlen(found));
+		const char *wrong;
 
 		free(found);
-		if (text)
-			click_id = pcapi_clean_click_id(text, strlen(text));
+		wrong = text ? pcapi_take_click_id(&click_id, text, strlen(text)) :
+			"has no form in the database's encoding";
+		if (wrong)
+			pcapi_warn(&state->warnings, "epik", wrong);
 	}
 	return click_id;
 }
@@ -140,17 +145,16 @@ click_id_in(const JsonbValue *v)
 static char *
 gather_identifiers(CallState *state, const unsigned char *visitor)
 {
-	const JsonbValue *const *given = state->props.given;
 	char	   *from_url = NULL;
 
 	pcapi_identifiers_from_jsonb(&state->ids, state->call->user_data, &state->warnings);
 	if (state->ids.click_id == NULL)
 	{
-		from_url = click_id_in(given[PCAPI_PROP_PAGE_URL]);
+		from_url = click_id_in(state, PCAPI_PROP_PAGE_URL);
 		if (from_url == NULL)
-			from_url = click_id_in(given[PCAPI_PROP_EVENT_SOURCE_URL]);
+			from_url = click_id_in(state, PCAPI_PROP_EVENT_SOURCE_URL);
 		if (from_url == NULL)
-			from_url = click_id_in(given[PCAPI_PROP_REFERRER]);
+			from_url = click_id_in(state, PCAPI_PROP_REFERRER);
 		if (from_url)
 		{
 			state->ids.click_id = from_url;

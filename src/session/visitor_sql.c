@@ -202,7 +202,7 @@ click_id_from(FunctionCallInfo fcinfo, int n, char *(*find) (const char *, size_
 		given = pcapi_from_utf8(found, strlen(found));
 		free(found);
 		if (given)
-			click_id = pcapi_clean_click_id(given, strlen(given));
+			(void) pcapi_take_click_id(&click_id, given, strlen(given));
 	}
 	return click_id;
 }

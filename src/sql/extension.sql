@@ -751,7 +751,7 @@ CREATE VIEW pinterest_capi.compliance_report AS
 			FROM (VALUES
 				('event_name', 'the API''s name', 'always'),
 				('event_time', 'whole seconds', 'always'),
-				('event_id', 'as given, or generated', 'always'),
+				('event_id', 'as given or generated; hashed where it is too long or an e-mail address', 'always'),
 				('action_source', 'one of the API''s words', 'always')) AS i (field, transformation, rule)
 			UNION ALL
 			SELECT 'user_data.' || k, 'normalised, SHA-256', 'where given'

@@ -109,6 +109,8 @@ footer { margin-top: 3rem; padding-top: 1.25rem; border-top: 1px solid var(--lin
 	.tiles div { padding: 0.75rem 0.875rem; }
 	.tiles div:last-child { grid-column: span 2; }
 	.cards { grid-template-columns: repeat(auto-fill, minmax(9rem, 1fr)); gap: 1.25rem; }
+	.long { min-width: 8.5rem; }
+	th, td { padding: 0.4375rem 0.5rem; }
 }
 @media print {
 	body { padding: 0; font-size: 10.5pt; -webkit-print-color-adjust: exact; print-color-adjust: exact; }
@@ -116,6 +118,10 @@ footer { margin-top: 3rem; padding-top: 1.25rem; border-top: 1px solid var(--lin
 	h2, h3, caption, thead { break-after: avoid; }
 	tr, .chart, .cards > div, .verdict, .tiles { break-inside: avoid; }
 	.scroll { overflow: visible; }
+	table { font-size: 8pt; }
+	th, td { padding: 0.25rem 0.3rem; }
+	thead th { font-size: 7.5pt; white-space: normal; }
+	.long { min-width: 0; }
 	summary { display: none; }
 	details::details-content { content-visibility: visible; block-size: auto; }
 }

@@ -360,7 +360,7 @@ show(TimestampTz now)
 }
 
 long
-pcapi_dispatch_cycle(bool woken)
+pcapi_dispatch_cycle(bool woken, bool *in_vain)
 {
 	TimestampTz now;
 	TimestampTz next;
@@ -381,6 +381,7 @@ pcapi_dispatch_cycle(bool woken)
 		pcapi_routes_clock_back();
 		look_at = 0;
 	}
+	*in_vain = woken && now < look_at;
 	if (now >= look_at)
 		look_and_start();
 

@@ -30,10 +30,14 @@
 /* connections of one host that nobody uses, while those of another are busy */
 #define MAX_IDLE		30L		/* seconds */
 
+/* how long not to listen after having been woken in vain; what must be heard waits no longer */
+#define NAP_MS			5L
+
 static CURLM *multi;
 static CURLSH * share;			/* TLS sessions, which else would be a request's own */
 static WaitEventSet *wait_set;
 static bool wait_set_stale = true;
+static int	latch_position;
 
 static struct
 {
@@ -422,7 +426,7 @@ rebuild_wait_set(void)
 	if (wait_set)
 		FreeWaitEventSet(wait_set);
 	wait_set = PcapiCreateWaitEventSet(n_sockets + 2);
-	AddWaitEventToSet(wait_set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
+	latch_position = AddWaitEventToSet(wait_set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
 	AddWaitEventToSet(wait_set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
 	for (int i = 0; i < n_sockets; i++)
 		AddWaitEventToSet(wait_set, sockets[i].events, sockets[i].fd, NULL, NULL);
@@ -430,7 +434,7 @@ rebuild_wait_set(void)
 }
 
 bool
-pcapi_http_wait(long timeout_ms)
+pcapi_http_wait(long timeout_ms, bool deaf)
 {
 	static uint32 wait_event = 0;
 	WaitEvent	events[64];
@@ -452,6 +456,14 @@ pcapi_http_wait(long timeout_ms)
 	if (wait_set == NULL || wait_set_stale)
 		rebuild_wait_set();
 
+	/*
+	 * A session whose event can't leave now need not have said so, and the
+	 * next ones need not wake us for each of theirs: for a moment the latch
+	 * is left as it was set, which costs them nothing.
+	 */
+	ModifyWaitEvent(wait_set, latch_position, WL_LATCH_SET, deaf ? NULL : MyLatch);
+	if (deaf)
+		timeout_ms = Min(timeout_ms, NAP_MS);
 	n = WaitEventSetWait(wait_set, timeout_ms, events, lengthof(events), wait_event);
 	for (int i = 0; i < n; i++)
 		if (events[i].events & WL_LATCH_SET)

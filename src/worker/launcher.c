@@ -7,7 +7,8 @@
  * be connected to; one without the extension leaves at once (main.c).  What
  * happens after that needs no launcher: CREATE EXTENSION and each event start
  * a worker where none is (src/queue/wake.c), and the postmaster restarts one
- * that failed.
+ * that failed.  Where no slot is free the databases wait for their turn, which
+ * the other workers see to as well (src/queue/turn.c).
  */
 #include "worker/worker.h"
 
@@ -101,7 +102,6 @@ pcapi_launcher_main(Datum main_arg)
 	MemoryContext looking;
 	MemoryContext kept;
 	List	   *started = NIL;
-	bool		warned = false;
 
 	pqsignal(SIGTERM, die);
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
@@ -116,6 +116,7 @@ pcapi_launcher_main(Datum main_arg)
 		List	   *still = NIL;
 		ListCell   *lc;
 		bool		slots;
+		bool		lacking = false;
 
 		CHECK_FOR_INTERRUPTS();
 		if (ConfigReloadPending)
@@ -134,19 +135,21 @@ pcapi_launcher_main(Datum main_arg)
 			{
 				slots = slots && start_one(database);
 				if (!slots)
+				{
 					pcapi_turn_ask(database, GetCurrentTimestamp());
+					lacking = true;
+				}
 			}
 			MemoryContextSwitchTo(kept);
 			still = lappend_oid(still, database);
 			MemoryContextSwitchTo(looking);
 		}
-		if (!slots && !warned)
+		if (lacking)
 			ereport(WARNING,
 					(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
 					 errmsg("pinterest_capi could not start a worker for every database: no background worker slot is free"),
 					 errdetail("Events of the others are queued and will be sent once a worker runs."),
 					 errhint("Increase max_worker_processes and restart the server; pinterest_capi.doctor() shows how many are in use.")));
-		warned = !slots;
 		list_free(started);
 		started = still;
 		MemoryContextReset(looking);

@@ -31,8 +31,6 @@
 
 #define TICK			1000	/* ms, as the next ones */
 #define IDLE_CLOSE		30000
-#define RETENTION_GAP	100
-#define RETENTION_EVERY	60000
 #define LOCK_TIMEOUT	"200ms"
 
 /* where another database waits for a slot */
@@ -357,60 +355,6 @@ share_slot(TimestampTz now)
 	proc_exit(1);
 }
 
-/* where a pass is: among the events, then among the visitors */
-typedef struct Pass
-{
-	bool		events_done;
-	int64		after;
-	PcapiVisitorPlace place;
-	bool		done;
-} Pass;
-
-static void
-retention_step(void *arg)
-{
-	Pass	   *pass = arg;
-
-	if (pass->events_done)
-	{
-		pass->done = !pcapi_click_retention_step(pcapi_click_id_retention, &pass->place);
-		return;
-	}
-	if (pass->after == 0)
-	{
-		pcapi_cancel_orphans();
-		pcapi_mend_times();
-	}
-	pass->events_done = !pcapi_retention_step(pcapi_retention, pcapi_payload_retention, &pass->after);
-}
-
-/* Passes over what is final and what is known, at most one hundredth of the time. */
-static void
-keep_retention(int64 now)
-{
-	static int64 at = 0;
-	static Pass pass = {0};
-	static int64 spent = 0;
-	int64		begun = now;
-	bool		ok;
-
-	if (at == 0)
-		at = now + RETENTION_GAP;
-	if (now < at || DefaultXactReadOnly)
-		return;
-	ok = pcapi_transaction(retention_step, &pass);
-	now = pcapi_clock_ms();
-	spent += now - begun;
-	if (ok && !pass.done)
-	{
-		at = now + RETENTION_GAP;
-		return;
-	}
-	at = now + Max(RETENTION_EVERY, 100 * spent);
-	memset(&pass, 0, sizeof(pass));
-	spent = 0;
-}
-
 static void
 close_idle(int64 now)
 {
@@ -452,26 +396,29 @@ pcapi_worker_main(Datum main_arg)
 		proc_exit(1);
 	pgstat_report_activity(STATE_IDLE, NULL);
 	in_office_since = GetCurrentTimestamp();
+	pcapi_retention_reloaded();
 
 	for (;;)
 	{
 		PcapiRequest *request;
 		int64		now;
 		long		wait;
+		bool		in_vain;
 
 		CHECK_FOR_INTERRUPTS();
 		if (ConfigReloadPending)
 		{
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
+			pcapi_retention_reloaded();
 			woken = true;
 		}
 		while ((request = pcapi_http_finished()) != NULL)
 			pcapi_dispatch_finish(request);
-		wait = pcapi_dispatch_cycle(woken);
+		wait = pcapi_dispatch_cycle(woken, &in_vain);
 
 		now = pcapi_clock_ms();
-		keep_retention(now);
+		pcapi_keep_retention(now);
 		close_idle(now);
 		if (now >= tick_at)
 		{
@@ -483,6 +430,6 @@ pcapi_worker_main(Datum main_arg)
 			pgstat_report_stat(false);
 		}
 		wait = Min(wait, (long) (tick_at - now));
-		woken = pcapi_http_wait(wait);
+		woken = pcapi_http_wait(wait, in_vain);
 	}
 }

@@ -373,6 +373,17 @@ take_half(Taking *t, PcapiBatch *half)
 			pcapi_route_release(t->route, events[i].id);
 }
 
+/*
+ * With how many others an event may leave that has failed so often.  Should it
+ * be one that the API answers with a 500 each time, its neighbours get rid of it
+ * long before retry_for is over, as those of one that is refused do at once.
+ */
+static int
+company(PcapiRoute *route, int attempts)
+{
+	return Max(1, route->target.batch_size >> Min(Max(attempts - 2, 0), 10));
+}
+
 static void
 take_due(Taking *t, int n_held)
 {
@@ -380,8 +391,13 @@ take_due(Taking *t, int n_held)
 	int			n = pcapi_fetch_due(t->route->target.dest, t->want + n_held, &t->reader, &events);
 
 	for (int i = 0; i < n; i++)
-		if (!held(t->route, events[i].id) && !take_event(t, &events[i]))
+	{
+		if (held(t->route, events[i].id))
+			continue;
+		t->want = Min(t->want, company(t->route, events[i].attempts));
+		if (!take_event(t, &events[i]))
 			break;
+	}
 }
 
 static void

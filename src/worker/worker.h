@@ -10,6 +10,7 @@
  * http.c		requests, by libcurl's multi interface
  * response.c	answers, read
  * handover.c	events that another server sends
+ * retention.c	when to clear away what is kept too long
  * launcher.c	one worker per database from server start
  */
 #ifndef PCAPI_WORKER_H
@@ -75,7 +76,7 @@ extern PcapiRequest *pcapi_http_finished(void);
 extern void pcapi_http_free(PcapiRequest *request);
 
 /* wait for the latch, a socket or the timeout, and let libcurl work */
-extern bool pcapi_http_wait(long timeout_ms);	/* true: the latch was set */
+extern bool pcapi_http_wait(long timeout_ms, bool deaf);	/* true: the latch was set */
 extern void pcapi_http_close_idle(void);	/* when nothing is out */
 
 /* ---- response.c ---- */
@@ -244,9 +245,10 @@ extern void pcapi_verify_answer(PcapiBatch *batch, const PcapiAnswer *answer);
 
 /*
  * One turn: settle what is answered, look at the tables and start what may
- * start.  Returns the ms until the next one is useful.
+ * start.  Returns the ms until the next one is useful; *in_vain: the latch was
+ * set for nothing that could be done now.
  */
-extern long pcapi_dispatch_cycle(bool woken);
+extern long pcapi_dispatch_cycle(bool woken, bool *in_vain);
 extern void pcapi_dispatch_finish(PcapiRequest *request);
 extern int	pcapi_dispatch_in_flight(void);
 extern void pcapi_dispatch_hold(bool hold);
@@ -255,6 +257,11 @@ extern bool pcapi_dispatch_rests(TimestampTz *next);
 /* ---- handover.c ---- */
 
 extern void pcapi_handover(void);	/* where another server sends */
+
+/* ---- retention.c ---- */
+
+extern void pcapi_keep_retention(int64 now);	/* ms, of pcapi_clock_ms() */
+extern void pcapi_retention_reloaded(void);	/* also once at the start */
 
 /* ---- main.c ---- */
 

@@ -12,6 +12,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	char	   *text = malloc(size + sizeof(address));
 
 	CHECK(found == NULL || found[0] == 'a');
+	/* an id is looked at for less */
+	CHECK(found != NULL || pcapi_pii_find_in_id((const char *) data, size) == NULL);
 
 	/* whatever stands before, an address on a line of its own is found */
 	memcpy(text, data, size);

@@ -19,6 +19,8 @@ const axe = require('axe-core');
 const ARGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
 	'--disable-background-networking', '--disable-component-update', '--disable-sync'];
 
+const PATIENCE = 120000;	/* ms, on a machine with other things to do */
+
 /* runs in the page */
 function read()
 {
@@ -89,6 +91,7 @@ async function look(browser, file, options, found)
 	page.on('console', (message) => found.said.push(message.text()));
 	page.on('pageerror', (error) => found.said.push(String(error)));
 	page.on('dialog', (dialog) => { found.said.push(`dialog: ${dialog.message()}`); dialog.dismiss(); });
+	page.setDefaultTimeout(PATIENCE);
 	await page.goto(url);
 	return [context, page];
 }
@@ -117,12 +120,13 @@ async function examine(browser, file)
 	found.overflow = await small.evaluate(() => document.documentElement.scrollWidth - window.screen.width);
 	await phone.close();
 
-	const [print, paper] = await look(browser, file, { viewport: { width: 800, height: 1100 }, colorScheme: 'dark' }, found);
+	const [print, paper] = await look(browser, file, { viewport: { width: 673, height: 1000 }, colorScheme: 'dark' }, found);
 
 	await paper.emulateMedia({ media: 'print' });
 	found.printed = await paper.evaluate(() => ({
 		numbers: [...document.querySelectorAll('details table')].map((table) => table.checkVisibility() && table.getBoundingClientRect().height > 0),
 		paper: getComputedStyle(document.body).backgroundColor,
+		overflow: document.documentElement.scrollWidth - window.innerWidth,
 	}));
 	await print.close();
 	return found;
@@ -130,7 +134,7 @@ async function examine(browser, file)
 
 async function main(executablePath, ...files)
 {
-	const browser = await chromium.launch({ executablePath, args: ARGS });
+	const browser = await chromium.launch({ executablePath, args: ARGS, timeout: PATIENCE });
 
 	for (const file of files)
 		process.stdout.write(`${JSON.stringify(await examine(browser, file))}\n`);

@@ -107,6 +107,33 @@ test_retry_after(void)
 	}
 }
 
+static void
+test_http_date(void)
+{
+	static const struct
+	{
+		const char *value;
+		int64_t		seconds;
+	}			cases[] = {
+		{"Sun, 06 Nov 1994 08:49:37 GMT", 784111777},
+		{"Sunday, 06-Nov-94 08:49:37 GMT", 784111777},
+		{"Sun Nov  6 08:49:37 1994", 784111777},
+		{"Thu, 01 Jan 1970 00:00:00 GMT", 0},
+		{"", -1},
+		{"784111777", -1},
+		{"yesterday", -1},
+		{"Sun, 32 Nov 1994 08:49:37 GMT", -1},
+		{"Sun, 06 Nov 1994 08:49:37 GMT and then something that goes on and on and on", -1}
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+	{
+		int64_t		got = pcapi_http_date(cases[i].value, strlen(cases[i].value));
+
+		tap_ok(got == cases[i].seconds, "Date: %s: %" PRId64 ", got %" PRId64, cases[i].value, cases[i].seconds, got);
+	}
+}
+
 /* send whenever allowed for that long; *most is the most within any minute */
 static int
 simulate(PcapiLimiter *lim, int64_t start, int64_t ms, int *most)
@@ -196,6 +223,7 @@ main(void)
 {
 	test_backoff();
 	test_retry_after();
+	test_http_date();
 	test_limiter();
 	test_limiter_changes();
 	return tap_done();

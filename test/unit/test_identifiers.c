@@ -361,6 +361,30 @@ test_limits(void)
 		   !pcapi_utf8_valid("\x80", 1), "UTF-8's bounds");
 }
 
+/* names of events: the same but for case, in every locale */
+static void
+test_fold(void)
+{
+	static const char *const cases[][2] = {
+		{"Order Placed", "order placed"},
+		{"SIGNUP", "signup"},	/* Turkish would have a dotless i */
+		{"\xC4\xB0", "i"},		/* the dotted capital one */
+		{"\xC3\x89T\xC3\x89", "\xC3\xA9t\xC3\xA9"},
+		{"E\xCC\x81", "\xC3\xA9"},	/* composed */
+		{" a  b ", " a  b "},	/* nothing but case */
+		{"", ""}
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+	{
+		char	   *folded = pcapi_fold(cases[i][0], strlen(cases[i][0]));
+
+		tap_is(folded, cases[i][1], "folded: %s", cases[i][0]);
+		free(folded);
+	}
+	tap_ok(pcapi_fold("\xFF", 1) == NULL, "no text has no fold");
+}
+
 int
 main(void)
 {
@@ -369,5 +393,6 @@ main(void)
 	test_vectors();
 	test_hashes_pass();
 	test_limits();
+	test_fold();
 	return tap_done();
 }

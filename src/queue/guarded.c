@@ -1,0 +1,73 @@
+/*
+ * guarded.c
+ *	  Subtransactions of our own around what may fail, or must leave no trace.
+ *
+ * Whatever happens inside, the subtransaction has ended when these return or
+ * raise an error: nobody further out knows of it, and a session in which one
+ * is left behind ends with a FATAL error at the next ROLLBACK.
+ */
+#include "pinterest_capi.h"
+
+#include "access/xact.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+
+/* NULL, or the error, in the caller's memory context */
+static ErrorData *
+run(PcapiGuarded call, void *arg, bool keep)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	ErrorData  *volatile error = NULL;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		call(arg);
+		if (keep)
+			ReleaseCurrentSubTransaction();
+		else
+			RollbackAndReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	return error;
+}
+
+bool
+pcapi_guarded(PcapiGuarded call, void *arg)
+{
+	ErrorData  *error = run(call, arg, true);
+
+	if (error == NULL)
+		return true;
+	switch (ERRCODE_TO_CATEGORY(error->sqlerrcode))
+	{
+		case ERRCODE_DATA_EXCEPTION:
+		case ERRCODE_CARDINALITY_VIOLATION:
+		case ERRCODE_PROGRAM_LIMIT_EXCEEDED:
+			FreeErrorData(error);
+			return false;
+		default:
+			ReThrowError(error);
+	}
+	pg_unreachable();
+}
+
+void
+pcapi_undone(PcapiGuarded call, void *arg)
+{
+	ErrorData  *error = run(call, arg, false);
+
+	if (error)
+		ReThrowError(error);
+}

@@ -1,0 +1,106 @@
+/*
+ * retention.c
+ *	  What is kept too long goes, a few rows at a time: final events, their
+ *	  payloads, visitors' click ids.
+ *
+ * When to make such a step, and from where, is the worker's (worker/retention.c).
+ */
+#include "queue/claim.h"
+
+#include "catalog/pg_type.h"
+#include "utils/builtins.h"
+
+bool
+pcapi_retention_step(const char *retention, const char *payload_retention, int64 *after,
+					 int64 *changed)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid			types[3] = {TEXTOID, TEXTOID, INT8OID};
+	Datum		values[3];
+	Datum		top;
+	bool		isnull;
+	bool		none;
+
+	SPI_connect();
+	values[0] = CStringGetTextDatum(retention);
+	values[1] = CStringGetTextDatum(payload_retention);
+	values[2] = Int64GetDatum(*after);
+	SPI_execute_plan(pcapi_plan(&plan,
+								"WITH few AS ("
+								" SELECT o.id, o.finished_at < clock_timestamp() - $1::interval AS old,"
+								" o.finished_at < clock_timestamp() - $2::interval AS stale"
+								" FROM pinterest_capi._outcome AS o WHERE o.id > $3 ORDER BY o.id LIMIT 2000"
+								"), gone AS ("
+								" DELETE FROM pinterest_capi._outcome AS o USING few"
+								" WHERE few.old AND o.id = few.id RETURNING o.id"
+								"), deleted AS ("
+								" DELETE FROM pinterest_capi._event AS e USING gone WHERE e.id = gone.id"
+								"), emptied AS ("
+								" UPDATE pinterest_capi._event AS e SET payload = NULL, visitor = NULL"
+								" FROM few WHERE few.stale AND NOT few.old AND e.id = few.id AND e.payload IS NOT NULL RETURNING e.id"
+								") SELECT max(id), (SELECT count(*) FROM gone) + (SELECT count(*) FROM emptied) FROM few",
+								3, types),
+					 values, NULL, false, 0);
+	top = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	if (!isnull)
+		*after = DatumGetInt64(top);
+	*changed = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &none));
+	SPI_finish();
+	return !isnull;
+}
+
+/*
+ * A visitor of whom nothing but the click was known goes as a whole.  Whoever
+ * is being written to at this moment is left for the next pass: a transaction
+ * that takes its time must not keep this one from the rest.
+ */
+bool
+pcapi_click_retention_step(const char *retention, PcapiVisitorPlace *place)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid			types[2] = {TEXTOID, BYTEAOID};
+	Datum		values[2] = {0};
+	char		nulls[2] = {' ', 'n'};
+	Datum		last;
+	bool		isnull;
+
+	SPI_connect();
+	values[0] = CStringGetTextDatum(retention);
+	if (place->begun)
+	{
+		bytea	   *after = palloc(VARHDRSZ + sizeof(place->after));
+
+		SET_VARSIZE(after, VARHDRSZ + sizeof(place->after));
+		memcpy(VARDATA(after), place->after, sizeof(place->after));
+		values[1] = PointerGetDatum(after);
+		nulls[1] = ' ';
+	}
+	SPI_execute_plan(pcapi_plan(&plan,
+								"WITH few AS ("
+								" SELECT v.visitor FROM pinterest_capi._visitor AS v"
+								" WHERE v.visitor > coalesce($2, '') ORDER BY v.visitor LIMIT 2000"
+								"), old AS ("
+								" SELECT v.visitor, v.user_data = '{}' AND v.consent IS NULL AS bare"
+								" FROM pinterest_capi._visitor AS v JOIN few USING (visitor)"
+								" WHERE v.click_id_at < clock_timestamp() - $1::interval FOR UPDATE OF v SKIP LOCKED"
+								"), gone AS ("
+								" DELETE FROM pinterest_capi._visitor AS v USING old WHERE old.bare AND v.visitor = old.visitor"
+								"), emptied AS ("
+								" UPDATE pinterest_capi._visitor AS v SET click_id = NULL, click_id_at = NULL"
+								" FROM old WHERE NOT old.bare AND v.visitor = old.visitor"
+								") SELECT visitor FROM few ORDER BY visitor DESC LIMIT 1",
+								2, types),
+					 values, nulls, false, 0);
+	place->begun = false;
+	if (SPI_processed > 0)
+	{
+		last = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+		if (VARSIZE_ANY_EXHDR(DatumGetPointer(last)) == sizeof(place->after))
+		{
+			memcpy(place->after, VARDATA_ANY(DatumGetPointer(last)), sizeof(place->after));
+			place->begun = true;
+		}
+	}
+	SPI_finish();
+	return place->begun;
+}
