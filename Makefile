@@ -24,7 +24,7 @@ WERROR ?= -Werror
 PG_CFLAGS = -Wall -Wextra $(WERROR) -Wno-unused-parameter -Wno-sign-compare \
 	-Wno-missing-field-initializers
 # PostgreSQL's headers and gcc's options name what clang does not know.
-ifneq ($(filter clang%,$(notdir $(firstword $(CC)))),)
+ifneq ($(filter clang% ccc-analyzer,$(notdir $(firstword $(CC)))),)
 PG_CFLAGS += -Wno-unknown-warning-option -Wno-ignored-attributes \
 	-Wno-ignored-optimization-argument
 endif

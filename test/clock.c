@@ -60,7 +60,7 @@ gettimeofday(struct timeval *restrict tv, void *restrict tz)
 }
 
 time_t
-time(time_t *to)
+time(time_t * to)
 {
 	struct timespec ts;
 

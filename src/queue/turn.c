@@ -16,6 +16,7 @@
  */
 #include "queue/turn.h"
 
+#include <ctype.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -120,22 +121,34 @@ pcapi_turn_listed(Oid database)
 	return get_time(path, &at);
 }
 
+/* pinterest_capi.DATABASE, or pinterest_capi.DATABASE.SLOT */
+static bool
+read_name(const char *name, Oid *database, Oid *slot)
+{
+	static const char prefix[] = "pinterest_capi.";
+	char	   *end;
+
+	if (strncmp(name, prefix, strlen(prefix)) != 0 || !isdigit((unsigned char) name[strlen(prefix)]))
+		return false;
+	*database = (Oid) strtoul(name + strlen(prefix), &end, 10);
+	*slot = InvalidOid;
+	if (*end == '.' && isdigit((unsigned char) end[1]))
+		*slot = (Oid) strtoul(end + 1, &end, 10);
+	return *end == '\0';
+}
+
 /* The next file of the list; slot is invalid where none is promised. */
 static bool
-next_file(DIR *dir, Oid *database, Oid *slot, TimestampTz *at)
+next_file(DIR * dir, Oid *database, Oid *slot, TimestampTz *at)
 {
 	struct dirent *entry;
 
 	while ((entry = ReadDirExtended(dir, PCAPI_TMP_DIR, LOG)) != NULL)
 	{
 		char		path[MAXPGPATH];
-		int			end = 0;
-		int			n = sscanf(entry->d_name, "pinterest_capi.%u%n.%u%n", database, &end, slot, &end);
 
-		if (n < 1 || entry->d_name[end] != '\0')
+		if (!read_name(entry->d_name, database, slot))
 			continue;
-		if (n < 2)
-			*slot = InvalidOid;
 		snprintf(path, sizeof(path), PCAPI_TMP_DIR "/%s", entry->d_name);
 		if (get_time(path, at))
 			return true;

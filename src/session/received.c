@@ -57,7 +57,7 @@ from_publisher(void)
 		return false;
 	foreach(lc, MySubscription->publications)
 		if (strcmp(strVal(lfirst(lc)), PCAPI_PUBLICATION) == 0)
-			return true;
+		return true;
 	return false;
 }
 

@@ -47,7 +47,7 @@ hide(void *arg)
 
 /* One statement on the other server, and the text it returns, or NULL; its errors are ours. */
 static char *
-ask(WalReceiverConn *conn, const char *sql)
+ask(WalReceiverConn * conn, const char *sql)
 {
 	Oid			types[1] = {TEXTOID};
 	WalRcvExecResult *result = walrcv_exec(conn, sql, 1, types);
@@ -113,7 +113,7 @@ create_subscription(const char *connection, const char *name, const char *slot)
 
 /* One that nobody reads from would keep the other server's WAL for good. */
 static void
-drop_slot(WalReceiverConn *conn, const char *slot, MemoryContext context)
+drop_slot(WalReceiverConn * conn, const char *slot, MemoryContext context)
 {
 	Oid			types[1] = {TEXTOID};
 	MemoryContext old = MemoryContextSwitchTo(context);
@@ -125,7 +125,7 @@ drop_slot(WalReceiverConn *conn, const char *slot, MemoryContext context)
 
 /* The slot there and the subscription here; no slot is left without the other. */
 static void
-make_both(WalReceiverConn *conn, const char *connection, const char *name, const char *slot, MemoryContext context)
+make_both(WalReceiverConn * conn, const char *connection, const char *name, const char *slot, MemoryContext context)
 {
 	volatile bool made = false;
 
@@ -151,7 +151,7 @@ PG_FUNCTION_INFO_V1(pcapi_sql_subscribe);
 Datum
 pcapi_sql_subscribe(PG_FUNCTION_ARGS)
 {
-	ErrorContextCallback errors = {.callback = hide,.previous = error_context_stack};
+	ErrorContextCallback errors = {.callback = hide, .previous = error_context_stack};
 	MemoryContext context = CurrentMemoryContext;
 	WalReceiverConn *conn;
 	uint32		number;

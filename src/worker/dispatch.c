@@ -133,7 +133,7 @@ pcapi_dispatch_rests(TimestampTz *next)
 
 		dlist_foreach(b, &route->batches)
 			if (dlist_container(PcapiBatch, node, b.cur)->state != PCAPI_B_HALF)
-				return false;
+			return false;
 		if (opens == DT_NOEND || !pcapi_dispatch)
 			continue;
 		/* closed, there may be anything; open, the last look has found nothing but what is due later */

@@ -34,7 +34,7 @@
 #define NAP_MS			5L
 
 static CURLM *multi;
-static CURLSH *share;			/* TLS sessions, which else would be a request's own */
+static CURLSH * share;			/* TLS sessions, which else would be a request's own */
 static WaitEventSet *wait_set;
 static bool wait_set_stale = true;
 static int	latch_position;

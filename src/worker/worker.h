@@ -261,7 +261,7 @@ extern void pcapi_handover(void);	/* where another server sends */
 /* ---- retention.c ---- */
 
 extern void pcapi_keep_retention(int64 now);	/* ms, of pcapi_clock_ms() */
-extern void pcapi_retention_reloaded(void);	/* also once at the start */
+extern void pcapi_retention_reloaded(void); /* also once at the start */
 
 /* ---- main.c ---- */
 

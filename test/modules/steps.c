@@ -153,9 +153,10 @@ step_retention(PG_FUNCTION_ARGS)
 	char	   *retention = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	PcapiIdentity saved;
 	int64		after = 0;
+	int64		changed;
 
 	pcapi_become_owner(&saved, true);
-	(void) pcapi_retention_step(retention, retention, &after);
+	(void) pcapi_retention_step(retention, retention, &after, &changed);
 	pcapi_become_caller(&saved);
 	PG_RETURN_VOID();
 }
