@@ -1,0 +1,268 @@
+/*
+ * views.sql
+ *	  What a user can look at, and the functions behind it.
+ */
+
+------------------------------------------------------------------------------
+-- Look
+------------------------------------------------------------------------------
+
+CREATE FUNCTION pinterest_capi._worker_state(OUT pid integer, OUT state text,
+		OUT started_at timestamptz, OUT last_cycle_at timestamptz,
+		OUT in_flight_requests integer, OUT last_error text, OUT last_error_at timestamptz,
+		OUT version text, OUT clock_ahead interval, OUT clock_seen_at timestamptz) RETURNS SETOF record
+	LANGUAGE c VOLATILE PARALLEL RESTRICTED ROWS 1
+	AS 'MODULE_PATHNAME', 'pcapi_sql_worker_state';
+COMMENT ON FUNCTION pinterest_capi._worker_state() IS
+	'internal: what the worker of this database says of itself; no row: there is none';
+
+CREATE VIEW pinterest_capi.worker_status AS
+	SELECT pg_catalog.current_database() AS database, w.pid, w.state, w.started_at,
+		w.last_cycle_at, w.in_flight_requests, w.last_error
+	FROM pinterest_capi._worker_state() AS w;
+COMMENT ON VIEW pinterest_capi.worker_status IS
+	'the background worker of this database; no row: there is none';
+COMMENT ON COLUMN pinterest_capi.worker_status.pid IS
+	'process id';
+COMMENT ON COLUMN pinterest_capi.worker_status.last_cycle_at IS
+	'when it last looked for something to do';
+COMMENT ON COLUMN pinterest_capi.worker_status.in_flight_requests IS
+	'requests that are out';
+COMMENT ON COLUMN pinterest_capi.worker_status.last_error IS
+	'of its own work, not of a destination';
+
+CREATE VIEW pinterest_capi._readiness AS
+	SELECT d.destination, s.dest,
+		CASE
+			WHEN p.publishing THEN 'ready'
+			WHEN NOT d.enabled THEN 'disabled'
+			WHEN d.tag_id IS NULL OR d.ad_account_id IS NULL OR x.destination IS NULL THEN 'not ready'
+			WHEN s.paused_at IS NOT NULL THEN 'paused'
+			ELSE 'ready'
+		END AS status,
+		CASE
+			WHEN p.publishing THEN 'waits for the dispatcher'
+			WHEN NOT d.enabled THEN 'destination disabled'
+			WHEN d.tag_id IS NULL OR d.ad_account_id IS NULL OR x.destination IS NULL THEN
+				'destination not ready: ' OPERATOR(pg_catalog.||) pg_catalog.concat_ws(', ',
+					CASE WHEN d.tag_id IS NULL THEN 'no Tag ID' END,
+					CASE WHEN x.destination IS NULL THEN 'no access token' END,
+					CASE WHEN d.ad_account_id IS NULL THEN 'no ad account id' END)
+			WHEN s.paused_at IS NOT NULL THEN
+				pg_catalog.concat_ws(': ', 'destination paused', s.paused_reason)
+			WHEN s.backoff_until > pg_catalog.clock_timestamp() THEN s.backoff_reason
+		END AS reason,
+		CASE WHEN s.backoff_until > pg_catalog.clock_timestamp() THEN s.backoff_until END AS backoff_until
+	FROM pinterest_capi.destination AS d
+		LEFT JOIN pinterest_capi._destination_state AS s ON s.destination OPERATOR(pg_catalog.=) d.destination
+		LEFT JOIN pinterest_capi._secret AS x ON x.destination OPERATOR(pg_catalog.=) d.destination
+		CROSS JOIN (SELECT EXISTS (SELECT FROM pinterest_capi._publishing) AS publishing) AS p;
+COMMENT ON VIEW pinterest_capi._readiness IS
+	'internal: whether a destination can be sent to, and if not, why';
+
+CREATE VIEW pinterest_capi.dispatch_status AS
+	SELECT e.id, e.event_id, e.event_name, e.sent_as, n.destination,
+		CASE
+			WHEN o.id IS NOT NULL THEN o.status
+			WHEN q.due_at IS NOT NULL AND q.attempts > 0 THEN 'retrying'
+			ELSE 'queued'
+		END AS status,
+		CASE
+			WHEN o.id IS NOT NULL THEN o.reason
+			WHEN r.dest IS NULL AND n.dropped_at IS NULL AND n.destination IS NOT NULL
+				THEN 'destination not ready: not configured on this server'
+			ELSE r.reason
+		END AS reason,
+		coalesce(o.attempts, q.attempts, 0) AS attempts,
+		e.created_at, e.event_time,
+		coalesce(o.last_attempt_at, q.last_attempt_at) AS last_attempt_at,
+		CASE WHEN o.id IS NULL AND coalesce(r.status, 'ready') = 'ready'
+			THEN greatest(q.due_at, r.backoff_until) END AS next_attempt_at,
+		o.finished_at,
+		coalesce(o.http_status, q.http_status) AS http_status,
+		coalesce(o.error, q.error) AS error,
+		nullif(coalesce(e.warnings, '{}') || coalesce(o.warnings, q.warnings, '{}'), '{}') AS warnings,
+		CASE WHEN (SELECT pg_catalog.has_function_privilege('pinterest_capi.cancel(pg_catalog.text, pg_catalog.text)', 'EXECUTE'))
+			THEN e.payload::jsonb END AS payload,
+		e.origin
+	FROM pinterest_capi._event AS e
+		LEFT JOIN pinterest_capi._destination_state AS n ON n.dest = e.dest
+		LEFT JOIN pinterest_capi._outcome AS o ON o.id = e.id
+		LEFT JOIN pinterest_capi._queue AS q ON q.id = e.id AND q.dest = e.dest
+		LEFT JOIN pinterest_capi._readiness AS r ON r.dest = e.dest;
+COMMENT ON VIEW pinterest_capi.dispatch_status IS
+	'a row per event and destination: what became of it, and why; payload only for those who may operate';
+COMMENT ON COLUMN pinterest_capi.dispatch_status.id IS
+	'number of the row; later events have higher ones';
+COMMENT ON COLUMN pinterest_capi.dispatch_status.event_id IS
+	'what Pinterest deduplicates by, as track returned it';
+COMMENT ON COLUMN pinterest_capi.dispatch_status.event_name IS
+	'the business''s name for the event';
+COMMENT ON COLUMN pinterest_capi.dispatch_status.sent_as IS
+	'the API''s name for it; null where it goes nowhere';
+COMMENT ON COLUMN pinterest_capi.dispatch_status.destination IS
+	'null where no destination allows the event';
+COMMENT ON COLUMN pinterest_capi.dispatch_status.status IS
+	'queued, retrying, or final: sent, failed, expired, rejected, suppressed, cancelled';
+COMMENT ON COLUMN pinterest_capi.dispatch_status.reason IS
+	'why it waits, or why it was not sent';
+COMMENT ON COLUMN pinterest_capi.dispatch_status.attempts IS
+	'requests that carried it and got a verdict on it, or none at all';
+COMMENT ON COLUMN pinterest_capi.dispatch_status.next_attempt_at IS
+	'null: as soon as possible, or not by time alone';
+COMMENT ON COLUMN pinterest_capi.dispatch_status.http_status IS
+	'of the last request that carried it';
+COMMENT ON COLUMN pinterest_capi.dispatch_status.error IS
+	'Pinterest''s words, clipped';
+COMMENT ON COLUMN pinterest_capi.dispatch_status.warnings IS
+	'what was dropped or replaced, and what Pinterest warned of';
+COMMENT ON COLUMN pinterest_capi.dispatch_status.payload IS
+	'the event as it stands in the request; null for those who may not operate, and once it is emptied';
+COMMENT ON COLUMN pinterest_capi.dispatch_status.origin IS
+	'the subscription by which it came from another server; null: tracked here';
+
+CREATE VIEW pinterest_capi.destination_status AS
+	SELECT d.destination,
+		r.status,
+		pg_catalog.concat_ws('; ',
+			CASE WHEN p.publishing THEN 'ready: another server sends what is published here'
+				ELSE coalesce(r.reason, CASE WHEN r.status = 'ready' THEN 'ready' END) END,
+			CASE WHEN p.publishing AND NOT EXISTS (SELECT FROM pinterest_capi._subscriber AS u
+					JOIN pg_catalog.pg_replication_slots AS l ON l.slot_name = u.slot)
+				THEN 'no dispatcher has subscribed'
+				WHEN NOT p.publishing AND NOT coalesce(pg_catalog.current_setting('pinterest_capi.dispatch', true), 'on')::boolean
+				THEN 'dispatch is off on this server' END,
+			(SELECT CASE WHEN pg_catalog.pg_is_in_recovery()
+				THEN 'this server is a standby: nothing is sent from here'
+				WHEN count(*) = 0
+				THEN 'no worker is running: it starts with the next event, or see max_worker_processes'
+				WHEN max(w.state) = 'read-only'
+				THEN 'this server is read-only (default_transaction_read_only): nothing is sent from here' END
+				FROM pinterest_capi._worker_state() AS w)
+		) AS message,
+		coalesce(q.queued, 0) AS queued,
+		coalesce(q.retrying, 0) AS retrying,
+		q.oldest_queued_at,
+		s.last_sent_at, s.last_error, s.last_error_at,
+		coalesce(o.sent, 0) AS sent_last_hour,
+		coalesce(o.failed, 0) AS failed_last_hour
+	FROM pinterest_capi.destination AS d
+		JOIN pinterest_capi._readiness AS r ON r.destination = d.destination
+		CROSS JOIN (SELECT EXISTS (SELECT FROM pinterest_capi._publishing) AS publishing) AS p
+		LEFT JOIN pinterest_capi._destination_state AS s ON s.destination = d.destination
+		LEFT JOIN LATERAL (
+			SELECT count(*) FILTER (WHERE w.due_at IS NULL OR w.attempts = 0) AS queued,
+				count(*) FILTER (WHERE w.due_at IS NOT NULL AND w.attempts > 0) AS retrying,
+				(SELECT e.created_at FROM pinterest_capi._event AS e WHERE e.id = min(w.id)) AS oldest_queued_at
+			FROM pinterest_capi._queue AS w WHERE w.dest = s.dest) AS q ON true
+		LEFT JOIN LATERAL (
+			SELECT count(*) FILTER (WHERE f.status = 'sent') AS sent,
+				count(*) FILTER (WHERE f.status = 'failed') AS failed
+			FROM pinterest_capi._outcome AS f
+			WHERE f.dest = s.dest AND f.finished_at > pg_catalog.statement_timestamp() - interval '1 hour') AS o ON true;
+COMMENT ON VIEW pinterest_capi.destination_status IS
+	'a row per destination: whether it works, what waits, what went wrong last';
+COMMENT ON COLUMN pinterest_capi.destination_status.status IS
+	'ready, not ready, paused or disabled';
+COMMENT ON COLUMN pinterest_capi.destination_status.message IS
+	'what the status means here, and what keeps events from leaving';
+COMMENT ON COLUMN pinterest_capi.destination_status.queued IS
+	'events that wait for their first attempt, or again as if it had not been';
+COMMENT ON COLUMN pinterest_capi.destination_status.retrying IS
+	'events that wait after an attempt';
+COMMENT ON COLUMN pinterest_capi.destination_status.oldest_queued_at IS
+	'when the first of those that wait was tracked';
+
+CREATE VIEW pinterest_capi.event_activity AS
+	WITH recent AS (
+		SELECT e.dest, CASE WHEN e.dest <> 0 THEN lower(e.event_name) END AS event_name, e.created_at,
+			o.id IS NULL AS waiting, o.status
+		FROM pinterest_capi._event AS e LEFT JOIN pinterest_capi._outcome AS o ON o.id = e.id
+		WHERE e.created_at > pg_catalog.statement_timestamp() - interval '1 hour'),
+	kinds AS (
+		SELECT a.event_name, a.destination, s.dest
+		FROM pinterest_capi.allowed_event AS a
+			LEFT JOIN pinterest_capi._destination_state AS s ON s.destination = a.destination
+		UNION ALL VALUES (NULL, NULL, 0))
+	SELECT k.event_name, k.destination,
+		count(r.dest) AS tracked_last_hour,
+		count(*) FILTER (WHERE r.waiting) AS waiting,
+		count(*) FILTER (WHERE r.status = 'sent') AS sent,
+		count(*) FILTER (WHERE r.status = 'failed') AS failed,
+		count(*) FILTER (WHERE r.status = 'expired') AS expired,
+		count(*) FILTER (WHERE r.status = 'rejected') AS rejected,
+		count(*) FILTER (WHERE r.status = 'suppressed') AS suppressed,
+		count(*) FILTER (WHERE r.status = 'cancelled') AS cancelled,
+		max(r.created_at) AS last_tracked_at
+	FROM kinds AS k
+		LEFT JOIN recent AS r ON r.dest = k.dest
+			AND r.event_name IS NOT DISTINCT FROM lower(k.event_name)
+	GROUP BY k.event_name, k.destination;
+COMMENT ON VIEW pinterest_capi.event_activity IS
+	'per allowed event and destination, what was tracked in the last hour and what has become of it; a row of nulls for all events that go nowhere';
+COMMENT ON COLUMN pinterest_capi.event_activity.event_name IS
+	'as in allowed_event; null for the events that no destination allows, whose names anybody can make up';
+COMMENT ON COLUMN pinterest_capi.event_activity.last_tracked_at IS
+	'null: not within the last hour';
+
+CREATE VIEW pinterest_capi.event_quality AS
+	SELECT e.event_name, n.destination, (e.event_time AT TIME ZONE 'UTC')::date AS day,
+		count(*) AS events,
+		round(avg((u.user_data ? 'em')::integer), 4) AS em,
+		round(avg((u.user_data ? 'ph')::integer), 4) AS ph,
+		round(avg((u.user_data ? 'click_id')::integer), 4) AS click_id,
+		round(avg((u.user_data ? 'external_id')::integer), 4) AS external_id,
+		round(avg((u.user_data ? 'hashed_maids')::integer), 4) AS hashed_maids,
+		round(avg((u.user_data ? 'client_ip_address')::integer), 4) AS ip,
+		round(avg((u.user_data ? 'client_user_agent')::integer), 4) AS user_agent
+	FROM pinterest_capi._event AS e
+		JOIN pinterest_capi._destination_state AS n ON n.dest = e.dest
+		CROSS JOIN LATERAL (SELECT e.payload::jsonb -> 'user_data' AS user_data) AS u
+	WHERE e.payload IS NOT NULL
+	GROUP BY e.event_name, n.destination, (e.event_time AT TIME ZONE 'UTC')::date;
+COMMENT ON VIEW pinterest_capi.event_quality IS
+	'per event, destination and day (UTC): events, and the share of them (0 to 1) that carries each identifier; of events whose payload is kept';
+
+CREATE FUNCTION pinterest_capi._fields(OUT property text, OUT field text, OUT structured boolean,
+		OUT transformation text) RETURNS SETOF record
+	LANGUAGE c IMMUTABLE PARALLEL SAFE ROWS 80
+	AS 'MODULE_PATHNAME', 'pcapi_sql_fields';
+COMMENT ON FUNCTION pinterest_capi._fields() IS
+	'internal: what properties can become in an event, and how';
+
+CREATE VIEW pinterest_capi.compliance_report AS
+	SELECT a.destination, a.event_name, coalesce(t.event_name, 'custom') AS sent_as,
+		f.field, f.transformation, f.rule,
+		(SELECT array_agg(r.name ORDER BY r.name) FROM pinterest_capi.consent_rule AS r
+			WHERE r.destination IS NULL OR r.destination = a.destination) AS consent_rules
+	FROM pinterest_capi.allowed_event AS a
+		JOIN pinterest_capi.destination AS d ON d.destination = a.destination
+		LEFT JOIN pinterest_capi.standard_event AS t
+			ON pinterest_capi._fold(coalesce(a.send_as, a.event_name)) IN (t.event_name, pinterest_capi._fold(t.pascal_name))
+		CROSS JOIN LATERAL (
+			SELECT i.field, i.transformation, i.rule
+			FROM (VALUES
+				('event_name', 'the API''s name', 'always'),
+				('event_time', 'whole seconds', 'always'),
+				('event_id', 'as given or generated; hashed where it is too long or an e-mail address', 'always'),
+				('action_source', 'one of the API''s words', 'always')) AS i (field, transformation, rule)
+			UNION ALL
+			SELECT 'user_data.' || k, 'normalised, SHA-256', 'where given'
+			FROM unnest(ARRAY['em', 'ph', 'ge', 'db', 'ln', 'fn', 'ct', 'st', 'zp', 'country', 'external_id', 'hashed_maids']) AS k
+			UNION ALL
+			SELECT 'user_data.' || k, 'as given', 'where given' FROM unnest(ARRAY['click_id', 'partner_id']) AS k
+			UNION ALL
+			SELECT 'user_data.client_ip_address', 'as given', 'send_client_ip' WHERE d.send_client_ip
+			UNION ALL
+			SELECT 'user_data.client_user_agent', 'as given', 'send_user_agent' WHERE d.send_user_agent
+			UNION ALL
+			SELECT p.field, p.transformation,
+				CASE WHEN p.structured THEN 'structured' ELSE 'listed in allowed_event.properties' END
+			FROM pinterest_capi._fields() AS p
+			WHERE (p.structured OR '*' = ANY (a.properties) OR p.property = ANY (a.properties)
+				OR split_part(p.property, '.', 1) IN ('app_info', 'device_info')
+					AND split_part(p.property, '.', 1) = ANY (a.properties))
+				AND NOT (p.field = 'event_source_url' AND (d.page_url_detail = 'none' OR p.property <> 'page_url'))
+		) AS f;
+COMMENT ON VIEW pinterest_capi.compliance_report IS
+	'per destination and allowed event: each field that may leave, what is done to it before, under which rule, and the consent rules in force';
