@@ -45,7 +45,12 @@ check_scrubbed(const char *raw, size_t size, PcapiUrlDetail detail)
 	{
 		char	   *again = pcapi_scrub_url(url, strlen(url), detail, &warning);
 
-		CHECK(again != NULL && strcmp(again, url) == 0);
+		/*
+		 * Nothing more to take.  The host may change: libcurl writes a number
+		 * as the address that it is, but not one that percent signs hid.
+		 */
+		CHECK(again != NULL && warning == NULL);
+		CHECK(strcmp(strchr(strstr(again, "://") + 3, '/'), strchr(authority, '/')) == 0);
 		free(again);
 	}
 	free(url);
