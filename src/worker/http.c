@@ -376,6 +376,24 @@ transport_of(CURL *easy, CURLcode code)
 		PCAPI_HTTP_UNREACHABLE : PCAPI_HTTP_CUT;
 }
 
+/* Once more, on a connection of its own; false: that was not the trouble, or not the first time. */
+static bool
+try_afresh(CURL *easy, CURLcode code)
+{
+	PcapiRequest *r = NULL;
+
+	if (!stale_connection(easy, code))
+		return false;
+	curl_easy_getinfo(easy, CURLINFO_PRIVATE, &r);
+	if (r->afresh)
+		return false;
+	r->afresh = true;
+	r->error[0] = '\0';
+	curl_multi_remove_handle(multi, easy);
+	return curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L) == CURLE_OK &&
+		curl_multi_add_handle(multi, easy) == CURLM_OK;
+}
+
 /* Take a request that is over out of libcurl. */
 static PcapiRequest *
 take_finished(CURL *easy, CURLcode code)
@@ -411,7 +429,7 @@ pcapi_http_finished(void)
 	enter_curl(&saved);
 	while ((msg = curl_multi_info_read(multi, &left)) != NULL)
 	{
-		if (msg->msg != CURLMSG_DONE)
+		if (msg->msg != CURLMSG_DONE || try_afresh(msg->easy_handle, msg->data.result))
 			continue;
 		found = take_finished(msg->easy_handle, msg->data.result);
 		break;

@@ -69,6 +69,7 @@ typedef struct PcapiRequest
 
 	void	   *easy;
 	void	   *headers;
+	bool		afresh;			/* it was tried again on a new connection */
 } PcapiRequest;
 
 extern bool pcapi_http_start(PcapiRequest *request, const char *url, const char *token);
