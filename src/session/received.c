@@ -4,9 +4,10 @@
  *
  * The apply worker is about to insert a row into _event as it stands on the
  * server where it was tracked.  This trigger has it enqueued as if it had been
- * tracked here, and the row itself dropped: so it gets an id of this server's,
- * drawn after its transaction's xid like any other, the number that its
- * destination has here, and the same event from two servers becomes one.
+ * tracked here, which fires no trigger, and the row itself dropped: so it gets
+ * an id of this server's, drawn after its transaction's xid like any other, the
+ * number that its destination has here, and the same event from two servers
+ * becomes one.
  * Nothing here may fail for what a row holds: an error would stop all that
  * come after it.
  */
@@ -23,27 +24,6 @@
 #include "utils/builtins.h"
 #include "utils/rel.h"
 
-/* true while the event is enqueued, which inserts into the same table */
-static bool enqueuing = false;
-
-static bool
-enqueue(const PcapiNewEvent *ev)
-{
-	volatile bool new_one = false;
-
-	enqueuing = true;
-	PG_TRY();
-	{
-		new_one = pcapi_enqueue(ev);
-	}
-	PG_FINALLY();
-	{
-		enqueuing = false;
-	}
-	PG_END_TRY();
-	return new_one;
-}
-
 /*
  * Nobody's session, and no subscription to something else: that one may well
  * bring a copy of the table as it is.
@@ -56,8 +36,10 @@ from_publisher(void)
 	if (MySubscription == NULL)
 		return false;
 	foreach(lc, MySubscription->publications)
+	{
 		if (strcmp(strVal(lfirst(lc)), PCAPI_PUBLICATION) == 0)
-		return true;
+			return true;
+	}
 	return false;
 }
 
@@ -145,7 +127,7 @@ pcapi_sql_received(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("_received() must be called as a BEFORE INSERT ROW trigger"),
 				 errhint("The extension has made the trigger that needs it."), pcapi_hide()));
-	if (enqueuing || !from_publisher())
+	if (!from_publisher())
 		return PointerGetDatum(trigger->tg_trigtuple);
 
 	ev.destination = text_field(trigger, "destination");
@@ -189,7 +171,7 @@ pcapi_sql_received(PG_FUNCTION_ARGS)
 		}
 	}
 	if ((ev.status == NULL || strcmp(ev.status, "suppressed") != 0 || pcapi_log_suppressed) &&
-		enqueue(&ev) && ev.status == NULL)
+		pcapi_enqueue(&ev) && ev.status == NULL)
 		pcapi_wake_at_commit();
 	pcapi_become_caller(&saved);
 	return PointerGetDatum(NULL);
