@@ -32,6 +32,8 @@ pcapi_writer_open(PcapiWriter *writer, PcapiTable table, int columns, bool arbit
 	writer->rel = rel;
 	writer->estate = CreateExecutorState();
 	writer->estate->es_output_cid = GetCurrentCommandId(true);
+	/* where transactions see one snapshot, 19 looks itself whether a row that is there is in it */
+	writer->estate->es_snapshot = GetActiveSnapshot();
 	writer->info = makeNode(ResultRelInfo);
 	InitResultRelInfo(writer->info, rel, 1, NULL, 0);
 	ExecOpenIndices(writer->info, arbiter);
