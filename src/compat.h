@@ -58,11 +58,6 @@
 /* 15.4: the connection limit of what a DROP DATABASE left that was cut off; it has a name since then */
 #define PCAPI_LIMIT_OF_INVALID	(-2)
 
-/* 19: a worker that DROP DATABASE may end */
-#ifndef BGWORKER_INTERRUPTIBLE
-#define BGWORKER_INTERRUPTIBLE 0
-#endif
-
 /* 18: functions that don't return say so in front */
 #if PG_VERSION_NUM >= 180000
 #define PcapiNoReturn			pg_noreturn
