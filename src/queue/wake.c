@@ -196,8 +196,8 @@ pcapi_start_worker(Oid database, TransactionId wait_for, bool tell,
 
 	/*
 	 * It leaves by itself where its database is wanted.  From 19 on it might
-	 * be BGWORKER_INTERRUPTIBLE, which ends its registration too: nobody would
-	 * start it again after CREATE DATABASE ... TEMPLATE.
+	 * be BGWORKER_INTERRUPTIBLE, which ends its registration too: nobody
+	 * would start it again after CREATE DATABASE ... TEMPLATE.
 	 */
 	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
 	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
