@@ -93,7 +93,8 @@ for my $concurrent (1, 4)
 
 	my @refused = grep { $_->{status} == 401 } $stub->requests;
 	cmp_ok(scalar(@refused), '<=', $concurrent, scalar(@refused) . ' was refused, no more than were out');
-	is((max(map { $_->{number} } $stub->requests)), $refused[-1]{number}, 'the last request of all');
+	# of those that are out together each may be answered first
+	cmp_ok(max(map { $_->{number} } $stub->requests), '<', $refused[0]{number} + $concurrent, 'after it, none but those that were out');
 	is(sql(qq{SELECT count(*) FROM pinterest_capi.dispatch_status WHERE event_id LIKE '$name-%' AND status NOT IN ('sent', 'queued')}), '0',
 		'no event is burnt');
 	is(sql(qq{SELECT count(*) FROM pinterest_capi.dispatch_status WHERE event_id LIKE '$name-%' AND status = 'queued' AND attempts > 0}), '0',
