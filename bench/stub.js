@@ -184,15 +184,32 @@ function load()
 		+ '"custom_data":{"currency":"EUR","value":"72.39","content_ids":["sku-17"],"contents":[{"id":"sku-17","quantity":2}],'
 		+ '"num_items":2,"order_id":"1000000"}}';
 	const body = Buffer.from(`{"data":[${Array(1000).fill(one).join(',')}]}`);
-	const client = http2.connect(options.target, { rejectUnauthorized: false });
+	let client = null;
 	const started = performance.now();
 	const until = started + 1000 * Number(options.load);
 	let done = 0;
 	let open = 0;
 
+	/* the stub ends a connection after so many requests */
+	function begin()
+	{
+		if (client && !client.closed && !client.destroyed)
+			try
+			{
+				return client.request({ ':method': 'POST', ':path': '/v5/ad_accounts/1/events' });
+			}
+			catch (error)
+			{
+				if (error.code !== 'ERR_HTTP2_GOAWAY_SESSION')
+					throw error;
+			}
+		client = http2.connect(options.target, { rejectUnauthorized: false });
+		return client.request({ ':method': 'POST', ':path': '/v5/ad_accounts/1/events' });
+	}
+
 	function next()
 	{
-		const request = client.request({ ':method': 'POST', ':path': '/v5/ad_accounts/1/events' });
+		const request = begin();
 
 		open++;
 		request.on('data', () => { });
