@@ -107,10 +107,11 @@ pcapi_finish(int dest, TimestampTz attempted_at, const PcapiSettled *settled, in
 	MemoryContext old;
 	BlockNumber nblocks = RelationGetNumberOfBlocks(queue);
 	TimestampTz now = GetCurrentTimestamp();
+	int			room = Min(n, TOGETHER);
 	int			m = 0;
 
 	pcapi_writer_open(&writer, PCAPI_T_OUTCOME, PCAPI_OUTCOME_COLUMNS, false);
-	for (int i = 0; i < TOGETHER; i++)
+	for (int i = 0; i < room; i++)
 		outcomes[i] = table_slot_create(writer.rel, NULL);
 	old = MemoryContextSwitchTo(scratch);
 
@@ -123,7 +124,7 @@ pcapi_finish(int dest, TimestampTz attempted_at, const PcapiSettled *settled, in
 			pcapi_slot_begin(outcomes[m]);
 			fill_outcome(outcomes[m++], dest, attempted_at, now, &settled[i]);
 		}
-		if (m == TOGETHER || (m > 0 && i == n - 1))
+		if (m == room || (m > 0 && i == n - 1))
 		{
 			pcapi_writer_insert_many(&writer, outcomes, m);
 			m = 0;
@@ -132,7 +133,7 @@ pcapi_finish(int dest, TimestampTz attempted_at, const PcapiSettled *settled, in
 	}
 
 	MemoryContextSwitchTo(old);
-	for (int i = 0; i < TOGETHER; i++)
+	for (int i = 0; i < room; i++)
 		ExecDropSingleTupleTableSlot(outcomes[i]);
 	pcapi_writer_close(&writer);
 	ExecDropSingleTupleTableSlot(queued);
