@@ -196,6 +196,26 @@ track_idle();
 ok($idle->wait_count(processed => 2), 'and another one made when it is needed');
 is($idle->count->{connections}, 2, 'two in all');
 
+# ---- what isn't due for long is not read at each turn ----
+
+$stub->reset;
+sql(q{UPDATE pinterest_capi.destination SET retry_for = DEFAULT, max_event_age = DEFAULT WHERE destination = 'default'});
+sql(q{SELECT pinterest_capi.pause_destination()});
+sql(q{SELECT count(pinterest_capi.track('Checkout', '{"value": 1, "currency": "USD"}', '{"em": "a@example.com"}',
+	event_id => 'tomorrow-' || n, destination => 'default')) FROM generate_series(1, 5000) AS n});
+sql(q{UPDATE pinterest_capi._queue SET attempts = 1, due_at = now() + interval '1 day' WHERE due_at IS NULL});
+sql(q{VACUUM ANALYZE pinterest_capi._queue});
+sql(q{SELECT pinterest_capi.resume_destination()});
+my $reads = q{SELECT idx_scan, idx_tup_read FROM pg_stat_user_indexes WHERE indexrelname = '_queue_due'};
+my ($scans, $read) = split /\|/, sql($reads);
+for my $n (1 .. 10)
+{
+	track("today-$n");
+	becomes($node, "today-$n", 'status', 'sent', "behind 5000 undue retries, $n: sent");
+}
+ok($node->poll_query_until('postgres', qq{SELECT s.idx_scan >= $scans + 10 FROM ($reads) AS s}), 'the index of what is due was asked');
+cmp_ok((split /\|/, sql($reads))[1] - $read, '<', 5000, 'and never read to its end');
+
 $node->stop;
 $_->stop for $stub, $failing, $idle;
 done_testing();

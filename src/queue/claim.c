@@ -187,12 +187,16 @@ take_events(PcapiClaimed **events, PcapiReader *reader, MemoryContext context)
 	return n;
 }
 
+/*
+ * The time is a parameter here and below: with clock_timestamp(), which is
+ * volatile, the index would be read from end to end.
+ */
 int
 pcapi_fetch_due(int dest, int limit, PcapiReader *reader, PcapiClaimed **events)
 {
 	static SPIPlanPtr plan = NULL;
-	Oid			types[2] = {INT4OID, INT8OID};
-	Datum		values[2] = {Int32GetDatum(dest), Int64GetDatum(limit)};
+	Oid			types[3] = {INT4OID, INT8OID, TIMESTAMPTZOID};
+	Datum		values[3] = {Int32GetDatum(dest), Int64GetDatum(limit), TimestampTzGetDatum(GetCurrentTimestamp())};
 	MemoryContext context = CurrentMemoryContext;
 	int			n;
 
@@ -200,10 +204,10 @@ pcapi_fetch_due(int dest, int limit, PcapiReader *reader, PcapiClaimed **events)
 	SPI_execute_plan(pcapi_plan(&plan,
 								"SELECT q.id, q.attempts, greatest(e.created_at, q.due_at), e.event_time, q.first_attempt_at, e.payload"
 								" FROM (SELECT w.id, w.attempts, w.first_attempt_at, w.due_at FROM pinterest_capi._queue AS w"
-								" WHERE w.dest = $1 AND w.due_at <= clock_timestamp()"
+								" WHERE w.dest = $1 AND w.due_at <= $3"
 								" ORDER BY w.dest, w.due_at LIMIT $2) AS q"
 								" JOIN pinterest_capi._event AS e ON e.id = q.id",
-								2, types),
+								3, types),
 					 values, NULL, false, 0);
 	n = take_events(events, reader, context);
 	SPI_finish();
@@ -267,16 +271,16 @@ TimestampTz
 pcapi_next_due(int dest)
 {
 	static SPIPlanPtr plan = NULL;
-	Oid			types[1] = {INT4OID};
-	Datum		values[1] = {Int32GetDatum(dest)};
+	Oid			types[2] = {INT4OID, TIMESTAMPTZOID};
+	Datum		values[2] = {Int32GetDatum(dest), TimestampTzGetDatum(GetCurrentTimestamp())};
 	TimestampTz due = 0;
 
 	SPI_connect();
 	SPI_execute_plan(pcapi_plan(&plan,
 								"SELECT w.due_at FROM pinterest_capi._queue AS w"
-								" WHERE w.dest = $1 AND w.due_at > clock_timestamp()"
+								" WHERE w.dest = $1 AND w.due_at > $2"
 								" ORDER BY w.dest, w.due_at LIMIT 1",
-								1, types),
+								2, types),
 					 values, NULL, false, 1);
 	if (SPI_processed > 0)
 		due = time_column(0, 1);

@@ -134,6 +134,7 @@ insert_queued(const PcapiNewEvent *ev, int64 id)
 	PcapiWriter writer;
 
 	pcapi_writer_open(&writer, PCAPI_T_QUEUE, PCAPI_QUEUE_COLUMNS, false);
+	pcapi_writer_leave_out(&writer, "_queue_due");
 	pcapi_slot_set(writer.slot, PCAPI_QUEUE_ID, Int64GetDatum(id));
 	pcapi_slot_set(writer.slot, PCAPI_QUEUE_DEST, Int32GetDatum(ev->dest));
 	pcapi_slot_set(writer.slot, PCAPI_QUEUE_ATTEMPTS, Int32GetDatum(0));

@@ -264,8 +264,8 @@ Datum
 pcapi_sql_purge(PG_FUNCTION_ARGS)
 {
 	Interval   *older_than = PG_GETARG_INTERVAL_P(0);
-	Oid			types[1] = {INTERVALOID};
-	Datum		values[1] = {IntervalPGetDatum(older_than)};
+	Oid			types[2] = {INTERVALOID, TIMESTAMPTZOID};
+	Datum		values[2] = {IntervalPGetDatum(older_than), TimestampTzGetDatum(GetCurrentTimestamp())};
 	PcapiIdentity saved;
 	int64		n;
 
@@ -276,9 +276,9 @@ pcapi_sql_purge(PG_FUNCTION_ARGS)
 	pcapi_become_owner(&saved, true);
 	SPI_connect();
 	SPI_execute_with_args("WITH gone AS (DELETE FROM pinterest_capi._outcome"
-						  " WHERE finished_at < clock_timestamp() - $1 RETURNING id)"
+						  " WHERE finished_at < $2 - $1 RETURNING id)"
 						  " DELETE FROM pinterest_capi._event AS e USING gone WHERE e.id = gone.id",
-						  1, types, values, NULL, false, 0);
+						  2, types, values, NULL, false, 0);
 	n = (int64) SPI_processed;
 	SPI_finish();
 	pcapi_become_caller(&saved);

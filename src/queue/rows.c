@@ -41,6 +41,18 @@ pcapi_writer_open(PcapiWriter *writer, PcapiTable table, int columns, bool arbit
 	pcapi_slot_begin(writer->slot);
 }
 
+/*
+ * Of rows that an index's predicate leaves out, as the caller knows: compiling
+ * the predicate for one row would cost as much as inserting the row.
+ */
+void
+pcapi_writer_leave_out(PcapiWriter *writer, const char *index)
+{
+	for (int i = 0; i < writer->info->ri_NumIndices; i++)
+		if (strcmp(RelationGetRelationName(writer->info->ri_IndexRelationDescs[i]), index) == 0)
+			writer->info->ri_IndexRelationInfo[i]->ii_ReadyForInserts = false;
+}
+
 void
 pcapi_slot_begin(TupleTableSlot *slot)
 {

@@ -77,6 +77,7 @@ typedef struct PcapiWriter
  * they are there already.
  */
 extern void pcapi_writer_open(PcapiWriter *writer, PcapiTable table, int columns, bool arbiter);
+extern void pcapi_writer_leave_out(PcapiWriter *writer, const char *index);
 extern void pcapi_writer_insert(PcapiWriter *writer);
 
 /* slots of the writer's table, filled by the caller after pcapi_slot_begin(); empty again at the end */

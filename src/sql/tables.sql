@@ -203,7 +203,7 @@ CREATE TABLE pinterest_capi._event (
 	event_time timestamptz NOT NULL,
 	dest integer NOT NULL,
 	visitor bytea,
-	event_id text NOT NULL,
+	event_id text COLLATE pg_catalog."C" NOT NULL,
 	event_name text NOT NULL,
 	sent_as text,
 	warnings text[],
@@ -212,7 +212,9 @@ CREATE TABLE pinterest_capi._event (
 	destination text
 ) WITH (autovacuum_vacuum_insert_scale_factor = 0.1);
 ALTER SEQUENCE pinterest_capi._event_id_seq OWNED BY pinterest_capi._event.id;
-CREATE UNIQUE INDEX _event_dedup ON pinterest_capi._event (event_id, event_name, dest);
+-- "C": it compares bytes, quickly, whatever the locale, and stays valid where a
+-- new release of the system sorts words in another order.
+CREATE UNIQUE INDEX _event_dedup ON pinterest_capi._event (event_id, event_name COLLATE pg_catalog."C", dest);
 -- rows come in the order of their time: what came lately is found without reading the rest
 CREATE INDEX _event_created ON pinterest_capi._event USING brin (created_at)
 	WITH (pages_per_range = 64, autosummarize = on);
