@@ -12,6 +12,7 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "utils/guc.h"
+#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
@@ -29,15 +30,41 @@ static const char *const table_names[] = {
 	[PCAPI_T_WORKER] = "_worker",
 };
 
-/* Two look-ups in the catalog cache; not worth a cache of our own. */
+static Oid	known[lengthof(table_names)];
+static uint64 changes = 0;
+
+static void
+relation_changed(Datum arg, Oid relation)
+{
+	changes++;
+	for (int i = 0; i < lengthof(known); i++)
+		if (relation == InvalidOid || relation == known[i])
+			known[i] = InvalidOid;
+}
+
+/* Five times an event: two look-ups in the catalog's cache each would be felt. */
 Oid
 pcapi_table(PcapiTable table)
 {
-	Oid			schema = get_namespace_oid(PCAPI_SCHEMA, true);
+	static bool listening = false;
+	uint64		before;
+	Oid			schema;
+	Oid			found;
 
-	if (!OidIsValid(schema))
-		return InvalidOid;
-	return get_relname_relid(table_names[table], schema);
+	if (OidIsValid(known[table]))
+		return known[table];
+	if (!listening)
+	{
+		CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
+		listening = true;
+	}
+	before = changes;
+	schema = get_namespace_oid(PCAPI_SCHEMA, true);
+	found = OidIsValid(schema) ? get_relname_relid(table_names[table], schema) : InvalidOid;
+	/* what has changed while it was looked for may have been this */
+	if (changes == before)
+		known[table] = found;
+	return found;
 }
 
 /*

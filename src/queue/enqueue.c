@@ -96,7 +96,8 @@ insert_event(const PcapiNewEvent *ev, int64 id, TimestampTz now)
 	PcapiWriter writer;
 	bool		new_one = true;
 
-	pcapi_writer_open(&writer, PCAPI_T_EVENT, PCAPI_EVENT_COLUMNS, !ev->event_id_generated);
+	pcapi_writer_open(&writer, PCAPI_T_EVENT, PCAPI_EVENT_COLUMNS,
+					  ev->event_id_generated ? NULL : "_event_dedup");
 	pcapi_slot_set(writer.slot, PCAPI_EVENT_ID, Int64GetDatum(id));
 	pcapi_slot_set(writer.slot, PCAPI_EVENT_CREATED_AT, TimestampTzGetDatum(ev->created_at ? ev->created_at : now));
 	pcapi_slot_set(writer.slot, PCAPI_EVENT_EVENT_TIME, TimestampTzGetDatum(ev->event_time));
@@ -123,7 +124,7 @@ insert_event(const PcapiNewEvent *ev, int64 id, TimestampTz now)
 	if (ev->event_id_generated)
 		pcapi_writer_insert(&writer);
 	else
-		new_one = pcapi_writer_insert_new(&writer, "_event_dedup");
+		new_one = pcapi_writer_insert_new(&writer);
 	pcapi_writer_close(&writer);
 	return new_one;
 }
@@ -133,7 +134,7 @@ insert_queued(const PcapiNewEvent *ev, int64 id)
 {
 	PcapiWriter writer;
 
-	pcapi_writer_open(&writer, PCAPI_T_QUEUE, PCAPI_QUEUE_COLUMNS, false);
+	pcapi_writer_open(&writer, PCAPI_T_QUEUE, PCAPI_QUEUE_COLUMNS, NULL);
 	pcapi_writer_leave_out(&writer, "_queue_due");
 	pcapi_slot_set(writer.slot, PCAPI_QUEUE_ID, Int64GetDatum(id));
 	pcapi_slot_set(writer.slot, PCAPI_QUEUE_DEST, Int32GetDatum(ev->dest));
@@ -147,7 +148,7 @@ insert_outcome(const PcapiNewEvent *ev, int64 id, TimestampTz now)
 {
 	PcapiWriter writer;
 
-	pcapi_writer_open(&writer, PCAPI_T_OUTCOME, PCAPI_OUTCOME_COLUMNS, false);
+	pcapi_writer_open(&writer, PCAPI_T_OUTCOME, PCAPI_OUTCOME_COLUMNS, NULL);
 	pcapi_slot_set(writer.slot, PCAPI_OUTCOME_ID, Int64GetDatum(id));
 	pcapi_slot_set(writer.slot, PCAPI_OUTCOME_FINISHED_AT, TimestampTzGetDatum(now));
 	pcapi_slot_set(writer.slot, PCAPI_OUTCOME_DEST, Int32GetDatum(ev->dest));

@@ -110,7 +110,7 @@ pcapi_finish(int dest, TimestampTz attempted_at, const PcapiSettled *settled, in
 	int			room = Min(n, TOGETHER);
 	int			m = 0;
 
-	pcapi_writer_open(&writer, PCAPI_T_OUTCOME, PCAPI_OUTCOME_COLUMNS, false);
+	pcapi_writer_open(&writer, PCAPI_T_OUTCOME, PCAPI_OUTCOME_COLUMNS, NULL);
 	for (int i = 0; i < room; i++)
 		outcomes[i] = table_slot_create(writer.rel, NULL);
 	old = MemoryContextSwitchTo(scratch);

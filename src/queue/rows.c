@@ -13,15 +13,24 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
+#include "catalog/index.h"
 #include "executor/executor.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
-#include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
+static int
+index_number(const PcapiWriter *writer, const char *name)
+{
+	for (int i = 0; i < writer->info->ri_NumIndices; i++)
+		if (strcmp(RelationGetRelationName(writer->info->ri_IndexRelationDescs[i]), name) == 0)
+			return i;
+	elog(ERROR, "table \"%s\" has no index \"%s\"", RelationGetRelationName(writer->rel), name);
+}
+
 void
-pcapi_writer_open(PcapiWriter *writer, PcapiTable table, int columns, bool arbiter)
+pcapi_writer_open(PcapiWriter *writer, PcapiTable table, int columns, const char *arbiter)
 {
 	Relation	rel = table_open(pcapi_table(table), RowExclusiveLock);
 	int			natts = RelationGetDescr(rel)->natts;
@@ -36,21 +45,25 @@ pcapi_writer_open(PcapiWriter *writer, PcapiTable table, int columns, bool arbit
 	writer->estate->es_snapshot = GetActiveSnapshot();
 	writer->info = makeNode(ResultRelInfo);
 	InitResultRelInfo(writer->info, rel, 1, NULL, 0);
-	ExecOpenIndices(writer->info, arbiter);
+	ExecOpenIndices(writer->info, false);
+	writer->arbiters = NIL;
+	if (arbiter)
+	{
+		int			i = index_number(writer, arbiter);
+
+		/* of this one alone: looking up the operators of the others is for nothing */
+		BuildSpeculativeIndexInfo(writer->info->ri_IndexRelationDescs[i],
+								  writer->info->ri_IndexRelationInfo[i]);
+		writer->arbiters = list_make1_oid(RelationGetRelid(writer->info->ri_IndexRelationDescs[i]));
+	}
 	writer->slot = table_slot_create(rel, NULL);
 	pcapi_slot_begin(writer->slot);
 }
 
-/*
- * Of rows that an index's predicate leaves out, as the caller knows: compiling
- * the predicate for one row would cost as much as inserting the row.
- */
 void
 pcapi_writer_leave_out(PcapiWriter *writer, const char *index)
 {
-	for (int i = 0; i < writer->info->ri_NumIndices; i++)
-		if (strcmp(RelationGetRelationName(writer->info->ri_IndexRelationDescs[i]), index) == 0)
-			writer->info->ri_IndexRelationInfo[i]->ii_ReadyForInserts = false;
+	writer->info->ri_IndexRelationInfo[index_number(writer, index)]->ii_ReadyForInserts = false;
 }
 
 void
@@ -124,10 +137,8 @@ check_visible(PcapiWriter *writer, ItemPointer tid)
 }
 
 bool
-pcapi_writer_insert_new(PcapiWriter *writer, const char *index)
+pcapi_writer_insert_new(PcapiWriter *writer)
 {
-	List	   *arbiters = list_make1_oid(get_relname_relid(index, RelationGetNamespace(writer->rel)));
-
 	ExecStoreVirtualTuple(writer->slot);
 	for (;;)
 	{
@@ -135,7 +146,7 @@ pcapi_writer_insert_new(PcapiWriter *writer, const char *index)
 		uint32		token;
 		bool		conflict = false;
 
-		if (!PcapiCheckIndexConstraints(writer->info, writer->slot, writer->estate, &tid, arbiters))
+		if (!PcapiCheckIndexConstraints(writer->info, writer->slot, writer->estate, &tid, writer->arbiters))
 		{
 			check_visible(writer, &tid);
 			return false;
@@ -149,7 +160,7 @@ pcapi_writer_insert_new(PcapiWriter *writer, const char *index)
 		token = SpeculativeInsertionLockAcquire(GetCurrentTransactionId());
 		table_tuple_insert_speculative(writer->rel, writer->slot, writer->estate->es_output_cid,
 									   0, NULL, token);
-		PcapiInsertIndexTuples(writer->info, writer->slot, writer->estate, true, &conflict, arbiters);
+		PcapiInsertIndexTuples(writer->info, writer->slot, writer->estate, true, &conflict, writer->arbiters);
 		table_tuple_complete_speculative(writer->rel, writer->slot, token, !conflict);
 		SpeculativeInsertionLockRelease(GetCurrentTransactionId());
 		if (!conflict)

@@ -68,15 +68,18 @@ typedef struct PcapiWriter
 	Relation	rel;
 	EState	   *estate;
 	ResultRelInfo *info;
+	List	   *arbiters;		/* the unique index by which a row is there already */
 	TupleTableSlot *slot;		/* values[] and isnull[] are the caller's to fill */
 } PcapiWriter;
 
 /*
  * As the extension's owner, in a transaction that may write.  columns: how many
- * the caller fills; the others are null.  arbiter: rows may be inserted unless
- * they are there already.
+ * the caller fills; the others are null.  arbiter: the unique index for
+ * pcapi_writer_insert_new(), or NULL.
  */
-extern void pcapi_writer_open(PcapiWriter *writer, PcapiTable table, int columns, bool arbiter);
+extern void pcapi_writer_open(PcapiWriter *writer, PcapiTable table, int columns, const char *arbiter);
+
+/* no row has an entry in this index, since its predicate leaves them out: it isn't evaluated */
 extern void pcapi_writer_leave_out(PcapiWriter *writer, const char *index);
 extern void pcapi_writer_insert(PcapiWriter *writer);
 
@@ -86,8 +89,8 @@ extern void pcapi_slot_set(TupleTableSlot *slot, int column, Datum value);
 extern void pcapi_slot_set_text(TupleTableSlot *slot, int column, const char *value);	/* NULL: null */
 extern void pcapi_writer_insert_many(PcapiWriter *writer, TupleTableSlot **slots, int n);
 
-/* false: a row with this key of the unique index is there, and is to be */
-extern bool pcapi_writer_insert_new(PcapiWriter *writer, const char *index);
+/* false: a row with this key of the arbiter is there, and is to be */
+extern bool pcapi_writer_insert_new(PcapiWriter *writer);
 extern void pcapi_writer_close(PcapiWriter *writer);
 
 #endif							/* PCAPI_ROWS_H */
