@@ -285,6 +285,7 @@ SKIP:
 
 	my $from = -s $node->logfile;
 	my $until = time() + $seconds;
+	my $each = $seconds > 60 ? 200 : 60;
 	my $queries = 0;
 	my $round = 0;
 	my $died = '';
@@ -296,9 +297,9 @@ SKIP:
 
 		# it stops by itself after so many
 		IPC::Run::run(
-			[ 'sqlsmith', '--target=' . $node->connstr('postgres') . " user=$role", '--max-queries=' . ($seconds > 60 ? 2000 : 60), "--seed=" . int(rand(2**31)), '--verbose' ],
+			[ 'sqlsmith', '--target=' . $node->connstr('postgres') . " user=$role", "--max-queries=$each", "--seed=" . int(rand(2**31)), '--verbose' ],
 			'<' => \undef, '>' => \$out, '2>' => \$err, IPC::Run::timeout(900));
-		$queries += $seconds > 60 ? 2000 : 60;
+		$queries += $each;
 		$died .= "$role: $err\n" if $err =~ /server closed|terminating connection because of crash/;
 	}
 	is($died, '', 'sqlsmith met no crash');
