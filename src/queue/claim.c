@@ -161,7 +161,10 @@ pcapi_read_payload(PcapiReader *reader, PcapiClaimed *event, Datum payload, bool
 		pfree(t);
 }
 
-/* the rows of the last statement: id, attempts, waits_since, event_time, first_attempt_at, payload */
+#define SELECT_EVENTS \
+	"SELECT q.id, q.attempts, greatest(e.created_at, q.due_at), e.event_time, q.first_attempt_at, e.payload"
+
+/* the rows of the last statement, which begins with SELECT_EVENTS */
 static int
 take_events(PcapiClaimed **events, PcapiReader *reader, MemoryContext context)
 {
@@ -202,7 +205,7 @@ pcapi_fetch_due(int dest, int limit, PcapiReader *reader, PcapiClaimed **events)
 
 	SPI_connect();
 	SPI_execute_plan(pcapi_plan(&plan,
-								"SELECT q.id, q.attempts, greatest(e.created_at, q.due_at), e.event_time, q.first_attempt_at, e.payload"
+								SELECT_EVENTS
 								" FROM (SELECT w.id, w.attempts, w.first_attempt_at, w.due_at FROM pinterest_capi._queue AS w"
 								" WHERE w.dest = $1 AND w.due_at <= $3"
 								" ORDER BY w.dest, w.due_at LIMIT $2) AS q"
@@ -227,7 +230,7 @@ pcapi_fetch_ids(int dest, const int64 *ids, int n, PcapiReader *reader, PcapiCla
 	values[0] = Int32GetDatum(dest);
 	values[1] = id_array(ids, n);
 	SPI_execute_plan(pcapi_plan(&plan,
-								"SELECT q.id, q.attempts, greatest(e.created_at, q.due_at), e.event_time, q.first_attempt_at, e.payload"
+								SELECT_EVENTS
 								" FROM unnest($2) WITH ORDINALITY AS i (id, n)"
 								" JOIN pinterest_capi._queue AS q ON q.dest = $1 AND q.id = i.id"
 								" JOIN pinterest_capi._event AS e ON e.id = q.id"
