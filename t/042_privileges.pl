@@ -459,8 +459,8 @@ is($other->safe_psql('postgres', q{SELECT DISTINCT pg_get_userbyid(relowner) FRO
 	'REASSIGN OWNED: all is somebody\'s who is no superuser');
 $other->safe_psql('postgres', q{CREATE TABLE caught (who name); GRANT INSERT ON caught TO PUBLIC;
 	CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO public.caught VALUES (current_user); RETURN NULL; END $$;
-	CREATE TRIGGER note AFTER INSERT ON pinterest_capi._outcome EXECUTE FUNCTION note();
-	ALTER TABLE pinterest_capi._outcome ENABLE ALWAYS TRIGGER note});
+	CREATE TRIGGER note AFTER INSERT ON pinterest_capi._lease EXECUTE FUNCTION note();
+	ALTER TABLE pinterest_capi._lease ENABLE ALWAYS TRIGGER note});
 $other->safe_psql('postgres', q{SELECT pinterest_capi.grant_access('tracker', 'track')});
 my $plain = $other->connstr('postgres') . ' user=plain';
 $other->safe_psql('postgres', q{SET ROLE tracker; SELECT pinterest_capi.track('Checkout', '{"value": 3, "currency": "EUR"}', '{"em": "p@example.com"}', 'v', event_id => 'of-plain')});

@@ -216,6 +216,10 @@ function send(response, answer, record)
 
 async function handle(request, response)
 {
+	/* sent before the client knew that its connection has ended: as by a server that reads no more */
+	if (!request.stream && request.socket.writableEnded)
+		return;
+
 	const record = control.newRequest({
 		method: request.method,
 		path: request.url,
