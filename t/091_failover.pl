@@ -23,6 +23,8 @@ my $events = $ENV{PINTEREST_CAPI_SCALE_EVENTS} // 1500;
 my $patience = 60 + $events / 100;
 my ($bindir) = map { chomp; $_ } `"\${PG_CONFIG:-pg_config}" --bindir`;
 my $repmgr = -x "$bindir/repmgrd";
+# who made the clusters; "postgres" only where root runs the tests
+my $superuser = getpwuid($>);
 my $token = PinterestStub::TOKEN;
 
 my $stub = PinterestStub->new;
@@ -103,7 +105,7 @@ sub start_repmgr
 		append_to_file($conf[$n], <<"CONF");
 node_id = @{[$n + 1]}
 node_name = '@{[$node[$n]->name]}'
-conninfo = 'host=@{[$node[$n]->host]} port=@{[$node[$n]->port]} user=postgres dbname=repmgr connect_timeout=2'
+conninfo = 'host=@{[$node[$n]->host]} port=@{[$node[$n]->port]} user=$superuser dbname=repmgr connect_timeout=2'
 data_directory = '@{[$node[$n]->data_dir]}'
 pg_bindir = '$bindir'
 failover = automatic
