@@ -154,8 +154,9 @@ function serve()
 		session.setLocalWindowSize(64 * 1024 * 1024);
 		session.on('stream', () =>
 		{
+			/* GOAWAY that takes all that is under way: the client ends the connection after that */
 			if (++streams === STREAMS_PER_CONNECTION)
-				session.close();
+				session.goaway(0, 2 ** 31 - 1);
 		});
 	});
 	secure.on('sessionError', () => { });
