@@ -297,7 +297,7 @@ for my $role (qw(mallory tracker operator configurer monitor reader))
 	}
 	refused($role, "$_ SET pinterest_capi.proxy = 'http://evil.example'", 'permission denied|cannot be changed|must be owner|must be superuser')
 	  for "ALTER ROLE $role", 'ALTER DATABASE postgres', 'ALTER SYSTEM';
-	refused($role, "SET ROLE $superuser", 'permission denied to set role');
+	refused($role, qq{SET ROLE "$superuser"}, 'permission denied to set role');
 	refused($role, 'SET SESSION AUTHORIZATION file_configurer', 'permission denied');
 }
 for my $setting (qw(ca_file proxy))
