@@ -236,14 +236,53 @@ make_roots() {
 	mkdir -p "$roots"
 }
 
-# name, suite, packages: a root with them, made unless it is there
+# the release that has a version of PostgreSQL: none has 16's headers, and 14 is too old
+suite_of() {
+	case $1 in
+		15) say bookworm ;;
+		17) say trixie ;;
+		18) say forky ;;
+		19) say sid ;;
+		*) return 1 ;;
+	esac
+}
+
+# what apt-get is told for a version that is no release's yet
+apt_target_of() {
+	[ "$1" != 19 ] || say '-t experimental'
+}
+
+# name, suite, packages, options of mmdebstrap...: a root with them, made unless it is there
 make_root_with() {
 	[ ! -d "$roots/$1/usr" ] || return 0
-	mmdebstrap --quiet --variant=apt --aptopt='APT::Install-Recommends "false"' --include="$3" \
-		--customize-hook='echo "127.0.0.1 localhost" >"$1"/etc/hosts' "$2" "$roots/$1" >"$roots/$1.log" 2>&1 || {
-		tail -n 20 "$roots/$1.log" >&2
+	root_name=$1
+	root_suite=$2
+	root_packages=$3
+	shift 3
+	# a release's lists may be older than they say they are good for
+	mmdebstrap --quiet --variant=apt \
+		--aptopt='Acquire::Check-Valid-Until "false"' --aptopt='APT::Install-Recommends "false"' \
+		--include="$root_packages" --customize-hook='echo "127.0.0.1 localhost" >"$1"/etc/hosts' "$@" \
+		"$root_suite" "$roots/$root_name" >"$roots/$root_name.log" 2>&1 || {
+		tail -n 20 "$roots/$root_name.log" >&2
+		rm -rf --one-file-system "${roots:?}/$root_name"
 		return 1
 	}
+}
+
+# name, version, packages, packages of the server, options of mmdebstrap...: a
+# root of the release that has this version of PostgreSQL
+make_root_for() {
+	root_name=$1
+	root_version=$2
+	root_packages=$3
+	root_server=$4
+	shift 4
+	[ -z "$(apt_target_of "$root_version")" ] || set -- \
+		--customize-hook='sed "s/ sid / experimental /" "$1"/etc/apt/sources.list >"$1"/etc/apt/sources.list.d/experimental.list' \
+		--customize-hook='chroot "$1" apt-get -q update' "$@"
+	make_root_with "$root_name" "$(suite_of "$root_version")" "$root_packages" \
+		"$@" --customize-hook="chroot \"\$1\" apt-get -q -y install $(apt_target_of "$root_version") $root_server"
 }
 
 # root, command...: with processes and mounts of its own, which end with it; its
