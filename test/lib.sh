@@ -286,7 +286,8 @@ make_root_for() {
 }
 
 # root, command...: with processes and mounts of its own, which end with it; its
-# network too, unless $root_network is set
+# network too, unless $root_network is set.  The shell is their init: it stays,
+# and waits for whoever has lost his parent, or a killed server would seem to run.
 run_in_root() {
 	unshare ${root_network:---net} --mount --pid --fork --kill-child sh -ec '
 		root=$1
@@ -295,7 +296,9 @@ run_in_root() {
 		mount -t proc proc "$root/proc"
 		mount --bind /dev "$root/dev"
 		mount -t tmpfs -o mode=1777 shm "$root/dev/shm"
-		exec chroot "$root" "$@"' sh "$@"
+		status=0
+		chroot "$root" "$@" || status=$?
+		exit $status' sh "$@"
 }
 
 # root, folder in it: a copy of the tree as a clone would have it
