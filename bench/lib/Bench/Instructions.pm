@@ -94,7 +94,7 @@ sub environment
 	my @uname = uname();
 	my ($major) = value('postgres', 'SHOW server_version_num') =~ /^(\d+)\d{4}$/;
 
-	return "$uname[4] PostgreSQL $major";
+	return "$uname[4] PostgreSQL $major" . (value('postgres', 'SHOW debug_assertions') eq 'on' ? ' with assertions' : '');
 }
 
 sub _expected
