@@ -77,7 +77,11 @@ sub bounded
 	my ($most, $what) = @_;
 
 	cmp_ok($most, '>', 0, "$what: done");
-	cmp_ok($most, '<', LIMIT_KB, "$what: the worker has under 64 MB of its own");
+	SKIP:
+	{
+		skip 'under AddressSanitizer', 1 if $ENV{PINTEREST_CAPI_SANITIZED};
+		cmp_ok($most, '<', LIMIT_KB, "$what: the worker has under 64 MB of its own");
+	}
 	return;
 }
 
@@ -140,7 +144,11 @@ is(scalar @after, $events / $step, "$events events are sent");
 bounded($most, "$events events");
 # what it has after the first third is what it needs
 my $settled = $after[ @after / 3 ];
-cmp_ok($after[-1], '<', $settled + 2048, 'and no more at the end than after a third of them');
+SKIP:
+{
+	skip 'under AddressSanitizer', 1 if $ENV{PINTEREST_CAPI_SANITIZED};
+	cmp_ok($after[-1], '<', $settled + 2048, 'and no more at the end than after a third of them');
+}
 note("result: $events events: $most kB at most, $settled kB after a third, $after[-1] kB at the end");
 
 # ---- a backlog ----
