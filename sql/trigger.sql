@@ -146,6 +146,14 @@ INSERT INTO bad VALUES (403, 'b@example.com');
 SELECT event_id, status, payload #> '{user_data,em}' = jsonb_build_array(encode(sha256('b@example.com'), 'hex')) AS second_address
 	FROM seen WHERE event_id ~ '^40' ORDER BY event_id;
 
+-- elements of a domain
+CREATE DOMAIN mail AS text CHECK (VALUE <> '');
+CREATE TABLE addressed (id integer, mails mail[]);
+CREATE TRIGGER addressed AFTER INSERT ON addressed FOR EACH ROW
+	EXECUTE FUNCTION pinterest_capi.track_trigger('Newsletter', 'em=mails', 'event_id=id');
+INSERT INTO addressed VALUES (450, '{a@example.com, NULL, b@example.com}');
+SELECT event_id, status, jsonb_array_length(payload #> '{user_data,em}') AS addresses FROM seen WHERE event_id = '450';
+
 -- a partitioned table, and a row that moves
 CREATE TABLE parted (id integer, e text, part integer) PARTITION BY LIST (part);
 CREATE TABLE parted_1 PARTITION OF parted FOR VALUES IN (1);
@@ -156,7 +164,8 @@ CREATE TRIGGER parted AFTER INSERT ON parted FOR EACH ROW
 INSERT INTO parted VALUES (500, 'a@example.com', 1), (501, 'a@example.com', 2);
 SELECT event_id, status FROM seen WHERE event_id ~ '^50' ORDER BY event_id;
 
-DROP TABLE orders, order_lines, other, bad, parted;
+DROP TABLE orders, order_lines, other, bad, parted, addressed;
+DROP DOMAIN mail;
 DROP VIEW seen;
 DROP FUNCTION try;
 DROP ROLE regress_pcapi_shop;

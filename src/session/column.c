@@ -187,8 +187,10 @@ elements_to_json(const PcapiColumnType *ct, Datum value, JsonbValue *out, const 
 	Datum	   *elems;
 	bool	   *nulls;
 	int			n;
+	ArrayType  *array = DatumGetArrayTypeP(value);
 
-	deconstruct_array(DatumGetArrayTypeP(value), ct->element, ct->element_len,
+	/* elements of a domain are its base type's in all but the name */
+	deconstruct_array(array, ARR_ELEMTYPE(array), ct->element_len,
 					  ct->element_byval, ct->element_align, &elems, &nulls, &n);
 	PcapiJsonbPush(&state, WJB_BEGIN_ARRAY, NULL);
 	for (int i = 0; i < Min(n, ELEMENTS_MAX); i++)
