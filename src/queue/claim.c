@@ -164,6 +164,11 @@ pcapi_read_payload(PcapiReader *reader, PcapiClaimed *event, Datum payload, bool
 #define SELECT_EVENTS \
 	"SELECT q.id, q.attempts, greatest(e.created_at, q.due_at), e.event_time, q.first_attempt_at, e.payload"
 
+/* one by one, as queue/queue.h says */
+#define EVENTS_OF(queued) \
+	" CROSS JOIN LATERAL (SELECT v.created_at, v.event_time, v.payload FROM pinterest_capi._event AS v" \
+	" WHERE v.id = " queued ".id OFFSET 0) AS e"
+
 /* the rows of the last statement, which begins with SELECT_EVENTS */
 static int
 take_events(PcapiClaimed **events, PcapiReader *reader, MemoryContext context)
@@ -209,7 +214,7 @@ pcapi_fetch_due(int dest, int limit, PcapiReader *reader, PcapiClaimed **events)
 								" FROM (SELECT w.id, w.attempts, w.first_attempt_at, w.due_at FROM pinterest_capi._queue AS w"
 								" WHERE w.dest = $1 AND w.due_at <= $3"
 								" ORDER BY w.dest, w.due_at LIMIT $2) AS q"
-								" JOIN pinterest_capi._event AS e ON e.id = q.id",
+								EVENTS_OF("q"),
 								3, types),
 					 values, NULL, false, 0);
 	n = take_events(events, reader, context);
@@ -232,9 +237,9 @@ pcapi_fetch_ids(int dest, const int64 *ids, int n, PcapiReader *reader, PcapiCla
 	SPI_execute_plan(pcapi_plan(&plan,
 								SELECT_EVENTS
 								" FROM unnest($2) WITH ORDINALITY AS i (id, n)"
-								" JOIN pinterest_capi._queue AS q ON q.dest = $1 AND q.id = i.id"
-								" JOIN pinterest_capi._event AS e ON e.id = q.id"
-								" ORDER BY i.n",
+								" CROSS JOIN LATERAL (SELECT w.id, w.attempts, w.first_attempt_at, w.due_at"
+								" FROM pinterest_capi._queue AS w WHERE w.dest = $1 AND w.id = i.id OFFSET 0) AS q"
+								EVENTS_OF("q") " ORDER BY i.n",
 								2, types),
 					 values, NULL, false, 0);
 	n = take_events(events, reader, context);
@@ -323,8 +328,8 @@ pcapi_recover_leases(void)
 				" first_attempt_at = coalesce(q.first_attempt_at, l.taken_at), last_attempt_at = l.taken_at,"
 				" warnings = CASE WHEN 'outcome of an earlier attempt unknown' = ANY (q.warnings) THEN q.warnings"
 				" ELSE q.warnings || 'outcome of an earlier attempt unknown'::text END"
-				" FROM (SELECT dest, taken_at, unnest(ids) AS id FROM pinterest_capi._lease) AS l"
-				" WHERE q.dest = l.dest AND q.id = l.id",
+				" FROM (SELECT dest, taken_at, unnest(ids) AS id FROM pinterest_capi._lease OFFSET 0) AS l"
+				" WHERE" PCAPI_QUEUED_AS("l"),
 				false, 0);
 	n = (int) SPI_processed;
 	SPI_execute("DELETE FROM pinterest_capi._lease", false, 0);

@@ -34,8 +34,8 @@ static void
 look(void *arg)
 {
 	static SPIPlanPtr plan = NULL;
-	Oid			types[1] = {BOOLOID};
-	Datum		values[1] = {BoolGetDatum(pcapi_dispatch || pcapi_published())};
+	Oid			types[2] = {BOOLOID, TIMESTAMPTZOID};
+	Datum		values[2] = {BoolGetDatum(pcapi_dispatch || pcapi_published()), TimestampTzGetDatum(GetCurrentTimestamp())};
 	bool	   *due = arg;
 	PcapiIdentity saved;
 	Snapshot	snapshot;
@@ -44,15 +44,15 @@ look(void *arg)
 	pcapi_become_owner(&saved, true);
 	SPI_connect();
 	(void) pcapi_plan(&plan,
-					  "SELECT EXISTS (SELECT FROM pinterest_capi._lease AS l"
-					  " JOIN pinterest_capi._queue AS q ON q.dest = l.dest AND q.id = ANY (l.ids))"
+					  "SELECT EXISTS (SELECT FROM pinterest_capi._lease AS l CROSS JOIN unnest(l.ids) AS i (id) CROSS JOIN LATERAL"
+					  " (SELECT FROM pinterest_capi._queue AS w WHERE w.dest = l.dest AND w.id = i.id OFFSET 0) AS q)"
 					  " OR ($1 AND EXISTS (SELECT FROM pinterest_capi._readiness AS r"
 					  " WHERE r.status = 'ready' AND r.backoff_until IS NULL"
 					  " AND (EXISTS (SELECT FROM pinterest_capi._queue AS q"
-					  " WHERE q.dest = r.dest AND q.due_at IS NULL)"
+					  " WHERE q.dest = r.dest AND q.due_at IS NULL OFFSET 0)"
 					  " OR EXISTS (SELECT FROM pinterest_capi._queue AS q"
-					  " WHERE q.dest = r.dest AND q.due_at <= clock_timestamp()))))",
-					  1, types);
+					  " WHERE q.dest = r.dest AND q.due_at <= $2 OFFSET 0))))",
+					  2, types);
 	snapshot = RegisterSnapshot(GetLatestSnapshot());
 	snapshot->curcid = FirstCommandId;
 	SPI_execute_snapshot(plan, values, NULL, snapshot, InvalidSnapshot, true, false, 1);

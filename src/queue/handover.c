@@ -86,7 +86,7 @@ pcapi_handover_choose(PcapiHandover *few)
 						  " array_agg(w.id) FILTER (WHERE e.destination IS NULL OR w.due_at IS NOT NULL OR w.id <= $1)"
 						  " FROM (SELECT q.dest, q.id, q.due_at FROM pinterest_capi._queue AS q"
 						  " ORDER BY q.dest, q.id LIMIT $2) AS w"
-						  " JOIN pinterest_capi._event AS e ON e.id = w.id",
+						  " CROSS JOIN LATERAL (SELECT v.destination FROM pinterest_capi._event AS v WHERE v.id = w.id OFFSET 0) AS e",
 						  2, types, values, NULL, true, 0);
 	few->n = (int) DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 3, &isnull));
 	few->full = (few->n >= FEW);
@@ -140,8 +140,8 @@ pcapi_handover_finish(const PcapiHandover *few)
 	Datum		values[2] = {few->dests, few->ids};
 
 	SPI_connect();
-	SPI_execute_with_args("WITH gone AS (DELETE FROM pinterest_capi._queue AS q USING unnest($1, $2) AS r (dest, id)"
-						  " WHERE q.dest = r.dest AND q.id = r.id RETURNING q.*)"
+	SPI_execute_with_args("WITH gone AS (DELETE FROM pinterest_capi._queue AS q"
+						  " USING unnest($1, $2) AS r (dest, id) WHERE" PCAPI_QUEUED_AS("r") " RETURNING q.*)"
 						  " INSERT INTO pinterest_capi._outcome (id, finished_at, last_attempt_at, dest,"
 						  " attempts, http_status, status, reason, error, warnings)"
 						  " SELECT g.id, clock_timestamp(), g.last_attempt_at, g.dest, g.attempts, g.http_status,"

@@ -54,21 +54,35 @@ pcapi_require_destination(const char *destination)
 	return pcapi_destination_number(destination, true);
 }
 
+/* For the deletion below: see PCAPI_QUEUED_AS.  No jit: what is off has a cost beyond all limits. */
+static int
+plan_by_key(void)
+{
+	static const char *const off[] = {"enable_seqscan", "enable_bitmapscan", "enable_hashjoin", "enable_mergejoin", "jit"};
+	int			level = NewGUCNestLevel();
+
+	for (int i = 0; i < lengthof(off); i++)
+		(void) set_config_option(off[i], "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	return level;
+}
+
 /*
- * Waiting rows that fulfil a condition become final.  The condition may use q
- * (the queue), e (the event) and parameters from $3 on.
+ * Waiting rows become final: those rows q of the queue that this FROM has,
+ * which may use parameters from $3 on, in the order of dest and id.  As rows are
+ * locked in this order, no two of these wait for each other; but ORDER BY q's
+ * columns of a join would have the queue read in their order.
  *
- * Rows are locked in one order, so that two of these don't wait for each
- * other.  What is in a request may have been processed, which the row then
+ * What is in a request may have been processed, which the row then
  * says; the lease of a request that leaves in this very moment isn't seen yet.
  */
 static int64
-finish_waiting(const char *status, const char *reason, const char *condition,
+finish_waiting(const char *status, const char *reason, const char *from,
 			   int nargs, const Oid *argtypes, const Datum *args, const char *argnulls)
 {
 	Oid			types[5] = {TEXTOID, TEXTOID};
 	Datum		values[5];
 	char		nulls[5] = {' ', ' ', ' ', ' ', ' '};
+	int			level = plan_by_key();
 	int64		n;
 
 	Assert(nargs <= 3);
@@ -82,25 +96,22 @@ finish_waiting(const char *status, const char *reason, const char *condition,
 	}
 	SPI_connect();
 	SPI_execute_with_args(psprintf("WITH chosen AS ("
-								   " SELECT q.dest, q.id, e.destination IS NOT NULL AS published FROM pinterest_capi._queue AS q"
-								   " JOIN pinterest_capi._event AS e ON e.id = q.id"
-								   " WHERE (%s) ORDER BY q.dest, q.id FOR UPDATE OF q"
+								   " SELECT q.dest, q.id FROM %s FOR UPDATE OF q"
 								   "), gone AS ("
-								   " DELETE FROM pinterest_capi._queue AS q USING chosen AS c"
-								   " WHERE q.dest = c.dest AND q.id = c.id RETURNING q.*, c.published"
-								   "), out AS ("
-								   " SELECT DISTINCT l.dest, unnest(l.ids) AS id FROM pinterest_capi._lease AS l)"
+								   " DELETE FROM pinterest_capi._queue AS q USING chosen"
+								   " WHERE" PCAPI_QUEUED_AS("chosen") " RETURNING q.*)"
 								   " INSERT INTO pinterest_capi._outcome (id, finished_at, last_attempt_at, dest,"
 								   " attempts, http_status, status, reason, error, warnings)"
 								   " SELECT g.id, clock_timestamp(), g.last_attempt_at, g.dest, g.attempts, g.http_status,"
-								   " $1, $2, g.error, CASE WHEN out.id IS NOT NULL"
+								   " $1, $2, g.error, CASE WHEN (g.dest, g.id) IN (SELECT l.dest, unnest(l.ids) FROM pinterest_capi._lease AS l)"
 								   " THEN g.warnings || 'ended during a request, Pinterest may have processed it'::text"
-								   " WHEN g.published THEN g.warnings || 'published, the dispatcher may send it'::text"
-								   " ELSE g.warnings END"
-								   " FROM gone AS g LEFT JOIN out ON out.dest = g.dest AND out.id = g.id", condition),
+								   " WHEN (SELECT e.destination IS NOT NULL FROM pinterest_capi._event AS e WHERE e.id = g.id)"
+								   " THEN g.warnings || 'published, the dispatcher may send it'::text"
+								   " ELSE g.warnings END FROM gone AS g", from),
 						  2 + nargs, types, values, nulls, false, 0);
 	n = (int64) SPI_processed;
 	SPI_finish();
+	AtEOXact_GUC(true, level);
 	return n;
 }
 
@@ -183,7 +194,7 @@ pcapi_forsake(const char *destination)
 
 	if (DatumGetInt32(values[0]) == 0)
 		return;
-	finish_waiting("cancelled", DROPPED, "q.dest = $3", 1, types, values, NULL);
+	finish_waiting("cancelled", DROPPED, "pinterest_capi._queue AS q WHERE q.dest = $3 ORDER BY q.dest, q.id", 1, types, values, NULL);
 	SPI_connect();
 	SPI_execute_with_args("UPDATE pinterest_capi._destination_state SET paused_at = NULL, paused_reason = NULL,"
 						  " failing_since = NULL, backoff_until = NULL, backoff_reason = NULL,"
@@ -198,9 +209,10 @@ void
 pcapi_cancel_orphans(void)
 {
 	finish_waiting("cancelled", DROPPED,
-				   "q.dest IN (SELECT s.dest FROM pinterest_capi._destination_state AS s"
-				   " WHERE s.dropped_at IS NOT NULL AND NOT EXISTS (SELECT FROM pinterest_capi.destination AS d"
-				   " WHERE d.destination = s.destination))",
+				   "pinterest_capi._queue AS q WHERE q.dest = ANY (ARRAY(SELECT s.dest"
+				   " FROM pinterest_capi._destination_state AS s WHERE s.dropped_at IS NOT NULL"
+				   " AND NOT EXISTS (SELECT FROM pinterest_capi.destination AS d WHERE d.destination = s.destination)))"
+				   " ORDER BY q.dest, q.id",
 				   0, NULL, NULL, NULL);
 }
 
@@ -253,7 +265,9 @@ pcapi_sql_cancel(PG_FUNCTION_ARGS)
 		nulls[1] = ' ';
 	}
 	n = finish_waiting("cancelled", "by cancel",
-					   "e.event_id = $3 AND q.dest = e.dest AND ($4 IS NULL OR e.dest = $4)",
+					   "(SELECT * FROM (SELECT e.dest, e.id FROM pinterest_capi._event AS e"
+					   " WHERE e.event_id = $3 AND ($4 IS NULL OR e.dest = $4) OFFSET 0) AS n ORDER BY dest, id OFFSET 0) AS r"
+					   " JOIN pinterest_capi._queue AS q ON" PCAPI_QUEUED_AS("r"),
 					   2, types, values, nulls);
 	pcapi_become_caller(&saved);
 	PG_RETURN_INT64(n);
@@ -277,7 +291,7 @@ pcapi_sql_purge(PG_FUNCTION_ARGS)
 	SPI_connect();
 	SPI_execute_with_args("WITH gone AS (DELETE FROM pinterest_capi._outcome"
 						  " WHERE finished_at < $2 - $1 RETURNING id)"
-						  " DELETE FROM pinterest_capi._event AS e USING gone WHERE e.id = gone.id",
+						  " DELETE FROM pinterest_capi._event WHERE id = ANY (ARRAY(SELECT id FROM gone))",
 						  2, types, values, NULL, false, 0);
 	n = (int64) SPI_processed;
 	SPI_finish();
@@ -296,8 +310,8 @@ pcapi_forget_events(Datum visitors, Datum keys, Datum values)
 {
 	Oid			types[3] = {BYTEAARRAYOID, TEXTARRAYOID, TEXTARRAYOID};
 	Datum		args[3] = {visitors, keys, values};
-	Oid			id_types[1] = {INT8ARRAYOID};
-	Datum		ids[1];
+	Oid			gone_types[2] = {INT4ARRAYOID, INT8ARRAYOID};
+	Datum		gone[2];
 	bool		isnull;
 	int64		n;
 
@@ -308,13 +322,17 @@ pcapi_forget_events(Datum visitors, Datum keys, Datum values)
 						  " OR EXISTS (SELECT FROM unnest($2, $3) AS p (key, value)"
 						  " WHERE strpos(e.payload, to_json(p.value)::text) > 0"
 						  " AND e.payload::jsonb -> 'user_data' -> p.key @> to_jsonb(p.value)))"
-						  " RETURNING e.id)"
-						  " SELECT count(*), coalesce(array_agg(id), '{}') FROM emptied",
+						  " RETURNING e.dest, e.id)"
+						  " SELECT count(*), coalesce(array_agg(dest), '{}'), coalesce(array_agg(id), '{}') FROM emptied",
 						  3, types, args, NULL, false, 0);
 	n = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
-	ids[0] = SPI_datumTransfer(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull), false, -1);
+	for (int i = 0; i < lengthof(gone); i++)
+		gone[i] = SPI_datumTransfer(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, i + 2, &isnull), false, -1);
 	SPI_finish();
 	if (n > 0)
-		finish_waiting("suppressed", "forgotten", "q.id = ANY ($3)", 1, id_types, ids, NULL);
+		finish_waiting("suppressed", "forgotten",
+					   "(SELECT * FROM unnest($3, $4) AS e (dest, id) ORDER BY e.dest, e.id OFFSET 0) AS r"
+					   " JOIN pinterest_capi._queue AS q ON" PCAPI_QUEUED_AS("r"),
+					   lengthof(gone), gone_types, gone, NULL);
 	return n;
 }

@@ -79,8 +79,9 @@ hand_over_again(TimestampTz since)
 
 	pcapi_become_owner(&saved, true);
 	SPI_connect();
-	SPI_execute_with_args("WITH back AS (DELETE FROM pinterest_capi._outcome AS o USING pinterest_capi._event AS e"
-						  " WHERE o.status = 'queued' AND o.finished_at >= $1 AND e.id = o.id AND e.payload IS NOT NULL"
+	SPI_execute_with_args("WITH back AS (DELETE FROM pinterest_capi._outcome AS o"
+						  " WHERE o.status = 'queued' AND o.finished_at >= $1"
+						  " AND (SELECT e.payload IS NOT NULL FROM pinterest_capi._event AS e WHERE e.id = o.id)"
 						  " RETURNING o.id, o.dest, o.warnings)"
 						  " INSERT INTO pinterest_capi._queue (id, dest, due_at, warnings)"
 						  " SELECT id, dest, clock_timestamp(), warnings FROM back",

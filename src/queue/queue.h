@@ -53,8 +53,24 @@ extern int	pcapi_destination_number(const char *destination, bool create);
 
 extern Datum pcapi_text_array(List *strings);	/* text[] of char * */
 
-/* the plan, prepared and kept at the first call of this session; inside SPI */
+/*
+ * The plan, prepared and kept at the first call of this session; inside SPI.
+ *
+ * Nothing may depend on what the planner believes of a table's size: an ANALYZE
+ * during a bulk import that isn't committed counts no rows.  For a join it
+ * then reads from end to end what it takes for empty, by index too, once for
+ * each row of the other side.  So rows of long tables are found by key: id =
+ * ANY (an array), a LATERAL subquery with OFFSET 0, or PCAPI_QUEUED_AS.
+ */
 extern SPIPlanPtr pcapi_plan(SPIPlanPtr *plan, const char *sql, int nargs, Oid *argtypes);
+
+/*
+ * The row q of _queue for dest and id of r, a subquery or function that isn't
+ * flattened; with sequential scans, hash and merge joins off.  An equality of
+ * dest would be good for a merge join, so an index scan without a condition
+ * would count as worth having; ANY of a whole array could be left to a filter.
+ */
+#define PCAPI_QUEUED_AS(r) " q.dest = ANY (ARRAY[" r ".dest]) AND q.id = " r ".id"
 
 /* --- event_id.c --- */
 

@@ -23,17 +23,28 @@
 
 #define UNKNOWN "'outcome of an earlier attempt unknown'"
 
-#define CHOSEN \
-	" FROM pinterest_capi._outcome AS o JOIN pinterest_capi._event AS e ON e.id = o.id" \
-	" WHERE o.dest = $1 AND o.status = $2" \
-	" AND ($3 IS NULL OR pinterest_capi._fold(e.event_name) = pinterest_capi._fold($3))" \
-	" AND ($4 IS NULL OR e.created_at >= $4) AND ($5 IS NULL OR e.created_at < $5)"
+/*
+ * Outcomes and their events, one by one (pcapi_plan() in queue.h).  Where it is
+ * said since when, events of that time are looked for first: they stand
+ * together.
+ */
+#define ALL_OUTCOMES	" FROM pinterest_capi._outcome AS o"
+#define OUTCOMES_SINCE \
+	" FROM (SELECT v.id FROM pinterest_capi._event AS v WHERE v.dest = $1 AND v.created_at >= $4 OFFSET 0) AS c" \
+	" CROSS JOIN LATERAL (SELECT w.* FROM pinterest_capi._outcome AS w" \
+	" WHERE w.id = c.id AND w.dest = $1 AND w.status = $2 OFFSET 0) AS o"
+
+#define THEIR_EVENTS(and) \
+	" CROSS JOIN LATERAL (SELECT v.* FROM pinterest_capi._event AS v WHERE v.id = o.id" \
+	" AND ($3 IS NULL OR pinterest_capi._fold(v.event_name) = pinterest_capi._fold($3))" \
+	" AND ($4 IS NULL OR v.created_at >= $4) AND ($5 IS NULL OR v.created_at < $5)" and " OFFSET 0) AS e" \
+	" WHERE o.dest = $1 AND o.status = $2"
 
 /*
  * Locked, what is read here is neither emptied by forget nor taken by purge or
  * another replay before this transaction ends.
  */
-#define LOCKED	CHOSEN " AND e.payload IS NOT NULL FOR UPDATE OF o, e"
+#define AND_LOCKED	THEIR_EVENTS(" AND v.payload IS NOT NULL") " FOR UPDATE OF o, e"
 
 #define EVENT_TIME_IN(payload) \
 	" CASE WHEN $6 IS NULL THEN " payload " ELSE regexp_replace(" payload ", '\"event_time\":-?[0-9]+'," \
@@ -47,6 +58,7 @@ typedef struct Counts
 	int64		old;
 } Counts;
 
+/* in the statement, %s is where the outcomes come from */
 static Counts
 run(const char *sql, const Datum *values, const char *nulls)
 {
@@ -55,7 +67,7 @@ run(const char *sql, const Datum *values, const char *nulls)
 	int64	   *to[] = {&counts.n, &counts.emptied, &counts.offline, &counts.old};
 
 	SPI_connect();
-	if (SPI_execute_with_args(sql, NARGS, types, unconstify(Datum *, values), nulls, false, 0) != SPI_OK_SELECT)
+	if (SPI_execute_with_args(psprintf(sql, nulls[3] == ' ' ? OUTCOMES_SINCE : ALL_OUTCOMES), NARGS, types, unconstify(Datum *, values), nulls, false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not replay");
 	for (int i = 0; i < SPI_tuptable->tupdesc->natts; i++)
 	{
@@ -71,11 +83,11 @@ static Counts
 count(const Datum *values, const char *nulls)
 {
 	return run("SELECT count(e.payload), count(*) FILTER (WHERE e.payload IS NULL),"
-			   " count(*) FILTER (WHERE e.payload LIKE '%\"action_source\":\"offline\"%'),"
+			   " count(*) FILTER (WHERE e.payload LIKE '%%\"action_source\":\"offline\"%%'),"
 			   " count(e.payload) FILTER (WHERE $6 IS NULL AND e.event_time < clock_timestamp() -"
 			   " (SELECT d.max_event_age FROM pinterest_capi.destination AS d"
 			   " JOIN pinterest_capi._destination_state AS s ON s.destination = d.destination"
-			   " WHERE s.dest = $1))" CHOSEN,
+			   " WHERE s.dest = $1))%s" THEIR_EVENTS(""),
 			   values, nulls);
 }
 
@@ -87,12 +99,12 @@ count(const Datum *values, const char *nulls)
 static int64
 requeue(const Datum *values, const char *nulls)
 {
-	return run("WITH chosen AS (SELECT o.id" LOCKED
-			   "), back AS (DELETE FROM pinterest_capi._outcome AS o USING chosen WHERE o.id = chosen.id"
+	return run("WITH chosen AS (SELECT o.id%s" AND_LOCKED
+			   "), back AS (DELETE FROM pinterest_capi._outcome AS o WHERE o.id = ANY (ARRAY(SELECT id FROM chosen))"
 			   " RETURNING o.id, o.dest, o.last_attempt_at, o.warnings"
 			   "), timed AS (UPDATE pinterest_capi._event AS e SET event_time = $6, payload ="
 			   EVENT_TIME_IN("e.payload")
-			   " FROM back WHERE e.id = back.id AND $6 IS NOT NULL"
+			   " WHERE $6 IS NOT NULL AND e.id = ANY (ARRAY(SELECT id FROM back))"
 			   "), queued AS (INSERT INTO pinterest_capi._queue (id, dest, due_at, last_attempt_at, warnings)"
 			   " SELECT id, dest, clock_timestamp(), last_attempt_at,"
 			   " CASE WHEN " UNKNOWN " = ANY (warnings) THEN ARRAY[" UNKNOWN "] END FROM back RETURNING 1"
@@ -103,7 +115,7 @@ requeue(const Datum *values, const char *nulls)
 static int64
 copy(const Datum *values, const char *nulls)
 {
-	return run("WITH chosen AS MATERIALIZED (SELECT e.*, pinterest_capi._new_event_id() AS new_id" LOCKED
+	return run("WITH chosen AS MATERIALIZED (SELECT e.*, pinterest_capi._new_event_id() AS new_id%s" AND_LOCKED
 			   "), made AS (INSERT INTO pinterest_capi._event (created_at, event_time, dest, visitor, event_id,"
 			   " event_name, sent_as, warnings, payload)"
 			   " SELECT clock_timestamp(), coalesce($6, c.event_time), c.dest, c.visitor,"

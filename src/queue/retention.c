@@ -31,13 +31,14 @@ pcapi_retention_step(const char *retention, const char *payload_retention, int64
 								" o.finished_at < clock_timestamp() - $2::interval AS stale"
 								" FROM pinterest_capi._outcome AS o WHERE o.id > $3 ORDER BY o.id LIMIT 2000"
 								"), gone AS ("
-								" DELETE FROM pinterest_capi._outcome AS o USING few"
-								" WHERE few.old AND o.id = few.id RETURNING o.id"
+								" DELETE FROM pinterest_capi._outcome"
+								" WHERE id = ANY (ARRAY(SELECT id FROM few WHERE old)) RETURNING id"
 								"), deleted AS ("
-								" DELETE FROM pinterest_capi._event AS e USING gone WHERE e.id = gone.id"
+								" DELETE FROM pinterest_capi._event WHERE id = ANY (ARRAY(SELECT id FROM gone))"
 								"), emptied AS ("
-								" UPDATE pinterest_capi._event AS e SET payload = NULL, visitor = NULL"
-								" FROM few WHERE few.stale AND NOT few.old AND e.id = few.id AND e.payload IS NOT NULL RETURNING e.id"
+								" UPDATE pinterest_capi._event SET payload = NULL, visitor = NULL"
+								" WHERE id = ANY (ARRAY(SELECT id FROM few WHERE stale AND NOT old))"
+								" AND payload IS NOT NULL RETURNING id"
 								") SELECT max(id), (SELECT count(*) FROM gone) + (SELECT count(*) FROM emptied) FROM few",
 								3, types),
 					 values, NULL, false, 0);
@@ -81,13 +82,13 @@ pcapi_click_retention_step(const char *retention, PcapiVisitorPlace *place)
 								" WHERE v.visitor > coalesce($2, '') ORDER BY v.visitor LIMIT 2000"
 								"), old AS ("
 								" SELECT v.visitor, v.user_data = '{}' AND v.consent IS NULL AS bare"
-								" FROM pinterest_capi._visitor AS v JOIN few USING (visitor)"
-								" WHERE v.click_id_at < clock_timestamp() - $1::interval FOR UPDATE OF v SKIP LOCKED"
+								" FROM pinterest_capi._visitor AS v WHERE v.visitor = ANY (ARRAY(SELECT visitor FROM few))"
+								" AND v.click_id_at < clock_timestamp() - $1::interval FOR UPDATE SKIP LOCKED"
 								"), gone AS ("
-								" DELETE FROM pinterest_capi._visitor AS v USING old WHERE old.bare AND v.visitor = old.visitor"
+								" DELETE FROM pinterest_capi._visitor WHERE visitor = ANY (ARRAY(SELECT visitor FROM old WHERE bare))"
 								"), emptied AS ("
-								" UPDATE pinterest_capi._visitor AS v SET click_id = NULL, click_id_at = NULL"
-								" FROM old WHERE NOT old.bare AND v.visitor = old.visitor"
+								" UPDATE pinterest_capi._visitor SET click_id = NULL, click_id_at = NULL"
+								" WHERE visitor = ANY (ARRAY(SELECT visitor FROM old WHERE NOT bare))"
 								") SELECT visitor FROM few ORDER BY visitor DESC LIMIT 1",
 								2, types),
 					 values, nulls, false, 0);

@@ -132,8 +132,8 @@ make_arrays(Datum arrays[A_COUNT], const PcapiSettled *settled, const bool *done
 }
 
 #define SETTLED_ARRAYS \
-	" unnest($1, $2, $3, $4, $5, $6, $7, $8)" \
-	" AS r (id, status, attempted, http_status, delay, reason, error, warning)"
+	" (SELECT $9 AS dest, a.* FROM unnest($1, $2, $3, $4, $5, $6, $7, $8)" \
+	" AS a (id, status, attempted, http_status, delay, reason, error, warning) OFFSET 0) AS r"
 
 void
 pcapi_settle(int dest, int64 lease, TimestampTz attempted_at, const PcapiSettled *settled, int n)
@@ -180,7 +180,7 @@ pcapi_settle(int dest, int64 lease, TimestampTz attempted_at, const PcapiSettled
 		SPI_execute_plan(pcapi_plan(&final_plan,
 									"WITH gone AS ("
 									" DELETE FROM pinterest_capi._queue AS q USING" SETTLED_ARRAYS
-									" WHERE q.dest = $9 AND q.id = r.id"
+									" WHERE" PCAPI_QUEUED_AS("r")
 									" RETURNING q.id, r.status, q.attempts + r.attempted AS attempts,"
 									" CASE WHEN r.attempted > 0 THEN $10 ELSE q.last_attempt_at END AS last_attempt_at,"
 									" coalesce(r.http_status, q.http_status) AS http_status, r.reason,"
@@ -201,7 +201,7 @@ pcapi_settle(int dest, int64 lease, TimestampTz attempted_at, const PcapiSettled
 									" due_at = clock_timestamp() + r.delay * interval '1 millisecond',"
 									" warnings = CASE WHEN r.warning IS NULL OR r.warning = ANY (q.warnings)"
 									" THEN q.warnings ELSE q.warnings || r.warning END"
-									" FROM" SETTLED_ARRAYS " WHERE q.dest = $9 AND q.id = r.id",
+									" FROM" SETTLED_ARRAYS " WHERE" PCAPI_QUEUED_AS("r"),
 									A_COUNT + 2, types),
 						 values, nulls, false, 0);
 	if (lease != 0)

@@ -1,0 +1,179 @@
+# What the planner believes of the extension's tables may be wrong by any factor:
+# autovacuum counts no rows while a bulk import is uncommitted, or those of a
+# queue that has just run empty.  Nothing may read more than its own rows for it.
+use strict;
+use warnings;
+
+use FindBin;
+use lib $FindBin::RealBin;
+
+use PinterestStub qw(:DEFAULT track_sql);
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+use constant EVENTS => 20_000;
+use constant BATCH => 200;
+
+my $stub = PinterestStub->new;
+my $node = setup_node('statistics', $stub, conf => <<'CONF');
+autovacuum = off
+pinterest_capi.max_concurrent_requests = 1
+CONF
+
+sub sql { return $node->safe_psql('postgres', $_[0]) }
+
+# rows that were read of the extension's tables, by index or without
+sub rows_read
+{
+	return sql(q{SELECT (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes WHERE schemaname = 'pinterest_capi')
+		+ (SELECT sum(seq_tup_read) FROM pg_stat_user_tables WHERE schemaname = 'pinterest_capi')});
+}
+
+sub worker { return sql('SELECT pid FROM pinterest_capi.worker_status') }
+
+# a worker that ends has reported all that it has read; the next one is there
+sub next_worker
+{
+	my $pid = worker();
+
+	sql("SELECT pg_terminate_backend($pid)");
+	poll(sub { (worker() || $pid) != $pid }) or BAIL_OUT('no worker comes back');
+	return;
+}
+
+# how many rows were inserted into, updated in and deleted from a table: asking costs no reads of it
+sub written
+{
+	my ($table, $what) = @_;
+
+	return sql("SELECT n_tup_$what FROM pg_stat_user_tables WHERE schemaname = 'pinterest_capi' AND relname = '$table'");
+}
+
+sub until_written
+{
+	my ($table, $what, $n) = @_;
+
+	return poll(sub { written($table, $what) >= $n });
+}
+
+# as ANALYZE leaves it that has seen pages and no rows
+sub believe_empty
+{
+	sql(q{UPDATE pg_class SET reltuples = 0, relpages = greatest(1, pg_relation_size(oid) / 8192)
+		WHERE relnamespace = 'pinterest_capi'::regnamespace AND relkind IN ('r', 'i')});
+	return;
+}
+
+# name, rows per event at most, what: reads by sessions and by the worker
+sub reads_little
+{
+	my ($name, $most, $what) = @_;
+
+	believe_empty();
+	next_worker();
+	my $before = rows_read();
+	$what->();
+	next_worker();
+	my $read = rows_read() - $before;
+
+	note(sprintf '%s: %.1f rows an event', $name, $read / EVENTS);
+	cmp_ok($read, '<=', $most * EVENTS, "$name: not more than $most rows were read for each event");
+	return;
+}
+
+sub fill
+{
+	my ($name, $destination) = @_;
+
+	sql(qq{SELECT count(pinterest_capi.track('Checkout', '{"value": 1, "currency": "USD"}', '{"em": "a\@example.com"}',
+		event_id => '$name-' || n, destination => '$destination')) FROM generate_series(1, @{[EVENTS]}) AS n});
+	return;
+}
+
+sql(qq{UPDATE pinterest_capi.destination SET batch_size = @{[BATCH]}, max_requests_per_minute = 60000});
+add_destination($node, $stub, 'closed');
+sql("SELECT pinterest_capi.pause_destination(d) FROM unnest('{default,closed}'::text[]) AS d");
+sql(track_sql('alone'));
+fill('tried', 'default');
+
+# ---- a worker that ended while a request was out ----
+
+$stub->script({ hang => 1 });
+sql('SELECT pinterest_capi.resume_destination()');
+ok($stub->wait_count(hanging => 1), 'a request hangs');
+sql('SELECT pinterest_capi.pause_destination()');
+believe_empty();
+my $before = rows_read();
+next_worker();
+next_worker();
+cmp_ok(rows_read() - $before, '<', EVENTS / 2, 'what was in it is found without reading what waits');
+is(sql(q{SELECT count(*) FROM pinterest_capi._queue WHERE attempts = 1}), BATCH, 'all of it');
+$stub->release;
+
+# ---- somebody asks, meanwhile ----
+
+reads_little('flush', 0.1, sub {
+	is(sql(q{SELECT pinterest_capi.flush('0s')}), 't', 'flush: nothing is due of a destination that is paused');
+});
+
+# ---- one of many is cancelled ----
+
+reads_little('cancel', 0.1, sub { is(sql(q{SELECT pinterest_capi.cancel('alone', 'default')}), 1, 'one is cancelled') });
+
+# ---- retries ----
+
+sql(q{UPDATE pinterest_capi._queue SET attempts = 1, due_at = now() - interval '1 minute',
+	first_attempt_at = now() - interval '2 minutes', last_attempt_at = now() - interval '2 minutes'});
+my $settled = written('_outcome', 'ins');
+reads_little('retries', 10, sub {
+	sql('SELECT pinterest_capi.resume_destination()');
+	ok(until_written('_outcome', 'ins', $settled + EVENTS), 'all retries are sent');
+});
+
+# ---- a replay, and events that wait while others ask whether any do ----
+
+sql('SELECT pinterest_capi.pause_destination()');
+reads_little('replay', 10, sub { is(sql(q{SELECT pinterest_capi.replay('default', 'sent')}), EVENTS, 'all are replayed') });
+$settled = written('_outcome', 'ins');
+reads_little('replayed', 10, sub {
+	sql('SELECT pinterest_capi.resume_destination()');
+	ok(until_written('_outcome', 'ins', $settled + EVENTS), 'all are sent again');
+});
+
+# ---- a destination that is dropped ----
+
+fill('dropped', 'closed');
+reads_little('drop_destination', 10, sub { sql(q{SELECT pinterest_capi.drop_destination('closed')}) });
+is(sql(q{SELECT count(*) FROM pinterest_capi._queue}), 0, 'what waited for it does no longer');
+
+# ---- retention ----
+
+my $emptied = written('_event', 'upd');
+reads_little('payload_retention', 30, sub {
+	set_conf($node, payload_retention => '0s');
+	ok(until_written('_event', 'upd', $emptied + EVENTS), 'payloads are emptied');
+});
+my $deleted = written('_event', 'del');
+reads_little('retention', 30, sub {
+	set_conf($node, retention => '0s');
+	ok(until_written('_event', 'del', $deleted + 2 * EVENTS), 'events are deleted');
+});
+
+# ---- purge, and click ids ----
+
+set_conf($node, retention => '30 days');
+fill('purged', 'default');
+ok(until_written('_outcome', 'ins', $settled + 3 * EVENTS), 'once more all are sent');
+reads_little('purge', 10, sub { cmp_ok(sql(q{SELECT pinterest_capi.purge('0s')}), '>=', EVENTS, 'all are purged') });
+
+sql(qq{SELECT count(pinterest_capi.capture_click('visitor-' || n, 'https://shop.example.com/?epik=dj0yJnU9' || n)) FROM generate_series(1, @{[EVENTS]}) AS n});
+is(sql(q{SELECT count(*) FROM pinterest_capi._visitor}), EVENTS, 'visitors');
+$deleted = written('_visitor', 'del');
+reads_little('click_id_retention', 10, sub {
+	set_conf($node, click_id_retention => '0s');
+	ok(until_written('_visitor', 'del', $deleted + EVENTS), 'click ids are deleted');
+});
+
+$node->stop;
+$stub->stop;
+done_testing();
