@@ -152,11 +152,16 @@ function serve()
 		let streams = 0;
 
 		session.setLocalWindowSize(64 * 1024 * 1024);
-		session.on('stream', () =>
+		session.on('stream', (stream) =>
 		{
-			/* GOAWAY that takes all that is under way: the client ends the connection after that */
+			/*
+			 * GOAWAY that names the last stream that is served: a request that
+			 * crosses it is known to be refused, and the client repeats it on
+			 * another connection.  Without a number that is true, node drops
+			 * such requests and nobody is told.
+			 */
 			if (++streams === STREAMS_PER_CONNECTION)
-				session.goaway(0, 2 ** 31 - 1);
+				session.goaway(0, stream.id);
 		});
 	});
 	secure.on('sessionError', () => { });
