@@ -159,14 +159,29 @@ reads_little('retention', 30, sub {
 	ok(until_written('_event', 'del', $deleted + 2 * EVENTS), 'events are deleted');
 });
 
-# ---- purge, and click ids ----
+# ---- purge, visitors, and their click ids ----
 
 set_conf($node, retention => '30 days');
 fill('purged', 'default');
 ok(until_written('_outcome', 'ins', $settled + 3 * EVENTS), 'once more all are sent');
 reads_little('purge', 10, sub { cmp_ok(sql(q{SELECT pinterest_capi.purge('0s')}), '>=', EVENTS, 'all are purged') });
 
-sql(qq{SELECT count(pinterest_capi.capture_click('visitor-' || n, 'https://shop.example.com/?epik=dj0yJnU9' || n)) FROM generate_series(1, @{[EVENTS]}) AS n});
+# of visitors who come by the thousand in one transaction, when there were hardly any
+sub visitors
+{
+	my ($name, $n) = @_;
+
+	sql(qq{SELECT count(pinterest_capi.capture_click('$name-' || n, 'https://shop.example.com/?epik=dj0yJnU9' || n)),
+		count(pinterest_capi.track('Checkout', '{"value": 1, "currency": "USD"}', event_id => '$name-' || n, visitor_id => '$name-' || n))
+		FROM generate_series(1, $n) AS n});
+	return;
+}
+
+visitors('first', 100);
+sql('ANALYZE pinterest_capi._visitor');
+$before = sql(q{SELECT seq_tup_read FROM pg_stat_user_tables WHERE relname = '_visitor'});
+visitors('many', EVENTS - 100);
+is(sql(q{SELECT seq_tup_read FROM pg_stat_user_tables WHERE relname = '_visitor'}), $before, 'visitors are found by their key');
 is(sql(q{SELECT count(*) FROM pinterest_capi._visitor}), EVENTS, 'visitors');
 $deleted = written('_visitor', 'del');
 reads_little('click_id_retention', 10, sub {

@@ -11,59 +11,16 @@
 #include "queue/rows.h"
 
 #include "access/genam.h"
-#include "access/table.h"
-#include "access/tableam.h"
 #include "executor/tuptable.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/rel.h"
-#include "utils/snapmgr.h"
 
 /* so many rows of other destinations are stepped over before it is better to go down again */
 #define STEPS_MAX	16
 
-/*
- * A table that is read in the order of its primary key, by the transaction's
- * first snapshot.  The destinations are read by a later one: so what was
- * tracked after a change of their settings is not seen before the change.
- */
-typedef struct Walk
-{
-	Relation	rel;
-	Relation	index;
-	IndexScanDesc scan;
-	TupleTableSlot *slot;
-} Walk;
-
-static void
-walk_open(Walk *walk, PcapiTable table, const char *index, int nkeys)
-{
-	walk->rel = table_open(pcapi_table(table), AccessShareLock);
-	walk->index = index_open(get_relname_relid(index, RelationGetNamespace(walk->rel)),
-							 AccessShareLock);
-	walk->scan = PcapiIndexBeginScan(walk->rel, walk->index, GetActiveSnapshot(), nkeys);
-	walk->slot = table_slot_create(walk->rel, NULL);
-}
-
-static bool
-walk_next(Walk *walk)
-{
-	return index_getnext_slot(walk->scan, ForwardScanDirection, walk->slot);
-}
-
-static void
-walk_close(Walk *walk)
-{
-	index_endscan(walk->scan);
-	ExecDropSingleTupleTableSlot(walk->slot);
-	index_close(walk->index, NoLock);
-	table_close(walk->rel, NoLock);
-}
-
 static Datum
-attribute(Walk *walk, int column, bool *isnull)
+attribute(PcapiWalk *walk, int column, bool *isnull)
 {
 	return slot_getattr(walk->slot, column, isnull);
 }
@@ -73,7 +30,7 @@ attribute(Walk *walk, int column, bool *isnull)
  * it isn't there.
  */
 static bool
-find_event(Walk *events, int64 id)
+find_event(PcapiWalk *events, int64 id)
 {
 	bool		isnull;
 	ScanKeyData key;
@@ -84,17 +41,17 @@ find_event(Walk *events, int64 id)
 		found = DatumGetInt64(attribute(events, PCAPI_EVENT_ID, &isnull));
 		if (found >= id)
 			return found == id;
-		if (!walk_next(events))
+		if (!pcapi_walk_next(events))
 			return false;
 	}
 	ScanKeyInit(&key, 1, BTGreaterEqualStrategyNumber, F_INT8GE, Int64GetDatum(id));
 	index_rescan(events->scan, &key, 1, NULL, 0);
-	return walk_next(events) &&
+	return pcapi_walk_next(events) &&
 		DatumGetInt64(attribute(events, PCAPI_EVENT_ID, &isnull)) == id;
 }
 
 static void
-take(PcapiClaimed *e, Walk *queue, Walk *events, PcapiReader *reader)
+take(PcapiClaimed *e, PcapiWalk *queue, PcapiWalk *events, PcapiReader *reader)
 {
 	bool		isnull;
 	Datum		d;
@@ -114,19 +71,24 @@ take(PcapiClaimed *e, Walk *queue, Walk *events, PcapiReader *reader)
 int
 pcapi_fetch_fresh(int dest, int64 after, int limit, PcapiReader *reader, PcapiClaimed **claimed)
 {
-	Walk		queue;
-	Walk		events;
+	PcapiWalk	queue;
+	PcapiWalk	events;
 	ScanKeyData keys[2];
 	bool		isnull;
 	int			n = 0;
 
 	*claimed = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(PcapiClaimed) * Max(limit, 1));
-	walk_open(&queue, PCAPI_T_QUEUE, "_queue_pkey", 2);
-	walk_open(&events, PCAPI_T_EVENT, "_event_pkey", 1);
+	/*
+	 * By the transaction's first snapshot.  The destinations are read by a
+	 * later one: so what was tracked after a change of their settings is not
+	 * seen before the change.
+	 */
+	pcapi_walk_open(&queue, PCAPI_T_QUEUE, "_queue_pkey", 2);
+	pcapi_walk_open(&events, PCAPI_T_EVENT, "_event_pkey", 1);
 	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(dest));
 	ScanKeyInit(&keys[1], 2, BTGreaterStrategyNumber, F_INT8GT, Int64GetDatum(after));
 	index_rescan(queue.scan, keys, 2, NULL, 0);
-	while (n < limit && !reader->full && walk_next(&queue))
+	while (n < limit && !reader->full && pcapi_walk_next(&queue))
 	{
 		int64		id;
 
@@ -138,7 +100,7 @@ pcapi_fetch_fresh(int dest, int64 after, int limit, PcapiReader *reader, PcapiCl
 		if (find_event(&events, id))
 			take(&(*claimed)[n++], &queue, &events, reader);
 	}
-	walk_close(&events);
-	walk_close(&queue);
+	pcapi_walk_close(&events);
+	pcapi_walk_close(&queue);
 	return n;
 }

@@ -11,6 +11,7 @@
 #include "fmgr.h"
 #include "queue/claim.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/timestamp.h"
 
 #define DROPPED "destination dropped"

@@ -1,6 +1,6 @@
 /*
  * rows.c
- *	  Rows of the extension's own tables, written without a statement.
+ *	  Rows of the extension's own tables, written and read without a statement.
  *
  * A statement with a saved plan costs more for its start and end than for one
  * row: this is what the executor does for INSERT, without the rest.  It fires
@@ -17,6 +17,7 @@
 #include "executor/executor.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
@@ -169,7 +170,7 @@ pcapi_writer_insert_new(PcapiWriter *writer)
 	}
 }
 
-/* The locks stay until the transaction's end. */
+/* The locks stay until the transaction's end, those of a walk too. */
 void
 pcapi_writer_close(PcapiWriter *writer)
 {
@@ -177,4 +178,31 @@ pcapi_writer_close(PcapiWriter *writer)
 	ExecDropSingleTupleTableSlot(writer->slot);
 	FreeExecutorState(writer->estate);
 	table_close(writer->rel, NoLock);
+}
+
+/* ---- reading ---- */
+
+void
+pcapi_walk_open(PcapiWalk *walk, PcapiTable table, const char *index, int nkeys)
+{
+	walk->rel = table_open(pcapi_table(table), AccessShareLock);
+	walk->index = index_open(get_relname_relid(index, RelationGetNamespace(walk->rel)),
+							 AccessShareLock);
+	walk->scan = PcapiIndexBeginScan(walk->rel, walk->index, GetActiveSnapshot(), nkeys);
+	walk->slot = table_slot_create(walk->rel, NULL);
+}
+
+bool
+pcapi_walk_next(PcapiWalk *walk)
+{
+	return index_getnext_slot(walk->scan, ForwardScanDirection, walk->slot);
+}
+
+void
+pcapi_walk_close(PcapiWalk *walk)
+{
+	index_endscan(walk->scan);
+	ExecDropSingleTupleTableSlot(walk->slot);
+	index_close(walk->index, NoLock);
+	table_close(walk->rel, NoLock);
 }

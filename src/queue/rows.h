@@ -12,6 +12,7 @@
 
 #include "pinterest_capi.h"
 
+#include "access/genam.h"
 #include "access/relscan.h"
 #include "nodes/execnodes.h"
 #include "utils/snapshot.h"
@@ -61,6 +62,29 @@ enum
 	PCAPI_OUTCOME_WARNINGS,
 	PCAPI_OUTCOME_COLUMNS = PCAPI_OUTCOME_WARNINGS
 };
+
+enum
+{
+	PCAPI_VISITOR_VISITOR = 1,
+	PCAPI_VISITOR_USER_DATA,
+	PCAPI_VISITOR_CONSENT,
+	PCAPI_VISITOR_CLICK_ID,
+	PCAPI_VISITOR_CLICK_ID_AT
+};
+
+/* A table that is read by an index; the row is in the slot. */
+typedef struct PcapiWalk
+{
+	Relation	rel;
+	Relation	index;
+	IndexScanDesc scan;
+	TupleTableSlot *slot;
+} PcapiWalk;
+
+/* As of the active snapshot.  Then index_rescan() with as many keys says from where. */
+extern void pcapi_walk_open(PcapiWalk *walk, PcapiTable table, const char *index, int nkeys);
+extern bool pcapi_walk_next(PcapiWalk *walk);
+extern void pcapi_walk_close(PcapiWalk *walk);
 
 /* A table that is open for writing, with its indexes. */
 typedef struct PcapiWriter

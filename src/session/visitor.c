@@ -8,11 +8,15 @@
  */
 #include "session/visitor.h"
 
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "executor/tuptable.h"
 #include "queue/queue.h"
+#include "queue/rows.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/jsonb.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -110,45 +114,74 @@ pcapi_identifiers_from_event(PcapiIdentifiers *ids, Jsonb *event)
 	fill_text(&ids->click_id, false, "click_id", user_data, CurrentMemoryContext);
 }
 
+/* By its key, whatever the planner believes of the table (pcapi_plan); then close_visitor(). */
+static bool
+find_visitor(PcapiWalk *walk, const unsigned char *visitor)
+{
+	ScanKeyData key;
+
+	CommandCounterIncrement();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	UpdateActiveSnapshotCommandId();
+	pcapi_walk_open(walk, PCAPI_T_VISITOR, "_visitor_pkey", 1);
+	ScanKeyInit(&key, PCAPI_VISITOR_VISITOR, BTEqualStrategyNumber, F_BYTEAEQ, pcapi_visitor_datum(visitor));
+	index_rescan(walk->scan, &key, 1, NULL, 0);
+	return pcapi_walk_next(walk);
+}
+
+static void
+close_visitor(PcapiWalk *walk)
+{
+	pcapi_walk_close(walk);
+	PopActiveSnapshot();
+}
+
+/* The click id, or NULL, and *at. */
+static char *
+stored_click(PcapiWalk *walk, TimestampTz *at)
+{
+	bool		no_id;
+	bool		no_time;
+	Datum		id = slot_getattr(walk->slot, PCAPI_VISITOR_CLICK_ID, &no_id);
+	Datum		time = slot_getattr(walk->slot, PCAPI_VISITOR_CLICK_ID_AT, &no_time);
+
+	if (no_id || no_time)
+		return NULL;
+	*at = DatumGetTimestampTz(time);
+	return TextDatumGetCString(id);
+}
+
+static TimestampTz
+clicks_since(void)
+{
+	Datum		retention = DirectFunctionCall3(interval_in, CStringGetDatum(pcapi_click_id_retention),
+												ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1));
+
+	return DatumGetTimestampTz(DirectFunctionCall2(timestamptz_mi_interval,
+												   TimestampTzGetDatum(GetCurrentTimestamp()), retention));
+}
+
 void
 pcapi_visitor_fill(const unsigned char *visitor, PcapiIdentifiers *ids, Jsonb **consent)
 {
-	static SPIPlanPtr plan = NULL;
-	Oid			types[2] = {BYTEAOID, TEXTOID};
-	Datum		values[2];
-	MemoryContext context = CurrentMemoryContext;
+	PcapiWalk	walk;
 
-	SPI_connect();
-	values[0] = pcapi_visitor_datum(visitor);
-	values[1] = CStringGetTextDatum(pcapi_click_id_retention);
-	SPI_execute_plan(pcapi_plan(&plan,
-								"SELECT v.user_data, v.consent, CASE WHEN v.click_id_at OPERATOR(pg_catalog.>=)"
-								" (pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) $2::pg_catalog.interval) THEN v.click_id END"
-								" FROM pinterest_capi._visitor AS v WHERE v.visitor OPERATOR(pg_catalog.=) $1",
-								2, types),
-					 values, NULL, false, 1);
-	if (SPI_processed > 0)
+	if (find_visitor(&walk, visitor))
 	{
-		HeapTuple	row = SPI_tuptable->vals[0];
-		TupleDesc	desc = SPI_tuptable->tupdesc;
 		bool		isnull;
-		Jsonb	   *user_data = DatumGetJsonbP(SPI_getbinval(row, desc, 1, &isnull));
-		Datum		stored = SPI_getbinval(row, desc, 2, &isnull);
+		Datum		d = slot_getattr(walk.slot, PCAPI_VISITOR_USER_DATA, &isnull);
 		char	   *click_id;
+		TimestampTz at;
 
+		fill(ids, DatumGetJsonbP(d), CurrentMemoryContext);
+		d = slot_getattr(walk.slot, PCAPI_VISITOR_CONSENT, &isnull);
 		if (!isnull)
-		{
-			MemoryContext old = MemoryContextSwitchTo(context);
-
-			*consent = DatumGetJsonbPCopy(stored);
-			MemoryContextSwitchTo(old);
-		}
-		fill(ids, user_data, context);
-		click_id = SPI_getvalue(row, desc, 3);
-		if (click_id && ids->click_id == NULL && !ids->clear_click_id)
-			ids->click_id = MemoryContextStrdup(context, click_id);
+			*consent = DatumGetJsonbPCopy(d);
+		click_id = stored_click(&walk, &at);
+		if (click_id && ids->click_id == NULL && !ids->clear_click_id && at >= clicks_since())
+			ids->click_id = click_id;
 	}
-	SPI_finish();
+	close_visitor(&walk);
 }
 
 /*
@@ -161,6 +194,13 @@ pcapi_visitor_store_click(const unsigned char *visitor, const char *click_id, Ti
 	static SPIPlanPtr plan = NULL;
 	Oid			types[3] = {BYTEAOID, TEXTOID, TIMESTAMPTZOID};
 	Datum		values[3];
+	PcapiWalk	walk;
+	TimestampTz stored_at;
+	char	   *stored = find_visitor(&walk, visitor) ? stored_click(&walk, &stored_at) : NULL;
+
+	close_visitor(&walk);
+	if (stored && (strcmp(stored, click_id) == 0 || stored_at > at))
+		return;
 
 	SPI_connect();
 	values[0] = pcapi_visitor_datum(visitor);
@@ -168,10 +208,7 @@ pcapi_visitor_store_click(const unsigned char *visitor, const char *click_id, Ti
 	values[2] = TimestampTzGetDatum(at);
 	SPI_execute_plan(pcapi_plan(&plan,
 								"INSERT INTO pinterest_capi._visitor AS v (visitor, click_id, click_id_at, updated_at)"
-								" SELECT $1, $2, $3, pg_catalog.clock_timestamp()"
-								" WHERE NOT EXISTS (SELECT FROM pinterest_capi._visitor AS s"
-								" WHERE s.visitor OPERATOR(pg_catalog.=) $1"
-								" AND (s.click_id OPERATOR(pg_catalog.=) $2 OR s.click_id_at OPERATOR(pg_catalog.>) $3))"
+								" VALUES ($1, $2, $3, pg_catalog.clock_timestamp())"
 								" ON CONFLICT (visitor) DO UPDATE SET click_id = excluded.click_id,"
 								" click_id_at = excluded.click_id_at, updated_at = excluded.updated_at"
 								" WHERE v.click_id_at IS NULL OR v.click_id_at OPERATOR(pg_catalog.<=) excluded.click_id_at",
