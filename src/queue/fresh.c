@@ -78,6 +78,7 @@ pcapi_fetch_fresh(int dest, int64 after, int limit, PcapiReader *reader, PcapiCl
 	int			n = 0;
 
 	*claimed = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(PcapiClaimed) * Max(limit, 1));
+
 	/*
 	 * By the transaction's first snapshot.  The destinations are read by a
 	 * later one: so what was tracked after a change of their settings is not
