@@ -184,6 +184,8 @@ SKIP:
 		'-config.file', "$dir/sql-exporter.yml", '-web.listen-address', "127.0.0.1:$sql_port");
 	push @tools, start_tool('prometheus', $prometheus_port, 'prometheus', "--config.file=$dir/prometheus.yml",
 		"--storage.tsdb.path=$dir/data", "--web.listen-address=127.0.0.1:$prometheus_port", '--log.level=warn');
+	# its own metrics are there before its database is, until when it answers 503 in plain text
+	ok(poll(sub { $http->get("http://127.0.0.1:$prometheus_port/-/ready")->{success} }), 'prometheus: it is ready');
 
 	my $api = sub {
 		my ($path, %form) = @_;
