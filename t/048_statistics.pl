@@ -130,9 +130,12 @@ reads_little('retries', 10, sub {
 	ok(until_written('_outcome', 'ins', $settled + EVENTS), 'all retries are sent');
 });
 
-# ---- a replay, and events that wait while others ask whether any do ----
+# ---- a replay ----
 
 sql('SELECT pinterest_capi.pause_destination()');
+reads_little('replay since', 10, sub {
+	is(sql(q{SELECT pinterest_capi.replay('default', 'sent', since => now() - interval '1 day', dry_run => true)}), EVENTS, 'all could be replayed');
+});
 reads_little('replay', 10, sub { is(sql(q{SELECT pinterest_capi.replay('default', 'sent')}), EVENTS, 'all are replayed') });
 $settled = written('_outcome', 'ins');
 reads_little('replayed', 10, sub {

@@ -165,9 +165,9 @@ pcapi_read_payload(PcapiReader *reader, PcapiClaimed *event, Datum payload, bool
 	"SELECT q.id, q.attempts, greatest(e.created_at, q.due_at), e.event_time, q.first_attempt_at, e.payload"
 
 /* one by one, as queue/queue.h says */
-#define EVENTS_OF(queued) \
+#define THEIR_EVENTS \
 	" CROSS JOIN LATERAL (SELECT v.created_at, v.event_time, v.payload FROM pinterest_capi._event AS v" \
-	" WHERE v.id = " queued ".id OFFSET 0) AS e"
+	" WHERE v.id = q.id OFFSET 0) AS e"
 
 /* the rows of the last statement, which begins with SELECT_EVENTS */
 static int
@@ -214,7 +214,7 @@ pcapi_fetch_due(int dest, int limit, PcapiReader *reader, PcapiClaimed **events)
 								" FROM (SELECT w.id, w.attempts, w.first_attempt_at, w.due_at FROM pinterest_capi._queue AS w"
 								" WHERE w.dest = $1 AND w.due_at <= $3"
 								" ORDER BY w.dest, w.due_at LIMIT $2) AS q"
-								EVENTS_OF("q"),
+								THEIR_EVENTS,
 								3, types),
 					 values, NULL, false, 0);
 	n = take_events(events, reader, context);
@@ -239,7 +239,7 @@ pcapi_fetch_ids(int dest, const int64 *ids, int n, PcapiReader *reader, PcapiCla
 								" FROM unnest($2) WITH ORDINALITY AS i (id, n)"
 								" CROSS JOIN LATERAL (SELECT w.id, w.attempts, w.first_attempt_at, w.due_at"
 								" FROM pinterest_capi._queue AS w WHERE w.dest = $1 AND w.id = i.id OFFSET 0) AS q"
-								EVENTS_OF("q") " ORDER BY i.n",
+								THEIR_EVENTS " ORDER BY i.n",
 								2, types),
 					 values, NULL, false, 0);
 	n = take_events(events, reader, context);
