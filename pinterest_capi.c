@@ -1,6 +1,7 @@
 /*
  * pinterest_capi.c
- *	  The front door: module magic, settings, the launcher's registration.
+ *	  The front door: module magic, settings, callbacks, the launcher's
+ *	  registration.
  *
  * What the functions do stands with their subjects: src/session for what runs
  * in a caller's backend, src/queue for the tables, src/worker for what sends.
@@ -12,8 +13,10 @@
 #include "fmgr.h"
 #include "postmaster/bgworker.h"
 #include "queue/queue.h"
+#include "session/session.h"
 #include "utils/datetime.h"
 #include "utils/guc.h"
+#include "utils/inval.h"
 #include "utils/timestamp.h"
 
 PCAPI_MODULE_MAGIC;
@@ -128,11 +131,42 @@ define_settings(void)
 	MarkGUCPrefixReserved("pinterest_capi");
 }
 
+/*
+ * A process has 10 slots for relcache callbacks for all extensions, and ends
+ * with FATAL where they are used up.  So this is the only one that is
+ * registered: each cache of ours that depends on a relation has a line here.
+ */
+static void
+relcache_changed(Datum arg, Oid relid)
+{
+	pcapi_table_relcache_changed(relid);
+	pcapi_worker_relcache_changed(relid);
+	pcapi_settings_relcache_changed(relid);
+	pcapi_trigger_relcache_changed(relid);
+}
+
+static void
+xact_event(XactEvent event, void *arg)
+{
+	pcapi_wake_xact_event(event);
+}
+
+/*
+ * As soon as the library is loaded: at the start of the server or session
+ * where it is preloaded, else in the first statement that needs it.
+ */
+static void
+register_callbacks(void)
+{
+	CacheRegisterRelcacheCallback(relcache_changed, (Datum) 0);
+	RegisterXactCallback(xact_event, NULL);
+}
+
 void
 _PG_init(void)
 {
 	define_settings();
-	pcapi_wake_init();
+	register_callbacks();
 	pcapi_preloaded = process_shared_preload_libraries_in_progress;
 
 	if (process_shared_preload_libraries_in_progress && !IsBinaryUpgrade)

@@ -46,6 +46,7 @@ typedef enum PcapiTable
 
 extern Oid	pcapi_extension_owner(bool missing_ok); /* needs a transaction */
 extern Oid	pcapi_table(PcapiTable table);
+extern void pcapi_table_relcache_changed(Oid relid);
 
 /*
  * Work as the extension's owner in a security-restricted context, so that

@@ -12,7 +12,6 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "utils/guc.h"
-#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
@@ -33,8 +32,8 @@ static const char *const table_names[] = {
 static Oid	known[lengthof(table_names)];
 static uint64 changes = 0;
 
-static void
-relation_changed(Datum arg, Oid relation)
+void
+pcapi_table_relcache_changed(Oid relation)
 {
 	changes++;
 	for (int i = 0; i < lengthof(known); i++)
@@ -46,18 +45,12 @@ relation_changed(Datum arg, Oid relation)
 Oid
 pcapi_table(PcapiTable table)
 {
-	static bool listening = false;
 	uint64		before;
 	Oid			schema;
 	Oid			found;
 
 	if (OidIsValid(known[table]))
 		return known[table];
-	if (!listening)
-	{
-		CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
-		listening = true;
-	}
 	before = changes;
 	schema = get_namespace_oid(PCAPI_SCHEMA, true);
 	found = OidIsValid(schema) ? get_relname_relid(table_names[table], schema) : InvalidOid;

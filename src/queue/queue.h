@@ -10,6 +10,7 @@
 
 #include "pinterest_capi.h"
 
+#include "access/xact.h"
 #include "datatype/timestamp.h"
 #include "executor/spi.h"
 #include "nodes/pg_list.h"
@@ -93,8 +94,9 @@ extern bool pcapi_published(void);
 
 /* --- wake.c: the one thing that session and worker share beside the tables --- */
 
-extern void pcapi_wake_init(void);	/* once per process, from _PG_init */
 extern void pcapi_wake_at_commit(void);
+extern void pcapi_wake_xact_event(XactEvent event);
+extern void pcapi_worker_relcache_changed(Oid relid);
 
 /* the token's two halves; text is masked or unmasked in place by XOR */
 extern void pcapi_xor(char *data, const char *pad, size_t len);

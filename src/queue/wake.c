@@ -18,7 +18,6 @@
 #include "postmaster/bgworker.h"
 #include "storage/lock.h"
 #include "storage/proc.h"
-#include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -74,8 +73,8 @@ pcapi_unlock(int which, bool session_lock)
 	LockRelease(&tag, ExclusiveLock, session_lock);
 }
 
-static void
-worker_table_changed(Datum arg, Oid relid)
+void
+pcapi_worker_relcache_changed(Oid relid)
 {
 	if (!OidIsValid(relid) || relid == known_worker.relid)
 		known_worker.valid = false;
@@ -307,8 +306,8 @@ pcapi_wake_now(void)
 		pcapi_unlock(PCAPI_LOCK_START, false);
 }
 
-static void
-xact_callback(XactEvent event, void *arg)
+void
+pcapi_wake_xact_event(XactEvent event)
 {
 	if (!wake_wanted)
 		return;
@@ -340,13 +339,6 @@ xact_callback(XactEvent event, void *arg)
 		default:
 			break;
 	}
-}
-
-void
-pcapi_wake_init(void)
-{
-	RegisterXactCallback(xact_callback, NULL);
-	CacheRegisterRelcacheCallback(worker_table_changed, (Datum) 0);
 }
 
 /* Cheap enough to be called for each event of a transaction. */

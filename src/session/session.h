@@ -65,6 +65,12 @@ typedef struct PcapiSettings
 extern PcapiSettings *pcapi_settings(void);
 extern PcapiAllowed *pcapi_settings_allowed(const char *event_name);	/* case ignored; NULL: nowhere */
 extern PcapiDestination *pcapi_settings_destination(const char *name);	/* exact; NULL: none */
+extern void pcapi_settings_relcache_changed(Oid relid);
+
+/*
+ * ---- trigger.c
+ */
+extern void pcapi_trigger_relcache_changed(Oid relid);
 
 /*
  * ---- allow.c: names of events that differ in case alone are the same folded

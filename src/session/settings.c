@@ -38,8 +38,8 @@ static int	n_allowed;
 static Oid	relids[lengthof(watched)];
 static bool stale = true;
 
-static void
-table_changed(Datum arg, Oid relid)
+void
+pcapi_settings_relcache_changed(Oid relid)
 {
 	bool		ours = !OidIsValid(relid);
 
@@ -285,14 +285,6 @@ load(void)
 PcapiSettings *
 pcapi_settings(void)
 {
-	static bool registered = false;
-
-	if (!registered)
-	{
-		CacheRegisterRelcacheCallback(table_changed, (Datum) 0);
-		registered = true;
-	}
-
 	/*
 	 * Within a transaction the server listens only where it takes a new lock,
 	 * and after the first call there is none left to take: a long one would

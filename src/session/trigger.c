@@ -17,7 +17,6 @@
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/hsearch.h"
-#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/plancache.h"
@@ -82,12 +81,14 @@ static const struct
 	{"consent", TO_CONSENT},
 };
 
-static void
-relation_changed(Datum arg, Oid relation)
+void
+pcapi_trigger_relcache_changed(Oid relation)
 {
 	HASH_SEQ_STATUS status;
 	TriggerEntry *entry;
 
+	if (trigger_maps == NULL)
+		return;
 	hash_seq_init(&status, trigger_maps);
 	while ((entry = hash_seq_search(&status)) != NULL)
 	{
@@ -267,7 +268,6 @@ trigger_map(const Trigger *trigger, Relation rel)
 		HASHCTL		ctl = {.keysize = sizeof(TriggerKey), .entrysize = sizeof(TriggerEntry)};
 
 		trigger_maps = hash_create("pinterest_capi triggers", 32, &ctl, HASH_ELEM | HASH_BLOBS);
-		CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
 	}
 	key.trigger = trigger->tgoid;
 	key.relation = RelationGetRelid(rel);

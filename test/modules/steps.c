@@ -12,10 +12,13 @@
 #include "queue/live.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 PG_MODULE_MAGIC;
+
+PGDLLEXPORT void _PG_init(void);
 
 PG_FUNCTION_INFO_V1(step_office);
 PG_FUNCTION_INFO_V1(step_claim);
@@ -31,6 +34,20 @@ int			pcapi_connect_timeout = 10;
 /* what was claimed last, as a batch has it */
 static PcapiClaimed *claimed;
 static int	n_claimed;
+
+static void
+relcache_changed(Datum arg, Oid relid)
+{
+	pcapi_table_relcache_changed(relid);
+	pcapi_worker_relcache_changed(relid);
+}
+
+/* this library has caches of its own */
+void
+_PG_init(void)
+{
+	CacheRegisterRelcacheCallback(relcache_changed, (Datum) 0);
+}
 
 static bool
 skip_none(void *arg, int64 id)
