@@ -17,6 +17,7 @@
 #include "utils/datetime.h"
 #include "utils/guc.h"
 #include "utils/inval.h"
+#include "utils/syscache.h"
 #include "utils/timestamp.h"
 
 PCAPI_MODULE_MAGIC;
@@ -145,6 +146,16 @@ relcache_changed(Datum arg, Oid relid)
 	pcapi_trigger_relcache_changed(relid);
 }
 
+/* Functions and types, whose names expressions of triggers use. */
+static const int watched_syscaches[] = {PROCOID, TYPEOID};
+
+/* Of these there are 64 slots, less than half of which the server takes itself. */
+static void
+syscache_changed(Datum arg, int cache, uint32 hash)
+{
+	pcapi_trigger_catalog_changed();
+}
+
 static void
 xact_event(XactEvent event, void *arg)
 {
@@ -159,6 +170,8 @@ static void
 register_callbacks(void)
 {
 	CacheRegisterRelcacheCallback(relcache_changed, (Datum) 0);
+	for (int i = 0; i < lengthof(watched_syscaches); i++)
+		CacheRegisterSyscacheCallback(watched_syscaches[i], PcapiSyscacheCallback(syscache_changed), (Datum) 0);
 	RegisterXactCallback(xact_event, NULL);
 }
 

@@ -100,7 +100,7 @@ CREATE TRIGGER t AFTER INSERT ON cart FOR EACH ROW EXECUTE FUNCTION
 INSERT INTO cart VALUES (1, '[{"id": "a\u0000b"}]', '"\u0000"'), (2, '[{"id": "\ud800"}]', '7'), (3, (repeat('[', deepest()) || repeat(']', deepest()))::json, '{}');
 SELECT event_id, status, warnings, payload -> 'custom_data' AS custom_data FROM pinterest_capi.dispatch_status WHERE event_id IN ('1', '2', '3') ORDER BY 1;
 
--- an expression that fails over something else than data ends the statement, and no more than that
+-- an expression that fails over something else than data
 \set VERBOSITY terse
 CREATE FUNCTION fail() RETURNS text LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'not today'; END $$;
 CREATE TABLE failing (id integer);
@@ -109,13 +109,16 @@ CREATE TRIGGER t AFTER INSERT ON failing FOR EACH ROW EXECUTE FUNCTION
 INSERT INTO failing VALUES (1);
 \set VERBOSITY default
 SELECT count(*) FROM failing;
+SELECT event_id, status, reason FROM pinterest_capi.dispatch_status WHERE reason ~ '^mapping';
+-- what is the statement's ends it, and no more
+CREATE OR REPLACE FUNCTION fail() RETURNS text LANGUAGE plpgsql AS $$ BEGIN RAISE serialization_failure; END $$;
 ROLLBACK;
 BEGIN;
 DO $$ BEGIN
 	INSERT INTO cart VALUES (10, '[]', '1');
 	BEGIN
 		INSERT INTO failing VALUES (2);
-	EXCEPTION WHEN raise_exception THEN
+	EXCEPTION WHEN serialization_failure THEN
 		RAISE INFO 'caught: %', SQLERRM;
 	END;
 	INSERT INTO cart VALUES (11, '[]', '1');

@@ -147,6 +147,9 @@ typedef struct PcapiJsonb
 #define PcapiJsonLexer(s, len, enc)	makeJsonLexContextCstringLen((s), (len), (enc), true)
 #endif
 
+/* 19: the number of a cache is an enum; as parameters the two are the same */
+#define PcapiSyscacheCallback(function)	((SyscacheCallbackFunction) (void (*) (void)) (function))
+
 /* the server's directory for what extensions keep for a while, should it lose its name */
 #ifndef PG_STAT_TMP_DIR
 #define PCAPI_TMP_DIR	"pg_stat_tmp"

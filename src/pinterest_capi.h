@@ -75,6 +75,13 @@ extern void pcapi_become_caller(const PcapiIdentity *saved);	/* after an ERROR t
 typedef void (*PcapiGuarded) (void *arg);
 extern bool pcapi_guarded(PcapiGuarded call, void *arg);
 
+/*
+ * The same for what users wrote, such as an expression: NULL, or any error but
+ * those that are the caller's statement's (cancel, serialization failure,
+ * deadlock, lack of resources), which go on.
+ */
+extern ErrorData *pcapi_attempt(PcapiGuarded call, void *arg);
+
 /* run something and roll it back; errors go on */
 extern void pcapi_undone(PcapiGuarded call, void *arg);
 

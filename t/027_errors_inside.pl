@@ -20,7 +20,7 @@ $node->safe_psql('postgres', q{
 	INSERT INTO pinterest_capi.destination (destination) VALUES ('default');
 	SELECT pinterest_capi.allow_event('lead', properties => '{*}');
 	CREATE TABLE notes (n integer);
-	CREATE FUNCTION fail() RETURNS text LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'not today'; END $$;
+	CREATE FUNCTION fail() RETURNS text LANGUAGE plpgsql AS $$ BEGIN RAISE serialization_failure; END $$;
 	CREATE FUNCTION wait() RETURNS text LANGUAGE sql AS $$ SELECT pg_sleep(100)::text $$;
 	CREATE TABLE failing (id integer);
 	CREATE TRIGGER t AFTER INSERT ON failing FOR EACH ROW EXECUTE FUNCTION
@@ -36,7 +36,7 @@ $in .= "BEGIN; LOCK TABLE pinterest_capi._lease IN ACCESS EXCLUSIVE MODE; SELECT
 $holder->pump until $out =~ /held/ || !$holder->pumpable;
 
 my %failing = (
-	'an expression of a trigger raises an error' => [ 'INSERT INTO failing VALUES (1)', 'P0001' ],
+	'an expression of a trigger meets a serialization failure' => [ 'INSERT INTO failing VALUES (1)', '40001' ],
 	'an expression of a trigger is cancelled' => [ "SET statement_timeout = '200ms'; INSERT INTO waiting VALUES (1)", '57014' ],
 	'flush waits for a lock in vain' => [ "SET lock_timeout = '200ms'; SELECT pinterest_capi.flush('5 seconds')", '55P03' ]);
 for my $what (sort keys %failing)

@@ -63,6 +63,30 @@ pcapi_guarded(PcapiGuarded call, void *arg)
 	pg_unreachable();
 }
 
+ErrorData *
+pcapi_attempt(PcapiGuarded call, void *arg)
+{
+	ErrorData  *error = run(call, arg, true);
+
+	if (error == NULL)
+		return NULL;
+
+	/*
+	 * lock_timeout (55P03) is not among them: it ends a wait, and what waited
+	 * can do without.
+	 */
+	switch (ERRCODE_TO_CATEGORY(error->sqlerrcode))
+	{
+		case ERRCODE_TRANSACTION_ROLLBACK:
+		case ERRCODE_INSUFFICIENT_RESOURCES:
+			ReThrowError(error);
+		default:
+			if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+				ReThrowError(error);
+	}
+	return error;
+}
+
 void
 pcapi_undone(PcapiGuarded call, void *arg)
 {

@@ -158,6 +158,8 @@ extern const char *pcapi_take_click_id(char **click_id, const char *s, size_t le
 
 /* --- track.c --- */
 
+extern bool pcapi_is_action_source(const char *name);
+
 /* the parameters of track and preview */
 extern void pcapi_call_from_args(PcapiCall *call, FunctionCallInfo fcinfo);
 

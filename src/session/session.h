@@ -71,6 +71,7 @@ extern void pcapi_settings_relcache_changed(Oid relid);
  * ---- trigger.c
  */
 extern void pcapi_trigger_relcache_changed(Oid relid);
+extern void pcapi_trigger_catalog_changed(void);
 
 /*
  * ---- allow.c: names of events that differ in case alone are the same folded
@@ -125,6 +126,8 @@ typedef struct PcapiCall
 	char	   *destination;
 	List	   *warnings;		/* found before the call was made (trigger) */
 	char	   *bad_event_time; /* reason, when the event's time could not be read */
+	char	   *reject;			/* reason, when a trigger's mapping is wrong: the
+								 * gates are not asked */
 	bool		from_data;		/* destination and action_source were read
 								 * from a row: unknown ones are recorded, not
 								 * raised */

@@ -46,15 +46,29 @@ check_object(Jsonb *value, const char *parameter)
 }
 
 static const char *
-check_action_source(PcapiCall *call)
+find_action_source(const char *name)
 {
-	if (call->action_source == NULL)
-		return "web";
 	for (int i = 0; i < lengthof(action_sources); i++)
 	{
-		if (strcmp(call->action_source, action_sources[i]) == 0)
+		if (strcmp(name, action_sources[i]) == 0)
 			return action_sources[i];
 	}
+	return NULL;
+}
+
+bool
+pcapi_is_action_source(const char *name)
+{
+	return find_action_source(name) != NULL;
+}
+
+static const char *
+check_action_source(PcapiCall *call)
+{
+	const char *found = call->action_source ? find_action_source(call->action_source) : "web";
+
+	if (found)
+		return found;
 	if (!call->from_data)
 		pcapi_bad_call(("unknown action_source"),
 					   ("Use web, app_android, app_ios or offline."));
@@ -65,7 +79,7 @@ check_action_source(PcapiCall *call)
 static void
 check_call(PcapiCall *call)
 {
-	if (call->event_name == NULL || call->event_name[0] == '\0')
+	if (call->reject == NULL && (call->event_name == NULL || call->event_name[0] == '\0'))
 		pcapi_bad_call(("event_name must not be null or empty"),
 					   ("Give the name under which the event was allowed with allow_event."));
 	check_object(call->properties, "properties");
@@ -238,7 +252,7 @@ decide_for(CallState *state, PcapiAllowed *allowed, PcapiDecision *d)
 
 /* An event that goes nowhere is one row. */
 static List *
-decide_nowhere(CallState *state, PcapiDestination *named, bool unknown)
+decide_nowhere(CallState *state, PcapiDestination *named, const char *status, const char *reason)
 {
 	PcapiDecision *d = palloc0(sizeof(PcapiDecision));
 	const char *name = state->call->event_name;
@@ -247,11 +261,7 @@ decide_nowhere(CallState *state, PcapiDestination *named, bool unknown)
 	d->destination = named;
 	d->event_name = pnstrdup(name, pg_mbcliplen(name, len, Min(len, EVENT_NAME_MAX)));
 	d->warnings = state->warnings;
-	if (unknown)
-		decide(d, "rejected", "unknown destination");
-	else
-		decide(d, "suppressed", state->settings->destinations == NIL ?
-			   "no destination" : "not allowed");
+	decide(d, status, reason);
 	return list_make1(d);
 }
 
@@ -293,8 +303,15 @@ pcapi_decide(PcapiCall *call, char **event_id, bool *event_id_generated,
 		*visitor = palloc(32);
 		pcapi_visitor_hash(call->visitor_id, *visitor);
 	}
+
+	/*
+	 * Of no destination, so that it does not stand in the way of the same
+	 * event_id once the mapping is right.
+	 */
+	if (call->reject)
+		return decide_nowhere(state, NULL, "rejected", call->reject);
 	if (call->destination && named == NULL)
-		return decide_nowhere(state, NULL, true);
+		return decide_nowhere(state, NULL, "rejected", "unknown destination");
 
 	for (allowed = pcapi_settings_allowed(call->event_name); allowed; allowed = allowed->next)
 	{
@@ -314,7 +331,10 @@ pcapi_decide(PcapiCall *call, char **event_id, bool *event_id_generated,
 			*click_id = from_url;
 		decisions = lappend(decisions, d);
 	}
-	return decisions != NIL ? decisions : decide_nowhere(state, named, false);
+	if (decisions == NIL)
+		decisions = decide_nowhere(state, named, "suppressed",
+								   state->settings->destinations == NIL ? "no destination" : "not allowed");
+	return decisions;
 }
 
 char *

@@ -2,55 +2,28 @@
  * trigger.c
  *	  track_trigger: rows of the application's tables as events.
  *
- * A trigger's mapping is read once per session and kept until its table
- * changes.  Values become JSON in column.c and go the way of any other call.
- * All of it runs as the role that writes to the table; the switch to the
- * extension's owner is in track.c.
+ * Nothing about a mapping fails the statement that fires the trigger: the row
+ * is recorded as rejected, with one WARNING a session.  Values become JSON in
+ * column.c and go the way of any other call.  All of it runs as the role that
+ * writes to the table; the switch to the extension's owner is in track.c.
+ *
+ * A trigger's mapping (mapping.c) is read once per session and kept until its
+ * table changes; with expressions in it, until any relation, function or type
+ * changes, since a new one may be what their names mean now.
  */
-#include "session/column.h"
 #include "session/event.h"
+#include "session/mapping.h"
 
 #include "access/htup_details.h"
-#include "catalog/pg_type.h"
+#include "access/xact.h"
+#include "catalog/partition.h"
 #include "commands/trigger.h"
-#include "executor/spi.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/hsearch.h"
+#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/plancache.h"
-#include "utils/rel.h"
-
-typedef enum Target
-{
-	TO_PROPERTIES,
-	TO_USER_DATA,
-	TO_VISITOR_ID,
-	TO_EVENT_ID,
-	TO_EVENT_TIME,
-	TO_ACTION_SOURCE,
-	TO_DESTINATION,
-	TO_CONSENT
-} Target;
-
-typedef struct Mapping
-{
-	char	   *key;
-	Target		target;
-	int			attnum;			/* of a column, else 0 */
-	SPIPlanPtr	plan;			/* of an expression, else NULL */
-	Datum		constant;		/* of neither */
-	PcapiColumnType type;
-} Mapping;
-
-typedef struct TriggerMap
-{
-	MemoryContext context;		/* everything, plans included, goes with it */
-	char	   *event_name;
-	int			nmappings;
-	Mapping		mappings[FLEXIBLE_ARRAY_MEMBER];
-} TriggerMap;
 
 typedef struct TriggerKey
 {
@@ -62,24 +35,17 @@ typedef struct TriggerEntry
 {
 	TriggerKey	key;
 	bool		valid;			/* cleared when the table changes */
-	TriggerMap *map;			/* NULL: not read yet */
+	PcapiTriggerMap *map;		/* NULL: not read yet */
 } TriggerEntry;
 
 static HTAB *trigger_maps = NULL;
+static uint64 generation = 0;	/* of the names that expressions use */
 
-static const struct
+void
+pcapi_trigger_catalog_changed(void)
 {
-	const char *key;
-	Target		target;
-}			call_keys[] =
-{
-	{"visitor_id", TO_VISITOR_ID},
-	{"event_id", TO_EVENT_ID},
-	{"event_time", TO_EVENT_TIME},
-	{"action_source", TO_ACTION_SOURCE},
-	{"destination", TO_DESTINATION},
-	{"consent", TO_CONSENT},
-};
+	generation++;
+}
 
 void
 pcapi_trigger_relcache_changed(Oid relation)
@@ -87,6 +53,7 @@ pcapi_trigger_relcache_changed(Oid relation)
 	HASH_SEQ_STATUS status;
 	TriggerEntry *entry;
 
+	generation++;
 	if (trigger_maps == NULL)
 		return;
 	hash_seq_init(&status, trigger_maps);
@@ -97,170 +64,39 @@ pcapi_trigger_relcache_changed(Oid relation)
 	}
 }
 
+/* A firing further out may be using it: then it ends with the transaction. */
 static void
-free_plans(void *arg)
+discard_map(TriggerEntry *entry)
 {
-	TriggerMap *map = arg;
+	PcapiTriggerMap *map = entry->map;
 
-	for (int i = 0; i < map->nmappings; i++)
-	{
-		if (map->mappings[i].plan)
-			SPI_freeplan(map->mappings[i].plan);
-	}
-}
-
-static bool
-target_of(const char *key, Target *target)
-{
-	size_t		len = strlen(key);
-
-	for (int i = 0; i < lengthof(call_keys); i++)
-	{
-		if (strcmp(key, call_keys[i].key) == 0)
-		{
-			*target = call_keys[i].target;
-			return true;
-		}
-	}
-	if (pcapi_is_identifier_key(key, len))
-		*target = TO_USER_DATA;
-	else if (pcapi_property_in(PCAPI_IN_EVENT, key, len) >= 0)
-		*target = TO_PROPERTIES;
+	entry->map = NULL;
+	if (map == NULL)
+		return;
+	if (map->in_use > 0)
+		MemoryContextSetParent(map->context, TopTransactionContext);
 	else
+		MemoryContextDelete(map->context);
+}
+
+/* Whether a new session would read the same. */
+static bool
+is_current(const TriggerEntry *entry)
+{
+	const PcapiTriggerMap *map = entry->map;
+
+	if (map == NULL || !entry->valid)
 		return false;
-	return true;
+	return !map->has_expressions ||
+		(map->generation == generation && map->role == GetUserId());
 }
 
-/* An expression, prepared but not kept yet; inside SPI. */
-static void
-prepare_expression(Mapping *m, const char *expression, Relation rel)
-{
-	Oid			row_type = rel->rd_rel->reltype;
-	char	   *sql = psprintf("SELECT %s", expression);
-	MemoryContext context = CurrentMemoryContext;
-	List	   *sources;
-	CachedPlanSource *source;
-
-	/* SPI_prepare comes back in SPI's own context, which ends with SPI_finish */
-	m->plan = SPI_prepare(sql, 1, &row_type);
-	MemoryContextSwitchTo(context);
-	if (m->plan == NULL)
-		elog(ERROR, "could not prepare a statement: %s", SPI_result_code_string(SPI_result));
-	sources = SPI_plan_get_plan_sources(m->plan);
-	source = list_length(sources) == 1 ? linitial(sources) : NULL;
-	if (source == NULL || source->resultDesc == NULL || source->resultDesc->natts != 1 ||
-		!SPI_is_cursor_plan(m->plan))
-		pcapi_bad_call(("mapping of key \"%s\" is not a single SQL expression", m->key),
-					   ("Write key=(expression), where $1 is the row, as in contents=(SELECT jsonb_agg(...) FROM lines WHERE lines.order_id = $1.id)."));
-	pcapi_column_type_init(&m->type, TupleDescAttr(source->resultDesc, 0)->atttypid,
-						   CurrentMemoryContext);
-}
-
-/* 'key=column', 'key:=text' or 'key=(expression)' */
-static void
-read_mapping(Mapping *m, const char *text, Relation rel)
-{
-	const char *equals = strchr(text, '=');
-	const char *value;
-	bool		constant;
-	size_t		len;
-
-	if (equals == NULL || equals == text)
-		pcapi_bad_call(("mapping argument is not of the form key=column"),
-					   ("Write 'key=column', 'key:=text' or 'key=(expression over $1)'."));
-	value = equals + 1;
-	constant = equals[-1] == ':';
-	len = equals - text - (constant ? 1 : 0);
-	while (len > 0 && text[len - 1] == ' ')
-		len--;
-	m->key = pnstrdup(text, len);
-	if (!target_of(m->key, &m->target))
-		pcapi_bad_call(("unknown key \"%s\" in a mapping", m->key),
-					   ("Keys are those of properties and user_data, and visitor_id, event_id, event_time, action_source, destination and consent."));
-
-	if (constant)
-	{
-		if (m->target == TO_ACTION_SOURCE &&
-			strcmp(value, "web") != 0 && strcmp(value, "app_android") != 0 &&
-			strcmp(value, "app_ios") != 0 && strcmp(value, "offline") != 0)
-			pcapi_bad_call(("unknown action_source"),
-						   ("Use web, app_android, app_ios or offline."));
-		m->constant = CStringGetTextDatum(value);
-		pcapi_column_type_init(&m->type, TEXTOID, CurrentMemoryContext);
-		return;
-	}
-	while (*value == ' ')
-		value++;
-	if (*value == '(')
-	{
-		prepare_expression(m, value, rel);
-		return;
-	}
-	m->attnum = SPI_fnumber(RelationGetDescr(rel), value);
-	if (m->attnum <= 0)
-		pcapi_bad_call(("column \"%s\" of a mapping does not exist in table \"%s\"",
-						value, RelationGetRelationName(rel)),
-					   ("Write 'key=column' with a column of the table, or 'key:=text' for a constant."));
-	pcapi_column_type_init(&m->type, TupleDescAttr(RelationGetDescr(rel), m->attnum - 1)->atttypid,
-						   CurrentMemoryContext);
-}
-
-/*
- * Read a trigger's arguments.  Made under the current context, so that an
- * error leaves nothing behind, and moved where it stays at the end.
- */
-static TriggerMap *
-read_trigger(const Trigger *trigger, Relation rel)
-{
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "pinterest_capi trigger",
-												  ALLOCSET_SMALL_SIZES);
-	MemoryContext old;
-	TriggerMap *map;
-	MemoryContextCallback *callback;
-
-	if (trigger->tgnargs < 1 || trigger->tgargs[0][0] == '\0')
-		pcapi_bad_call(("track_trigger() needs an event name"),
-					   ("The first argument is the event's name, the others are mappings such as 'email=customer_email'."));
-
-	SPI_connect();
-	old = MemoryContextSwitchTo(context);
-	map = palloc0(offsetof(TriggerMap, mappings) + sizeof(Mapping) * trigger->tgnargs);
-	map->context = context;
-	map->event_name = pstrdup(trigger->tgargs[0]);
-	for (int i = 1; i < trigger->tgnargs; i++)
-	{
-		Mapping    *m = &map->mappings[map->nmappings];
-
-		read_mapping(m, trigger->tgargs[i], rel);
-		for (int j = 0; j < map->nmappings; j++)
-		{
-			if (strcmp(map->mappings[j].key, m->key) == 0)
-				pcapi_bad_call(("key \"%s\" is mapped twice", m->key),
-							   ("Map each key once; several values of one identifier go as an array, or under its other names."));
-		}
-		map->nmappings++;
-	}
-	for (int i = 0; i < map->nmappings; i++)
-	{
-		if (map->mappings[i].plan)
-			SPI_keepplan(map->mappings[i].plan);
-	}
-	callback = palloc0(sizeof(MemoryContextCallback));
-	callback->func = free_plans;
-	callback->arg = map;
-	MemoryContextRegisterResetCallback(context, callback);
-	MemoryContextSetParent(context, CacheMemoryContext);
-	MemoryContextSwitchTo(old);
-	SPI_finish();
-	return map;
-}
-
-static TriggerMap *
+static PcapiTriggerMap *
 trigger_map(const Trigger *trigger, Relation rel)
 {
 	TriggerKey	key;
 	TriggerEntry *entry;
-	TriggerMap *map;
+	PcapiTriggerMap *map;
 	bool		found;
 
 	if (trigger_maps == NULL)
@@ -272,92 +108,151 @@ trigger_map(const Trigger *trigger, Relation rel)
 	key.trigger = trigger->tgoid;
 	key.relation = RelationGetRelid(rel);
 	entry = hash_search(trigger_maps, &key, HASH_ENTER, &found);
-	if (found && entry->valid && entry->map)
+	if (!found)
+		entry->map = NULL;
+
+	/*
+	 * A transaction hears of changes where it takes a new lock, and has all of
+	 * them after the first row.
+	 */
+	if (entry->map && entry->map->has_expressions)
+		AcceptInvalidationMessages();
+	if (is_current(entry))
 		return entry->map;
 
-	/* a firing further out may be using the old one: it ends with the transaction */
-	if (found && entry->map)
-		MemoryContextSetParent(entry->map->context, TopTransactionContext);
-	entry->map = NULL;
+	discard_map(entry);
 	/* before reading: what changes meanwhile must not go unnoticed */
 	entry->valid = true;
-	map = read_trigger(trigger, rel);
-
-	/* preparing an expression can have fired this trigger, but not moved the entry */
-	if (entry->map)
-		MemoryContextSetParent(entry->map->context, TopTransactionContext);
+	map = pcapi_read_trigger(trigger, rel);
+	map->generation = generation;
+	map->role = GetUserId();
+	MemoryContextSetParent(map->context, CacheMemoryContext);
 	entry->map = map;
 	return map;
 }
 
-typedef struct Evaluation
+/* ---- one WARNING a session for each key of a trigger ---- */
+
+#define WARNED_MAX	1000		/* triggers are made by programs too */
+
+typedef struct WarnedKey
 {
-	Mapping    *mapping;
-	Datum		row;
-	MemoryContext context;		/* for the result */
-	Datum		value;
-	bool		isnull;
-} Evaluation;
+	Oid			relation;		/* of a partition, the outermost table */
+	NameData	trigger;
+	NameData	key;
+} WarnedKey;
+
+static bool
+warned_before(const Trigger *trigger, Relation rel, const char *key)
+{
+	static HTAB *warned = NULL;
+	WarnedKey	entry = {0};
+	bool		found;
+
+	if (warned == NULL)
+	{
+		HASHCTL		ctl = {.keysize = sizeof(WarnedKey), .entrysize = sizeof(WarnedKey)};
+
+		warned = hash_create("pinterest_capi warnings", 32, &ctl, HASH_ELEM | HASH_BLOBS);
+	}
+	entry.relation = rel->rd_rel->relispartition ?
+		llast_oid(get_partition_ancestors(RelationGetRelid(rel))) : RelationGetRelid(rel);
+	namestrcpy(&entry.trigger, trigger->tgname);
+	namestrcpy(&entry.key, key);
+	if (hash_get_num_entries(warned) >= WARNED_MAX)
+		return true;
+	(void) hash_search(warned, &entry, HASH_ENTER, &found);
+	return found;
+}
+
+static char *
+table_name(Relation rel)
+{
+	return quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
+									  RelationGetRelationName(rel));
+}
 
 static void
-evaluate(void *arg)
+warn_of_fault(const Trigger *trigger, Relation rel, const PcapiMappingFault *fault)
 {
-	Evaluation *ev = arg;
-	MemoryContext old;
-	Oid			type;
+	if (warned_before(trigger, rel, fault->key))
+		return;
+	ereport(WARNING,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("mapping of \"%s\" in trigger \"%s\" on table %s can't be used, the event is rejected",
+					fault->key, trigger->tgname, table_name(rel)),
+			 errdetail("%s", fault->what),
+			 errhint("%s pinterest_capi.doctor() lists what is wrong with triggers.", fault->hint),
+			 pcapi_hide()));
+}
 
-	SPI_connect();
-	SPI_execute_plan(ev->mapping->plan, &ev->row, NULL, false, 0);
-	ev->isnull = true;
+static void
+warn_of_trigger(const Trigger *trigger, Relation rel, const char *what, const char *hint)
+{
+	if (warned_before(trigger, rel, ""))
+		return;
+	ereport(WARNING,
+			(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+			 errmsg("trigger \"%s\" on table %s %s", trigger->tgname, table_name(rel), what),
+			 errhint("%s", hint),
+			 pcapi_hide()));
+}
+
+/* ---- a row ---- */
+
+typedef struct RowState
+{
+	PcapiTriggerMap *map;
+	Relation	rel;
+	HeapTuple	tuple;
+	PcapiCall  *call;
+	MemoryContext context;		/* of everything that stays */
+	Datum		row;			/* $1 of expressions; 0: not made yet */
+	PcapiJsonb	properties;
+	PcapiJsonb	user_data;
+	const PcapiMapping *current;	/* what is being worked on, should it fail */
+	bool		preparing;
+} RowState;
+
+/* The value of an expression, inside SPI; false when it is absent. */
+static bool
+expression_value(RowState *state, PcapiMapping *m, Datum *value)
+{
+	TupleDesc	desc;
+	Form_pg_attribute att;
+	bool		isnull;
+
+	if (m->plan == NULL)
+	{
+		state->preparing = true;
+		pcapi_prepare_mapping(m, state->rel);
+		state->preparing = false;
+	}
+	if (state->row == (Datum) 0)
+		state->row = heap_copy_tuple_as_datum(state->tuple, RelationGetDescr(state->rel));
+	if (SPI_execute_plan(m->plan, &state->row, NULL, false, 2) != SPI_OK_SELECT)
+		elog(ERROR, "could not evaluate an expression");
+	MemoryContextSwitchTo(state->context);
 	if (SPI_processed > 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_CARDINALITY_VIOLATION),
 				 errmsg("more than one row returned by an expression"),
 				 pcapi_hide()));
-	if (SPI_processed == 1)
+	if (SPI_processed == 0)
+		return false;
+
+	desc = SPI_tuptable->tupdesc;
+	att = TupleDescAttr(desc, 0);
+	*value = SPI_getbinval(SPI_tuptable->vals[0], desc, 1, &isnull);
+	if (isnull)
+		return false;
+	*value = datumCopy(*value, att->attbyval, att->attlen);
+	/* not that of the preparation: a change of what it reads has it planned anew */
+	if (m->value_type != att->atttypid)
 	{
-		TupleDesc	desc = SPI_tuptable->tupdesc;
-		Form_pg_attribute att = TupleDescAttr(desc, 0);
-
-		type = att->atttypid;
-		old = MemoryContextSwitchTo(ev->context);
-		ev->value = SPI_getbinval(SPI_tuptable->vals[0], desc, 1, &ev->isnull);
-		if (!ev->isnull)
-			ev->value = datumCopy(ev->value, att->attbyval, att->attlen);
-		if (getBaseType(type) != ev->mapping->type.type)
-			ev->isnull = true;	/* a replanned expression of another type */
-		MemoryContextSwitchTo(old);
+		pcapi_column_type_init(&m->type, att->atttypid, state->map->context);
+		m->value_type = att->atttypid;
 	}
-	SPI_finish();
-}
-
-/* The value of a mapping for this row; false when it is absent. */
-static bool
-mapped_value(Mapping *m, HeapTuple tuple, TupleDesc desc, Datum *row, Datum *value, List **warnings)
-{
-	bool		isnull;
-
-	if (m->attnum > 0)
-	{
-		*value = heap_getattr(tuple, m->attnum, desc, &isnull);
-		return !isnull;
-	}
-	if (m->plan)
-	{
-		Evaluation	ev = {m, 0, CurrentMemoryContext, 0, true};
-
-		if (*row == (Datum) 0)
-			*row = heap_copy_tuple_as_datum(tuple, desc);
-		ev.row = *row;
-		if (!pcapi_guarded(evaluate, &ev))
-		{
-			pcapi_warn(warnings, m->key, "its expression failed");
-			return false;
-		}
-		*value = ev.value;
-		return !ev.isnull;
-	}
-	*value = m->constant;
 	return true;
 }
 
@@ -375,27 +270,27 @@ push_pair(PcapiJsonb *state, const char *key, JsonbValue *value)
 
 /* A mapped value into the call. */
 static void
-put_value(PcapiCall *call, Mapping *m, Datum value,
-		  PcapiJsonb *properties, PcapiJsonb *user_data)
+put_value(RowState *state, const PcapiMapping *m, Datum value)
 {
+	PcapiCall  *call = state->call;
 	JsonbValue	v;
 	const char *wrong = NULL;
 
 	switch (m->target)
 	{
-		case TO_VISITOR_ID:
+		case PCAPI_TO_VISITOR_ID:
 			call->visitor_id = pcapi_column_to_text(&m->type, value);
 			break;
-		case TO_EVENT_ID:
+		case PCAPI_TO_EVENT_ID:
 			call->event_id = pcapi_column_to_text(&m->type, value);
 			break;
-		case TO_ACTION_SOURCE:
+		case PCAPI_TO_ACTION_SOURCE:
 			call->action_source = pcapi_column_to_text(&m->type, value);
 			break;
-		case TO_DESTINATION:
+		case PCAPI_TO_DESTINATION:
 			call->destination = pcapi_column_to_text(&m->type, value);
 			break;
-		case TO_EVENT_TIME:
+		case PCAPI_TO_EVENT_TIME:
 			if (pcapi_column_to_time(&m->type, value, &call->event_time))
 				call->has_event_time = true;
 			else
@@ -404,15 +299,167 @@ put_value(PcapiCall *call, Mapping *m, Datum value,
 		default:
 			if (!pcapi_column_to_json(&m->type, value, &v, &wrong))
 				pcapi_warn(&call->warnings, m->key, wrong);
-			else if (m->target == TO_USER_DATA)
-				push_pair(user_data, m->key, &v);
-			else if (m->target == TO_PROPERTIES)
-				push_pair(properties, m->key, &v);
+			else if (m->target == PCAPI_TO_USER_DATA)
+				push_pair(&state->user_data, m->key, &v);
+			else if (m->target == PCAPI_TO_PROPERTIES)
+				push_pair(&state->properties, m->key, &v);
 			else if (v.type == jbvBinary && JsonContainerIsObject(v.val.binary.data))
 				call->consent = JsonbValueToJsonb(&v);
 			else
 				pcapi_warn(&call->warnings, m->key, "not a JSON object");
 	}
+}
+
+static void
+take_mapping(RowState *state, PcapiMapping *m)
+{
+	Datum		value = m->constant;
+	bool		isnull = false;
+
+	if (m->query)
+		isnull = !expression_value(state, m, &value);
+	else if (m->attnum > 0)
+		value = heap_getattr(state->tuple, m->attnum, RelationGetDescr(state->rel), &isnull);
+	if (!isnull)
+		put_value(state, m, value);
+}
+
+/* Whether a rejected row carries it: what tells whose event, and which, it was. */
+static bool
+names_event(const PcapiMapping *m)
+{
+	return m->target == PCAPI_TO_EVENT_ID || m->target == PCAPI_TO_EVENT_TIME ||
+		m->target == PCAPI_TO_VISITOR_ID;
+}
+
+/* All mappings that can raise an error, those first that a rejected row carries. */
+static void
+take_guarded(void *arg)
+{
+	RowState   *state = arg;
+	PcapiTriggerMap *map = state->map;
+
+	SPI_connect();
+	MemoryContextSwitchTo(state->context);
+	for (int round = 0; round < 2; round++)
+	{
+		for (int i = 0; i < map->nmappings; i++)
+		{
+			PcapiMapping *m = &map->mappings[i];
+
+			if (!m->guarded || names_event(m) != (round == 0))
+				continue;
+			if (round == 1 && state->call->reject)
+				continue;
+			state->current = m;
+			take_mapping(state, m);
+		}
+	}
+	SPI_finish();
+}
+
+/*
+ * What failed in take_guarded.  The parser's message speaks of what stands in
+ * CREATE TRIGGER; any other may quote the row.
+ */
+static PcapiMappingFault *
+fault_of_error(const RowState *state, const ErrorData *error)
+{
+	PcapiMappingFault *fault = palloc(sizeof(PcapiMappingFault));
+
+	fault->key = state->current->key;
+	if (state->preparing)
+		fault->what = psprintf("Its expression can't be prepared: %s.", error->message);
+	else
+		fault->what = psprintf("Its %s raised an error with SQLSTATE %s.",
+							   state->current->query ? "expression" : "column's type",
+							   unpack_sql_state(error->sqlerrcode));
+	if (error->sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE)
+		fault->hint = "Grant the role that writes to the table what the expression reads and calls.";
+	else if (state->current->query == NULL)
+		fault->hint = "Map an expression that makes text of the column.";
+	else if (!state->preparing)
+		fault->hint = "Write the expression so that it takes every row, with nullif() or CASE for instance.";
+	else if (error->hint)
+		fault->hint = error->hint;
+	else if (error->sqlerrcode == ERRCODE_UNDEFINED_TABLE || error->sqlerrcode == ERRCODE_UNDEFINED_FUNCTION ||
+			 error->sqlerrcode == ERRCODE_UNDEFINED_OBJECT || error->sqlerrcode == ERRCODE_INVALID_SCHEMA_NAME)
+		fault->hint = "Names are found by the search_path of the session that writes: give them with their schema.";
+	else
+		fault->hint = "It is prepared as SELECT (expression), where $1 is the row.";
+	return fault;
+}
+
+/*
+ * Fill a call from a row.  Returns NULL, or what is wrong with the mapping; the
+ * call is to be rejected then.
+ */
+static const PcapiMappingFault *
+call_from_row(PcapiCall *call, PcapiTriggerMap *map, Relation rel, HeapTuple tuple)
+{
+	RowState	state = {.map = map, .rel = rel, .tuple = tuple, .call = call,
+	.context = CurrentMemoryContext};
+	const PcapiMappingFault *fault = map->faults != NIL ? linitial(map->faults) : NULL;
+
+	call->event_name = map->event_name;
+	call->from_data = true;
+	if (fault)
+		call->reject = psprintf("mapping: %s", fault->key);
+	PcapiJsonbPush(&state.properties, WJB_BEGIN_OBJECT, NULL);
+	PcapiJsonbPush(&state.user_data, WJB_BEGIN_OBJECT, NULL);
+	for (int i = 0; i < map->nmappings; i++)
+	{
+		PcapiMapping *m = &map->mappings[i];
+
+		if (!m->guarded && (fault == NULL || names_event(m)))
+			take_mapping(&state, m);
+	}
+	if (map->has_guarded)
+	{
+		ErrorData  *error = pcapi_attempt(take_guarded, &state);
+
+		if (error && fault == NULL)
+		{
+			fault = fault_of_error(&state, error);
+			call->reject = psprintf("mapping: %s", fault->key);
+		}
+	}
+	PcapiJsonbPush(&state.properties, WJB_END_OBJECT, NULL);
+	call->properties = JsonbValueToJsonb(state.properties.result);
+	PcapiJsonbPush(&state.user_data, WJB_END_OBJECT, NULL);
+	call->user_data = JsonbValueToJsonb(state.user_data.result);
+	return fault;
+}
+
+static void
+track_row(const TriggerData *td, HeapTuple tuple)
+{
+	PcapiTriggerMap *map = trigger_map(td->tg_trigger, td->tg_relation);
+	const PcapiMappingFault *fault;
+	PcapiCall	call = {0};
+
+	map->in_use++;				/* an error leaves it so, which only delays the map's end */
+	fault = call_from_row(&call, map, td->tg_relation, tuple);
+	if (fault)
+		warn_of_fault(td->tg_trigger, td->tg_relation, fault);
+	(void) pcapi_track(&call);
+	map->in_use--;
+}
+
+/*
+ * A trigger of another kind sees rows that may never be written, or none at
+ * all.  Its event is recorded as rejected, so that it is missed by somebody.
+ */
+static void
+track_misplaced(const TriggerData *td)
+{
+	const Trigger *trigger = td->tg_trigger;
+	PcapiCall	call = {.event_name = trigger->tgnargs > 0 ? trigger->tgargs[0] : "",
+		.reject = "not a row-level AFTER trigger", .from_data = true};
+
+	warn_of_trigger(trigger, td->tg_relation, "is not a row-level AFTER trigger, its events are rejected",
+					"Write CREATE TRIGGER ... AFTER INSERT ON ... FOR EACH ROW EXECUTE FUNCTION pinterest_capi.track_trigger(...).");
+	(void) pcapi_track(&call);
 }
 
 PG_FUNCTION_INFO_V1(pcapi_sql_track_trigger);
@@ -422,46 +469,30 @@ pcapi_sql_track_trigger(PG_FUNCTION_ARGS)
 	TriggerData *td = (TriggerData *) fcinfo->context;
 	MemoryContext context;
 	MemoryContext old;
-	TriggerMap *map;
-	HeapTuple	tuple;
-	TupleDesc	desc;
-	Datum		row = (Datum) 0;
-	PcapiJsonb	properties = {0};
-	PcapiJsonb	user_data = {0};
-	PcapiCall	call = {0};
+	HeapTuple	tuple = NULL;
 
-	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(td->tg_event) ||
-		!TRIGGER_FIRED_FOR_ROW(td->tg_event))
+	if (!CALLED_AS_TRIGGER(fcinfo))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("track_trigger() must be used in a row-level AFTER trigger"),
 				 errhint("Write CREATE TRIGGER ... AFTER INSERT ON ... FOR EACH ROW EXECUTE FUNCTION pinterest_capi.track_trigger(...)."),
 				 pcapi_hide()));
-
-	map = trigger_map(td->tg_trigger, td->tg_relation);
-	tuple = TRIGGER_FIRED_BY_UPDATE(td->tg_event) ? td->tg_newtuple : td->tg_trigtuple;
-	desc = RelationGetDescr(td->tg_relation);
+	if (TRIGGER_FIRED_FOR_ROW(td->tg_event))
+		tuple = TRIGGER_FIRED_BY_UPDATE(td->tg_event) ? td->tg_newtuple : td->tg_trigtuple;
 
 	context = AllocSetContextCreate(CurrentMemoryContext, "pinterest_capi row",
 									ALLOCSET_DEFAULT_SIZES);
 	old = MemoryContextSwitchTo(context);
-	call.event_name = map->event_name;
-	call.from_data = true;
-	PcapiJsonbPush(&properties, WJB_BEGIN_OBJECT, NULL);
-	PcapiJsonbPush(&user_data, WJB_BEGIN_OBJECT, NULL);
-	for (int i = 0; i < map->nmappings; i++)
-	{
-		Datum		value;
-
-		if (mapped_value(&map->mappings[i], tuple, desc, &row, &value, &call.warnings))
-			put_value(&call, &map->mappings[i], value, &properties, &user_data);
-	}
-	PcapiJsonbPush(&properties, WJB_END_OBJECT, NULL);
-	call.properties = JsonbValueToJsonb(properties.result);
-	PcapiJsonbPush(&user_data, WJB_END_OBJECT, NULL);
-	call.user_data = JsonbValueToJsonb(user_data.result);
-	(void) pcapi_track(&call);
+	if (XactReadOnly)
+		/* of a temporary table: what is written elsewhere is not allowed to us */
+		warn_of_trigger(td->tg_trigger, td->tg_relation, "can't record events in a read-only transaction",
+						"Write to the table in a transaction that is READ WRITE.");
+	else if (tuple && TRIGGER_FIRED_AFTER(td->tg_event))
+		track_row(td, tuple);
+	else
+		track_misplaced(td);
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
-	return PointerGetDatum(NULL);
+	/* BEFORE and INSTEAD OF go on with the row as it is; AFTER looks at no result */
+	return PointerGetDatum(tuple);
 }

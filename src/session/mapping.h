@@ -1,0 +1,69 @@
+/*
+ * mapping.h
+ *	  The arguments of a track_trigger trigger: what becomes of which column.
+ */
+#ifndef PCAPI_MAPPING_H
+#define PCAPI_MAPPING_H
+
+#include "session/column.h"
+
+#include "executor/spi.h"
+#include "utils/rel.h"
+#include "utils/reltrigger.h"
+
+typedef enum PcapiMappingTarget
+{
+	PCAPI_TO_PROPERTIES,
+	PCAPI_TO_USER_DATA,
+	PCAPI_TO_VISITOR_ID,
+	PCAPI_TO_EVENT_ID,
+	PCAPI_TO_EVENT_TIME,
+	PCAPI_TO_ACTION_SOURCE,
+	PCAPI_TO_DESTINATION,
+	PCAPI_TO_CONSENT
+} PcapiMappingTarget;
+
+/* one argument: of a column, an expression, or a constant */
+typedef struct PcapiMapping
+{
+	char	   *key;
+	PcapiMappingTarget target;
+	int			attnum;			/* of a column, else 0 */
+	char	   *query;			/* of an expression, else NULL */
+	SPIPlanPtr	plan;			/* of the query; NULL: not prepared yet */
+	Datum		constant;
+	bool		guarded;		/* can raise an error: only in a subtransaction */
+	Oid			value_type;		/* the type that the next field is about */
+	PcapiColumnType type;
+} PcapiMapping;
+
+/* why an argument can't be used; quotes what stands in CREATE TRIGGER, no row */
+typedef struct PcapiMappingFault
+{
+	const char *key;			/* or "argument N" */
+	const char *what;			/* a sentence */
+	const char *hint;
+} PcapiMappingFault;
+
+typedef struct PcapiTriggerMap
+{
+	MemoryContext context;		/* everything, plans included, goes with it */
+	char	   *event_name;		/* empty when there is none */
+	List	   *faults;			/* of PcapiMappingFault *; those of expressions show when they are
+								 * prepared */
+	int			in_use;			/* firings */
+	uint64		generation;		/* of what expressions were prepared against */
+	Oid			role;			/* as whom they were prepared */
+	bool		has_expressions;
+	bool		has_guarded;
+	int			nmappings;
+	PcapiMapping mappings[FLEXIBLE_ARRAY_MEMBER];
+} PcapiTriggerMap;
+
+/* Read a trigger's arguments, into a child of the current memory context. */
+extern PcapiTriggerMap *pcapi_read_trigger(const Trigger *trigger, Relation rel);
+
+/* Prepare an expression and keep it; inside SPI.  Raises what the parser does. */
+extern void pcapi_prepare_mapping(PcapiMapping *m, Relation rel);
+
+#endif							/* PCAPI_MAPPING_H */
