@@ -19,6 +19,7 @@
 #include "utils/inval.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
+#include "utils/varlena.h"
 
 PCAPI_MODULE_MAGIC;
 
@@ -31,6 +32,7 @@ char	   *pcapi_payload_retention;
 char	   *pcapi_click_id_retention;
 char	   *pcapi_ca_file;
 char	   *pcapi_proxy;
+char	   *pcapi_senders;
 bool		pcapi_log_suppressed = true;
 bool		pcapi_preloaded = false;
 
@@ -74,6 +76,20 @@ check_interval(char **newval, void **extra, GucSource source)
 		return false;
 	}
 	return true;
+}
+
+static bool
+check_list(char **newval, void **extra, GucSource source)
+{
+	char	   *list = pstrdup(*newval);
+	List	   *names;
+	bool		ok = SplitGUCList(list, ',', &names);
+
+	if (!ok)
+		GUC_check_errdetail("The value must be a list of names with commas between them.");
+	list_free(names);
+	pfree(list);
+	return ok;
 }
 
 static void
@@ -124,6 +140,11 @@ define_settings(void)
 							   "Empty: none; the environment is not looked at.",
 							   &pcapi_proxy, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY,
 							   NULL, NULL, NULL);
+	DefineCustomStringVariable("pinterest_capi.senders",
+							   "Names of the hosts whose servers send.",
+							   "A name may end with *. Empty: the server that is remembered as the one that sends.",
+							   &pcapi_senders, "", PGC_SIGHUP, GUC_LIST_INPUT,
+							   check_list, NULL, NULL);
 	DefineCustomBoolVariable("pinterest_capi.log_suppressed",
 							 "Keeps a row for each event that a gate stopped.",
 							 NULL,

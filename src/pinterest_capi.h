@@ -22,6 +22,7 @@ extern char *pcapi_payload_retention;
 extern char *pcapi_click_id_retention;
 extern char *pcapi_ca_file;
 extern char *pcapi_proxy;
+extern char *pcapi_senders;
 extern bool pcapi_log_suppressed;
 
 extern bool pcapi_preloaded;	/* by shared_preload_libraries */

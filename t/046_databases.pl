@@ -86,7 +86,10 @@ track($node, 'copied', 'one');
 $node->safe_psql('postgres', 'CREATE DATABASE copy TEMPLATE one');
 has_worker('copy', 'a database that is copied: the launcher finds it by itself');
 $stub->up;
-ok($stub->wait_count(processed => 2), 'both send what waited');
+ok($stub->wait_count(processed => 1), 'the original sends what waited');
+ok($node->poll_query_until('copy', q{SELECT state = 'held' FROM pinterest_capi.worker_status}), 'the copy is held');
+$node->safe_psql('copy', 'SELECT pinterest_capi.resume_destination()');
+ok($stub->wait_count(processed => 2), 'both send, once somebody says so');
 is($stub->count->{distinct}, 1, 'under one event_id');
 
 # ---- closed ----

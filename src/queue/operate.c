@@ -10,6 +10,8 @@
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "queue/claim.h"
+#include "queue/hold.h"
+#include "queue/sending_server.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/timestamp.h"
@@ -145,6 +147,29 @@ pcapi_sql_pause_destination(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
+/*
+ * Whoever configures or resumes a destination here means this server to send:
+ * that ends what holds it as a copy of another one, for all destinations.
+ */
+void
+pcapi_claim_server(void)
+{
+	char	   *reason;
+
+	if (pcapi_sending_server_claim())
+		ereport(NOTICE,
+				(errmsg("this server sends from now on"),
+				 errdetail("It was held as a copy of another one, for all destinations."),
+				 errhint("What waits in its queue is sent too: pinterest_capi.cancel() or pinterest_capi.pause_destination() in the same transaction keeps it."),
+				 pcapi_hide()));
+	reason = pcapi_hold_reason();
+	if (reason)
+		ereport(NOTICE,
+				(errmsg("nothing is sent from this server: %s", reason),
+				 errhint("Ask pinterest_capi.doctor() what to do."),
+				 pcapi_hide()));
+}
+
 void
 pcapi_unpause(const char *destination)
 {
@@ -181,6 +206,7 @@ pcapi_sql_resume_destination(PG_FUNCTION_ARGS)
 	pcapi_check_writable("resume_destination()");
 	pcapi_become_owner(&saved, true);
 	pcapi_require_destination(destination);
+	pcapi_claim_server();
 	pcapi_unpause(destination);
 	pcapi_become_caller(&saved);
 	PG_RETURN_VOID();

@@ -15,6 +15,9 @@ PcapiNoReturn extern void pcapi_unknown_destination(void);
 extern void pcapi_check_destination(const char *destination);
 extern int	pcapi_require_destination(const char *destination);
 
+/* this server is the one that sends, says who calls; tells him of what holds it all the same */
+extern void pcapi_claim_server(void);
+
 /* ends pause and backoff, makes the destination's number, wakes the worker; tells listeners if it was paused */
 extern void pcapi_unpause(const char *destination);
 

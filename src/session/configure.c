@@ -191,6 +191,7 @@ pcapi_sql_configure_destination(PG_FUNCTION_ARGS)
 	if (stored_account)
 		stored_account = MemoryContextStrdup(context, stored_account);
 	store_secret(destination, token);
+	pcapi_claim_server();
 	pcapi_unpause(destination);
 	SPI_finish();
 	pcapi_become_caller(&saved);

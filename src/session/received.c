@@ -20,6 +20,7 @@
 #include "fmgr.h"
 #include "mb/pg_wchar.h"
 #include "queue/queue.h"
+#include "queue/sending_server.h"
 #include "replication/worker_internal.h"
 #include "utils/builtins.h"
 #include "utils/rel.h"
@@ -41,6 +42,29 @@ from_publisher(void)
 			return true;
 	}
 	return false;
+}
+
+/*
+ * A copy of a dispatcher has its subscriptions.  What it takes from their slots
+ * would be lost to the dispatcher, so it takes nothing: the error stops the
+ * subscription before anything is confirmed.
+ */
+static void
+check_not_a_copy(void)
+{
+	static bool checked = false;
+	char	   *reason;
+
+	if (checked)
+		return;
+	reason = pcapi_copy_reason();
+	if (reason)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("events of another server are not taken: %s", reason),
+				 errhint("Drop the copy's subscriptions, after ALTER SUBSCRIPTION ... SET (slot_name = NONE); or, if this server is to take the events, SELECT pinterest_capi.resume_destination(...)."),
+				 pcapi_hide()));
+	checked = true;
 }
 
 static Datum
@@ -134,6 +158,7 @@ pcapi_sql_received(PG_FUNCTION_ARGS)
 	if (ev.destination == NULL)
 		return PointerGetDatum(NULL);	/* not what the publication lets through */
 
+	check_not_a_copy();
 	pcapi_become_owner(&saved, false);
 	settings = pcapi_settings();
 	known = pcapi_settings_destination(ev.destination);

@@ -70,7 +70,7 @@ CREATE FUNCTION pinterest_capi._doctor(destination text) RETURNS TABLE ("check" 
 	LANGUAGE sql VOLATILE PARALLEL RESTRICTED
 BEGIN ATOMIC
 	WITH server AS MATERIALIZED (
-		SELECT s.*, h.*, pg_catalog.pg_is_in_recovery() AS standby,
+		SELECT s.*, h.*, pg_catalog.pg_is_in_recovery() AS standby, pinterest_capi._hold_reason() AS hold,
 			EXISTS (SELECT FROM pinterest_capi._destination_facts AS f WHERE f.status = 'ready' AND f.oldest_at IS NOT NULL) AS waiting
 		FROM pinterest_capi._server_state() AS s CROSS JOIN pinterest_capi._handover AS h
 	), worker AS MATERIALIZED (
@@ -136,9 +136,13 @@ BEGIN ATOMIC
 
 		UNION ALL
 		SELECT 5, 'dispatch', '',
-			CASE WHEN CASE WHEN s.publishing THEN s.subscribed ELSE s.dispatch END THEN 'ok' ELSE 'error' END,
+			CASE WHEN CASE WHEN s.publishing THEN s.subscribed ELSE s.dispatch AND s.hold IS NULL END THEN 'ok' ELSE 'error' END,
 			CASE WHEN s.publishing AND s.subscribed THEN 'Another server sends what is published here: see doctor() there.'
 				WHEN s.publishing THEN 'This database''s events are published, and no dispatcher has subscribed: on the one that is to send, SELECT pinterest_capi.subscribe(''CONNECTION'', ''NAME'');'
+				WHEN s.hold LIKE '% is not named in %'
+				THEN format('Nothing is sent, since %s. If this host is to send, name it: ALTER SYSTEM SET pinterest_capi.senders = ''HOST, ...''; SELECT pg_reload_conf();', s.hold)
+				WHEN s.hold IS NOT NULL
+				THEN format('Nothing is sent, since %s. If it is the server that is to send, and the other one does not: SELECT pinterest_capi.resume_destination(%s); which sends what waits; cancel() before it takes out what is not to go again.', s.hold, (SELECT quote_literal(min(f.destination)) FROM pinterest_capi._destination_facts AS f))
 				WHEN s.dispatch THEN 'This server sends.'
 				ELSE 'pinterest_capi.dispatch is off, so this server only enqueues. If it is meant to send: ALTER SYSTEM SET pinterest_capi.dispatch = on; SELECT pg_reload_conf();' END
 		FROM server AS s
@@ -157,7 +161,8 @@ BEGIN ATOMIC
 				THEN format('%s is disabled, its events wait: UPDATE pinterest_capi.destination SET enabled = true WHERE destination = %s;', d.name, d.literal)
 				WHEN d.status = 'not ready' AND NOT d.has_ids
 				THEN format('%s lacks an id (%s): SELECT pinterest_capi.configure_destination(''TAG ID'', ''ACCESS TOKEN'', ''AD ACCOUNT ID'', destination => %s); both ids are in Pinterest Ads Manager.', d.name, d.reason, d.literal)
-				WHEN d.status = 'not ready' THEN format('%s has no access token: see token.', d.name)
+				WHEN d.status = 'not ready' AND NOT d.has_token THEN format('%s has no access token: see token.', d.name)
+				WHEN d.status = 'not ready' THEN format('%s waits, as nothing is sent from this server: see dispatch.', d.name)
 				WHEN d.status = 'paused' AND d.fault = 'by pause_destination'
 				THEN format('Somebody paused %s, its events wait: SELECT pinterest_capi.resume_destination(%s);', d.name, d.literal)
 				WHEN d.status = 'paused'

@@ -14,6 +14,14 @@ GRANT EXECUTE ON FUNCTION pinterest_capi.hash_identifier(text, text) TO PUBLIC;
 
 SELECT pinterest_capi.grant_access('pg_monitor', 'monitor');
 
+CREATE FUNCTION pinterest_capi._claim_server() RETURNS void
+	LANGUAGE c VOLATILE PARALLEL UNSAFE
+	AS 'MODULE_PATHNAME', 'pcapi_sql_claim_server';
+COMMENT ON FUNCTION pinterest_capi._claim_server() IS
+	'internal: this server is the one that sends this database''s events';
+REVOKE ALL ON FUNCTION pinterest_capi._claim_server() FROM PUBLIC;
+SELECT pinterest_capi._claim_server();
+
 -- at commit: have a worker started, so that nothing else is needed
 CREATE FUNCTION pinterest_capi._wake() RETURNS void
 	LANGUAGE c VOLATILE PARALLEL UNSAFE

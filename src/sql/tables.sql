@@ -274,6 +274,26 @@ CREATE TABLE pinterest_capi._worker (
 COMMENT ON TABLE pinterest_capi._worker IS
 	'internal: how to find the worker of this database; one row at most, stale once the worker is gone';
 
+-- Which server sends.  Copies of the server's files carry it, dumps don't, so
+-- that a copy can tell that it is one.  No key: the row of another server, which
+-- logical replication may bring, must not collide with the own one.
+CREATE TABLE pinterest_capi._sending_server (
+	claimed_at timestamptz NOT NULL,
+	database oid NOT NULL,
+	system bigint NOT NULL,
+	host text NOT NULL,
+	machine bytea,
+	boot bytea,
+	adapters bytea NOT NULL,
+	device bigint NOT NULL,
+	inode bigint NOT NULL,
+	born bigint NOT NULL,
+	directory text NOT NULL
+);
+ALTER TABLE pinterest_capi._sending_server REPLICA IDENTITY FULL;
+COMMENT ON TABLE pinterest_capi._sending_server IS
+	'internal: the server that sends this database''s events: its host, digests of what names the machine, and its file global/pg_control';
+
 -- Beyond one server: who publishes, and who has subscribed (docs/scale.md).
 CREATE TABLE pinterest_capi._subscriber (
 	slot text PRIMARY KEY,

@@ -31,12 +31,19 @@ COMMENT ON COLUMN pinterest_capi.worker_status.in_flight_requests IS
 COMMENT ON COLUMN pinterest_capi.worker_status.last_error IS
 	'of its own work, not of a destination';
 
+CREATE FUNCTION pinterest_capi._hold_reason() RETURNS text
+	LANGUAGE c VOLATILE PARALLEL RESTRICTED
+	AS 'MODULE_PATHNAME', 'pcapi_sql_hold_reason';
+COMMENT ON FUNCTION pinterest_capi._hold_reason() IS
+	'internal: why this server sends nothing from this database, whatever its destinations are; null: it sends';
+
 CREATE VIEW pinterest_capi._readiness AS
 	SELECT d.destination, s.dest,
 		CASE
 			WHEN p.publishing THEN 'ready'
 			WHEN NOT d.enabled THEN 'disabled'
 			WHEN d.tag_id IS NULL OR d.ad_account_id IS NULL OR x.destination IS NULL THEN 'not ready'
+			WHEN h.reason IS NOT NULL THEN 'not ready'
 			WHEN s.paused_at IS NOT NULL THEN 'paused'
 			ELSE 'ready'
 		END AS status,
@@ -48,6 +55,7 @@ CREATE VIEW pinterest_capi._readiness AS
 					CASE WHEN d.tag_id IS NULL THEN 'no Tag ID' END,
 					CASE WHEN x.destination IS NULL THEN 'no access token' END,
 					CASE WHEN d.ad_account_id IS NULL THEN 'no ad account id' END)
+			WHEN h.reason IS NOT NULL THEN 'destination not ready: ' OPERATOR(pg_catalog.||) h.reason
 			WHEN s.paused_at IS NOT NULL THEN
 				pg_catalog.concat_ws(': ', 'destination paused', s.paused_reason)
 			WHEN s.backoff_until > pg_catalog.clock_timestamp() THEN s.backoff_reason
@@ -56,7 +64,8 @@ CREATE VIEW pinterest_capi._readiness AS
 	FROM pinterest_capi.destination AS d
 		LEFT JOIN pinterest_capi._destination_state AS s ON s.destination OPERATOR(pg_catalog.=) d.destination
 		LEFT JOIN pinterest_capi._secret AS x ON x.destination OPERATOR(pg_catalog.=) d.destination
-		CROSS JOIN (SELECT EXISTS (SELECT FROM pinterest_capi._publishing) AS publishing) AS p;
+		CROSS JOIN (SELECT EXISTS (SELECT FROM pinterest_capi._publishing) AS publishing) AS p
+		CROSS JOIN (SELECT pinterest_capi._hold_reason() AS reason OFFSET 0) AS h;
 COMMENT ON VIEW pinterest_capi._readiness IS
 	'internal: whether a destination can be sent to, and if not, why';
 

@@ -9,7 +9,10 @@
 #include "worker/worker.h"
 
 #include "access/xact.h"
+#include "queue/hold.h"
 #include "queue/operate.h"
+#include "queue/sending_server.h"
+#include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #define MS(us)			((us) / 1000)
@@ -23,12 +26,15 @@ static int	look_failures;
 static bool clock_went_back = false;
 static bool could_send = true;
 static bool held_back = false;
+static bool hold_asked = false; /* hold_reason is known */
+static bool hold_stale = false; /* and may not be so any more */
+static char *hold_reason = NULL;	/* why this server sends nothing; NULL: it sends */
 
 /* A server that is to be left as it is may be a copy: it sends nothing, whatever waits there. */
 static bool
 may_send(void)
 {
-	return pcapi_dispatch && !DefaultXactReadOnly && !held_back;
+	return pcapi_dispatch && !DefaultXactReadOnly && !held_back && hold_asked && hold_reason == NULL;
 }
 
 static PcapiBatch *
@@ -212,13 +218,69 @@ look_at_route(void *arg)
 	route->next_due = pcapi_next_due(route->target.dest);
 }
 
-/* Read the destinations. */
+static void
+notify_all(const char *status, const char *message)
+{
+	dlist_iter	it;
+
+	dlist_foreach(it, &pcapi_routes)
+	{
+		PcapiRoute *route = dlist_container(PcapiRoute, node, it.cur);
+
+		if (route->known && route->target.sendable)
+			pcapi_notify(route->target.name, status, message);
+	}
+}
+
+/*
+ * Ask whether this server is held.  A claim or a setting ends that, so a server
+ * that is held asks at each look; nothing but a setting can make one held that
+ * sends.  Should the look's transaction fail, listeners miss the NOTIFY.
+ */
+static void
+ask_hold(void)
+{
+	char	   *reason;
+
+	if (hold_asked && !hold_stale && hold_reason == NULL)
+		return;
+	pcapi_sending_server_recognize();
+	reason = pcapi_hold_reason();
+	if (reason && (hold_reason == NULL || strcmp(reason, hold_reason) != 0))
+	{
+		ereport(LOG,
+				(errmsg("nothing is sent from this server: %s", reason),
+				 errhint("If it is to send: pinterest_capi.resume_destination, or the setting pinterest_capi.senders; pinterest_capi.doctor() tells more.")));
+		notify_all("not ready", reason);
+	}
+	else if (reason == NULL && hold_reason)
+	{
+		ereport(LOG, (errmsg("this server sends again")));
+		notify_all("ready", "what waited is sent");
+	}
+	if (hold_reason)
+		pfree(hold_reason);
+	hold_reason = reason ? MemoryContextStrdup(TopMemoryContext, reason) : NULL;
+	hold_asked = true;
+	hold_stale = false;
+}
+
+/* After a reload of the settings. */
+void
+pcapi_dispatch_reloaded(void)
+{
+	hold_stale = true;
+	look_at = 0;
+}
+
+/* Read the destinations, and whether anything may be sent. */
 static void
 load(void *arg)
 {
 	if (clock_went_back)
 		pcapi_mend_times();
 	pcapi_routes_load();
+	ask_hold();
 }
 
 /* Both, for all of them. */
@@ -350,7 +412,7 @@ show(TimestampTz now)
 {
 	int			in_flight = pcapi_dispatch_in_flight();
 	const char *state = in_flight > 0 ? "sending" : !pcapi_dispatch ? "dispatch off" :
-		DefaultXactReadOnly ? "read-only" : "idle";
+		DefaultXactReadOnly ? "read-only" : hold_reason ? "held" : "idle";
 
 	SpinLockAcquire(&pcapi_live->mutex);
 	pcapi_live->last_cycle_at = now;

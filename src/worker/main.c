@@ -411,6 +411,7 @@ pcapi_worker_main(Datum main_arg)
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
 			pcapi_retention_reloaded();
+			pcapi_dispatch_reloaded();
 			woken = true;
 		}
 		while ((request = pcapi_http_finished()) != NULL)

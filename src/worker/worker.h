@@ -253,6 +253,7 @@ extern long pcapi_dispatch_cycle(bool woken, bool *in_vain);
 extern void pcapi_dispatch_finish(PcapiRequest *request);
 extern int	pcapi_dispatch_in_flight(void);
 extern void pcapi_dispatch_hold(bool hold);
+extern void pcapi_dispatch_reloaded(void);
 extern bool pcapi_dispatch_rests(TimestampTz *next);
 
 /* ---- handover.c ---- */

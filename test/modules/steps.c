@@ -30,6 +30,7 @@ PG_FUNCTION_INFO_V1(step_retention);
 bool		pcapi_dispatch = true;
 int			pcapi_request_timeout = 30;
 int			pcapi_connect_timeout = 10;
+char	   *pcapi_senders = "";
 
 /* what was claimed last, as a batch has it */
 static PcapiClaimed *claimed;

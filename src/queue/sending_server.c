@@ -1,0 +1,379 @@
+/*
+ * sending_server.c
+ *	  Which server sends a database's events, and whether this is the one.
+ *
+ * A base backup, a snapshot and CREATE DATABASE ... TEMPLATE carry tokens and
+ * queue, so a copy that was started would send.  The table _sending_server,
+ * which all of these carry and dumps don't, says which server sends: its
+ * machine, and the file pg_control, which the server writes in place for as
+ * long as the cluster exists (src/core/host.c).  A server that is not found
+ * there sends only
+ *
+ * - after a promotion that this postmaster has seen as a standby,
+ *
+ * - after pg_upgrade on the same machine, or
+ *
+ * - where pinterest_capi.senders names its host.
+ *
+ * Else it waits for somebody to say that it is the one.  docs/operations.md
+ * lists what that means in each case.
+ *
+ * The table usually has one row.  Where logical replication brings another
+ * server's row beside the own one, the own one counts.
+ */
+#include "queue/sending_server.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include "access/xlog.h"
+#include "access/xlogrecovery.h"
+#include "catalog/pg_type.h"
+#include "core/host.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "queue/queue.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+#include "utils/varlena.h"
+
+#define CONTROL_FILE "global/pg_control"
+
+typedef enum Recognition
+{
+	RECOGNIZED,					/* the server that sends, as it is remembered */
+	CHANGED,					/* the same; its machine's name or the like has changed */
+	FIRST,						/* nobody has sent from this database so far */
+	NAMED,						/* by pinterest_capi.senders */
+	PROMOTED,
+	UPGRADED,
+	COPY,
+	NOT_NAMED
+} Recognition;
+
+typedef struct KnownServer
+{
+	PcapiHost	host;
+	Oid			database;
+	uint64		system;
+	char	   *directory;
+} KnownServer;
+
+/* what the row holds beside the time, in the order of its columns */
+#define SERVER_COLUMNS \
+	"database, system, host, machine, boot, adapters, device, inode, born, directory"
+#define N_SERVER_COLUMNS 10
+
+/* ---- this server ---- */
+
+/* Describe this server once per process: what may change meanwhile, such as the host's name, is seen by the next one. */
+static const PcapiHost *
+this_host(void)
+{
+	static PcapiHost host;
+	static bool described = false;
+
+	if (described)
+		return &host;
+	if (!pcapi_host_describe(&host, CONTROL_FILE))
+		ereport(ERROR,
+				(errcode_for_file_access(),
+				 errmsg("could not stat file \"%s\": %m", CONTROL_FILE),
+				 errhint("The server needs this file too: check its data directory."),
+				 pcapi_hide()));
+	for (char *c = host.name; *c; c++)
+		if ((unsigned char) *c <= ' ' || (unsigned char) *c > '~')
+			*c = '?';			/* whatever the database's encoding */
+	described = true;
+	return &host;
+}
+
+static bool
+senders_are_named(void)
+{
+	return pcapi_senders != NULL && pcapi_senders[0] != '\0';
+}
+
+static bool
+is_named(const char *host)
+{
+	char	   *list = pstrdup(pcapi_senders);
+	List	   *names;
+	ListCell   *lc;
+
+	if (!SplitGUCList(list, ',', &names))
+		return false;
+	foreach(lc, names)
+	{
+		if (pcapi_host_matches(host, lfirst(lc)))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Whether this postmaster has been a standby and was promoted.  The flag is in
+ * shared memory until the postmaster's end; a worker that starts meanwhile
+ * makes it last.  A recovery to a point in time that was paused at its target
+ * and promoted then has the flag too, but also a target.
+ */
+static bool
+was_promoted(void)
+{
+	return PromoteIsTriggered() && recoveryTarget == RECOVERY_TARGET_UNSET;
+}
+
+/*
+ * Whether the server of that row still runs on this machine, or may do so.
+ * It is looked for where it was: elsewhere nobody knows its postmaster's pid.
+ */
+static bool
+still_runs(const KnownServer *known)
+{
+	PcapiHost	found;
+	char		path[MAXPGPATH];
+	FILE	   *file;
+	int			pid;
+	int			n;
+
+	snprintf(path, sizeof(path), "%s/%s", known->directory, CONTROL_FILE);
+	if (!pcapi_host_describe(&found, path))
+		return errno != ENOENT && errno != ENOTDIR;
+	if (!pcapi_host_same_file(&found, &known->host))
+		return false;
+	snprintf(path, sizeof(path), "%s/postmaster.pid", known->directory);
+	file = fopen(path, "r");
+	if (file == NULL)
+		return errno != ENOENT;
+	n = fscanf(file, "%d", &pid);
+	fclose(file);
+	return n != 1 || kill(abs(pid), 0) == 0 || errno == EPERM;
+}
+
+/*
+ * Only pg_upgrade makes a new cluster of the same tables.  That of a copy, as a
+ * rehearsal on the same machine, is known by the original's running on.
+ */
+static bool
+was_upgraded(const KnownServer *known)
+{
+	return known->system != GetSystemIdentifier() &&
+		pcapi_host_same_machine(&known->host, this_host()) &&
+		!still_runs(known);
+}
+
+/* ---- the table ---- */
+
+static Datum
+digest_datum(const void *data, size_t len)
+{
+	bytea	   *b = palloc(VARHDRSZ + len);
+
+	SET_VARSIZE(b, VARHDRSZ + len);
+	memcpy(VARDATA(b), data, len);
+	return PointerGetDatum(b);
+}
+
+/* Copy a bytea column of at most size bytes; returns its length, 0 for NULL. */
+static size_t
+read_bytes(HeapTuple row, TupleDesc desc, int column, void *to, size_t size)
+{
+	bool		isnull;
+	Datum		d = SPI_getbinval(row, desc, column, &isnull);
+	bytea	   *b;
+	size_t		len;
+
+	if (isnull)
+		return 0;
+	b = DatumGetByteaPP(d);
+	len = Min(size, VARSIZE_ANY_EXHDR(b));
+	memcpy(to, VARDATA_ANY(b), len);
+	return len;
+}
+
+static KnownServer *
+read_row(HeapTuple row, TupleDesc desc)
+{
+	KnownServer *known = palloc0(sizeof(KnownServer));
+	PcapiHost  *host = &known->host;
+	bool		isnull;
+
+	known->database = DatumGetObjectId(SPI_getbinval(row, desc, 1, &isnull));
+	known->system = (uint64) DatumGetInt64(SPI_getbinval(row, desc, 2, &isnull));
+	strlcpy(host->name, SPI_getvalue(row, desc, 3), sizeof(host->name));
+	host->has_machine = read_bytes(row, desc, 4, host->machine, sizeof(host->machine)) > 0;
+	host->has_boot = read_bytes(row, desc, 5, host->boot, sizeof(host->boot)) > 0;
+	host->n_adapters = (int) (read_bytes(row, desc, 6, host->adapters, sizeof(host->adapters)) /
+							  PCAPI_HOST_ADAPTER);
+	host->device = (uint64) DatumGetInt64(SPI_getbinval(row, desc, 7, &isnull));
+	host->inode = (uint64) DatumGetInt64(SPI_getbinval(row, desc, 8, &isnull));
+	host->born = DatumGetInt64(SPI_getbinval(row, desc, 9, &isnull));
+	known->directory = SPI_getvalue(row, desc, 10);
+	return known;
+}
+
+/* Read the rows, the newest first; in the memory context of SPI. */
+static List *
+read_rows(void)
+{
+	static SPIPlanPtr plan = NULL;
+	List	   *rows = NIL;
+
+	SPI_execute_plan(pcapi_plan(&plan, "SELECT " SERVER_COLUMNS " FROM pinterest_capi._sending_server"
+								" ORDER BY claimed_at DESC", 0, NULL),
+					 NULL, NULL, true, 0);
+	for (uint64 i = 0; i < SPI_processed; i++)
+		rows = lappend(rows, read_row(SPI_tuptable->vals[i], SPI_tuptable->tupdesc));
+	return rows;
+}
+
+static void
+write_row(void)
+{
+	const PcapiHost *host = this_host();
+	Oid			types[N_SERVER_COLUMNS] = {OIDOID, INT8OID, TEXTOID, BYTEAOID, BYTEAOID, BYTEAOID, INT8OID, INT8OID, INT8OID, TEXTOID};
+	Datum		values[N_SERVER_COLUMNS];
+	char		nulls[N_SERVER_COLUMNS];
+
+	memset(nulls, ' ', sizeof(nulls));
+	values[0] = ObjectIdGetDatum(MyDatabaseId);
+	values[1] = Int64GetDatum((int64) GetSystemIdentifier());
+	values[2] = CStringGetTextDatum(host->name);
+	values[3] = digest_datum(host->machine, sizeof(host->machine));
+	values[4] = digest_datum(host->boot, sizeof(host->boot));
+	values[5] = digest_datum(host->adapters, (size_t) host->n_adapters * PCAPI_HOST_ADAPTER);
+	values[6] = Int64GetDatum((int64) host->device);
+	values[7] = Int64GetDatum((int64) host->inode);
+	values[8] = Int64GetDatum(host->born);
+	values[9] = CStringGetTextDatum(DataDir);
+	nulls[3] = host->has_machine ? ' ' : 'n';
+	nulls[4] = host->has_boot ? ' ' : 'n';
+
+	if (SPI_execute("DELETE FROM pinterest_capi._sending_server", false, 0) != SPI_OK_DELETE ||
+		SPI_execute_with_args("INSERT INTO pinterest_capi._sending_server (claimed_at, " SERVER_COLUMNS ")"
+							  " VALUES (pg_catalog.clock_timestamp(), $1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+							  N_SERVER_COLUMNS, types, values, nulls, false, 0) != SPI_OK_INSERT)
+		elog(ERROR, "could not write to _sending_server");
+}
+
+/* ---- whether it is this one ---- */
+
+/* Whether everything that is remembered is still so. */
+static bool
+is_unchanged(const KnownServer *known)
+{
+	const PcapiHost *a = &known->host;
+	const PcapiHost *b = this_host();
+
+	return known->system == GetSystemIdentifier() &&
+		strcmp(a->name, b->name) == 0 &&
+		a->has_machine == b->has_machine && memcmp(a->machine, b->machine, sizeof(a->machine)) == 0 &&
+		a->has_boot == b->has_boot && memcmp(a->boot, b->boot, sizeof(a->boot)) == 0 &&
+		a->n_adapters == b->n_adapters && memcmp(a->adapters, b->adapters, sizeof(a->adapters)) == 0 &&
+		a->device == b->device && a->inode == b->inode && a->born == b->born &&
+		strcmp(known->directory, DataDir) == 0;
+}
+
+/* Inside SPI; *of is the row that speaks for the answer, or NULL. */
+static Recognition
+recognize(KnownServer **of)
+{
+	const PcapiHost *host = this_host();
+	List	   *rows = read_rows();
+	KnownServer *mine = NULL;
+	ListCell   *lc;
+
+	*of = rows ? linitial(rows) : NULL;
+	if (senders_are_named() && !is_named(host->name))
+		return NOT_NAMED;
+	if (rows == NIL)
+		return FIRST;
+	foreach(lc, rows)
+	{
+		KnownServer *known = lfirst(lc);
+
+		if (known->database != MyDatabaseId)
+			continue;
+		if (mine == NULL || pcapi_host_same_server(&known->host, host))
+			mine = known;
+	}
+
+	/* the number of a database is new with CREATE DATABASE alone */
+	if (mine == NULL)
+		return COPY;
+	*of = mine;
+	if (pcapi_host_same_server(&mine->host, host))
+		return is_unchanged(mine) ? RECOGNIZED : CHANGED;
+	if (senders_are_named())
+		return NAMED;
+	if (was_promoted())
+		return PROMOTED;
+	return was_upgraded(mine) ? UPGRADED : COPY;
+}
+
+char *
+pcapi_copy_reason(void)
+{
+	MemoryContext context = CurrentMemoryContext;
+	char	   *reason = NULL;
+	Recognition recognition;
+	KnownServer *of;
+	PcapiIdentity saved;
+
+	pcapi_become_owner(&saved, true);
+	SPI_connect();
+	recognition = recognize(&of);
+	if (recognition == NOT_NAMED)
+		reason = psprintf("host \"%s\" is not named in pinterest_capi.senders", this_host()->name);
+	else if (recognition == COPY)
+		reason = psprintf("this looks like a copy of %s on host \"%s\"",
+						  of->database != MyDatabaseId && of->system == GetSystemIdentifier() ?
+						  "another database" : "the server", of->host.name);
+	if (reason)
+		reason = MemoryContextStrdup(context, reason);
+	SPI_finish();
+	pcapi_become_caller(&saved);
+	return reason;
+}
+
+void
+pcapi_sending_server_recognize(void)
+{
+	static const char *const why[] = {
+		[NAMED] = "pinterest_capi.senders names it",
+		[PROMOTED] = "it was promoted",
+		[UPGRADED] = "it was upgraded"
+	};
+	Recognition recognition;
+	KnownServer *of;
+
+	SPI_connect();
+	recognition = recognize(&of);
+	if (recognition == CHANGED || recognition == FIRST)
+		write_row();
+	else if (recognition == NAMED || recognition == PROMOTED || recognition == UPGRADED)
+	{
+		ereport(LOG,
+				(errmsg("this server sends from now on, in place of the one on host \"%s\": %s",
+						of->host.name, why[recognition])));
+		write_row();
+	}
+	SPI_finish();
+}
+
+bool
+pcapi_sending_server_claim(void)
+{
+	Recognition recognition;
+	KnownServer *of;
+	PcapiIdentity saved;
+
+	pcapi_become_owner(&saved, true);
+	SPI_connect();
+	recognition = recognize(&of);
+	if (recognition != RECOGNIZED && recognition != NOT_NAMED)
+		write_row();
+	SPI_finish();
+	pcapi_become_caller(&saved);
+	return recognition == COPY;
+}
