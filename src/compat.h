@@ -20,6 +20,9 @@
 #if PG_VERSION_NUM >= 180000
 #include "storage/waiteventset.h"
 #endif
+#if PG_VERSION_NUM >= 160000
+#include "parser/parse_relation.h"
+#endif
 #include "utils/jsonb.h"
 #include "utils/tuplestore.h"
 #include "utils/wait_event.h"
@@ -145,6 +148,25 @@ typedef struct PcapiJsonb
 #define PcapiJsonLexer(s, len, enc)	makeJsonLexContextCstringLen(NULL, (s), (len), (enc), true)
 #else
 #define PcapiJsonLexer(s, len, enc)	makeJsonLexContextCstringLen((s), (len), (enc), true)
+#endif
+
+/* 16: rights on a query's tables stand beside them, and one function asks for those on any object */
+#if PG_VERSION_NUM >= 160000
+#define PcapiCheckTableRights(query) \
+	((void) ExecCheckPermissions((query)->rtable, (query)->rteperminfos, true))
+#define PcapiCheckedAs(query, rte) \
+	((rte)->perminfoindex > 0 ? getRTEPermissionInfo((query)->rteperminfos, (rte))->checkAsUser : InvalidOid)
+#define PcapiMayExecute(function) \
+	(object_aclcheck(ProcedureRelationId, (function), GetUserId(), ACL_EXECUTE) == ACLCHECK_OK)
+#define PcapiMayUse(schema) \
+	(object_aclcheck(NamespaceRelationId, (schema), GetUserId(), ACL_USAGE) == ACLCHECK_OK)
+#else
+#define PcapiCheckTableRights(query)	((void) ExecCheckRTPerms((query)->rtable, true))
+#define PcapiCheckedAs(query, rte)		((rte)->checkAsUser)
+#define PcapiMayExecute(function) \
+	(pg_proc_aclcheck((function), GetUserId(), ACL_EXECUTE) == ACLCHECK_OK)
+#define PcapiMayUse(schema) \
+	(pg_namespace_aclcheck((schema), GetUserId(), ACL_USAGE) == ACLCHECK_OK)
 #endif
 
 /* 19: the number of a cache is an enum; as parameters the two are the same */

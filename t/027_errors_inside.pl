@@ -29,6 +29,26 @@ $node->safe_psql('postgres', q{
 	CREATE TRIGGER t AFTER INSERT ON waiting FOR EACH ROW EXECUTE FUNCTION
 		pinterest_capi.track_trigger('lead', 'order_id=(SELECT wait())', 'event_id=id', 'em:=a@shop.example')});
 
+# a wait for what an expression reads is not worth an order
+$node->safe_psql('postgres', q{
+	CREATE TABLE looked_up (id integer);
+	CREATE TABLE patient (id integer);
+	CREATE TRIGGER t AFTER INSERT ON patient FOR EACH ROW EXECUTE FUNCTION
+		pinterest_capi.track_trigger('lead', 'order_id=(SELECT l.id FROM looked_up AS l)', 'event_id=id', 'em:=a@shop.example')});
+{
+	my ($locked, $said) = ('', '');
+	my $locker = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('postgres') ], '<' => \my $sql, '>' => \$locked);
+
+	$sql .= "BEGIN; LOCK TABLE looked_up IN ACCESS EXCLUSIVE MODE; SELECT 'held';\n";
+	$locker->pump until $locked =~ /held/ || !$locker->pumpable;
+	IPC::Run::run([ 'psql', '-XAtq', '-d', $node->connstr('postgres') ],
+		'<' => \q{SET client_min_messages = error; SET lock_timeout = '100ms'; INSERT INTO patient VALUES (77) RETURNING 'written';
+			SELECT reason FROM pinterest_capi.dispatch_status WHERE event_id = '77'}, '>' => \$said, '2>&1');
+	is($said, "written\nmapping: order_id\n", 'lock_timeout ends the wait of an expression, not the statement');
+	$sql .= "COMMIT;\n\\q\n";
+	$locker->finish;
+}
+
 # somebody holds what flush looks at
 my ($in, $out) = ('', '');
 my $holder = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('postgres') ], '<' => \$in, '>' => \$out);

@@ -237,3 +237,21 @@ pcapi_prepare_mapping(PcapiMapping *m, Relation rel)
 	SPI_keepplan(plan);
 	m->plan = plan;
 }
+
+const char *
+pcapi_hint_of_expression(const ErrorData *error)
+{
+	switch (error->sqlerrcode)
+	{
+		case ERRCODE_INSUFFICIENT_PRIVILEGE:
+			return PCAPI_RIGHTS_HINT;
+		case ERRCODE_UNDEFINED_TABLE:
+		case ERRCODE_UNDEFINED_FUNCTION:
+		case ERRCODE_UNDEFINED_OBJECT:
+		case ERRCODE_INVALID_SCHEMA_NAME:
+			return "Names are found by the search_path of the session that writes: give them with their schema.";
+		default:
+			return error->hint ? error->hint :
+				"It is prepared as SELECT (expression), where $1 is the row.";
+	}
+}

@@ -66,4 +66,14 @@ extern PcapiTriggerMap *pcapi_read_trigger(const Trigger *trigger, Relation rel)
 /* Prepare an expression and keep it; inside SPI.  Raises what the parser does. */
 extern void pcapi_prepare_mapping(PcapiMapping *m, Relation rel);
 
+/* What to do about an error of the latter. */
+extern const char *pcapi_hint_of_expression(const ErrorData *error);
+
+#define PCAPI_RIGHTS_HINT \
+	"Grant the role that writes to the table what the expression reads and calls."
+
+/* where and how track_trigger is to be used */
+#define PCAPI_TRIGGER_HINT \
+	"Write CREATE TRIGGER ... AFTER INSERT ON ... FOR EACH ROW EXECUTE FUNCTION pinterest_capi.track_trigger(...)."
+
 #endif							/* PCAPI_MAPPING_H */

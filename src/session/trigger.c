@@ -374,19 +374,14 @@ fault_of_error(const RowState *state, const ErrorData *error)
 		fault->what = psprintf("Its %s raised an error with SQLSTATE %s.",
 							   state->current->query ? "expression" : "column's type",
 							   unpack_sql_state(error->sqlerrcode));
-	if (error->sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE)
-		fault->hint = "Grant the role that writes to the table what the expression reads and calls.";
-	else if (state->current->query == NULL)
-		fault->hint = "Map an expression that makes text of the column.";
-	else if (!state->preparing)
+	if (state->preparing)
+		fault->hint = pcapi_hint_of_expression(error);
+	else if (error->sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE)
+		fault->hint = PCAPI_RIGHTS_HINT;
+	else if (state->current->query)
 		fault->hint = "Write the expression so that it takes every row, with nullif() or CASE for instance.";
-	else if (error->hint)
-		fault->hint = error->hint;
-	else if (error->sqlerrcode == ERRCODE_UNDEFINED_TABLE || error->sqlerrcode == ERRCODE_UNDEFINED_FUNCTION ||
-			 error->sqlerrcode == ERRCODE_UNDEFINED_OBJECT || error->sqlerrcode == ERRCODE_INVALID_SCHEMA_NAME)
-		fault->hint = "Names are found by the search_path of the session that writes: give them with their schema.";
 	else
-		fault->hint = "It is prepared as SELECT (expression), where $1 is the row.";
+		fault->hint = "Map an expression that makes text of the column.";
 	return fault;
 }
 
@@ -458,7 +453,7 @@ track_misplaced(const TriggerData *td)
 		.reject = "not a row-level AFTER trigger", .from_data = true};
 
 	warn_of_trigger(trigger, td->tg_relation, "is not a row-level AFTER trigger, its events are rejected",
-					"Write CREATE TRIGGER ... AFTER INSERT ON ... FOR EACH ROW EXECUTE FUNCTION pinterest_capi.track_trigger(...).");
+					PCAPI_TRIGGER_HINT);
 	(void) pcapi_track(&call);
 }
 
@@ -475,7 +470,7 @@ pcapi_sql_track_trigger(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("track_trigger() must be used in a row-level AFTER trigger"),
-				 errhint("Write CREATE TRIGGER ... AFTER INSERT ON ... FOR EACH ROW EXECUTE FUNCTION pinterest_capi.track_trigger(...)."),
+				 errhint("%s", PCAPI_TRIGGER_HINT),
 				 pcapi_hide()));
 	if (TRIGGER_FIRED_FOR_ROW(td->tg_event))
 		tuple = TRIGGER_FIRED_BY_UPDATE(td->tg_event) ? td->tg_newtuple : td->tg_trigtuple;

@@ -62,6 +62,32 @@ CREATE VIEW pinterest_capi._oldest_final AS
 COMMENT ON VIEW pinterest_capi._oldest_final IS
 	'internal: when the oldest of the final events became so';
 
+CREATE FUNCTION pinterest_capi._trigger_faults(relation oid, trigger oid, roles oid[],
+		OUT event_name text, OUT key text, OUT fault text, OUT hint text) RETURNS SETOF record
+	LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE
+	AS 'MODULE_PATHNAME', 'pcapi_sql_trigger_faults';
+COMMENT ON FUNCTION pinterest_capi._trigger_faults(oid, oid, oid[]) IS
+	'internal: what is wrong with a track_trigger trigger, also for these roles; at least one row, without a fault where there is none';
+
+CREATE VIEW pinterest_capi._allowed_name AS
+	SELECT DISTINCT pinterest_capi._fold(a.event_name) AS folded FROM pinterest_capi.allowed_event AS a;
+COMMENT ON VIEW pinterest_capi._allowed_name IS
+	'internal: the names of the events that some destination allows, as they are compared';
+
+CREATE VIEW pinterest_capi._trigger AS
+	SELECT t.oid, t.tgrelid, t.tgparentid, t.tgname, t.tgenabled = 'D' AS disabled,
+		-- who may fire it; partitions are written to by way of their table
+		CASE WHEN t.tgparentid <> 0 THEN '{}'::oid[] ELSE
+			ARRAY(SELECT DISTINCT a.grantee FROM pg_catalog.aclexplode(c.relacl) AS a
+				WHERE a.grantee NOT IN (0::oid, c.relowner)
+					AND (a.privilege_type = 'INSERT' AND t.tgtype & 4 <> 0 OR a.privilege_type = 'DELETE' AND t.tgtype & 8 <> 0
+						OR a.privilege_type = 'UPDATE' AND t.tgtype & 16 <> 0))
+			END AS writers
+	FROM pg_catalog.pg_trigger AS t JOIN pg_catalog.pg_class AS c ON c.oid = t.tgrelid
+	WHERE t.tgfoid = 'pinterest_capi.track_trigger()'::pg_catalog.regprocedure;
+COMMENT ON VIEW pinterest_capi._trigger IS
+	'internal: the triggers of this database that track';
+
 ------------------------------------------------------------------------------
 -- The checks
 ------------------------------------------------------------------------------
@@ -87,6 +113,16 @@ BEGIN ATOMIC
 	), tables AS MATERIALIZED (
 		SELECT c.oid, c.relname, c.relowner, c.relacl FROM pg_catalog.pg_class AS c
 		WHERE c.relnamespace = 'pinterest_capi'::regnamespace AND c.relkind = 'r'
+	), triggers AS MATERIALIZED (
+		SELECT t.tgname, t.tgrelid, t.disabled, f.*
+		FROM pinterest_capi._trigger AS t
+			CROSS JOIN LATERAL pinterest_capi._trigger_faults(t.tgrelid, t.oid, t.writers) AS f
+		-- a partition's copy has the same mapping, so what is wrong with it is mostly the same
+		WHERE t.tgparentid = 0 OR f.fault IS NOT NULL AND NOT EXISTS (
+			SELECT FROM pinterest_capi._trigger AS o
+				CROSS JOIN LATERAL pinterest_capi._trigger_faults(o.tgrelid, o.oid, o.writers) AS g
+			WHERE o.tgname = t.tgname AND g.key = f.key
+				AND o.tgrelid = pg_catalog.pg_partition_root(t.tgrelid))
 	), checks (place, "check", of, status, advice) AS (
 
 		SELECT 1, 'library', '',
@@ -346,6 +382,33 @@ BEGIN ATOMIC
 				ELSE 'The queue is vacuumed in time.' END
 		FROM (SELECT pg_stat_get_dead_tuples(t.oid) AS dead, pg_stat_get_live_tuples(t.oid) AS live
 			FROM tables AS t WHERE t.relname = '_queue') AS b
+
+		UNION ALL
+		SELECT 17, 'triggers', t.tgrelid::regclass::text || ' ' || t.tgname,
+			CASE WHEN t.disabled OR t.fault LIKE 'Where role %' OR t.fault LIKE 'Its table is locked%' THEN 'warning' ELSE 'error' END,
+			format('%s on %s%s%s: %s %s', quote_ident(t.tgname), t.tgrelid::regclass, CASE WHEN t.disabled THEN ' (disabled)' END,
+				', mapping of ' || t.key, t.fault, t.hint)
+		FROM triggers AS t
+		WHERE t.fault IS NOT NULL
+
+		UNION ALL
+		SELECT 17, 'triggers', '', CASE WHEN r.events > 0 THEN 'warning' ELSE 'ok' END,
+			CASE WHEN r.events > 0
+				THEN format('%s of the last day''s events were rejected since a trigger''s mapping could not be used, most of them %s, by "%s". A WARNING in the server''s log tells the SQLSTATE; which rows: SELECT event_id, created_at FROM pinterest_capi.dispatch_status WHERE reason = %L;',
+					r.events, quote_literal(r.event_name), r.reason, r.reason)
+				WHEN u.triggers = 0 THEN 'No trigger tracks.'
+				ELSE format('Triggers that track: %s.%s', u.triggers,
+					CASE WHEN u.nowhere IS NOT NULL THEN format(' No destination allows their %s, so these events are suppressed.', u.nowhere) END) END
+		FROM (SELECT count(DISTINCT (t.tgrelid, t.tgname)) AS triggers,
+				string_agg(DISTINCT quote_literal(t.event_name), ', ') FILTER (WHERE t.event_name <> ''
+					AND NOT EXISTS (SELECT FROM pinterest_capi._allowed_name AS a WHERE a.folded = pinterest_capi._fold(t.event_name))) AS nowhere
+			FROM triggers AS t) AS u
+			CROSS JOIN (SELECT coalesce(sum(l.events), 0) AS events,
+					(array_agg(l.event_name ORDER BY l.events DESC, l.event_name))[1] AS event_name,
+					(array_agg(l.reason ORDER BY l.events DESC, l.event_name))[1] AS reason
+				FROM last_day AS l
+				WHERE l.status = 'rejected' AND (l.reason LIKE 'mapping: %' OR l.reason = 'not a row-level AFTER trigger')) AS r
+		WHERE r.events > 0 OR NOT EXISTS (SELECT FROM triggers AS t WHERE t.fault IS NOT NULL)
 	)
 	SELECT c."check", c.status, c.advice FROM checks AS c ORDER BY c.place, c.of, c.status DESC;
 END;
