@@ -281,6 +281,13 @@ $stub->start('server');
 is($version, '1.1', 'HTTP/1.1 alone');
 ($status) = $stub->curl(@head, '--data-binary', "\@$stub->{dir}/body", $stub->url . '/ad_accounts/123/events');
 is($status, 200, 'a second account');
+
+# the README's stand-in, where one is running already
+my $said = '';
+IPC::Run::run([ "$FindBin::RealBin/../demo/stub", $stub->{port} ], '>' => \my $ignored, '2>' => \$said, IPC::Run::timeout(60));
+isnt($?, 0, 'a port that is in use ends it');
+is($said, "Port $stub->{port} of this machine is in use: another stand-in may be running. End it, or name another port.\n",
+	'with a sentence');
 $stub->stop;
 
 done_testing();

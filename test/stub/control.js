@@ -251,8 +251,11 @@ class Control
 			}
 		});
 
-		return new Promise((resolve) =>
-			server.listen(port, '127.0.0.1', () => resolve(server.address().port)));
+		return new Promise((resolve, reject) =>
+		{
+			server.once('error', reject);
+			server.listen(port, '127.0.0.1', () => resolve(server.address().port));
+		});
 	}
 }
 

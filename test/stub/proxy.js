@@ -50,7 +50,8 @@ server.on('connect', (request, client, head) =>
 	}
 
 	const [, host, port] = /^(.*):(\d+)$/.exec(request.url);
-	const there = net.connect(Number(port), host, () =>
+	// a name's addresses one after the other: localhost is ::1 too, where nobody listens
+	const there = net.connect({ port: Number(port), host, autoSelectFamily: true }, () =>
 	{
 		client.write('HTTP/1.1 200 Connection established\r\n\r\n');
 		there.write(head);

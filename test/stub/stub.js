@@ -327,4 +327,11 @@ async function main()
 	process.on('SIGTERM', () => process.exit(0));
 }
 
-main();
+main().catch((error) =>
+{
+	if (error.code !== 'EADDRINUSE')
+		throw error;
+	process.stderr.write(`Port ${error.port} of this machine is in use: another stand-in may be running. `
+		+ 'End it, or name another port.\n');
+	process.exit(1);
+});
