@@ -52,13 +52,37 @@ installed() {
 	[ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
 }
 
-# apt-get, which is heard only when it fails
+# what, command...: runs the command with its output in a file.  A line every few
+# seconds says how far it is; the end of the output is shown if it fails.
+with_progress() {
+	what=$1
+	shift
+	output=$(mktemp "${TMPDIR:-/tmp}/pinterest_capi.output.XXXXXX")
+	say "$what ..."
+	# the command stays in the foreground, so that Ctrl-C ends it
+	(
+		seconds=0
+		while sleep 5 && kill -0 $$ 2>/dev/null; do
+			seconds=$((seconds + 5))
+			# a compiler's line says at its end which file it is
+			line=$(tail -n 1 "$output" 2>/dev/null | tr '\r' '\n' | tail -n 1 | sed 's/.*\(.\{70\}\)$/...\1/')
+			printf '  %3d s  %s\n' "$seconds" "$line"
+		done
+	) &
+	ticker=$!
+	status=0
+	"$@" >"$output" 2>&1 || status=$?
+	kill "$ticker" 2>/dev/null || :
+	wait "$ticker" 2>/dev/null || :
+	[ $status -eq 0 ] || tail -n 40 "$output" | cut -c 1-300 >&2
+	rm -f "$output"
+	return $status
+}
+
 run_apt() {
-	output=$(as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o Dpkg::Use-Pty=0 "$@" 2>&1) || {
-		status=$?
-		printf '%s\n' "$output" >&2
-		return $status
-	}
+	as_root true				# a password is asked for here, if at all
+	with_progress "apt-get $1" as_root env DEBIAN_FRONTEND=noninteractive \
+		apt-get -q -y -o Dpkg::Use-Pty=0 "$@"
 }
 
 # Debian packages that are missing; none of those that are there is upgraded
@@ -82,29 +106,16 @@ install_packages() {
 
 	run_apt update
 	if [ -n "$missing" ]; then
-		say "installing:$missing"
+		say "packages that are missing:$missing"
 		run_apt install --no-install-recommends --no-upgrade $missing
 	fi
 	[ -n "$server" ] || return 0
 
 	version=$(apt-cache depends postgresql | sed -n 's/.*Depends: postgresql-\([0-9][0-9]*\)$/\1/p' | head -n 1)
 	[ -n "$version" ] || die 'no PostgreSQL package is known to apt'
-	say "installing: postgresql-$version postgresql-server-dev-$version"
+	say "packages that are missing: postgresql-$version postgresql-server-dev-$version"
 
-	# The server's package makes a cluster of its own at its first installation.
-	# Nobody asked for one here.  Where postgresql-common was there before, its
-	# configuration is the administrator's; where it comes with us, it is told
-	# so for the time being.
-	if ! installed postgresql-common; then
-		run_apt install --no-install-recommends postgresql-common
-		conf=/etc/postgresql-common/createcluster.conf
-		as_root cp -p "$conf" "$conf.before"
-		as_root pg_conftool "$conf" set create_main_cluster off
-		status=0
-		run_apt install --no-install-recommends "postgresql-$version" || status=$?
-		as_root mv "$conf.before" "$conf"
-		[ $status -eq 0 ] || die "postgresql-$version could not be installed"
-	fi
+	# with the cluster that the distribution makes, as for anybody who installs a server
 	run_apt install --no-install-recommends --no-upgrade \
 		"postgresql-$version" "postgresql-server-dev-$version"
 }
@@ -118,7 +129,7 @@ install_missing() {
 		installed "$package" || missing="$missing $package"
 	done
 	[ -n "$missing" ] || return 0
-	say "installing for $purpose:$missing"
+	say "packages that are missing for $purpose:$missing"
 	run_apt update
 	run_apt install --no-install-recommends --no-upgrade $missing
 }
@@ -192,7 +203,7 @@ build_and_install() {
 	pgxs_dir=$(dirname "$(dirname "$("$PG_CONFIG" --pgxs)")")
 	export PATH="$bindir:$PATH"
 
-	make -s -j 2 -C "$work/src" PG_CONFIG="$PG_CONFIG"
+	with_progress 'building the extension' make -j 2 -C "$work/src" PG_CONFIG="$PG_CONFIG"
 	as_root make -s -C "$work/src" PG_CONFIG="$PG_CONFIG" install >/dev/null
 	[ "$(id -u)" != 0 ] || chown -R postgres: "$work"
 }
@@ -259,10 +270,12 @@ make_root_with() {
 	root_suite=$2
 	root_packages=$3
 	shift 3
-	# a release's lists may be older than they say they are good for
+	# A release's lists may be older than they say they are good for.  The hosts
+	# file is the one of Debian's installer: localhost has two addresses.
 	mmdebstrap --quiet --variant=apt \
 		--aptopt='Acquire::Check-Valid-Until "false"' --aptopt='APT::Install-Recommends "false"' \
-		--include="$root_packages" --customize-hook='echo "127.0.0.1 localhost" >"$1"/etc/hosts' "$@" \
+		--include="$root_packages" --customize-hook='printf "%s\n" "127.0.0.1	localhost" "127.0.1.1	debian" "" "::1	localhost ip6-localhost ip6-loopback" \
+			"ff02::1	ip6-allnodes" "ff02::2	ip6-allrouters" >"$1"/etc/hosts' "$@" \
 		"$root_suite" "$roots/$root_name" >"$roots/$root_name.log" 2>&1 || {
 		tail -n 20 "$roots/$root_name.log" >&2
 		rm -rf --one-file-system "${roots:?}/$root_name"
@@ -289,13 +302,15 @@ make_root_for() {
 # network too, unless $root_network is set.  The shell is their init: it stays,
 # and waits for whoever has lost his parent, or a killed server would seem to run.
 run_in_root() {
-	unshare ${root_network:---net} --mount --pid --fork --kill-child sh -ec '
+	unshare --uts ${root_network:---net} --mount --pid --fork --kill-child sh -ec '
 		root=$1
 		shift
 		ip link set lo up 2>/dev/null || :
 		mount -t proc proc "$root/proc"
 		mount --bind /dev "$root/dev"
+		mount --bind /dev/pts "$root/dev/pts"
 		mount -t tmpfs -o mode=1777 shm "$root/dev/shm"
+		hostname debian
 		status=0
 		chroot "$root" "$@" || status=$?
 		exit $status' sh "$@"
