@@ -95,6 +95,29 @@ pcapi_stored_event_id(char *given, const char **why)
 	return hex;
 }
 
+/* Return whether such an event is kept; as the extension's owner. */
+bool
+pcapi_event_exists(const char *event_id, const char *event_name, int dest)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid			types[3] = {TEXTOID, TEXTOID, INT4OID};
+	Datum		values[3];
+	bool		found;
+
+	values[0] = CStringGetTextDatum(event_id);
+	values[1] = CStringGetTextDatum(event_name);
+	values[2] = Int32GetDatum(dest);
+	SPI_connect();
+	if (SPI_execute_plan(pcapi_plan(&plan, "SELECT FROM pinterest_capi._event"
+									" WHERE event_id OPERATOR(pg_catalog.=) $1 AND event_name OPERATOR(pg_catalog.=) $2"
+									" AND dest OPERATOR(pg_catalog.=) $3", 3, types),
+						 values, NULL, true, 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not look for an event");
+	found = SPI_processed > 0;
+	SPI_finish();
+	return found;
+}
+
 /* for replay's statement */
 PG_FUNCTION_INFO_V1(pcapi_sql_new_event_id);
 Datum

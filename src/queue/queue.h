@@ -85,6 +85,9 @@ extern char *pcapi_make_event_id(TimestampTz now);
  */
 extern char *pcapi_stored_event_id(char *given, const char **why);
 
+/* whether an event of this id, name and destination's number is kept; as the extension's owner */
+extern bool pcapi_event_exists(const char *event_id, const char *event_name, int dest);
+
 /* --- publish.c --- */
 
 /* whether another server sends what is queued here; needs a transaction */

@@ -81,6 +81,20 @@ unknown_property(ArrayType *array)
 	return 0;
 }
 
+/* An event that leaves as custom is in no report of Pinterest's: say so where it is likely a mistake. */
+static void
+notice_sent_as_custom(const char *event_name)
+{
+	const char *nearest = pcapi_nearest_standard_event(event_name);
+
+	ereport(NOTICE,
+			(errmsg("the event will be sent as custom, since its name is not one of Pinterest's standard events"),
+			 nearest ?
+			 errhint("If it means what Pinterest calls %s, allow it with send_as => '%s'; with send_as => 'Custom' this notice does not come.", nearest, nearest) :
+			 errhint("The table pinterest_capi.standard_event lists them; with send_as => 'Custom' this notice does not come."),
+			 pcapi_hide()));
+}
+
 PG_FUNCTION_INFO_V1(pcapi_sql_allow_event);
 Datum
 pcapi_sql_allow_event(PG_FUNCTION_ARGS)
@@ -136,6 +150,8 @@ pcapi_sql_allow_event(PG_FUNCTION_ARGS)
 	if (destinations == 0)
 		pcapi_bad_call(("unknown destination"),
 					   ("Make it with configure_destination; the table pinterest_capi.destination lists those that exist."));
+	if (PG_ARGISNULL(1) && pcapi_standard_event(TextDatumGetCString(values[0])) == NULL)
+		notice_sent_as_custom(TextDatumGetCString(values[0]));
 	PG_RETURN_VOID();
 }
 

@@ -132,6 +132,23 @@ store_secret(const char *destination, const char *token)
 						  3, types, values, NULL, false, 0);
 }
 
+/* Well formed is not accepted: name the statement that asks, and a server that isn't Pinterest's. */
+static void
+notice_not_asked_yet(const char *destination, const char *api_url)
+{
+	ereport(NOTICE,
+			(errmsg("these credentials have not been tried with Pinterest yet"),
+			 errhint("SELECT pinterest_capi.verify_destination(%s); asks.",
+					 strcmp(destination, "default") == 0 ? "" : quote_literal_cstr(destination)),
+			 pcapi_hide()));
+	if (strcmp(api_url, DEFAULT_API_URL) != 0)
+		ereport(NOTICE,
+				(errmsg("events of this destination are sent to %s, not to Pinterest", api_url),
+				 errhint("UPDATE pinterest_capi.destination SET api_url = DEFAULT WHERE destination = %s; makes it Pinterest's.",
+						 quote_literal_cstr(destination)),
+				 pcapi_hide()));
+}
+
 PG_FUNCTION_INFO_V1(pcapi_sql_configure_destination);
 Datum
 pcapi_sql_configure_destination(PG_FUNCTION_ARGS)
@@ -146,6 +163,7 @@ pcapi_sql_configure_destination(PG_FUNCTION_ARGS)
 	PcapiIdentity saved;
 	MemoryContext context = CurrentMemoryContext;
 	char	   *stored_account;
+	char	   *api_url;
 	char	   *missing;
 
 	hide_own_statement();
@@ -179,7 +197,7 @@ pcapi_sql_configure_destination(PG_FUNCTION_ARGS)
 	SPI_execute_with_args("INSERT INTO pinterest_capi.destination AS d (destination, tag_id, ad_account_id) VALUES ($1, $2, $3)"
 						  " ON CONFLICT (destination) DO UPDATE SET tag_id = excluded.tag_id,"
 						  " ad_account_id = coalesce(excluded.ad_account_id, d.ad_account_id)"
-						  " RETURNING ad_account_id",
+						  " RETURNING ad_account_id, api_url",
 						  3, types, values, nulls, false, 0);
 	if (SPI_processed == 0)
 		ereport(ERROR,
@@ -190,6 +208,7 @@ pcapi_sql_configure_destination(PG_FUNCTION_ARGS)
 	stored_account = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
 	if (stored_account)
 		stored_account = MemoryContextStrdup(context, stored_account);
+	api_url = MemoryContextStrdup(context, SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2));
 	store_secret(destination, token);
 	pcapi_claim_server();
 	pcapi_unpause(destination);
@@ -198,6 +217,8 @@ pcapi_sql_configure_destination(PG_FUNCTION_ARGS)
 	explicit_bzero(token, strlen(token));
 
 	missing = what_is_missing(stored_account);
+	if (missing == NULL)
+		notice_not_asked_yet(destination, api_url);
 	PG_RETURN_TEXT_P(cstring_to_text(missing ? missing : "Your destination is configured and ready."));
 }
 

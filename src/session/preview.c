@@ -24,12 +24,21 @@ pcapi_sql_preview(PG_FUNCTION_ARGS)
 	TimestampTz event_time;
 	unsigned char *visitor;
 	char	   *click_id;
+	bool	   *exists;
 
 	InitMaterializedSRF(fcinfo, 0);
 	pcapi_call_from_args(&call, fcinfo);
 
 	pcapi_become_owner(&saved, false);
 	decisions = pcapi_decide(&call, &event_id, &generated, &event_time, &visitor, &click_id);
+	exists = palloc0(sizeof(bool) * list_length(decisions));
+	foreach(lc, decisions)
+	{
+		PcapiDecision *d = lfirst(lc);
+
+		exists[foreach_current_index(lc)] = !generated &&
+			pcapi_event_exists(event_id, d->event_name, d->destination ? d->destination->no : 0);
+	}
 	pcapi_become_caller(&saved);
 
 	foreach(lc, decisions)
@@ -55,6 +64,8 @@ pcapi_sql_preview(PG_FUNCTION_ARGS)
 			values[4] = DirectFunctionCall1(jsonb_in, CStringGetDatum(d->payload));
 		else
 			nulls[4] = true;
+		if (exists[foreach_current_index(lc)])
+			pcapi_warn(&d->warnings, "event_id", "there is an event of this id already, so track would add none");
 		if (d->warnings != NIL)
 			values[5] = pcapi_text_array(d->warnings);
 		else

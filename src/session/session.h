@@ -82,6 +82,7 @@ extern char *pcapi_fold_name(const char *name);
  * ---- standard.c: the 22 names
  */
 extern const char *pcapi_standard_event(const char *name);	/* either spelling, case ignored -> API's name, or NULL */
+extern const char *pcapi_nearest_standard_event(const char *name);	/* the tag's spelling, or NULL */
 
 /*
  * ---- property.c: the keys of properties, as one table

@@ -7,6 +7,13 @@
  */
 #include "session/session.h"
 
+#include <ctype.h>
+
+#include "utils/varlena.h"
+
+/* of a name that is compared letter by letter; the longest standard one has 17 */
+#define MAX_EVENT_LETTERS	32
+
 static const struct
 {
 	const char *name;			/* the API's */
@@ -48,4 +55,110 @@ pcapi_standard_event(const char *name)
 			return standard_events[i].name;
 	}
 	return NULL;
+}
+
+/*
+ * What shops and other platforms call the same thing, as letters alone: the
+ * first one that is found in a name counts.  From the event lists of Meta's
+ * pixel, Google Analytics 4, Segment and TikTok as of November 2026.
+ */
+static const struct
+{
+	const char *word;
+	const char *pascal;
+}			other_words[] =
+{
+	{"paymentinfo", "AddPaymentInfo"},
+	{"wishlist", "AddToWishlist"},
+	{"favorite", "AddToWishlist"},
+	{"checkoutstart", "InitiateCheckout"},
+	{"startcheckout", "InitiateCheckout"},
+	{"begincheckout", "InitiateCheckout"},
+	{"begancheckout", "InitiateCheckout"},
+	{"initiate", "InitiateCheckout"},
+	{"purchase", "Checkout"},
+	{"order", "Checkout"},
+	{"payment", "Checkout"},
+	{"sale", "Checkout"},
+	{"transaction", "Checkout"},
+	{"booking", "Checkout"},
+	{"cart", "AddToCart"},
+	{"basket", "AddToCart"},
+	{"productadded", "AddToCart"},
+	{"trial", "StartTrial"},
+	{"subscri", "Subscribe"},
+	{"signup", "SignUp"},
+	{"signedup", "SignUp"},
+	{"regist", "SignUp"},
+	{"accountcreated", "SignUp"},
+	{"createaccount", "SignUp"},
+	{"lead", "Lead"},
+	{"appl", "SubmitApplication"},
+	{"appointment", "Schedule"},
+	{"search", "Search"},
+	{"install", "AppInstall"},
+	{"appopen", "AppOpen"},
+	{"firstopen", "AppOpen"},
+	{"list", "ViewCategory"},
+	{"category", "ViewCategory"},
+	{"collection", "ViewCategory"},
+	{"video", "WatchVideo"},
+	{"location", "FindLocation"},
+	{"store", "FindLocation"},
+	{"customiz", "CustomizeProduct"},
+	{"contact", "Contact"},
+	{"page", "PageVisit"},
+	{"visit", "PageVisit"},
+	{"product", "ViewContent"},
+	{"item", "ViewContent"},
+	{"view", "ViewContent"},
+};
+
+/* Return the ASCII letters of a name, in lower case. */
+static char *
+letters_of(const char *name)
+{
+	char	   *letters = palloc(strlen(name) + 1);
+	int			n = 0;
+
+	for (const char *c = name; *c; c++)
+		if (isascii((unsigned char) *c) && isalpha((unsigned char) *c))
+			letters[n++] = pg_ascii_tolower((unsigned char) *c);
+	letters[n] = '\0';
+	return letters;
+}
+
+/*
+ * Return the standard event, in the browser tag's spelling, that a name of no
+ * standard event most likely means; NULL if it resembles none.
+ */
+const char *
+pcapi_nearest_standard_event(const char *name)
+{
+	char	   *letters = letters_of(name);
+	const char *nearest = NULL;
+	int			n = strlen(letters);
+	int			least = n / 3 + 1;
+
+	for (int i = 0; i < lengthof(other_words); i++)
+		if (strstr(letters, other_words[i].word) != NULL)
+			return other_words[i].pascal;
+
+	/* a slip of the keyboard: at most a third of the letters differ */
+	if (n > MAX_EVENT_LETTERS)
+		return NULL;
+	least = n / 3 + 1;
+	for (int i = 0; i < lengthof(standard_events); i++)
+	{
+		char	   *standard = letters_of(standard_events[i].pascal);
+		int			distance = varstr_levenshtein_less_equal(letters, n, standard, strlen(standard),
+															 1, 1, 1, least, true);
+
+		if (distance < least)
+		{
+			least = distance;
+			nearest = standard_events[i].pascal;
+		}
+	}
+	return nearest;
 }

@@ -242,6 +242,9 @@ decide_for(CallState *state, PcapiAllowed *allowed, PcapiDecision *d)
 		decide(d, "expired", "older than max_event_age");
 	else if (!has_identifier)
 		decide(d, "suppressed", "no identifier");
+	if (!has_identifier && (ids->ip || ids->user_agent) && !(dest->send_client_ip && dest->send_user_agent))
+		pcapi_warn(&d->warnings, "user_data",
+				   "IP address and user agent are left out, send_client_ip and send_user_agent are not both on");
 
 	if (has_identifier && ids->hashes[PCAPI_EM] == NIL && ids->hashes[PCAPI_MAIDS] == NIL &&
 		!(dest->send_client_ip && ids->ip && dest->send_user_agent && ids->user_agent))
