@@ -2,6 +2,9 @@
 # document, in a database of that document's own, and shows what it says it
 # shows; every link between the documents leads somewhere.
 #
+# The blocks are pasted into psql as a person does it: at a terminal, in
+# brackets (ESC [ 200 ~), so that psql sees a block as one line.
+#
 # A ```sql block that must not run says so in its first line: -- not run: REASON.
 # A ```text block right after one is what psql prints for its last statement.
 # Whatever api_url a document sets, the events go to the stub: a trigger sees to it.
@@ -94,6 +97,50 @@ CREATE EVENT TRIGGER redirect_destinations ON ddl_command_end WHEN TAG IN ('CREA
 	EXECUTE FUNCTION public.redirect_destinations();
 SQL
 
+# ---- a person at a terminal ----
+
+# psql in a database, at a pseudo-terminal; what it shows goes to a file
+sub open_psql
+{
+	my ($database) = @_;
+	my %psql = (typed => '', screen => '', errors => '', n => 0, file => "$PostgreSQL::Test::Utils::tmp_check/shown.$database");
+	local %ENV = (%ENV, TERM => 'xterm', PSQL_HISTORY => '/dev/null', PSQL_PAGER => '');
+
+	$psql{timer} = IPC::Run::timeout($PostgreSQL::Test::Utils::timeout_default);
+	$psql{run} = IPC::Run::start(
+		[ 'psql', '-X', '-P', 'pager=off', '-o', $psql{file}, '-d', $node->connstr($database) ],
+		'<pty<' => \$psql{typed}, '>pty>' => \$psql{screen}, '2>' => \$psql{errors}, $psql{timer});
+	$psql{run}->pump until $psql{screen} =~ /=# /;
+	return \%psql;
+}
+
+# Paste a block and press Enter; return what it showed and what went wrong.
+sub paste
+{
+	my ($psql, $text) = @_;
+	my $end = 'end of block ' . ++$psql->{n};
+	my $before = -s $psql->{file} // 0;
+	my $errors;
+
+	$psql->{timer}->start($PostgreSQL::Test::Utils::timeout_default);
+	$psql->{errors} = '';
+	$psql->{typed} = "\e[200~$text\e[201~\n";
+	$psql->{run}->pump while length $psql->{typed};
+	# a command of its own: it is read when the statements of the block are over
+	$psql->{typed} = "\\warn $end\n";
+	$psql->{run}->pump until $psql->{errors} =~ /^\Q$end\E$/m;
+	$errors = join "\n", grep { !/^(?:\Q$end\E|NOTICE:|DETAIL:|HINT:)/ } split /\n/, $psql->{errors};
+	return (substr(slurp_file($psql->{file}), $before), $errors);
+}
+
+sub close_psql
+{
+	my ($psql) = @_;
+
+	$psql->{typed} = "\\q\n";
+	$psql->{run}->finish;
+}
+
 my $compared = 0;
 for my $document (documents())
 {
@@ -104,6 +151,7 @@ for my $document (documents())
 	next if $n == 0;
 	$node->safe_psql('postgres', "CREATE DATABASE $database");
 	$node->safe_psql($database, $configured) unless $empty{$document};
+	my $psql = open_psql($database);
 	for my $i (0 .. $#blocks)
 	{
 		my $block = $blocks[$i];
@@ -115,11 +163,9 @@ for my $document (documents())
 			pass("$name: left out: $1");
 			next;
 		}
-		my ($code, $out, $err);
-		IPC::Run::run(
-			[ 'psql', '-X', '-v', 'ON_ERROR_STOP=1', '-P', 'pager=off', '-d', $node->connstr($database) ],
-			'<' => \$block->{text}, '>' => \$out, '2>' => \$err);
-		is($?, 0, "$name: runs") or diag("$block->{text}\n$err");
+		unlike($block->{text}, qr/^\s*\\/m, "$name: no backslash command, which would swallow the rest of what is pasted");
+		my ($out, $err) = paste($psql, $block->{text});
+		is($err, '', "$name: runs") or diag($block->{text});
 		my $shown = $blocks[ $i + 1 ];
 		next unless $shown && $shown->{language} eq 'text' && $shown->{line} <= $block->{end} + 2;
 		my ($heads) = cells($shown->{text}) =~ /^(.*)$/m;
@@ -128,6 +174,7 @@ for my $document (documents())
 		is($at < 0 ? cells($out) : substr(cells($out), $at), cells($shown->{text}), "$name: shows what it says");
 		$compared++;
 	}
+	close_psql($psql);
 }
 cmp_ok($compared, '>=', 10, 'results that stand in the documents were compared');
 
