@@ -2,14 +2,21 @@
  * column.c
  *	  Values of columns as JSON, for triggers.
  *
- * Dates are always written in ISO form: DateStyle belongs to the session, and
- * a birthday must not depend on it.  Which column is which key is trigger.c's.
+ * A value is what the server's own casts make of it: a number or JSON where
+ * its type has such a cast and its key takes that, else text.  Settings of the
+ * session (DateStyle, IntervalStyle, extra_float_digits, bytea_output) change
+ * nothing.  The size of a value is looked at before anything is built of it:
+ * no value may break the statement that wrote its row.  Which column is which
+ * key is trigger.c's.
  */
 #include "session/column.h"
 
 #include <math.h>
 
+#include "access/detoast.h"
+#include "access/htup_details.h"
 #include "catalog/pg_type.h"
+#include "common/shortest_dec.h"
 #include "mb/pg_wchar.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -17,55 +24,155 @@
 #include "utils/datetime.h"
 #include "utils/fmgrprotos.h"
 #include "utils/json.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/numeric.h"
 #include "utils/timestamp.h"
+#include "utils/typcache.h"
 
 #define TEXT_MAX		(1024 * 1024)	/* bytes looked at; no property is longer */
-#define ELEMENTS_MAX	1000
+#define OUTPUT_MAX		(128 * 1024)	/* bytes; the text of a bit string is eight times as long */
+#define TREE_MAX		(16 * 1024 * 1024)	/* bytes of an array, a row or JSON */
+#define ELEMENTS_MAX	100000	/* what a key takes of them is decided later */
 #define SECONDS_MAX		9.0e12	/* a timestamptz ends in the year 294276 */
 
 /* 1900 to 2300: what lies outside is no event, and could overflow in a time zone */
 #define FIRST_DAY		(-36524)
 #define LAST_DAY		109575
 
-void
-pcapi_column_type_init(PcapiColumnType *ct, Oid type, MemoryContext context)
-{
-	Oid			output;
-	bool		is_varlena;
-	Oid			base = getBaseType(type);
+static const char too_large[] = "too large, left out";
+static const char part_too_large[] = "an element is too large, left out";
+static const char too_many[] = "too many elements, the rest left out";
+static const char not_json[] = "JSON that can't be read";
 
-	memset(ct, 0, sizeof(*ct));
-	ct->type = base;
-	ct->element = get_element_type(base);
-	if (OidIsValid(ct->element))
-	{
-		ct->element = getBaseType(ct->element);
-		get_typlenbyvalalign(ct->element, &ct->element_len, &ct->element_byval, &ct->element_align);
-	}
-	getTypeOutputInfo(OidIsValid(ct->element) ? ct->element : base, &output, &is_varlena);
-	fmgr_info_cxt(output, &ct->output, context);
+/* ---- text ---- */
+
+static char *
+output_text(const PcapiColumnType *ct, Datum value)
+{
+	bool		isnull;
+	Datum		text = pcapi_column_call(ct, value, &isnull);
+
+	return isnull ? NULL : DatumGetCString(text);
 }
 
-static void
-set_string(JsonbValue *out, char *s)
+/* As many digits as it takes to tell the number from its neighbours, whatever extra_float_digits says. */
+static char *
+float_text(Oid type, Datum value)
 {
+	char	   *s = palloc(Max(DOUBLE_SHORTEST_DECIMAL_LEN, FLOAT_SHORTEST_DECIMAL_LEN));
+	double		number = type == FLOAT4OID ? DatumGetFloat4(value) : DatumGetFloat8(value);
+
+	if (isnan(number))
+		strcpy(s, "NaN");
+	else if (isinf(number))
+		strcpy(s, number > 0 ? "Infinity" : "-Infinity");
+	else if (type == FLOAT4OID)
+		(void) float_to_shortest_decimal_buf(DatumGetFloat4(value), s);
+	else
+		(void) double_to_shortest_decimal_buf(number, s);
+	return s;
+}
+
+/* As the cast to text: without the padding. */
+static char *
+unpadded(Datum value)
+{
+	char	   *s = TextDatumGetCString(value);
 	size_t		len = strlen(s);
 
+	while (len > 0 && s[len - 1] == ' ')
+		len--;
+	s[len] = '\0';
+	return s;
+}
+
+/* Write at most max bytes in hex; NULL: more than a string can hold. */
+static char *
+bytea_text(Datum value, Size max)
+{
+	bytea	   *b;
+	Size		len;
+	char	   *s;
+
+	if (max == 0 && toast_raw_datum_size(value) > (MaxAllocSize - 8) / 2)
+		return NULL;
+	b = max == 0 ? DatumGetByteaPP(value) : DatumGetByteaPSlice(value, 0, max);
+	len = VARSIZE_ANY_EXHDR(b);
+	s = palloc(2 * len + 3);
+	s[0] = '\\';
+	s[1] = 'x';
+	s[2 + hex_encode(VARDATA_ANY(b), len, s + 2)] = '\0';
+	return s;
+}
+
+/* An address, without the network that it is kept with. */
+static char *
+address_text(Datum value)
+{
+	char	   *s = DatumGetCString(DirectFunctionCall1(inet_out, value));
+
+	s[strcspn(s, "/")] = '\0';
+	return s;
+}
+
+static char *
+date_text(Oid type, Datum value)
+{
+	return JsonEncodeDateTime(palloc(MAXDATELEN + 1), value, type, NULL);
+}
+
+/* ---- JSON ---- */
+
+/* What one value is made of. */
+typedef struct Conversion
+{
+	const PcapiColumnType *ct;
+	Datum		value;
+	JsonbValue *out;
+	const char *wrong;
+	int			elements;		/* so far */
+	bool		found;
+} Conversion;
+
+static bool set_value(Conversion *c, const PcapiColumnType *ct, Datum value, JsonbValue *out);
+
+static void
+set_string_len(JsonbValue *out, char *s, size_t len)
+{
 	if (len > TEXT_MAX)
-		len = pg_mbcliplen(s, (int) Min(len, MaxAllocSize), TEXT_MAX);
+		len = pg_mbcliplen(s, (int) len, TEXT_MAX);
 	out->type = jbvString;
 	out->val.string.val = s;
 	out->val.string.len = (int) len;
 }
 
+static bool
+set_string(JsonbValue *out, char *s)
+{
+	if (s == NULL)
+		return false;
+	set_string_len(out, s, strlen(s));
+	return true;
+}
+
+/* As much of a text as is looked at; more of it is not even fetched. */
 static void
-set_numeric(JsonbValue *out, PGFunction convert, Datum value)
+set_text(JsonbValue *out, Datum value)
+{
+	text	   *t;
+
+	if (toast_raw_datum_size(value) > TEXT_MAX + VARHDRSZ)
+		t = DatumGetTextPSlice(value, 0, TEXT_MAX + MAX_MULTIBYTE_CHAR_LEN);
+	else
+		t = DatumGetTextPP(value);
+	set_string_len(out, VARDATA_ANY(t), VARSIZE_ANY_EXHDR(t));
+}
+
+static void
+set_numeric(JsonbValue *out, Datum number)
 {
 	out->type = jbvNumeric;
-	out->val.numeric = DatumGetNumeric(DirectFunctionCall1(convert, value));
+	out->val.numeric = DatumGetNumeric(number);
 }
 
 static void
@@ -81,26 +188,10 @@ set_jsonb(JsonbValue *out, Jsonb *jb)
 	}
 }
 
-typedef struct JsonInput
-{
-	char	   *text;
-	Jsonb	   *result;
-} JsonInput;
-
-static void
-parse_json(void *arg)
-{
-	JsonInput  *in = arg;
-
-	in->result = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(in->text)));
-}
-
-/* A value that is no array. */
+/* A value of a type that is known by its OID. */
 static bool
-scalar_to_json(Oid type, FmgrInfo *output, Datum value, JsonbValue *out, const char **wrong)
+set_known(Oid type, Datum value, JsonbValue *out)
 {
-	char	   *s;
-
 	switch (type)
 	{
 		case BOOLOID:
@@ -109,127 +200,298 @@ scalar_to_json(Oid type, FmgrInfo *output, Datum value, JsonbValue *out, const c
 			return true;
 
 		case INT2OID:
-			set_numeric(out, int2_numeric, value);
+			set_numeric(out, DirectFunctionCall1(int2_numeric, value));
 			return true;
 
 		case INT4OID:
-			set_numeric(out, int4_numeric, value);
+			set_numeric(out, DirectFunctionCall1(int4_numeric, value));
 			return true;
 
 		case INT8OID:
-			set_numeric(out, int8_numeric, value);
+			set_numeric(out, DirectFunctionCall1(int8_numeric, value));
+			return true;
+
+		case CASHOID:
+			/* its text has the currency and the separators of the session's locale */
+			set_numeric(out, DirectFunctionCall1(cash_numeric, value));
 			return true;
 
 		case NUMERICOID:
 			/* JSON has no NaN: as text it is told to be no number */
 			if (numeric_is_nan(DatumGetNumeric(value)) || numeric_is_inf(DatumGetNumeric(value)))
-				break;
-			out->type = jbvNumeric;
-			out->val.numeric = DatumGetNumeric(value);
+				return set_string(out, DatumGetCString(DirectFunctionCall1(numeric_out, value)));
+			set_numeric(out, value);
 			return true;
 
 		case FLOAT4OID:
-			if (isnan(DatumGetFloat4(value)) || isinf(DatumGetFloat4(value)))
-				break;
-			set_numeric(out, float4_numeric, value);
-			return true;
-
 		case FLOAT8OID:
-			if (isnan(DatumGetFloat8(value)) || isinf(DatumGetFloat8(value)))
-				break;
-			set_numeric(out, float8_numeric, value);
-			return true;
+			{
+				char	   *s = float_text(type, value);
+
+				if (s[0] == 'N' || strchr(s, 'I') != NULL)
+					return set_string(out, s);
+				set_numeric(out, DirectFunctionCall3(numeric_in, CStringGetDatum(s),
+													 ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
+				return true;
+			}
 
 		case JSONBOID:
 			set_jsonb(out, DatumGetJsonbP(value));
 			return true;
 
 		case JSONOID:
-			{
-				/* json takes what jsonb refuses, such as \u0000 */
-				JsonInput	in = {TextDatumGetCString(value), NULL};
-
-				if (!pcapi_guarded(parse_json, &in))
-				{
-					*wrong = "JSON that can't be read";
-					return false;
-				}
-				set_jsonb(out, in.result);
-				return true;
-			}
+			set_jsonb(out, DatumGetJsonbP(DirectFunctionCall1(jsonb_in,
+															  CStringGetDatum(TextDatumGetCString(value)))));
+			return true;
 
 		case DATEOID:
 		case TIMESTAMPOID:
 		case TIMESTAMPTZOID:
-			s = palloc(MAXDATELEN + 1);
-			JsonEncodeDateTime(s, value, type, NULL);
-			set_string(out, s);
-			return true;
+			return set_string(out, date_text(type, value));
 
 		case INETOID:
-			/* an address, without the network that it is kept with */
-			s = OutputFunctionCall(output, value);
-			s[strcspn(s, "/")] = '\0';
-			set_string(out, s);
+			return set_string(out, address_text(value));
+
+		case BPCHAROID:
+			set_text(out, value);
+			while (out->val.string.len > 0 && out->val.string.val[out->val.string.len - 1] == ' ')
+				out->val.string.len--;
 			return true;
 
 		default:
-			break;
+			Assert(type == BYTEAOID);
+			return set_string(out, bytea_text(value, TEXT_MAX));
 	}
-	set_string(out, OutputFunctionCall(output, value));
-	return true;
 }
 
 static bool
-elements_to_json(const PcapiColumnType *ct, Datum value, JsonbValue *out, const char **wrong)
+set_cast(Conversion *c, const PcapiColumnType *ct, Datum value, JsonbValue *out)
 {
-	PcapiJsonb	state = {0};
-	Datum	   *elems;
-	bool	   *nulls;
-	int			n;
-	ArrayType  *array = DatumGetArrayTypeP(value);
+	bool		isnull;
+	Datum		result = pcapi_column_call(ct, value, &isnull);
 
-	/* elements of a domain are its base type's in all but the name */
-	deconstruct_array(array, ARR_ELEMTYPE(array), ct->element_len,
-					  ct->element_byval, ct->element_align, &elems, &nulls, &n);
-	PcapiJsonbPush(&state, WJB_BEGIN_ARRAY, NULL);
-	for (int i = 0; i < Min(n, ELEMENTS_MAX); i++)
+	if (isnull)
+		return false;
+	if (ct->result == TEXTOID)
 	{
-		JsonbValue	elem;
-
-		if (nulls[i])
-			continue;
-		if (!scalar_to_json(ct->element, unconstify(FmgrInfo *, &ct->output), elems[i], &elem, wrong))
-			return false;
-		PcapiJsonbPush(&state, WJB_ELEM, &elem);
+		set_text(out, result);
+		return true;
 	}
-	PcapiJsonbPush(&state, WJB_END_ARRAY, NULL);
+	if (toast_raw_datum_size(result) > TREE_MAX)
+	{
+		c->wrong = too_large;
+		return false;
+	}
+	return set_known(ct->result, result, out);
+}
+
+static void
+push_key(PcapiJsonb *state, const char *key)
+{
+	JsonbValue	k;
+
+	k.type = jbvString;
+	k.val.string.val = unconstify(char *, key);
+	k.val.string.len = strlen(key);
+	PcapiJsonbPush(state, WJB_KEY, &k);
+}
+
+/* A composite value as an object; what can't be had of it is null. */
+static bool
+set_row(Conversion *c, Datum value, JsonbValue *out)
+{
+	HeapTupleHeader header = DatumGetHeapTupleHeader(value);
+	TupleDesc	desc = lookup_rowtype_tupdesc_copy(HeapTupleHeaderGetTypeId(header),
+												   HeapTupleHeaderGetTypMod(header));
+	HeapTupleData tuple = {.t_len = HeapTupleHeaderGetDatumLength(header), .t_data = header};
+	PcapiJsonb	state = {0};
+
+	check_stack_depth();
+	PcapiJsonbPush(&state, WJB_BEGIN_OBJECT, NULL);
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+		PcapiColumnType ct;
+		Datum		field;
+		bool		isnull;
+		JsonbValue	v;
+
+		if (att->attisdropped)
+			continue;
+		push_key(&state, NameStr(att->attname));
+		field = heap_getattr(&tuple, i + 1, desc, &isnull);
+		if (!isnull)
+			pcapi_column_type_init(&ct, att->atttypid, PCAPI_COLUMN_AS_JSON, CurrentMemoryContext);
+		if (isnull || !set_value(c, &ct, field, &v))
+			v.type = jbvNull;
+		PcapiJsonbPush(&state, WJB_VALUE, &v);
+	}
+	PcapiJsonbPush(&state, WJB_END_OBJECT, NULL);
 	set_jsonb(out, JsonbValueToJsonb(state.result));
 	return true;
+}
+
+/* Push the elements that are there; of whatever dimension, and arrays in them too, they become one array. */
+static void
+push_elements(Conversion *c, const PcapiColumnType *array, Datum value, PcapiJsonb *state)
+{
+	PcapiColumnType buffer;
+	const PcapiColumnType *ct = pcapi_column_type_resolve(array->element, &buffer);
+	ArrayIterator it = array_create_iterator(DatumGetArrayTypeP(value), 0, NULL);
+	Datum		element;
+	bool		isnull;
+
+	check_stack_depth();
+	while (array_iterate(it, &element, &isnull))
+	{
+		JsonbValue	v;
+
+		CHECK_FOR_INTERRUPTS();
+		if (isnull)
+			continue;
+		if (c->elements >= ELEMENTS_MAX)
+		{
+			c->wrong = too_many;
+			break;
+		}
+		if (ct->form == PCAPI_COLUMN_ARRAY)
+			push_elements(c, ct, element, state);
+		else if (set_value(c, ct, element, &v))
+		{
+			c->elements++;
+			PcapiJsonbPush(state, WJB_ELEM, &v);
+		}
+		else if (c->wrong == too_large)
+			c->wrong = part_too_large;
+	}
+	array_free_iterator(it);
+}
+
+static bool
+set_value(Conversion *c, const PcapiColumnType *ct, Datum value, JsonbValue *out)
+{
+	PcapiColumnType buffer;
+	PcapiJsonb	state = {0};
+	Size		max;
+
+	ct = pcapi_column_type_resolve(ct, &buffer);
+	if (ct->form == PCAPI_COLUMN_ARRAY || ct->form == PCAPI_COLUMN_ROW ||
+		ct->type == JSONBOID || ct->type == JSONOID)
+		max = TREE_MAX;
+	else
+		max = ct->form == PCAPI_COLUMN_OUTPUT ? OUTPUT_MAX : MaxAllocSize;
+	if (pcapi_column_size(ct, value) > max)
+	{
+		c->wrong = too_large;
+		return false;
+	}
+	switch (ct->form)
+	{
+		case PCAPI_COLUMN_KNOWN:
+			return set_known(ct->type, value, out);
+
+		case PCAPI_COLUMN_TEXT:
+			set_text(out, value);
+			return true;
+
+		case PCAPI_COLUMN_ARRAY:
+			PcapiJsonbPush(&state, WJB_BEGIN_ARRAY, NULL);
+			push_elements(c, ct, value, &state);
+			PcapiJsonbPush(&state, WJB_END_ARRAY, NULL);
+			set_jsonb(out, JsonbValueToJsonb(state.result));
+			return true;
+
+		case PCAPI_COLUMN_ROW:
+			return set_row(c, value, out);
+
+		case PCAPI_COLUMN_OUTPUT:
+			return set_string(out, output_text(ct, value));
+
+		default:
+			return set_cast(c, ct, value, out);
+	}
+}
+
+static void
+convert(void *arg)
+{
+	Conversion *c = arg;
+
+	c->found = set_value(c, c->ct, c->value, c->out);
 }
 
 bool
 pcapi_column_to_json(const PcapiColumnType *ct, Datum value, JsonbValue *out, const char **wrong)
 {
-	if (OidIsValid(ct->element))
-		return elements_to_json(ct, value, out, wrong);
-	return scalar_to_json(ct->type, unconstify(FmgrInfo *, &ct->output), value, out, wrong);
+	Conversion	c = {ct, value, out};
+
+	if (!ct->unchecked)
+		convert(&c);
+	else if (!pcapi_guarded(convert, &c))
+	{
+		c.found = false;
+		c.wrong = not_json;
+	}
+	*wrong = c.wrong;
+	return c.found;
+}
+
+/* ---- text and moments, for what is no JSON ---- */
+
+/* An array as its cast makes it: braces and all. */
+static char *
+array_text(const PcapiColumnType *ct, Datum value, const char **wrong)
+{
+	if (toast_raw_datum_size(value) <= OUTPUT_MAX)
+		return output_text(ct, value);
+	*wrong = too_large;
+	return NULL;
 }
 
 char *
-pcapi_column_to_text(const PcapiColumnType *ct, Datum value)
+pcapi_column_to_text(const PcapiColumnType *ct, Datum value, const char **wrong)
 {
 	JsonbValue	v;
-	const char *wrong;
 
-	if (!pcapi_column_to_json(ct, value, &v, &wrong))
+	*wrong = NULL;
+	if (ct->form == PCAPI_COLUMN_ARRAY)
+		return array_text(ct, value, wrong);
+	/* whole, however long it is: the beginning of an id is another id */
+	if (ct->form == PCAPI_COLUMN_TEXT)
+		return TextDatumGetCString(value);
+	switch (ct->type)
+	{
+		case BPCHAROID:
+			return unpadded(value);
+
+		case BYTEAOID:
+			{
+				char	   *s = bytea_text(value, 0);
+
+				if (s == NULL)
+					*wrong = too_large;
+				return s;
+			}
+
+		case NUMERICOID:
+			return DatumGetCString(DirectFunctionCall1(numeric_out, value));
+
+		case FLOAT4OID:
+		case FLOAT8OID:
+			return float_text(ct->type, value);
+
+		default:
+			break;
+	}
+
+	if (!pcapi_column_to_json(ct, value, &v, wrong))
 		return NULL;
 	switch (v.type)
 	{
 		case jbvString:
 			return pnstrdup(v.val.string.val, v.val.string.len);
 		case jbvNumeric:
-			return numeric_normalize(v.val.numeric);
+			return DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(v.val.numeric)));
 		case jbvBool:
 			return pstrdup(v.val.boolean ? "true" : "false");
 		case jbvBinary:
@@ -273,6 +535,7 @@ bool
 pcapi_column_to_time(const PcapiColumnType *ct, Datum value, TimestampTz *out)
 {
 	TimeInput	in = {0};
+	const char *wrong;
 	char	   *end;
 	double		seconds;
 
@@ -300,7 +563,7 @@ pcapi_column_to_time(const PcapiColumnType *ct, Datum value, TimestampTz *out)
 			break;
 	}
 
-	in.text = pcapi_column_to_text(ct, value);
+	in.text = pcapi_column_to_text(ct, value, &wrong);
 	if (in.text == NULL || in.text[0] == '\0' || strlen(in.text) > MAXDATELEN)
 		return false;
 	seconds = strtod(in.text, &end);

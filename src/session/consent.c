@@ -8,7 +8,6 @@
  * errors in spite of that.  One subtransaction is enough for all rules of a
  * call, since the first that fails is the one that stops.
  */
-#include "session/column.h"
 #include "session/event.h"
 #include "session/rule.h"
 
@@ -169,6 +168,11 @@ pcapi_consent_stops(PcapiSettings *settings, PcapiDestination *destination, Pcap
 
 	if (destination->rules == NIL)
 		return NULL;
+	if (call->bad_consent)
+	{
+		pcapi_warn(warnings, "consent", "not readable, so no rule can let the event pass");
+		return ((PcapiRule *) linitial(destination->rules))->name;
+	}
 	(void) pcapi_guarded(ask, &q);
 	if (q.asked == NULL)
 		return NULL;

@@ -153,6 +153,13 @@ extern const char *pcapi_build_event(const PcapiAllowed *allowed, const PcapiPro
 extern bool pcapi_is_identifier_key(const char *key, size_t len);
 extern bool pcapi_has_identifier(const PcapiIdentifiers *ids, const PcapiDestination *dest);
 
+/*
+ * Bytes of a URL or of cookies in which a click id is looked for; no browser
+ * or server takes as many.  Less than column.c leaves of a longer text, whose
+ * last parameter would be another click id.
+ */
+#define PCAPI_CLICK_SOURCE_MAX	(512 * 1024)
+
 /* NULL when *click_id was set, else what is wrong with it */
 extern const char *pcapi_take_click_id(char **click_id, const char *s, size_t len);
 

@@ -11,7 +11,6 @@
 #include "catalog/pg_type.h"
 #include "session/event.h"
 #include "utils/builtins.h"
-#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/plancache.h"
@@ -70,19 +69,27 @@ target_of(const char *key, PcapiMappingTarget *target)
 	return true;
 }
 
-/*
- * Whether the conversion of a column's value can raise an error.  Output
- * functions of built-in types can't, over a value that is stored, but for
- * those that call others; text is what extensions such as citext build on.
- */
-static bool
-may_fail(const PcapiColumnType *ct)
+/* Which of a type's casts a key asks for. */
+static PcapiColumnUse
+use_of(const PcapiMapping *m)
 {
-	Oid			output = ct->output.fn_oid;
-
-	if (output == F_RECORD_OUT || output == F_RANGE_OUT || output == F_MULTIRANGE_OUT)
-		return true;
-	return output >= FirstUnpinnedObjectId && ct->output.fn_addr != textout;
+	if (m->target == PCAPI_TO_CONSENT)
+		return PCAPI_COLUMN_AS_JSON;
+	if (m->target != PCAPI_TO_PROPERTIES)
+		return PCAPI_COLUMN_AS_TEXT;
+	switch (pcapi_property(pcapi_property_in(PCAPI_IN_EVENT, m->key, strlen(m->key)))->type)
+	{
+		case PCAPI_P_DECIMAL:
+		case PCAPI_P_INTEGER:
+			return PCAPI_COLUMN_AS_NUMBER;
+		case PCAPI_P_TOKENS:
+		case PCAPI_P_CONTENTS:
+		case PCAPI_P_APP_INFO:
+		case PCAPI_P_DEVICE_INFO:
+			return PCAPI_COLUMN_AS_JSON;
+		default:
+			return PCAPI_COLUMN_AS_TEXT;
+	}
 }
 
 /* The key, where it looks like one: whatever else stands there may be somebody's address. */
@@ -142,8 +149,8 @@ read_value(PcapiTriggerMap *map, PcapiMapping *m, const char *value, bool consta
 		}
 		m->value_type = TupleDescAttr(RelationGetDescr(rel), m->attnum - 1)->atttypid;
 	}
-	pcapi_column_type_init(&m->type, m->value_type, CurrentMemoryContext);
-	m->guarded = may_fail(&m->type);
+	pcapi_column_type_init(&m->type, m->value_type, m->use, CurrentMemoryContext);
+	m->guarded = m->type.foreign;
 	return true;
 }
 
@@ -181,6 +188,7 @@ read_mapping(PcapiTriggerMap *map, const char *text, int number, Relation rel)
 			return;
 		}
 	}
+	m->use = use_of(m);
 	if (!read_value(map, m, equals + 1, constant, rel))
 		return;
 	map->has_expressions |= m->query != NULL;
@@ -234,6 +242,10 @@ pcapi_prepare_mapping(PcapiMapping *m, Relation rel)
 		!SPI_is_cursor_plan(plan))
 		pcapi_bad_call(("not a single SQL expression"),
 					   ("Write key=(expression), where $1 is the row, as in contents=(SELECT jsonb_agg(...) FROM lines WHERE lines.order_id = $1.id)."));
+	/* beside the query: it stays as long as the plan */
+	MemoryContextSwitchTo(GetMemoryChunkContext(m->query));
+	pcapi_row_use_init(&m->row_use, source->query_list);
+	MemoryContextSwitchTo(context);
 	SPI_keepplan(plan);
 	m->plan = plan;
 }

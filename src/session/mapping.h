@@ -5,7 +5,8 @@
 #ifndef PCAPI_MAPPING_H
 #define PCAPI_MAPPING_H
 
-#include "session/column.h"
+#include "session/column_type.h"
+#include "session/row_argument.h"
 
 #include "executor/spi.h"
 #include "utils/rel.h"
@@ -31,8 +32,10 @@ typedef struct PcapiMapping
 	int			attnum;			/* of a column, else 0 */
 	char	   *query;			/* of an expression, else NULL */
 	SPIPlanPtr	plan;			/* of the query; NULL: not prepared yet */
+	PcapiRowUse row_use;		/* what the plan reads of the row */
 	Datum		constant;
 	bool		guarded;		/* can raise an error: only in a subtransaction */
+	PcapiColumnUse use;			/* what the key takes */
 	Oid			value_type;		/* the type that the next field is about */
 	PcapiColumnType type;
 } PcapiMapping;

@@ -129,6 +129,8 @@ typedef struct PcapiCall
 	char	   *bad_event_time; /* reason, when the event's time could not be read */
 	char	   *reject;			/* reason, when a trigger's mapping is wrong: the
 								 * gates are not asked */
+	bool		bad_consent;	/* given, but not readable: stops where there
+								 * are rules */
 	bool		from_data;		/* destination and action_source were read
 								 * from a row: unknown ones are recorded, not
 								 * raised */

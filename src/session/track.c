@@ -137,7 +137,7 @@ click_id_in(CallState *state, int property)
 	char	   *found;
 	char	   *click_id = NULL;
 
-	if (v == NULL || v->type != jbvString)
+	if (v == NULL || v->type != jbvString || v->val.string.len > PCAPI_CLICK_SOURCE_MAX)
 		return NULL;
 	utf8 = pcapi_to_utf8(v->val.string.val, v->val.string.len, &len);
 	found = utf8 ? pcapi_epik_from_url(utf8, len) : NULL;
@@ -316,7 +316,9 @@ pcapi_decide(PcapiCall *call, char **event_id, bool *event_id_generated,
 	if (call->destination && named == NULL)
 		return decide_nowhere(state, NULL, "rejected", "unknown destination");
 
-	for (allowed = pcapi_settings_allowed(call->event_name); allowed; allowed = allowed->next)
+	/* folding makes a name shorter, but not so much */
+	allowed = strlen(call->event_name) > 16 * EVENT_NAME_MAX ? NULL : pcapi_settings_allowed(call->event_name);
+	for (; allowed; allowed = allowed->next)
 	{
 		PcapiDecision *d;
 

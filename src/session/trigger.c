@@ -12,7 +12,7 @@
  * changes, since a new one may be what their names mean now.
  */
 #include "session/event.h"
-#include "session/mapping.h"
+#include "session/mapped_value.h"
 
 #include "access/htup_details.h"
 #include "access/xact.h"
@@ -204,12 +204,9 @@ typedef struct RowState
 {
 	PcapiTriggerMap *map;
 	Relation	rel;
-	HeapTuple	tuple;
-	PcapiCall  *call;
+	PcapiRow	row;
+	PcapiMappedCall mapped;
 	MemoryContext context;		/* of everything that stays */
-	Datum		row;			/* $1 of expressions; 0: not made yet */
-	PcapiJsonb	properties;
-	PcapiJsonb	user_data;
 	const PcapiMapping *current;	/* what is being worked on, should it fail */
 	bool		preparing;
 } RowState;
@@ -220,6 +217,7 @@ expression_value(RowState *state, PcapiMapping *m, Datum *value)
 {
 	TupleDesc	desc;
 	Form_pg_attribute att;
+	Datum		row;
 	bool		isnull;
 
 	if (m->plan == NULL)
@@ -228,9 +226,8 @@ expression_value(RowState *state, PcapiMapping *m, Datum *value)
 		pcapi_prepare_mapping(m, state->rel);
 		state->preparing = false;
 	}
-	if (state->row == (Datum) 0)
-		state->row = heap_copy_tuple_as_datum(state->tuple, RelationGetDescr(state->rel));
-	if (SPI_execute_plan(m->plan, &state->row, NULL, false, 2) != SPI_OK_SELECT)
+	row = pcapi_row_argument(&state->row, &m->row_use);
+	if (SPI_execute_plan(m->plan, &row, NULL, false, 2) != SPI_OK_SELECT)
 		elog(ERROR, "could not evaluate an expression");
 	MemoryContextSwitchTo(state->context);
 	if (SPI_processed > 1)
@@ -250,64 +247,10 @@ expression_value(RowState *state, PcapiMapping *m, Datum *value)
 	/* not that of the preparation: a change of what it reads has it planned anew */
 	if (m->value_type != att->atttypid)
 	{
-		pcapi_column_type_init(&m->type, att->atttypid, state->map->context);
+		pcapi_column_type_init(&m->type, att->atttypid, m->use, state->map->context);
 		m->value_type = att->atttypid;
 	}
 	return true;
-}
-
-static void
-push_pair(PcapiJsonb *state, const char *key, JsonbValue *value)
-{
-	JsonbValue	k;
-
-	k.type = jbvString;
-	k.val.string.val = unconstify(char *, key);
-	k.val.string.len = strlen(key);
-	PcapiJsonbPush(state, WJB_KEY, &k);
-	PcapiJsonbPush(state, WJB_VALUE, value);
-}
-
-/* A mapped value into the call. */
-static void
-put_value(RowState *state, const PcapiMapping *m, Datum value)
-{
-	PcapiCall  *call = state->call;
-	JsonbValue	v;
-	const char *wrong = NULL;
-
-	switch (m->target)
-	{
-		case PCAPI_TO_VISITOR_ID:
-			call->visitor_id = pcapi_column_to_text(&m->type, value);
-			break;
-		case PCAPI_TO_EVENT_ID:
-			call->event_id = pcapi_column_to_text(&m->type, value);
-			break;
-		case PCAPI_TO_ACTION_SOURCE:
-			call->action_source = pcapi_column_to_text(&m->type, value);
-			break;
-		case PCAPI_TO_DESTINATION:
-			call->destination = pcapi_column_to_text(&m->type, value);
-			break;
-		case PCAPI_TO_EVENT_TIME:
-			if (pcapi_column_to_time(&m->type, value, &call->event_time))
-				call->has_event_time = true;
-			else
-				call->bad_event_time = "invalid event time";
-			break;
-		default:
-			if (!pcapi_column_to_json(&m->type, value, &v, &wrong))
-				pcapi_warn(&call->warnings, m->key, wrong);
-			else if (m->target == PCAPI_TO_USER_DATA)
-				push_pair(&state->user_data, m->key, &v);
-			else if (m->target == PCAPI_TO_PROPERTIES)
-				push_pair(&state->properties, m->key, &v);
-			else if (v.type == jbvBinary && JsonContainerIsObject(v.val.binary.data))
-				call->consent = JsonbValueToJsonb(&v);
-			else
-				pcapi_warn(&call->warnings, m->key, "not a JSON object");
-	}
 }
 
 static void
@@ -319,9 +262,9 @@ take_mapping(RowState *state, PcapiMapping *m)
 	if (m->query)
 		isnull = !expression_value(state, m, &value);
 	else if (m->attnum > 0)
-		value = heap_getattr(state->tuple, m->attnum, RelationGetDescr(state->rel), &isnull);
+		value = heap_getattr(state->row.tuple, m->attnum, state->row.desc, &isnull);
 	if (!isnull)
-		put_value(state, m, value);
+		pcapi_put_value(&state->mapped, m, value);
 }
 
 /* Whether a rejected row carries it: what tells whose event, and which, it was. */
@@ -349,7 +292,7 @@ take_guarded(void *arg)
 
 			if (!m->guarded || names_event(m) != (round == 0))
 				continue;
-			if (round == 1 && state->call->reject)
+			if (round == 1 && state->mapped.call->reject)
 				continue;
 			state->current = m;
 			take_mapping(state, m);
@@ -392,16 +335,15 @@ fault_of_error(const RowState *state, const ErrorData *error)
 static const PcapiMappingFault *
 call_from_row(PcapiCall *call, PcapiTriggerMap *map, Relation rel, HeapTuple tuple)
 {
-	RowState	state = {.map = map, .rel = rel, .tuple = tuple, .call = call,
-	.context = CurrentMemoryContext};
+	RowState	state = {.map = map, .rel = rel, .row = {.tuple = tuple, .desc = RelationGetDescr(rel)},
+	.mapped = {.call = call}, .context = CurrentMemoryContext};
 	const PcapiMappingFault *fault = map->faults != NIL ? linitial(map->faults) : NULL;
 
 	call->event_name = map->event_name;
 	call->from_data = true;
 	if (fault)
 		call->reject = psprintf("mapping: %s", fault->key);
-	PcapiJsonbPush(&state.properties, WJB_BEGIN_OBJECT, NULL);
-	PcapiJsonbPush(&state.user_data, WJB_BEGIN_OBJECT, NULL);
+	pcapi_mapped_begin(&state.mapped);
 	for (int i = 0; i < map->nmappings; i++)
 	{
 		PcapiMapping *m = &map->mappings[i];
@@ -419,10 +361,7 @@ call_from_row(PcapiCall *call, PcapiTriggerMap *map, Relation rel, HeapTuple tup
 			call->reject = psprintf("mapping: %s", fault->key);
 		}
 	}
-	PcapiJsonbPush(&state.properties, WJB_END_OBJECT, NULL);
-	call->properties = JsonbValueToJsonb(state.properties.result);
-	PcapiJsonbPush(&state.user_data, WJB_END_OBJECT, NULL);
-	call->user_data = JsonbValueToJsonb(state.user_data.result);
+	pcapi_mapped_end(&state.mapped);
 	return fault;
 }
 

@@ -8,6 +8,7 @@
 #include "session/event.h"
 #include "session/visitor.h"
 
+#include "access/detoast.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
@@ -192,7 +193,7 @@ click_id_from(FunctionCallInfo fcinfo, int n, char *(*find) (const char *, size_
 	char	   *found;
 	char	   *click_id = NULL;
 
-	if (PG_ARGISNULL(n))
+	if (PG_ARGISNULL(n) || toast_raw_datum_size(PG_GETARG_DATUM(n)) > PCAPI_CLICK_SOURCE_MAX)
 		return NULL;
 	given = text_to_cstring(PG_GETARG_TEXT_PP(n));
 	given = pcapi_to_utf8(given, strlen(given), &len);
