@@ -170,6 +170,21 @@ becomes($node, 'behind-it', "status, reason IS NOT NULL", 'queued|t', 'and the n
 sql('SELECT pinterest_capi.resume_destination()');
 becomes($node, 'behind-it', 'status, attempts', 'sent|1', 'resumed by hand: it is sent at once');
 
+# another api_url is another server, which nobody has asked to wait
+$stub->reset;
+$stub->script({ status => 500, headers => { 'Retry-After' => 3600 } });
+track('here');
+becomes($node, 'here', 'status', 'retrying', 'the destination backs off again');
+track('elsewhere');
+becomes($node, 'elsewhere', "status, reason IS NOT NULL", 'queued|t', 'and the next event waits for it');
+sql(q{UPDATE pinterest_capi.destination SET batch_size = 999 WHERE destination = 'default'});
+is(sql(q{SELECT backoff_until > now() FROM pinterest_capi._destination_state WHERE destination = 'default'}), 't',
+	'another setting changes nothing of that');
+sql(qq{UPDATE pinterest_capi.destination SET api_url = '@{[$failing->url]}' WHERE destination = 'default'});
+becomes($node, 'elsewhere', 'status, attempts', 'sent|1', 'with another api_url it is sent at once');
+is(scalar($failing->received('elsewhere')), 1, 'there');
+sql(qq{UPDATE pinterest_capi.destination SET api_url = '@{[$stub->url]}' WHERE destination = 'default'});
+
 # ---- the end of it ----
 
 # what waits for longer than max_event_age expires, whatever it waits for

@@ -196,6 +196,20 @@ pcapi_unpause(const char *destination)
 	pcapi_wake_at_commit();
 }
 
+void
+pcapi_end_backoff(const char *destination)
+{
+	Oid			types[1] = {TEXTOID};
+	Datum		values[1] = {CStringGetTextDatum(destination)};
+
+	SPI_connect();
+	SPI_execute_with_args("UPDATE pinterest_capi._destination_state"
+						  " SET failing_since = NULL, backoff_until = NULL, backoff_reason = NULL"
+						  " WHERE destination = $1 AND failing_since IS NOT NULL",
+						  1, types, values, NULL, false, 0);
+	SPI_finish();
+}
+
 PG_FUNCTION_INFO_V1(pcapi_sql_resume_destination);
 Datum
 pcapi_sql_resume_destination(PG_FUNCTION_ARGS)

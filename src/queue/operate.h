@@ -21,6 +21,9 @@ extern void pcapi_claim_server(void);
 /* ends pause and backoff, makes the destination's number, wakes the worker; tells listeners if it was paused */
 extern void pcapi_unpause(const char *destination);
 
+/* ends a backoff alone: whatever is paused stays so */
+extern void pcapi_end_backoff(const char *destination);
+
 /* what waits for a destination that is about to be deleted is cancelled */
 extern void pcapi_forsake(const char *destination);
 

@@ -248,10 +248,28 @@ field(TriggerData *trigger, HeapTuple tuple, const char *name)
 	return SPI_getvalue(tuple, desc, SPI_fnumber(desc, name));
 }
 
+/* Return whether two values of a column are the same; NULL is like NULL. */
+static bool
+same_text(const char *a, const char *b)
+{
+	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+/* Another server has asked nobody to wait. */
+static void
+end_backoff(const char *destination)
+{
+	PcapiIdentity saved;
+
+	pcapi_become_owner(&saved, true);
+	pcapi_end_backoff(destination);
+	pcapi_become_caller(&saved);
+}
+
 static void
 guard_api_url(const char *old, const char *new)
 {
-	if (new == NULL || (old && strcmp(old, new) == 0) || superuser())
+	if (new == NULL || same_text(old, new) || superuser())
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
@@ -289,6 +307,8 @@ pcapi_sql_destination_guard(PG_FUNCTION_ARGS)
 					 errhint("Make a new one with configure_destination, and drop the old one with drop_destination."),
 					 pcapi_hide()));
 		guard_api_url(field(trigger, old, "api_url"), field(trigger, new, "api_url"));
+		if (!same_text(field(trigger, old, "api_url"), field(trigger, new, "api_url")))
+			end_backoff(name);
 		return PointerGetDatum(new);
 	}
 	else

@@ -61,8 +61,13 @@ CREATE FUNCTION pinterest_capi._report_health(destination text) RETURNS text
 	LANGUAGE sql VOLATILE PARALLEL RESTRICTED
 BEGIN ATOMIC
 	SELECT '<section aria-labelledby="health"><h2 id="health">Destinations and worker</h2>'
-		|| coalesce((SELECT format('<p class="soft">The worker is %s (last look %s ago, requests out: %s).</p>',
-				CASE w.state WHEN 'idle' THEN 'running' ELSE pinterest_capi._html(w.state) END,
+		|| coalesce((SELECT format('<p class="soft">%s (last look %s ago, requests out: %s).</p>',
+				CASE w.state WHEN 'dispatch off' THEN 'The worker runs, but dispatch is off on this server'
+					WHEN 'read-only' THEN 'The worker runs, but this server is read-only'
+					WHEN 'held' THEN 'The worker runs, but holds what waits: this server may be a copy'
+					WHEN 'starting' THEN 'The worker is starting'
+					WHEN 'sending' THEN 'The worker is sending'
+					ELSE 'The worker is running' END,
 				pinterest_capi._report_age(w.last_cycle_at), w.in_flight_requests) FROM pinterest_capi.worker_status AS w),
 			'<p class="soft">No worker is running.</p>')
 		|| coalesce((SELECT pinterest_capi._report_table('Destinations',
