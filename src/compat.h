@@ -169,6 +169,13 @@ typedef struct PcapiJsonb
 	(pg_namespace_aclcheck((schema), GetUserId(), ACL_USAGE) == ACLCHECK_OK)
 #endif
 
+/* 18: virtual generated columns, which a trigger's WHEN may look at */
+#if PG_VERSION_NUM >= 180000
+#define PcapiExpandGenerated(node, rel, varno)	expand_generated_columns_in_expr((node), (rel), (varno))
+#else
+#define PcapiExpandGenerated(node, rel, varno)	(node)
+#endif
+
 /* 19: the number of a cache is an enum; as parameters the two are the same */
 #define PcapiSyscacheCallback(function)	((SyscacheCallbackFunction) (void (*) (void)) (function))
 

@@ -37,7 +37,8 @@ static const struct
 		" pinterest_capi.track_trigger(),"
 		" pinterest_capi.identify(text, jsonb, jsonb),"
 		" pinterest_capi.capture_click(text, text, text),"
-		" pinterest_capi.preview(text, jsonb, jsonb, text, text, timestamptz, text, jsonb, text)"},
+		" pinterest_capi.preview(text, jsonb, jsonb, text, text, timestamptz, text, jsonb, text),"
+		" pinterest_capi.preview_row(anyelement)"},
 	{LEVEL_TRACK, "SELECT", "pinterest_capi.standard_event"},
 	{LEVEL_MONITOR, "SELECT",
 		"pinterest_capi.dispatch_status, pinterest_capi.destination_status, pinterest_capi.worker_status,"

@@ -170,4 +170,14 @@ extern bool pcapi_is_action_source(const char *name);
 /* the parameters of track and preview */
 extern void pcapi_call_from_args(PcapiCall *call, FunctionCallInfo fcinfo);
 
+/* --- preview.c --- */
+
+#define PCAPI_PREVIEW_COLUMNS	6
+
+/* what a call would become, without writing it; of PcapiDecision * */
+extern List *pcapi_preview(PcapiCall *call);
+
+/* a row of preview, from its first column on */
+extern void pcapi_preview_row(const PcapiDecision *d, Datum *values, bool *nulls);
+
 #endif							/* PCAPI_EVENT_H */

@@ -7,6 +7,7 @@
 
 #include "session/column_type.h"
 #include "session/row_argument.h"
+#include "session/session.h"
 
 #include "executor/spi.h"
 #include "utils/rel.h"
@@ -78,5 +79,17 @@ extern const char *pcapi_hint_of_expression(const ErrorData *error);
 /* where and how track_trigger is to be used */
 #define PCAPI_TRIGGER_HINT \
 	"Write CREATE TRIGGER ... AFTER INSERT ON ... FOR EACH ROW EXECUTE FUNCTION pinterest_capi.track_trigger(...)."
+
+/* the reason of events of other triggers */
+#define PCAPI_MISPLACED	"not a row-level AFTER trigger"
+
+/* --- trigger.c --- */
+
+/*
+ * Fill a call from a row.  Returns NULL, or what is wrong with the mapping; the
+ * call is to be rejected then.
+ */
+extern const PcapiMappingFault *pcapi_call_from_row(PcapiCall *call, PcapiTriggerMap *map,
+													Relation rel, HeapTuple tuple);
 
 #endif							/* PCAPI_MAPPING_H */

@@ -328,12 +328,8 @@ fault_of_error(const RowState *state, const ErrorData *error)
 	return fault;
 }
 
-/*
- * Fill a call from a row.  Returns NULL, or what is wrong with the mapping; the
- * call is to be rejected then.
- */
-static const PcapiMappingFault *
-call_from_row(PcapiCall *call, PcapiTriggerMap *map, Relation rel, HeapTuple tuple)
+const PcapiMappingFault *
+pcapi_call_from_row(PcapiCall *call, PcapiTriggerMap *map, Relation rel, HeapTuple tuple)
 {
 	RowState	state = {.map = map, .rel = rel, .row = {.tuple = tuple, .desc = RelationGetDescr(rel)},
 	.mapped = {.call = call}, .context = CurrentMemoryContext};
@@ -373,7 +369,7 @@ track_row(const TriggerData *td, HeapTuple tuple)
 	PcapiCall	call = {0};
 
 	map->in_use++;				/* an error leaves it so, which only delays the map's end */
-	fault = call_from_row(&call, map, td->tg_relation, tuple);
+	fault = pcapi_call_from_row(&call, map, td->tg_relation, tuple);
 	if (fault)
 		warn_of_fault(td->tg_trigger, td->tg_relation, fault);
 	(void) pcapi_track(&call);
@@ -389,7 +385,7 @@ track_misplaced(const TriggerData *td)
 {
 	const Trigger *trigger = td->tg_trigger;
 	PcapiCall	call = {.event_name = trigger->tgnargs > 0 ? trigger->tgargs[0] : "",
-		.reject = "not a row-level AFTER trigger", .from_data = true};
+		.reject = PCAPI_MISPLACED, .from_data = true};
 
 	warn_of_trigger(trigger, td->tg_relation, "is not a row-level AFTER trigger, its events are rejected",
 					PCAPI_TRIGGER_HINT);

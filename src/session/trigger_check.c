@@ -13,6 +13,7 @@
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_trigger.h"
+#include "commands/trigger.h"
 #include "executor/executor.h"
 #include "funcapi.h"
 #include "nodes/nodeFuncs.h"
@@ -200,6 +201,7 @@ pcapi_sql_trigger_faults(PG_FUNCTION_ARGS)
 	Oid			trigger = PG_GETARG_OID(1);
 	Findings	findings = {.rsinfo = (ReturnSetInfo *) fcinfo->resultinfo};
 	Relation	rel;
+	TriggerDesc *triggers;
 
 	InitMaterializedSRF(fcinfo, 0);
 	if (!ConditionalLockRelationOid(relid, AccessShareLock))
@@ -209,10 +211,12 @@ pcapi_sql_trigger_faults(PG_FUNCTION_ARGS)
 		return (Datum) 0;
 	}
 	rel = try_relation_open(relid, NoLock);
-	for (int i = 0; rel && rel->trigdesc && i < rel->trigdesc->numtriggers; i++)
+	/* the lock lets others make triggers meanwhile */
+	triggers = rel ? CopyTriggerDesc(rel->trigdesc) : NULL;
+	for (int i = 0; triggers && i < triggers->numtriggers; i++)
 	{
-		if (rel->trigdesc->triggers[i].tgoid == trigger)
-			check_trigger(&findings, &rel->trigdesc->triggers[i], rel, PG_GETARG_ARRAYTYPE_P(2));
+		if (triggers->triggers[i].tgoid == trigger)
+			check_trigger(&findings, &triggers->triggers[i], rel, PG_GETARG_ARRAYTYPE_P(2));
 	}
 	if (rel)
 		relation_close(rel, NoLock);

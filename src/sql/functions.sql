@@ -89,6 +89,14 @@ CREATE FUNCTION pinterest_capi.preview(event_name text, properties jsonb DEFAULT
 COMMENT ON FUNCTION pinterest_capi.preview(text, jsonb, jsonb, text, text, timestamptz, text, jsonb, text) IS
 	'what track would do with the same call, a row per destination, without doing it; payload is the event as it would be sent, NULL when it would not be queued';
 
+CREATE FUNCTION pinterest_capi.preview_row(anyelement,
+		OUT trigger_name text, OUT destination text, OUT status text, OUT reason text, OUT sent_as text,
+		OUT payload jsonb, OUT warnings text[]) RETURNS SETOF record
+	LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE ROWS 1
+	AS 'MODULE_PATHNAME', 'pcapi_sql_preview_row';
+COMMENT ON FUNCTION pinterest_capi.preview_row(anyelement) IS
+	'what the track_trigger triggers of the row''s table would make of it, without doing it: the columns of preview for each trigger; status "not fired" where the row does not meet its WHEN or the trigger is disabled. Errors: 22023 for what is no row of a table, 42501';
+
 CREATE FUNCTION pinterest_capi.normalize_identifier(kind text, value text) RETURNS text
 	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 	AS 'MODULE_PATHNAME', 'pcapi_sql_normalize_identifier';
