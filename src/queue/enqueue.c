@@ -33,7 +33,8 @@ pcapi_plan(SPIPlanPtr *plan, const char *sql, int nargs, Oid *argtypes)
 
 /*
  * The number is made once per destination.  Two sessions that make it at the
- * same time meet in the unique index: the second waits and then finds it.
+ * same time meet in the unique index: the second waits and then finds it.  The
+ * sequence may be behind, where logical replication has brought destinations.
  */
 int
 pcapi_destination_number(const char *destination, bool create)
@@ -47,15 +48,18 @@ pcapi_destination_number(const char *destination, bool create)
 
 	SPI_connect();
 	values[0] = CStringGetTextDatum(destination);
-	for (int turn = 0; turn < 3 && number == 0; turn++)
+	for (int turn = 0; turn < 9 && number == 0; turn++)
 	{
-		if (turn == 1)
+		if (turn % 2 == 1)
 		{
 			if (!create)
 				break;
 			SPI_execute_plan(pcapi_plan(&make_plan,
-										"INSERT INTO pinterest_capi._destination_state (destination) VALUES ($1)"
-										" ON CONFLICT (destination) DO NOTHING RETURNING dest",
+										"INSERT INTO pinterest_capi._destination_state (dest, destination)"
+										" SELECT pg_catalog.int4(GREATEST(pg_catalog.nextval('pinterest_capi._destination_state_dest_seq'),"
+										" (SELECT pg_catalog.max(s.dest) OPERATOR(pg_catalog.+) 1::pg_catalog.int8"
+										" FROM pinterest_capi._destination_state AS s))), $1"
+										" ON CONFLICT DO NOTHING RETURNING dest",
 										1, argtypes),
 							 values, NULL, false, 0);
 		}

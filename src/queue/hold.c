@@ -7,18 +7,56 @@
  */
 #include "queue/hold.h"
 
+#include "access/htup_details.h"
 #include "access/xlog.h"
+#include "catalog/pg_subscription.h"
+#include "catalog/pg_subscription_rel.h"
 #include "fmgr.h"
 #include "queue/queue.h"
 #include "queue/sending_server.h"
 #include "utils/builtins.h"
+#include "utils/catcache.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+
+/*
+ * Such a subscription brings what another server has queued and what became of
+ * it.  Whatever this server did to these rows would be done twice, and stop the
+ * subscription.  One that is disabled counts too: it may go on.  A look-up in
+ * the catalog cache, at each look of the worker.
+ */
+char *
+pcapi_replicating_subscription(void)
+{
+	static const PcapiTable written[] = {PCAPI_T_QUEUE, PCAPI_T_OUTCOME};
+	char	   *name = NULL;
+
+	for (int i = 0; i < lengthof(written) && name == NULL; i++)
+	{
+		CatCList   *list = SearchSysCacheList1(SUBSCRIPTIONRELMAP, ObjectIdGetDatum(pcapi_table(written[i])));
+
+		if (list->n_members > 0)
+		{
+			Form_pg_subscription_rel rel = (Form_pg_subscription_rel) GETSTRUCT(&list->members[0]->tuple);
+
+			name = get_subscription_name(rel->srsubid, true);
+		}
+		ReleaseCatCacheList(list);
+	}
+	return name;
+}
 
 char *
 pcapi_hold_reason(void)
 {
+	char	   *subscription;
+
 	/* a standby sends nothing either, and may become the one that does */
 	if (RecoveryInProgress())
 		return NULL;
+	subscription = pcapi_replicating_subscription();
+	if (subscription)
+		return psprintf("the subscription \"%s\" writes the queue of this database", subscription);
 	return pcapi_copy_reason();
 }
 

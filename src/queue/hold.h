@@ -7,6 +7,12 @@
 
 #include "pinterest_capi.h"
 
+/*
+ * The subscription that writes the queue of this database, as a replica of
+ * another server's; NULL when there is none; palloc'd.  Needs a transaction.
+ */
+extern char *pcapi_replicating_subscription(void);
+
 /* NULL when nothing holds it; palloc'd.  Needs a transaction and a snapshot. */
 extern char *pcapi_hold_reason(void);
 

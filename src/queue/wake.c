@@ -107,8 +107,8 @@ look_for_worker(void)
 	known_worker.relid = relid;
 	known_worker.pid = 0;
 	known_worker.procno = -1;
-	if (!OidIsValid(relid))
-		return;
+	if (!OidIsValid(relid) || RecoveryInProgress())
+		return;					/* a standby has no unlogged table, and no worker */
 
 	/* before the scan: an invalidation that arrives during it must count */
 	known_worker.valid = true;

@@ -91,7 +91,7 @@ notice_sent_as_custom(const char *event_name)
 			(errmsg("the event will be sent as custom, since its name is not one of Pinterest's standard events"),
 			 nearest ?
 			 errhint("If it means what Pinterest calls %s, allow it with send_as => '%s'; with send_as => 'Custom' this notice does not come.", nearest, nearest) :
-			 errhint("The table pinterest_capi.standard_event lists them; with send_as => 'Custom' this notice does not come."),
+			 errhint("The view pinterest_capi.standard_event lists them; with send_as => 'Custom' this notice does not come."),
 			 pcapi_hide()));
 }
 
@@ -116,7 +116,7 @@ pcapi_sql_allow_event(PG_FUNCTION_ARGS)
 
 		if (pcapi_standard_event(send_as) == NULL)
 			pcapi_bad_call(("send_as is not a standard event"),
-						   ("The table pinterest_capi.standard_event lists them; without send_as any other name is sent as custom."));
+						   ("The view pinterest_capi.standard_event lists them; without send_as any other name is sent as custom."));
 		values[2] = CStringGetTextDatum(send_as);
 	}
 	if (PG_ARGISNULL(3))

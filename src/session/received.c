@@ -21,6 +21,7 @@
 #include "mb/pg_wchar.h"
 #include "queue/queue.h"
 #include "queue/sending_server.h"
+#include "queue/sequence.h"
 #include "replication/worker_internal.h"
 #include "utils/builtins.h"
 #include "utils/rel.h"
@@ -152,7 +153,10 @@ pcapi_sql_received(PG_FUNCTION_ARGS)
 				 errmsg("_received() must be called as a BEFORE INSERT ROW trigger"),
 				 errhint("The extension has made the trigger that needs it."), pcapi_hide()));
 	if (!from_publisher())
+	{
+		pcapi_sequence_pass(DatumGetInt64(field(trigger, "id", &isnull)));
 		return PointerGetDatum(trigger->tg_trigtuple);
+	}
 
 	ev.destination = text_field(trigger, "destination");
 	if (ev.destination == NULL)

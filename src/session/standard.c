@@ -2,7 +2,7 @@
  * standard.c
  *	  The names of the API's standard events.
  *
- * What belongs to each of them stands in the table standard_event, which is
+ * What belongs to each of them stands in the view standard_event, which is
  * for people; which event is sent as which, in settings.c.
  */
 #include "session/session.h"

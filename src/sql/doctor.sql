@@ -177,6 +177,8 @@ BEGIN ATOMIC
 				WHEN s.publishing THEN 'This database''s events are published, and no dispatcher has subscribed: on the one that is to send, SELECT pinterest_capi.subscribe(''CONNECTION'', ''NAME'');'
 				WHEN s.hold LIKE '% is not named in %'
 				THEN format('Nothing is sent, since %s. If this host is to send, name it: ALTER SYSTEM SET pinterest_capi.senders = ''HOST, ...''; SELECT pg_reload_conf();', s.hold)
+				WHEN s.hold LIKE 'the subscription %'
+				THEN format('Nothing is sent, since %s, as a replica of another server''s, which sends. After the switch-over, DROP SUBSCRIPTION has this server send; for a subscription that is to stay, leave the schema pinterest_capi out of its publication.', s.hold)
 				WHEN s.hold IS NOT NULL
 				THEN format('Nothing is sent, since %s. If it is the server that is to send, and the other one does not: SELECT pinterest_capi.resume_destination(%s); which sends what waits; cancel() before it takes out what is not to go again.', s.hold, (SELECT quote_literal(min(f.destination)) FROM pinterest_capi._destination_facts AS f))
 				WHEN s.dispatch THEN 'This server sends.'

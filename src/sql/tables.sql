@@ -134,39 +134,35 @@ CREATE TABLE pinterest_capi.consent_rule (
 COMMENT ON TABLE pinterest_capi.consent_rule IS
 	'whether an event may go, as jsonpath predicates over event, properties, user and consent; destination NULL: all';
 
-CREATE TABLE pinterest_capi.standard_event (
-	event_name text PRIMARY KEY,
-	pascal_name text NOT NULL UNIQUE,
-	required text[] NOT NULL,
-	properties text[] NOT NULL,
-	description text NOT NULL
-);
-COMMENT ON TABLE pinterest_capi.standard_event IS
+-- A view: a table with rows from the start would stop the initial copy of
+-- logical replication, which brings the same rows.
+CREATE VIEW pinterest_capi.standard_event AS
+	SELECT s.event_name, s.pascal_name, s.required, s.properties, s.description FROM (VALUES
+		('add_payment_info', 'AddPaymentInfo', '{}'::text[], '{value,currency,content_ids,contents,num_items,order_id}'::text[], 'payment details are entered'),
+		('add_to_cart', 'AddToCart', '{}', '{value,currency,product_id,quantity,content_ids,contents,num_items}', 'an item is put into the cart'),
+		('add_to_wishlist', 'AddToWishlist', '{}', '{value,currency,product_id,content_ids,contents}', 'an item is put on a wish list'),
+		('app_install', 'AppInstall', '{}', '{app_info,device_info}', 'the app is installed'),
+		('app_open', 'AppOpen', '{}', '{app_info,device_info}', 'the app is opened'),
+		('checkout', 'Checkout', '{value,currency}', '{value,currency,order_id,product_id,quantity,content_ids,contents,num_items}', 'a purchase is completed'),
+		('contact', 'Contact', '{}', '{page_url}', 'the business is contacted'),
+		('custom', 'Custom', '{}', '{value,currency,order_id,content_ids,contents,num_items}', 'an event of the business''s own'),
+		('customize_product', 'CustomizeProduct', '{}', '{value,currency,product_id,content_ids,contents}', 'a product is configured'),
+		('find_location', 'FindLocation', '{}', '{page_url,search_string}', 'a shop or branch is looked for'),
+		('initiate_checkout', 'InitiateCheckout', '{}', '{value,currency,content_ids,contents,num_items}', 'a checkout is begun'),
+		('lead', 'Lead', '{}', '{value,currency,content_name}', 'interest is shown, for example by a form'),
+		('page_visit', 'PageVisit', '{}', '{page_url,referrer,product_id,content_ids,contents}', 'a page is visited'),
+		('schedule', 'Schedule', '{}', '{value,currency}', 'an appointment is made'),
+		('search', 'Search', '{}', '{search_string,page_url}', 'a search is made on the site'),
+		('signup', 'SignUp', '{}', '{value,currency}', 'an account is opened'),
+		('start_trial', 'StartTrial', '{}', '{value,currency,predicted_ltv}', 'a trial begins'),
+		('submit_application', 'SubmitApplication', '{}', '{value,currency}', 'an application is handed in'),
+		('subscribe', 'Subscribe', '{}', '{value,currency,predicted_ltv}', 'a paid subscription begins'),
+		('view_category', 'ViewCategory', '{}', '{page_url,content_category}', 'a category page is viewed'),
+		('view_content', 'ViewContent', '{}', '{page_url,product_id,content_ids,contents,content_name}', 'a piece of content is viewed'),
+		('watch_video', 'WatchVideo', '{}', '{page_url,content_name}', 'a video is watched')
+	) AS s (event_name, pascal_name, required, properties, description);
+COMMENT ON VIEW pinterest_capi.standard_event IS
 	'the event names of Pinterest''s Conversions API; source: its OpenAPI description';
-
-INSERT INTO pinterest_capi.standard_event VALUES
-	('add_payment_info', 'AddPaymentInfo', '{}', '{value,currency,content_ids,contents,num_items,order_id}', 'payment details are entered'),
-	('add_to_cart', 'AddToCart', '{}', '{value,currency,product_id,quantity,content_ids,contents,num_items}', 'an item is put into the cart'),
-	('add_to_wishlist', 'AddToWishlist', '{}', '{value,currency,product_id,content_ids,contents}', 'an item is put on a wish list'),
-	('app_install', 'AppInstall', '{}', '{app_info,device_info}', 'the app is installed'),
-	('app_open', 'AppOpen', '{}', '{app_info,device_info}', 'the app is opened'),
-	('checkout', 'Checkout', '{value,currency}', '{value,currency,order_id,product_id,quantity,content_ids,contents,num_items}', 'a purchase is completed'),
-	('contact', 'Contact', '{}', '{page_url}', 'the business is contacted'),
-	('custom', 'Custom', '{}', '{value,currency,order_id,content_ids,contents,num_items}', 'an event of the business''s own'),
-	('customize_product', 'CustomizeProduct', '{}', '{value,currency,product_id,content_ids,contents}', 'a product is configured'),
-	('find_location', 'FindLocation', '{}', '{page_url,search_string}', 'a shop or branch is looked for'),
-	('initiate_checkout', 'InitiateCheckout', '{}', '{value,currency,content_ids,contents,num_items}', 'a checkout is begun'),
-	('lead', 'Lead', '{}', '{value,currency,content_name}', 'interest is shown, for example by a form'),
-	('page_visit', 'PageVisit', '{}', '{page_url,referrer,product_id,content_ids,contents}', 'a page is visited'),
-	('schedule', 'Schedule', '{}', '{value,currency}', 'an appointment is made'),
-	('search', 'Search', '{}', '{search_string,page_url}', 'a search is made on the site'),
-	('signup', 'SignUp', '{}', '{value,currency}', 'an account is opened'),
-	('start_trial', 'StartTrial', '{}', '{value,currency,predicted_ltv}', 'a trial begins'),
-	('submit_application', 'SubmitApplication', '{}', '{value,currency}', 'an application is handed in'),
-	('subscribe', 'Subscribe', '{}', '{value,currency,predicted_ltv}', 'a paid subscription begins'),
-	('view_category', 'ViewCategory', '{}', '{page_url,content_category}', 'a category page is viewed'),
-	('view_content', 'ViewContent', '{}', '{page_url,product_id,content_ids,contents,content_name}', 'a piece of content is viewed'),
-	('watch_video', 'WatchVideo', '{}', '{page_url,content_name}', 'a video is watched');
 
 ------------------------------------------------------------------------------
 -- Visitors
@@ -265,7 +261,8 @@ ALTER TABLE pinterest_capi._lease ALTER ids SET STORAGE EXTERNAL;
 COMMENT ON TABLE pinterest_capi._lease IS
 	'internal: requests that are out; what a dead worker left here is sent again under the same event_id';
 
-CREATE TABLE pinterest_capi._worker (
+-- Unlogged: another server has nothing from it, neither by replication nor as a copy.
+CREATE UNLOGGED TABLE pinterest_capi._worker (
 	pid integer PRIMARY KEY,
 	procno integer NOT NULL,
 	segment bigint NOT NULL,

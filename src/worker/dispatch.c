@@ -34,7 +34,7 @@ static char *hold_reason = NULL;	/* why this server sends nothing; NULL: it send
 static bool
 may_send(void)
 {
-	return pcapi_dispatch && !DefaultXactReadOnly && !held_back && hold_asked && hold_reason == NULL;
+	return pcapi_dispatch && !DefaultXactReadOnly && !held_back && hold_asked && hold_reason == NULL && !pcapi_replicates;
 }
 
 static PcapiBatch *
@@ -234,15 +234,17 @@ notify_all(const char *status, const char *message)
 
 /*
  * Ask whether this server is held.  A claim or a setting ends that, so a server
- * that is held asks at each look; nothing but a setting can make one held that
- * sends.  Should the look's transaction fail, listeners miss the NOTIFY.
+ * that is held asks at each look; nothing but a setting or a new subscription
+ * can make one held that sends.  Should the look's transaction fail, listeners miss the NOTIFY.
  */
 static void
 ask_hold(void)
 {
 	char	   *reason;
 
-	if (hold_asked && !hold_stale && hold_reason == NULL)
+	if (pcapi_replicating_subscription() != NULL)
+		pcapi_replicates = true;
+	if (hold_asked && !hold_stale && hold_reason == NULL && !pcapi_replicates)
 		return;
 	pcapi_sending_server_recognize();
 	reason = pcapi_hold_reason();
@@ -277,7 +279,7 @@ pcapi_dispatch_reloaded(void)
 static void
 load(void *arg)
 {
-	if (clock_went_back)
+	if (clock_went_back && !pcapi_replicates)
 		pcapi_mend_times();
 	pcapi_routes_load();
 	ask_hold();

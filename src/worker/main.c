@@ -18,7 +18,9 @@
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
+#include "queue/hold.h"
 #include "queue/operate.h"
+#include "queue/sequence.h"
 #include "queue/turn.h"
 #include "storage/ipc.h"
 #include "storage/lmgr.h"
@@ -42,6 +44,7 @@
 PGDLLEXPORT void pcapi_worker_main(Datum main_arg);
 
 PcapiLive  *pcapi_live;
+bool		pcapi_replicates = false;
 
 static Oid	my_slot;			/* the database for which the process's slot was registered */
 static Oid	my_database;		/* the one that it serves */
@@ -271,8 +274,14 @@ take_office(void)
 static void
 begin_work(void *arg)
 {
-	int			n = pcapi_recover_leases();
+	int			n = 0;
 
+	pcapi_replicates = pcapi_replicating_subscription() != NULL;
+	if (!pcapi_replicates)
+	{
+		n = pcapi_recover_leases();
+		pcapi_sequences_advance();
+	}
 	if (n > 0)
 		ereport(LOG,
 				(errmsg_plural("%d event was in a request when the last worker ended; it is sent again under the same event_id",
@@ -295,6 +304,7 @@ check_office(void)
 {
 	LOCKTAG		tag;
 	bool		database_wanted;
+	bool		replicates;
 	Oid			table;
 
 	SET_LOCKTAG_OBJECT(tag, InvalidOid, DatabaseRelationId, MyDatabaseId, 0);
@@ -302,6 +312,7 @@ check_office(void)
 	database_wanted = LockAcquire(&tag, RowExclusiveLock, false, true) == LOCKACQUIRE_NOT_AVAIL;
 	table = database_wanted ? published_in : pcapi_table(PCAPI_T_WORKER);
 	others_send = !database_wanted && pcapi_published();
+	replicates = !database_wanted && pcapi_replicating_subscription() != NULL;
 	CommitTransactionCommand();
 
 	/* the connection attempt of the next one waits for the lock, and ends if the database is gone */
@@ -309,6 +320,14 @@ check_office(void)
 		proc_exit(1);
 	if (table != published_in)
 		leave_dropped();
+	if (replicates)
+		pcapi_replicates = true;
+	else if (pcapi_replicates && pcapi_dispatch_in_flight() == 0)
+	{
+		ereport(LOG,
+				(errmsg("no subscription writes the queue any more: the worker of this database begins to send")));
+		proc_exit(1);
+	}
 }
 
 /*
@@ -419,12 +438,13 @@ pcapi_worker_main(Datum main_arg)
 		wait = pcapi_dispatch_cycle(woken, &in_vain);
 
 		now = pcapi_clock_ms();
-		pcapi_keep_retention(now);
+		if (!pcapi_replicates)
+			pcapi_keep_retention(now);
 		close_idle(now);
 		if (now >= tick_at)
 		{
 			check_office();
-			if (others_send)
+			if (others_send && !pcapi_replicates)
 				pcapi_handover();
 			share_slot(GetCurrentTimestamp());
 			tick_at = now + TICK;

@@ -269,6 +269,13 @@ extern void pcapi_retention_reloaded(void); /* also once at the start */
 
 extern PcapiLive *pcapi_live;
 
+/*
+ * A subscription writes the tables, or has done so since this process started:
+ * it sends nothing and writes nothing.  Once there is none any more, the
+ * process exits, and the next one begins with leases and sequences.
+ */
+extern bool pcapi_replicates;
+
 typedef void (*PcapiWork) (void *arg);
 
 /*

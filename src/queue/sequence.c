@@ -1,0 +1,60 @@
+/*
+ * sequence.c
+ *	  Sequences that logical replication has left behind.
+ *
+ * It brings rows with their numbers and leaves the sequences as they are.
+ * After the switch-over to such a server the first events would collide with
+ * rows that are there, and fail the transactions that track them.  So the id
+ * sequence is moved on as rows come, and all of them when the worker begins to
+ * send.
+ */
+#include "queue/sequence.h"
+
+#include "commands/sequence.h"
+#include "fmgr.h"
+#include "queue/queue.h"
+#include "utils/fmgrprotos.h"
+
+/*
+ * How far to move beyond what is there: a sequence that others draw from at
+ * this moment is not set back, and not each row that comes writes WAL.
+ */
+#define MARGIN 1000
+
+void
+pcapi_sequences_advance(void)
+{
+	SPI_connect();
+	if (SPI_execute("SELECT pg_catalog.setval(s.seq, s.top + 1000) FROM ("
+					"SELECT 'pinterest_capi._event_id_seq'::pg_catalog.regclass AS seq, q.last_value + q.is_called::int AS next,"
+					" (SELECT max(e.id) FROM pinterest_capi._event AS e) AS top FROM pinterest_capi._event_id_seq AS q"
+					" UNION ALL SELECT 'pinterest_capi._destination_state_dest_seq'::pg_catalog.regclass, q.last_value + q.is_called::int,"
+					" (SELECT max(d.dest) FROM pinterest_capi._destination_state AS d) FROM pinterest_capi._destination_state_dest_seq AS q"
+					" UNION ALL SELECT 'pinterest_capi._lease_lease_seq'::pg_catalog.regclass, q.last_value + q.is_called::int,"
+					" (SELECT max(l.lease) FROM pinterest_capi._lease AS l) FROM pinterest_capi._lease_lease_seq AS q) AS s"
+					" WHERE s.top >= s.next", false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not advance sequences");
+	SPI_finish();
+}
+
+void
+pcapi_sequence_pass(int64 id)
+{
+	static int64 passed = 0;
+	Oid			sequence;
+	int64		next;
+	PcapiIdentity saved;
+
+	if (id <= passed)
+		return;
+	sequence = pcapi_table(PCAPI_T_EVENT_SEQUENCE);
+	pcapi_become_owner(&saved, false);
+	next = nextval_internal(sequence, false);
+	if (next <= id)
+	{
+		next = id + MARGIN;
+		DirectFunctionCall2(setval_oid, ObjectIdGetDatum(sequence), Int64GetDatum(next));
+	}
+	pcapi_become_caller(&saved);
+	passed = next;
+}
