@@ -81,7 +81,8 @@ $ENV{PGCLIENTENCODING} = 'UTF8';
 
 sub literal { return "'" . encode_utf8($_[0] =~ s/'/''/gr) . "'" }
 
-if ($node->safe_psql('postgres', q{SELECT count(*) FROM pg_collation WHERE collprovider = 'i'}) == 0)
+# "unicode" is there from 16 on, with ICU or without
+if ($node->safe_psql('postgres', q{SELECT count(*) FROM pg_collation WHERE collprovider = 'i' AND collname LIKE '%-x-icu'}) == 0)
 {
 	note('result: this server is built without ICU');
 	delete @databases{qw(utf8_icu utf8_icu_tr)};

@@ -91,8 +91,10 @@ ok($stub->wait_count(processed => 9), 'halves meet a 503: the others get through
 becomes($node, 'between-7', 'status', 'failed', 'and the bad one failed');
 is($stub->count->{duplicates}, 0, 'none twice');
 
-# a pause in the middle of it: everything waits, nothing is forgotten
+# a pause in the middle of it: everything waits, nothing is forgotten.  One request
+# at a time, or the other half may be answered before this one is refused.
 $stub->reset;
+set_conf($node, max_concurrent_requests => 1);
 $stub->script({ refuse => ['paused-7'] }, { status => 401, body => { code => 2, message => 'Authentication failed.' } },
 	{ times => 0, refuse => ['paused-7'] });
 track_together('paused', 10);
@@ -105,7 +107,6 @@ becomes($node, 'paused-7', 'status', 'failed', 'and the bad one failed');
 # one is cancelled while its half waits
 $stub->reset;
 $stub->script({ refuse => ['gone-1'] }, { hang => JSON::PP::true, refuse => ['gone-1'] }, { times => 0, refuse => ['gone-1'] });
-set_conf($node, max_concurrent_requests => 1);
 track_together('gone', 4);
 ok($stub->wait_count(hanging => 1), 'half of a refused batch hangs');
 is(sql("SELECT pinterest_capi.cancel('gone-3')"), '1', 'an event of the other half is cancelled');

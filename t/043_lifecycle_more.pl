@@ -7,6 +7,7 @@ use warnings;
 use FindBin;
 use lib $FindBin::RealBin;
 
+use JSON::PP ();
 use PinterestStub qw(:DEFAULT track_sql track all_sent clean_log);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -55,6 +56,11 @@ CONF
 	configure($node, $stub, 'two');
 	track($node, 'slot-two', 'two');
 	$stub->arrives('slot-two', 'a second database takes the last slot');
+	# busy, so that neither worker gives its slot up for the third database
+	$stub->script({ hang => JSON::PP::true, times => 2 });
+	track($node, 'busy-1');
+	track($node, 'busy-2', 'two');
+	ok($stub->wait_count(hanging => 2), 'both are busy');
 	my $log_from = -s $node->logfile;
 	$node->safe_psql('three', 'CREATE EXTENSION pinterest_capi');
 	configure_existing($node, 'three');
@@ -62,6 +68,7 @@ CONF
 	ok($node->poll_query_until('three', q{SELECT message ~ 'no worker is running' FROM pinterest_capi.destination_status}), 'and its view says so');
 	$node->safe_psql('postgres', 'DROP EXTENSION pinterest_capi');
 	$stub->arrives('slot-three', 'a slot that becomes free is taken without another event');
+	$stub->release;
 	is(scalar(() = slurp_file($node->logfile, $log_from) =~ /could not start a worker for every database/g), 0,
 		'the launcher, which never lacked one, is silent');
 	clean_log($node);
