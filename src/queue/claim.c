@@ -16,6 +16,7 @@
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -296,6 +297,22 @@ pcapi_next_due(int dest)
 	return due;
 }
 
+/*
+ * The lease is all that tells the server's successor, after a failover, that a
+ * request was out.  So it must be where the events are: the commit waits for
+ * synchronous standbys as an ordinary session's does, and for the disk in any
+ * case.
+ */
+static void
+commit_as_sessions_do(void)
+{
+	const char *setting = GetConfigOptionResetString("synchronous_commit");
+
+	if (strcmp(setting, "off") != 0)
+		(void) set_config_option("synchronous_commit", setting, PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_LOCAL, true, 0, false);
+}
+
 int64
 pcapi_lease(int dest, const int64 *ids, int n)
 {
@@ -315,6 +332,7 @@ pcapi_lease(int dest, const int64 *ids, int n)
 					 values, NULL, false, 0);
 	lease = DatumGetInt64(column(0, 1, &isnull));
 	SPI_finish();
+	commit_as_sessions_do();
 	return lease;
 }
 

@@ -327,6 +327,8 @@ start_claimed(void)
 {
 	PcapiBatch *batch;
 
+	/* a shutdown ends the wait for a standby, without which no request may leave */
+	CHECK_FOR_INTERRUPTS();
 	pcapi_routes_commit();
 	while ((batch = next_in_state(PCAPI_B_CLAIMED)) != NULL)
 		pcapi_batch_start(batch);

@@ -122,6 +122,9 @@ pcapi_transaction(PcapiWork work, void *arg)
 
 		SetCurrentStatementStartTimestamp();
 		StartTransactionCommand();
+		/* but for leases (pcapi_lease): what else is lost with a server is found out or done again */
+		(void) set_config_option("synchronous_commit", "local", PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_LOCAL, true, 0, false);
 		/* default_transaction_read_only ends sending (dispatch.c), not bookkeeping */
 		XactReadOnly = false;
 		if (lock_extension())
@@ -208,7 +211,6 @@ pin_settings(void)
 		{"idle_in_transaction_session_timeout", "0"},
 		/* no trigger but the tables' owner's own, should others have been let in */
 		{"session_replication_role", "replica"},
-		{"synchronous_commit", "local"},
 		{"DateStyle", "ISO"},
 		{"IntervalStyle", "postgres"},
 		{"enable_seqscan", "off"},
