@@ -110,11 +110,11 @@ typedef struct PcapiJsonb
 
 /* 19: flags instead of a switch for a row that moves to another partition */
 #if PG_VERSION_NUM >= 190000
-#define PcapiTupleDelete(rel, tid, cid, snapshot, failure) \
-	table_tuple_delete((rel), (tid), (cid), 0, (snapshot), InvalidSnapshot, true, (failure))
+#define PcapiTupleDelete(rel, tid, cid, snapshot, wait, failure) \
+	table_tuple_delete((rel), (tid), (cid), 0, (snapshot), InvalidSnapshot, (wait), (failure))
 #else
-#define PcapiTupleDelete(rel, tid, cid, snapshot, failure) \
-	table_tuple_delete((rel), (tid), (cid), (snapshot), InvalidSnapshot, true, (failure), false)
+#define PcapiTupleDelete(rel, tid, cid, snapshot, wait, failure) \
+	table_tuple_delete((rel), (tid), (cid), (snapshot), InvalidSnapshot, (wait), (failure), false)
 #endif
 
 /* index entries of a new row; 16: BRIN may be left alone; 18: a row to be passed over; 19: flags */

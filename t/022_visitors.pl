@@ -25,7 +25,7 @@ $node->safe_psql('postgres', q{
 	CREATE FUNCTION used(visitor text) RETURNS text LANGUAGE sql AS $$
 		SELECT payload #>> '{user_data,click_id}' FROM pinterest_capi.preview('page_visit', user_data => '{"external_id": 1}', visitor_id => visitor) $$;
 	CREATE FUNCTION known(visitor text) RETURNS TABLE (click_id text, click_id_at timestamptz) LANGUAGE sql AS $$
-		SELECT click_id, click_id_at FROM pinterest_capi._visitor AS v WHERE v.visitor = sha256(convert_to($1, 'UTF8')) $$});
+		SELECT click_id, click_id_at FROM pinterest_capi._visitor AS v WHERE substr(v.visitor, 1, 32) = sha256(convert_to($1, 'UTF8')) ORDER BY v.click_id_at DESC NULLS LAST $$});
 
 sub sql { return $node->safe_psql('postgres', @_) }
 

@@ -134,10 +134,36 @@ extern bool pcapi_retention_step(const char *retention, const char *payload_rete
 typedef struct PcapiVisitorPlace
 {
 	bool		begun;
-	unsigned char after[32];
+	int			len;
+	unsigned char after[64];
 } PcapiVisitorPlace;
+
+/* the place as a parameter, or false: from the first one; and the last row of the statement as the place */
+extern bool pcapi_visitor_place_param(const PcapiVisitorPlace *place, Datum *value);
+extern void pcapi_visitor_place_set(PcapiVisitorPlace *place);
 
 /* likewise: takes the click ids from the next few visitors who have had theirs for too long */
 extern bool pcapi_click_retention_step(const char *retention, PcapiVisitorPlace *place);
+
+/* --- erase.c --- */
+
+/* Take events of people who were forgotten out of *n that were claimed, empty them and end them. */
+extern void pcapi_erase_claimed(PcapiClaimed *events, int *n);
+
+/*
+ * What forget() could not see, as its transactions were open: how far the worker
+ * has come in looking for it.
+ */
+typedef struct PcapiErasureScan
+{
+	TransactionId before;		/* it is for whom older transactions forgot; invalid: none is under way */
+	TransactionId wait_for;		/* it begins once all older ones than this are over */
+	bool		events_done;
+	int64		after;			/* the event up to which rows were looked at */
+	PcapiVisitorPlace place;
+} PcapiErasureScan;
+
+/* One step of it; true if another one can follow at once. */
+extern bool pcapi_erasure_step(PcapiErasureScan *scan);
 
 #endif							/* PCAPI_CLAIM_H */

@@ -13,8 +13,8 @@
  * Random bytes cost more to ask for than to make, so a session asks for many
  * ids' worth at once.
  */
-static void
-random_bytes(unsigned char *to, size_t len)
+void
+pcapi_random_bytes(unsigned char *to, size_t len)
 {
 	static unsigned char pool[640];
 	static size_t used = sizeof(pool);
@@ -44,7 +44,7 @@ pcapi_make_event_id(TimestampTz now)
 	char		hex[33];
 	uint64		ms = (now + (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY) / 1000;
 
-	random_bytes(raw + 6, 10);
+	pcapi_random_bytes(raw + 6, 10);
 	for (int i = 0; i < 6; i++)
 		raw[i] = (unsigned char) (ms >> (8 * (5 - i)));
 	raw[6] = (raw[6] & 0x0F) | 0x70;

@@ -60,7 +60,7 @@ leave_queue(Relation queue, BlockNumber nblocks, TupleTableSlot *slot, int dest,
 		!is_null(slot, PCAPI_QUEUE_WARNINGS))
 		return false;
 	/* waits for whoever is about to cancel it */
-	return PcapiTupleDelete(queue, &tid, GetCurrentCommandId(true), snapshot, &failure) == TM_Ok;
+	return PcapiTupleDelete(queue, &tid, GetCurrentCommandId(true), snapshot, true, &failure) == TM_Ok;
 }
 
 /* a line each */

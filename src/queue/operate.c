@@ -1,6 +1,6 @@
 /*
  * operate.c
- *	  pause, resume and drop a destination; cancel, purge and forget events.
+ *	  pause, resume and drop a destination; cancel and purge events.
  *
  * None of it waits for the worker: what it does to rows that are in a request
  * stands, and the answer that comes later finds nothing to settle.
@@ -78,9 +78,9 @@ plan_by_key(void)
  * What is in a request may have been processed, which the row then
  * says; the lease of a request that leaves in this very moment isn't seen yet.
  */
-static int64
-finish_waiting(const char *status, const char *reason, const char *from,
-			   int nargs, const Oid *argtypes, const Datum *args, const char *argnulls)
+int64
+pcapi_finish_waiting(const char *status, const char *reason, const char *from,
+					 int nargs, const Oid *argtypes, const Datum *args, const char *argnulls)
 {
 	Oid			types[5] = {TEXTOID, TEXTOID};
 	Datum		values[5];
@@ -235,7 +235,7 @@ pcapi_forsake(const char *destination)
 
 	if (DatumGetInt32(values[0]) == 0)
 		return;
-	finish_waiting("cancelled", DROPPED, "pinterest_capi._queue AS q WHERE q.dest = $3 ORDER BY q.dest, q.id", 1, types, values, NULL);
+	pcapi_finish_waiting("cancelled", DROPPED, "pinterest_capi._queue AS q WHERE q.dest = $3 ORDER BY q.dest, q.id", 1, types, values, NULL);
 	SPI_connect();
 	SPI_execute_with_args("UPDATE pinterest_capi._destination_state SET paused_at = NULL, paused_reason = NULL,"
 						  " failing_since = NULL, backoff_until = NULL, backoff_reason = NULL,"
@@ -249,7 +249,7 @@ pcapi_forsake(const char *destination)
 void
 pcapi_cancel_orphans(void)
 {
-	finish_waiting("cancelled", DROPPED,
+	pcapi_finish_waiting("cancelled", DROPPED,
 				   "pinterest_capi._queue AS q WHERE q.dest = ANY (ARRAY(SELECT s.dest"
 				   " FROM pinterest_capi._destination_state AS s WHERE s.dropped_at IS NOT NULL"
 				   " AND NOT EXISTS (SELECT FROM pinterest_capi.destination AS d WHERE d.destination = s.destination)))"
@@ -305,7 +305,7 @@ pcapi_sql_cancel(PG_FUNCTION_ARGS)
 		values[1] = Int32GetDatum(pcapi_require_destination(destination));
 		nulls[1] = ' ';
 	}
-	n = finish_waiting("cancelled", "by cancel",
+	n = pcapi_finish_waiting("cancelled", "by cancel",
 					   "(SELECT * FROM (SELECT e.dest, e.id FROM pinterest_capi._event AS e"
 					   " WHERE e.event_id = $3 AND ($4 IS NULL OR e.dest = $4) OFFSET 0) AS n ORDER BY dest, id OFFSET 0) AS r"
 					   " JOIN pinterest_capi._queue AS q ON" PCAPI_QUEUED_AS("r"),
@@ -338,42 +338,4 @@ pcapi_sql_purge(PG_FUNCTION_ARGS)
 	SPI_finish();
 	pcapi_become_caller(&saved);
 	PG_RETURN_INT64(n);
-}
-
-/*
- * strpos only saves taking payloads apart that can't have it.
- *
- * The rows are emptied first, which waits for a replay of them that isn't
- * committed; then what it has put back into the queue can be seen.
- */
-int64
-pcapi_forget_events(Datum visitors, Datum keys, Datum values)
-{
-	Oid			types[3] = {BYTEAARRAYOID, TEXTARRAYOID, TEXTARRAYOID};
-	Datum		args[3] = {visitors, keys, values};
-	Oid			gone_types[2] = {INT4ARRAYOID, INT8ARRAYOID};
-	Datum		gone[2];
-	bool		isnull;
-	int64		n;
-
-	SPI_connect();
-	SPI_execute_with_args("WITH emptied AS ("
-						  " UPDATE pinterest_capi._event AS e SET payload = NULL, visitor = NULL"
-						  " WHERE (e.payload IS NOT NULL OR e.visitor IS NOT NULL) AND (e.visitor = ANY ($1)"
-						  " OR EXISTS (SELECT FROM unnest($2, $3) AS p (key, value)"
-						  " WHERE strpos(e.payload, to_json(p.value)::text) > 0"
-						  " AND e.payload::jsonb -> 'user_data' -> p.key @> to_jsonb(p.value)))"
-						  " RETURNING e.dest, e.id)"
-						  " SELECT count(*), coalesce(array_agg(dest), '{}'), coalesce(array_agg(id), '{}') FROM emptied",
-						  3, types, args, NULL, false, 0);
-	n = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
-	for (int i = 0; i < lengthof(gone); i++)
-		gone[i] = SPI_datumTransfer(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, i + 2, &isnull), false, -1);
-	SPI_finish();
-	if (n > 0)
-		finish_waiting("suppressed", "forgotten",
-					   "(SELECT * FROM unnest($3, $4) AS e (dest, id) ORDER BY e.dest, e.id OFFSET 0) AS r"
-					   " JOIN pinterest_capi._queue AS q ON" PCAPI_QUEUED_AS("r"),
-					   lengthof(gone), gone_types, gone, NULL);
-	return n;
 }

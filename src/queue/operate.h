@@ -1,7 +1,7 @@
 /*
  * operate.h
  *	  What operators and settings do to destinations and waiting events
- *	  (operate.c), and what the functions that wait need of the worker.
+ *	  (operate.c, erase.c), and what the functions that wait need of the worker.
  *
  * All as the extension's owner with a pinned search_path.
  */
@@ -9,6 +9,8 @@
 #define PCAPI_OPERATE_H
 
 #include "queue/queue.h"
+
+#include "access/transam.h"
 
 /* ERROR 22023 unless the destination exists; NULL is none; its number, made when there is none yet */
 PcapiNoReturn extern void pcapi_unknown_destination(void);
@@ -31,11 +33,42 @@ extern void pcapi_forsake(const char *destination);
 extern void pcapi_cancel_orphans(void);
 
 /*
- * Forget: empties rows of these visitors (bytea[]) or with one of these
- * identifiers in their payload's user_data (keys and values, text[] each), and
- * ends those that wait; returns how many.
+ * Make waiting rows final: the rows q of _queue that this FROM clause has.  Its
+ * parameters begin at $3.
  */
-extern int64 pcapi_forget_events(Datum visitors, Datum keys, Datum values);
+extern int64 pcapi_finish_waiting(const char *status, const char *reason, const char *from,
+								  int nargs, const Oid *argtypes, const Datum *args,
+								  const char *argnulls);
+
+/* --- erase.c --- */
+
+/*
+ * A person as forget() knows it: visitors as bytea[]; identifiers as they stand
+ * under a payload's user_data, keys and values, text[] each.
+ */
+typedef struct PcapiErasure
+{
+	Datum		visitors;
+	Datum		keys;
+	Datum		values;
+} PcapiErasure;
+
+/* the oldest transaction that may commit something which is not seen yet; before looking for a person's rows */
+extern FullTransactionId pcapi_erasure_begin(void);
+
+/* empty the person's events, end those that wait, and have the worker look again; returns how many */
+extern int64 pcapi_erase_events(const PcapiErasure *person, FullTransactionId oldest);
+extern void pcapi_erasure_record(const PcapiErasure *person, FullTransactionId oldest);
+
+/*
+ * Whether a row v of _visitor is the person's.  A visitor's click ids have rows
+ * of their own, whose key begins with the visitor's digest.
+ */
+#define PCAPI_VISITOR_OF(visitors, keys, values) \
+	" (substr(v.visitor, 1, 32) = ANY (" visitors ")" \
+	" OR EXISTS (SELECT FROM unnest(" keys ", " values ") AS p (key, value)" \
+	" WHERE v.user_data -> p.key @> to_jsonb(p.value)" \
+	" OR p.key = 'click_id' AND v.click_id = p.value))"
 
 /* --- mend.c --- */
 

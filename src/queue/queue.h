@@ -78,6 +78,7 @@ extern SPIPlanPtr pcapi_plan(SPIPlanPtr *plan, const char *sql, int nargs, Oid *
 #define PCAPI_EVENT_ID_MAX	200 /* bytes */
 
 extern char *pcapi_make_event_id(TimestampTz now);
+extern void pcapi_random_bytes(unsigned char *to, size_t len);	/* a few at a time */
 
 /*
  * An event_id as it is stored: itself, or the SHA-256 of one that is too long
@@ -87,6 +88,11 @@ extern char *pcapi_stored_event_id(char *given, const char **why);
 
 /* whether an event of this id, name and destination's number is kept; as the extension's owner */
 extern bool pcapi_event_exists(const char *event_id, const char *event_name, int dest);
+
+/* --- erase.c --- */
+
+/* whether jsonb can hold it, without raising an error */
+extern bool pcapi_is_json_object(char *json);
 
 /* --- publish.c --- */
 

@@ -50,6 +50,38 @@ pcapi_retention_step(const char *retention, const char *payload_retention, int64
 	return !isnull;
 }
 
+bool
+pcapi_visitor_place_param(const PcapiVisitorPlace *place, Datum *value)
+{
+	bytea	   *after;
+
+	if (!place->begun)
+		return false;
+	after = palloc(VARHDRSZ + place->len);
+	SET_VARSIZE(after, VARHDRSZ + place->len);
+	memcpy(VARDATA(after), place->after, place->len);
+	*value = PointerGetDatum(after);
+	return true;
+}
+
+/* Inside SPI: the last statement returned the place, or no row where there is nothing behind it. */
+void
+pcapi_visitor_place_set(PcapiVisitorPlace *place)
+{
+	bytea	   *last;
+	bool		isnull;
+
+	place->begun = false;
+	if (SPI_processed == 0)
+		return;
+	last = DatumGetByteaPP(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	place->len = VARSIZE_ANY_EXHDR(last);
+	/* a longer one we have not written */
+	place->begun = place->len <= sizeof(place->after);
+	if (place->begun)
+		memcpy(place->after, VARDATA_ANY(last), place->len);
+}
+
 /*
  * A visitor of whom nothing but the click was known goes as a whole.  Whoever
  * is being written to at this moment is left for the next pass: a transaction
@@ -62,20 +94,11 @@ pcapi_click_retention_step(const char *retention, PcapiVisitorPlace *place)
 	Oid			types[2] = {TEXTOID, BYTEAOID};
 	Datum		values[2] = {0};
 	char		nulls[2] = {' ', 'n'};
-	Datum		last;
-	bool		isnull;
 
 	SPI_connect();
 	values[0] = CStringGetTextDatum(retention);
-	if (place->begun)
-	{
-		bytea	   *after = palloc(VARHDRSZ + sizeof(place->after));
-
-		SET_VARSIZE(after, VARHDRSZ + sizeof(place->after));
-		memcpy(VARDATA(after), place->after, sizeof(place->after));
-		values[1] = PointerGetDatum(after);
+	if (pcapi_visitor_place_param(place, &values[1]))
 		nulls[1] = ' ';
-	}
 	SPI_execute_plan(pcapi_plan(&plan,
 								"WITH few AS ("
 								" SELECT v.visitor FROM pinterest_capi._visitor AS v"
@@ -92,16 +115,7 @@ pcapi_click_retention_step(const char *retention, PcapiVisitorPlace *place)
 								") SELECT visitor FROM few ORDER BY visitor DESC LIMIT 1",
 								2, types),
 					 values, nulls, false, 0);
-	place->begun = false;
-	if (SPI_processed > 0)
-	{
-		last = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
-		if (VARSIZE_ANY_EXHDR(DatumGetPointer(last)) == sizeof(place->after))
-		{
-			memcpy(place->after, VARDATA_ANY(DatumGetPointer(last)), sizeof(place->after));
-			place->begun = true;
-		}
-	}
+	pcapi_visitor_place_set(place);
 	SPI_finish();
 	return place->begun;
 }

@@ -69,7 +69,8 @@ enum
 	PCAPI_VISITOR_USER_DATA,
 	PCAPI_VISITOR_CONSENT,
 	PCAPI_VISITOR_CLICK_ID,
-	PCAPI_VISITOR_CLICK_ID_AT
+	PCAPI_VISITOR_CLICK_ID_AT,
+	PCAPI_VISITOR_UPDATED_AT
 };
 
 /* A table that is read by an index; the row is in the slot. */

@@ -16,9 +16,7 @@
 #include "access/htup_details.h"
 #include "catalog/pg_subscription.h"
 #include "commands/trigger.h"
-#include "common/jsonapi.h"
 #include "fmgr.h"
-#include "mb/pg_wchar.h"
 #include "queue/queue.h"
 #include "queue/sending_server.h"
 #include "queue/sequence.h"
@@ -113,14 +111,6 @@ list_field(TriggerData *trigger, const char *name)
 	return strings;
 }
 
-static bool
-is_object(char *json)
-{
-	JsonLexContext *lex = PcapiJsonLexer(json, strlen(json), GetDatabaseEncoding());
-
-	return pg_parse_json(lex, &nullSemAction) == JSON_SUCCESS && json[0] == '{';
-}
-
 /* Who is forgotten here is so for other servers' events too. */
 static bool
 is_forgotten(const PcapiNewEvent *ev)
@@ -183,7 +173,7 @@ pcapi_sql_received(PG_FUNCTION_ARGS)
 			ev.visitor = (unsigned char *) VARDATA_ANY(b);
 	}
 	payload = text_field(trigger, "payload");
-	if (payload && !is_object(payload))
+	if (payload && !pcapi_is_json_object(payload))
 	{
 		ev.status = "rejected";
 		ev.reason = "invalid payload";

@@ -4,10 +4,13 @@
  *
  * The SQL functions that put it there or take it away are in visitor_sql.c.
  * In the table _visitor, user_data maps the API's keys to arrays of SHA-256,
- * and client_ip_address, client_user_agent and partner_id to text.
+ * and client_ip_address, client_user_agent and partner_id to text.  A visitor
+ * may have several rows: see open_visitor().
  */
 #include "session/visitor.h"
 
+#include "access/table.h"
+#include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
@@ -114,19 +117,45 @@ pcapi_identifiers_from_event(PcapiIdentifiers *ids, Jsonb *event)
 	fill_text(&ids->click_id, false, "click_id", user_data, CurrentMemoryContext);
 }
 
-/* By its key, whatever the planner believes of the table (pcapi_plan); then close_visitor(). */
-static bool
-find_visitor(PcapiWalk *walk, const unsigned char *visitor)
+/* ---- a visitor's rows ---- */
+
+/*
+ * What identify() stored is one row, under the visitor's digest.  A click id is
+ * a row of its own, under the digest and CLICK_KEY random bytes: so nobody who
+ * tracks a click ever waits for somebody else's transaction, whatever that
+ * does to the same visitor.  The newest counts; older ones are deleted when a
+ * newer one is stored, but for those that another transaction has deleted.
+ */
+#define CLICK_KEY	8
+
+typedef struct StoredClicks
 {
-	ScanKeyData key;
+	char	   *newest;			/* NULL: none, or taken back by identify() */
+	TimestampTz at;				/* of the newest, or of its being taken back */
+	TimestampTz stored_at;		/* decides between two of one time */
+	List	   *places;			/* of ItemPointer: where click rows are */
+} StoredClicks;
+
+/* By key, whatever the planner believes of the table (pcapi_plan); then close_visitor(). */
+static void
+open_visitor(PcapiWalk *walk, const unsigned char *visitor)
+{
+	ScanKeyData keys[2];
+	unsigned char above[32 + CLICK_KEY + 1];
+	bytea	   *upper = palloc(VARHDRSZ + sizeof(above));
+
+	memcpy(above, visitor, 32);
+	memset(above + 32, 0xFF, CLICK_KEY + 1);
+	SET_VARSIZE(upper, VARHDRSZ + sizeof(above));
+	memcpy(VARDATA(upper), above, sizeof(above));
 
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	UpdateActiveSnapshotCommandId();
-	pcapi_walk_open(walk, PCAPI_T_VISITOR, "_visitor_pkey", 1);
-	ScanKeyInit(&key, PCAPI_VISITOR_VISITOR, BTEqualStrategyNumber, F_BYTEAEQ, pcapi_visitor_datum(visitor));
-	index_rescan(walk->scan, &key, 1, NULL, 0);
-	return pcapi_walk_next(walk);
+	pcapi_walk_open(walk, PCAPI_T_VISITOR, "_visitor_pkey", 2);
+	ScanKeyInit(&keys[0], PCAPI_VISITOR_VISITOR, BTGreaterEqualStrategyNumber, F_BYTEAGE, pcapi_visitor_datum(visitor));
+	ScanKeyInit(&keys[1], PCAPI_VISITOR_VISITOR, BTLessStrategyNumber, F_BYTEALT, PointerGetDatum(upper));
+	index_rescan(walk->scan, keys, 2, NULL, 0);
 }
 
 static void
@@ -136,19 +165,35 @@ close_visitor(PcapiWalk *walk)
 	PopActiveSnapshot();
 }
 
-/* The click id, or NULL, and *at. */
-static char *
-stored_click(PcapiWalk *walk, TimestampTz *at)
+/* Note the row's click id; true if the row holds nothing else. */
+static bool
+read_click(PcapiWalk *walk, StoredClicks *clicks)
 {
-	bool		no_id;
-	bool		no_time;
-	Datum		id = slot_getattr(walk->slot, PCAPI_VISITOR_CLICK_ID, &no_id);
-	Datum		time = slot_getattr(walk->slot, PCAPI_VISITOR_CLICK_ID_AT, &no_time);
+	bool		isnull;
+	Datum		key = slot_getattr(walk->slot, PCAPI_VISITOR_VISITOR, &isnull);
+	bool		click_row = VARSIZE_ANY_EXHDR(DatumGetPointer(key)) > 32;
+	Datum		d = slot_getattr(walk->slot, PCAPI_VISITOR_CLICK_ID_AT, &isnull);
+	TimestampTz at;
+	TimestampTz stored_at;
 
-	if (no_id || no_time)
-		return NULL;
-	*at = DatumGetTimestampTz(time);
-	return TextDatumGetCString(id);
+	if (click_row)
+	{
+		ItemPointer place = palloc(sizeof(ItemPointerData));
+
+		*place = walk->slot->tts_tid;
+		clicks->places = lappend(clicks->places, place);
+	}
+	if (isnull)
+		return click_row;
+	at = DatumGetTimestampTz(d);
+	stored_at = DatumGetTimestampTz(slot_getattr(walk->slot, PCAPI_VISITOR_UPDATED_AT, &isnull));
+	if (clicks->at != 0 && (at < clicks->at || (at == clicks->at && stored_at < clicks->stored_at)))
+		return click_row;
+	clicks->at = at;
+	clicks->stored_at = stored_at;
+	d = slot_getattr(walk->slot, PCAPI_VISITOR_CLICK_ID, &isnull);
+	clicks->newest = isnull ? NULL : TextDatumGetCString(d);
+	return click_row;
 }
 
 static TimestampTz
@@ -165,29 +210,52 @@ void
 pcapi_visitor_fill(const unsigned char *visitor, PcapiIdentifiers *ids, Jsonb **consent)
 {
 	PcapiWalk	walk;
+	StoredClicks clicks = {0};
 
-	if (find_visitor(&walk, visitor))
+	open_visitor(&walk, visitor);
+	while (pcapi_walk_next(&walk))
 	{
 		bool		isnull;
-		Datum		d = slot_getattr(walk.slot, PCAPI_VISITOR_USER_DATA, &isnull);
-		char	   *click_id;
-		TimestampTz at;
+		Datum		d;
 
+		if (read_click(&walk, &clicks))
+			continue;
+		d = slot_getattr(walk.slot, PCAPI_VISITOR_USER_DATA, &isnull);
 		fill(ids, DatumGetJsonbP(d), CurrentMemoryContext);
 		d = slot_getattr(walk.slot, PCAPI_VISITOR_CONSENT, &isnull);
 		if (!isnull)
 			*consent = DatumGetJsonbPCopy(d);
-		click_id = stored_click(&walk, &at);
-		if (click_id && ids->click_id == NULL && !ids->clear_click_id && at >= clicks_since())
-			ids->click_id = click_id;
 	}
 	close_visitor(&walk);
+	if (clicks.newest && ids->click_id == NULL && !ids->clear_click_id && clicks.at >= clicks_since())
+		ids->click_id = clicks.newest;
 }
 
 /*
- * The newest wins.  Nothing is written where nothing changes, so that a
- * visitor's many page views don't queue for one row.
+ * Delete click rows that are superseded, while the snapshot that shows them is
+ * held.  Whatever somebody else is about to delete, or has deleted, is passed
+ * by: this neither waits nor fails, whichever level the transaction has.
  */
+static void
+delete_clicks(List *places)
+{
+	Relation	rel;
+	ListCell   *lc;
+
+	if (places == NIL)
+		return;
+	rel = table_open(pcapi_table(PCAPI_T_VISITOR), RowExclusiveLock);
+	foreach(lc, places)
+	{
+		TM_FailureData failure;
+
+		(void) PcapiTupleDelete(rel, lfirst(lc), GetCurrentCommandId(true), GetActiveSnapshot(), false, &failure);
+	}
+	table_close(rel, NoLock);
+	CommandCounterIncrement();
+}
+
+/* The newest wins.  Nothing is written where nothing changes. */
 void
 pcapi_visitor_store_click(const unsigned char *visitor, const char *click_id, TimestampTz at)
 {
@@ -195,26 +263,48 @@ pcapi_visitor_store_click(const unsigned char *visitor, const char *click_id, Ti
 	Oid			types[3] = {BYTEAOID, TEXTOID, TIMESTAMPTZOID};
 	Datum		values[3];
 	PcapiWalk	walk;
-	TimestampTz stored_at;
-	char	   *stored = find_visitor(&walk, visitor) ? stored_click(&walk, &stored_at) : NULL;
+	StoredClicks clicks = {0};
+	bool		new_one;
+	bytea	   *key;
 
+	open_visitor(&walk, visitor);
+	while (pcapi_walk_next(&walk))
+		(void) read_click(&walk, &clicks);
+	new_one = clicks.at <= at && (clicks.newest == NULL || strcmp(clicks.newest, click_id) != 0);
+	if (new_one)
+		delete_clicks(clicks.places);
 	close_visitor(&walk);
-	if (stored && (strcmp(stored, click_id) == 0 || stored_at > at))
+	if (!new_one)
 		return;
 
+	key = palloc(VARHDRSZ + 32 + CLICK_KEY);
+	SET_VARSIZE(key, VARHDRSZ + 32 + CLICK_KEY);
+	memcpy(VARDATA(key), visitor, 32);
+	pcapi_random_bytes((unsigned char *) VARDATA(key) + 32, CLICK_KEY);
 	SPI_connect();
-	values[0] = pcapi_visitor_datum(visitor);
+	values[0] = PointerGetDatum(key);
 	values[1] = CStringGetTextDatum(click_id);
 	values[2] = TimestampTzGetDatum(at);
 	SPI_execute_plan(pcapi_plan(&plan,
-								"INSERT INTO pinterest_capi._visitor AS v (visitor, click_id, click_id_at, updated_at)"
-								" VALUES ($1, $2, $3, pg_catalog.clock_timestamp())"
-								" ON CONFLICT (visitor) DO UPDATE SET click_id = excluded.click_id,"
-								" click_id_at = excluded.click_id_at, updated_at = excluded.updated_at"
-								" WHERE v.click_id_at IS NULL OR v.click_id_at OPERATOR(pg_catalog.<=) excluded.click_id_at",
+								"INSERT INTO pinterest_capi._visitor (visitor, click_id, click_id_at, updated_at)"
+								" VALUES ($1, $2, $3, pg_catalog.clock_timestamp())",
 								3, types),
 					 values, NULL, false, 0);
 	SPI_finish();
+}
+
+/* identify() has stored a newer click id, or taken back all there were. */
+void
+pcapi_visitor_drop_clicks(const unsigned char *visitor)
+{
+	PcapiWalk	walk;
+	StoredClicks clicks = {0};
+
+	open_visitor(&walk, visitor);
+	while (pcapi_walk_next(&walk))
+		(void) read_click(&walk, &clicks);
+	delete_clicks(clicks.places);
+	close_visitor(&walk);
 }
 
 /* ---- people who are to be forgotten ---- */

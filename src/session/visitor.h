@@ -9,6 +9,9 @@
 
 extern Datum pcapi_visitor_datum(const unsigned char digest[32]);	/* bytea */
 
+/* delete what click ids have rows of their own, but for those that another transaction is deleting */
+extern void pcapi_visitor_drop_clicks(const unsigned char *visitor);
+
 /*
  * What a person is recognised by: visitors, and identifiers as they stand in
  * user_data of events and visitors.  Two lists of the same length, since the

@@ -2,8 +2,9 @@
  * visitor_sql.c
  *	  identify, capture_click and forget.
  *
- * Each is one statement per visitor, by INSERT ... ON CONFLICT, so that
- * concurrent calls for one visitor neither deadlock nor lose one.
+ * identify() is one statement per visitor, by INSERT ... ON CONFLICT, so that of
+ * concurrent calls for one visitor none is lost.  A click id is a row of its
+ * own, for which nobody waits (visitor.c).
  */
 #include "session/event.h"
 #include "session/visitor.h"
@@ -120,6 +121,7 @@ cleared_keys(const PcapiIdentifiers *ids, const PcapiSettings *settings)
 	return PointerGetDatum(construct_array(keys, n, TEXTOID, -1, false, TYPALIGN_INT));
 }
 
+/* A time without a click id, where it was null: older ones don't count any more. */
 static void
 store_visitor(const unsigned char *visitor, const PcapiIdentifiers *ids,
 			  const PcapiSettings *settings, Jsonb *consent)
@@ -145,17 +147,19 @@ store_visitor(const unsigned char *visitor, const PcapiIdentifiers *ids,
 	SPI_execute_plan(pcapi_plan(&plan,
 								"INSERT INTO pinterest_capi._visitor AS v"
 								" (visitor, user_data, consent, click_id, click_id_at, updated_at)"
-								" SELECT $1, $2, $3, $4, CASE WHEN $4 IS NOT NULL THEN c.now END, c.now"
+								" SELECT $1, $2, $3, $4, CASE WHEN $4 IS NOT NULL OR $6 THEN c.now END, c.now"
 								" FROM pg_catalog.clock_timestamp() AS c (now)"
 								" ON CONFLICT (visitor) DO UPDATE SET"
 								" user_data = (v.user_data OPERATOR(pg_catalog.-) $5) OPERATOR(pg_catalog.||) excluded.user_data,"
 								" consent = coalesce(excluded.consent, v.consent),"
 								" click_id = CASE WHEN $6 THEN NULL ELSE coalesce(excluded.click_id, v.click_id) END,"
-								" click_id_at = CASE WHEN $6 THEN NULL ELSE coalesce(excluded.click_id_at, v.click_id_at) END,"
+								" click_id_at = coalesce(excluded.click_id_at, v.click_id_at),"
 								" updated_at = excluded.updated_at",
 								6, types),
 					 values, nulls, false, 0);
 	SPI_finish();
+	if (ids->click_id || ids->clear_click_id)
+		pcapi_visitor_drop_clicks(visitor);
 }
 
 PG_FUNCTION_INFO_V1(pcapi_sql_identify);
@@ -249,24 +253,33 @@ digest_array(List *digests)
 	return PointerGetDatum(construct_array(elems, n, BYTEAOID, -1, false, TYPALIGN_INT));
 }
 
-/* What is stored of one visitor, as if it had been given. */
+/* What is stored of one visitor, as if it had been given: user_data or null, and click ids. */
 static void
 learn(PcapiPerson *person, HeapTuple row, TupleDesc desc)
 {
 	PcapiIdentifiers stored;
 	List	   *ignored = NIL;
 	bool		isnull;
+	Datum		user_data = SPI_getbinval(row, desc, 2, &isnull);
+	Datum	   *clicks;
+	int			n;
 
 	/* hashes pass as they are */
-	pcapi_identifiers_from_jsonb(&stored, DatumGetJsonbPCopy(SPI_getbinval(row, desc, 2, &isnull)),
-								 &ignored);
-	stored.click_id = SPI_getvalue(row, desc, 3);
+	pcapi_identifiers_from_jsonb(&stored, isnull ? NULL : DatumGetJsonbPCopy(user_data), &ignored);
 	pcapi_person_add(person, NULL, &stored);
+	deconstruct_array(DatumGetArrayTypeP(SPI_getbinval(row, desc, 3, &isnull)), TEXTOID, -1, false, TYPALIGN_INT,
+					  &clicks, NULL, &n);
+	memset(&stored, 0, sizeof(stored));
+	for (int i = 0; i < n; i++)
+	{
+		stored.click_id = TextDatumGetCString(clicks[i]);
+		pcapi_person_add(person, NULL, &stored);
+	}
 }
 
 /*
  * Deletes the visitors who are the person or have an identifier in common with
- * it, and adds them to it; returns how many.
+ * it, with all their rows, and adds them to it; returns how many visitors.
  */
 static int64
 delete_visitors(PcapiPerson *person, bool with_identifiers)
@@ -282,11 +295,16 @@ delete_visitors(PcapiPerson *person, bool with_identifiers)
 	values[2] = pcapi_text_array(person->values);
 	SPI_connect();
 	SPI_execute_plan(pcapi_plan(&plan,
-								"DELETE FROM pinterest_capi._visitor AS v WHERE v.visitor = ANY ($1)"
-								" OR EXISTS (SELECT FROM unnest($2, $3) AS p (key, value)"
-								" WHERE v.user_data -> p.key @> to_jsonb(p.value)"
-								" OR p.key = 'click_id' AND v.click_id = p.value)"
-								" RETURNING v.visitor, v.user_data, v.click_id",
+								"WITH named AS ("
+								" SELECT DISTINCT substr(v.visitor, 1, 32) AS digest FROM pinterest_capi._visitor AS v"
+								" WHERE" PCAPI_VISITOR_OF("$1", "$2", "$3")
+								"), gone AS ("
+								" DELETE FROM pinterest_capi._visitor AS v USING named"
+								" WHERE substr(v.visitor, 1, 32) = named.digest"
+								" RETURNING v.visitor, named.digest, v.user_data, v.click_id"
+								") SELECT digest, (array_agg(user_data) FILTER (WHERE visitor = digest))[1],"
+								" coalesce(array_agg(click_id) FILTER (WHERE click_id IS NOT NULL), '{}')"
+								" FROM gone GROUP BY digest ORDER BY digest",
 								3, types),
 					 values, NULL, false, 0);
 	n = (int64) SPI_processed;
@@ -308,6 +326,7 @@ delete_visitors(PcapiPerson *person, bool with_identifiers)
 	return n;
 }
 
+/* In order, so that two calls don't wait for each other in a circle. */
 static void
 suppress(const PcapiPerson *person)
 {
@@ -316,7 +335,7 @@ suppress(const PcapiPerson *person)
 
 	SPI_connect();
 	SPI_execute_with_args("INSERT INTO pinterest_capi._suppression (hash, created_at)"
-						  " SELECT DISTINCT h, clock_timestamp() FROM unnest($1) AS h ON CONFLICT (hash) DO NOTHING",
+						  " SELECT n.h, clock_timestamp() FROM (SELECT DISTINCT h FROM unnest($1) AS h) AS n ORDER BY n.h ON CONFLICT (hash) DO NOTHING",
 						  1, types, values, NULL, false, 0);
 	SPI_finish();
 }
@@ -339,6 +358,8 @@ pcapi_sql_forget(PG_FUNCTION_ARGS)
 	unsigned char visitor[32];
 	bool		has_visitor = visitor_id != NULL && visitor_id[0] != '\0';
 	PcapiPerson person = {0};
+	PcapiErasure erasure;
+	FullTransactionId oldest;
 	PcapiIdentity saved;
 	int64		rows;
 
@@ -352,11 +373,15 @@ pcapi_sql_forget(PG_FUNCTION_ARGS)
 					   ("Identifiers are em, ph, external_id, hashed_maids, click_id and partner_id."));
 
 	pcapi_become_owner(&saved, true);
+	oldest = pcapi_erasure_begin();
 	rows = delete_visitors(&person, true);
 	rows += delete_visitors(&person, false);
 	suppress(&person);
-	rows += pcapi_forget_events(digest_array(person.visitors), pcapi_text_array(person.keys),
-								pcapi_text_array(person.values));
+	erasure.visitors = digest_array(person.visitors);
+	erasure.keys = pcapi_text_array(person.keys);
+	erasure.values = pcapi_text_array(person.values);
+	rows += pcapi_erase_events(&erasure, oldest);
+	pcapi_erasure_record(&erasure, oldest);
 
 	/* every session looks at the list from now on */
 	CacheInvalidateRelcacheByRelid(pcapi_table(PCAPI_T_SUPPRESSION));

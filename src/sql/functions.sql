@@ -140,6 +140,11 @@ CREATE FUNCTION pinterest_capi._new_event_id() RETURNS text
 	AS 'MODULE_PATHNAME', 'pcapi_sql_new_event_id';
 COMMENT ON FUNCTION pinterest_capi._new_event_id() IS
 	'internal: an event_id that nobody else has made, as track makes them';
+CREATE FUNCTION pinterest_capi._readable(payload text) RETURNS boolean
+	LANGUAGE c STABLE STRICT PARALLEL SAFE
+	AS 'MODULE_PATHNAME', 'pcapi_sql_readable';
+COMMENT ON FUNCTION pinterest_capi._readable(text) IS
+	'internal: whether the text is a JSON object that can be taken apart';
 CREATE FUNCTION pinterest_capi.replay(destination text, status text DEFAULT 'failed',
 		event_name text DEFAULT NULL, since timestamptz DEFAULT NULL, until timestamptz DEFAULT NULL,
 		new_event_id boolean DEFAULT false, event_time_now boolean DEFAULT false,

@@ -177,7 +177,7 @@ CREATE TABLE pinterest_capi._visitor (
 	updated_at timestamptz NOT NULL
 ) WITH (fillfactor = 80);
 COMMENT ON TABLE pinterest_capi._visitor IS
-	'internal: what identify stored, hashed; visitor is the SHA-256 of the visitor id; user_data maps API keys to arrays of SHA-256, or to client_ip_address, client_user_agent, partner_id as text';
+	'internal: what identify stored, hashed; visitor is the SHA-256 of the visitor id, followed by random bytes where the row is only a click id; user_data maps API keys to arrays of SHA-256, or to client_ip_address, client_user_agent, partner_id as text';
 
 CREATE TABLE pinterest_capi._suppression (
 	hash bytea PRIMARY KEY,
@@ -185,6 +185,16 @@ CREATE TABLE pinterest_capi._suppression (
 );
 COMMENT ON TABLE pinterest_capi._suppression IS
 	'internal: who is to be forgotten; SHA-256 of an identifier''s key and value, as in em:(hash), or of visitor:(hash)';
+
+CREATE TABLE pinterest_capi._erasure (
+	erasure bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	oldest xid8 NOT NULL,
+	visitors bytea[] NOT NULL,
+	keys text[] NOT NULL,
+	values text[] NOT NULL
+);
+COMMENT ON TABLE pinterest_capi._erasure IS
+	'internal: people who were forgotten while transactions were open that may not know of it; oldest of these; the worker looks once more when they are over, and deletes the row';
 
 ------------------------------------------------------------------------------
 -- The queue: event and outcome are only inserted into, queue is narrow and

@@ -448,6 +448,7 @@ pcapi_worker_main(Datum main_arg)
 			check_office();
 			if (others_send && !pcapi_replicates)
 				pcapi_handover();
+			pcapi_finish_erasures(now);
 			share_slot(GetCurrentTimestamp());
 			tick_at = now + TICK;
 			pgstat_report_stat(false);

@@ -38,6 +38,7 @@ static PcapiVisitorPlace place;
 
 static int64 at = 0;			/* when the next step is due; 0: soon */
 static int64 all_at = 0;		/* and the next walk over all; 0: it is this one, or the next */
+static int64 visitors_at = 0;	/* and the next one over visitors */
 
 /* of the last step */
 static int64 changed;
@@ -73,7 +74,6 @@ begin(Walk next)
 static bool
 advance(int64 now, int64 took)
 {
-	static int64 visitors_at = 0;
 	static int64 visitors_took = 0;
 
 	begun = true;
@@ -112,7 +112,8 @@ void
 pcapi_retention_reloaded(void)
 {
 	static char *known = NULL;
-	char	   *now = psprintf("%s/%s", pcapi_retention, pcapi_payload_retention);
+	char	   *now = psprintf("%s/%s/%s", pcapi_retention, pcapi_payload_retention,
+							   pcapi_click_id_retention);
 
 	at = 0;
 	if (known && strcmp(known, now) == 0)
@@ -124,6 +125,7 @@ pcapi_retention_reloaded(void)
 	{
 		pfree(known);
 		all_at = 0;
+		visitors_at = 0;
 		begin(ALL);
 	}
 	known = now;

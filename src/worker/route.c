@@ -366,6 +366,7 @@ take_half(Taking *t, PcapiBatch *half)
 
 	half->state = PCAPI_B_TAKEN;	/* so that it holds its events no longer */
 	n = pcapi_fetch_ids(t->route->target.dest, half->ids, half->n, &t->reader, &events);
+	pcapi_erase_claimed(events, &n);
 
 	/* a smaller batch_size since: the rest comes by the ordinary way */
 	for (int i = 0; i < n; i++)
@@ -390,6 +391,7 @@ take_due(Taking *t, int n_held)
 	PcapiClaimed *events;
 	int			n = pcapi_fetch_due(t->route->target.dest, t->want + n_held, &t->reader, &events);
 
+	pcapi_erase_claimed(events, &n);
 	for (int i = 0; i < n; i++)
 	{
 		if (held(t->route, events[i].id))
@@ -408,6 +410,7 @@ take_fresh(Taking *t, int n_held)
 	int			want = t->want - t->batch->n;
 	int			limit;
 	int			n;
+	bool		all;
 	TimestampTz now = GetCurrentTimestamp();
 
 	if (now >= scan->full_at)
@@ -420,6 +423,8 @@ take_fresh(Taking *t, int n_held)
 	n = pcapi_fetch_fresh(t->route->target.dest, scan->cursor, limit, &t->reader, &events);
 	if (scan->full_at == DT_NOEND)
 		scan->full_at = now + Max(FULL_RESCAN_EVERY, 100 * (GetCurrentTimestamp() - now));
+	all = n < limit;
+	pcapi_erase_claimed(events, &n);
 	for (int i = 0; i < n; i++)
 	{
 		if (!held(t->route, events[i].id) && !take_event(t, &events[i]))
@@ -427,7 +432,7 @@ take_fresh(Taking *t, int n_held)
 		scan->cursor = events[i].id;
 		scan->high = Max(scan->high, scan->cursor);
 	}
-	if (n < limit)
+	if (all)
 		scan->cursor = Max(scan->cursor, scan->high);
 	else
 		t->full = true;

@@ -9,6 +9,7 @@
  * verify.c		verify_destination's one event
  * http.c		requests, by libcurl's multi interface
  * response.c	answers, read
+ * erasure.c	what forget() could not see
  * handover.c	events that another server sends
  * retention.c	when to clear away what is kept too long
  * launcher.c	one worker per database from server start
@@ -255,6 +256,10 @@ extern int	pcapi_dispatch_in_flight(void);
 extern void pcapi_dispatch_hold(bool hold);
 extern void pcapi_dispatch_reloaded(void);
 extern bool pcapi_dispatch_rests(TimestampTz *next);
+
+/* ---- erasure.c ---- */
+
+extern void pcapi_finish_erasures(int64 now);	/* what forget() could not see */
 
 /* ---- handover.c ---- */
 

@@ -1,0 +1,347 @@
+/*
+ * erase.c
+ *	  Empty the events of people who are to be forgotten.
+ *
+ * forget() empties what it can see.  A transaction that was open meanwhile may
+ * commit an event or a visitor of that person later, without having known of
+ * the list of the forgotten.  So forget() leaves a row in _erasure, and the
+ * worker does two things while one is there: it takes events of that person out
+ * of what is about to be sent, and once every transaction is over that may not
+ * have known, it looks once through all rows that are newer than forget().
+ */
+#include "queue/claim.h"
+#include "queue/operate.h"
+#include "queue/rows.h"
+
+#include "access/transam.h"
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "common/jsonapi.h"
+#include "fmgr.h"
+#include "mb/pg_wchar.h"
+#include "storage/procarray.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/snapmgr.h"
+#include "utils/xid8.h"
+
+/*
+ * Whether an event e, a visitor v is the person's.  strpos only saves taking
+ * payloads apart that can't have it.  One that can't be read and holds the text
+ * counts as the person's.
+ */
+#define EVENT_OF(visitors, keys, values) \
+	" (e.visitor = ANY (" visitors ") OR EXISTS (SELECT FROM unnest(" keys ", " values ") AS p (key, value)" \
+	" WHERE strpos(e.payload, to_json(p.value)::text) > 0" \
+	" AND CASE WHEN pinterest_capi._readable(e.payload)" \
+	" THEN e.payload::jsonb -> 'user_data' -> p.key @> to_jsonb(p.value) ELSE true END))"
+
+/* Lock the chosen rows e of _event in the order of their ids, and empty them. */
+#define EMPTY(chosen) \
+	"WITH chosen AS (" chosen " ORDER BY e.id FOR NO KEY UPDATE OF e" \
+	"), emptied AS (" \
+	" UPDATE pinterest_capi._event AS e SET payload = NULL, visitor = NULL" \
+	" WHERE e.id = ANY (ARRAY(SELECT id FROM chosen)) RETURNING e.dest, e.id" \
+	") SELECT count(*), coalesce(array_agg(dest), '{}'), coalesce(array_agg(id), '{}') FROM emptied"
+
+#define NOT_EMPTY " (e.payload IS NOT NULL OR e.visitor IS NOT NULL)"
+
+/* Rows f of _erasure that a scan is for, and what of the table r is newer than their forget(). */
+#define OVER(before)	" age(f.xmin) > age(" before ")"
+#define NEWER(r)		" age(" r ".xmin) <= age(f.oldest::xid)"
+
+/* rows a step of the worker's looks at */
+#define FEW "2000"
+
+/* False for what jsonb's input function would raise an error for, but for numbers beyond numeric. */
+bool
+pcapi_is_json_object(char *json)
+{
+	JsonLexContext *lex = PcapiJsonLexer(json, strlen(json), GetDatabaseEncoding());
+
+	return pg_parse_json(lex, &nullSemAction) == JSON_SUCCESS && json[0] == '{';
+}
+
+PG_FUNCTION_INFO_V1(pcapi_sql_readable);
+Datum
+pcapi_sql_readable(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(pcapi_is_json_object(text_to_cstring(PG_GETARG_TEXT_PP(0))));
+}
+
+/*
+ * Inside SPI, after EMPTY(): those that wait become final.  The rows of _event
+ * come first, which waits for a replay of them that isn't committed; then what
+ * it has put back into the queue can be seen.  An error message of Pinterest's
+ * may quote what it refused.  Leaves *ids in the caller's memory context.
+ */
+static int64
+end_emptied(MemoryContext context, Datum *ids)
+{
+	static const Oid types[2] = {INT4ARRAYOID, INT8ARRAYOID};
+	Datum		emptied[2];
+	bool		isnull;
+	int64		n = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	MemoryContext old = MemoryContextSwitchTo(context);
+
+	for (int i = 0; i < lengthof(emptied); i++)
+		emptied[i] = PointerGetDatum(DatumGetArrayTypePCopy(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc,
+																		  i + 2, &isnull)));
+	MemoryContextSwitchTo(old);
+	*ids = emptied[1];
+	if (n == 0)
+		return 0;
+	pcapi_finish_waiting("suppressed", "forgotten",
+						 "(SELECT * FROM unnest($3, $4) AS e (dest, id) ORDER BY e.dest, e.id OFFSET 0) AS r"
+						 " JOIN pinterest_capi._queue AS q ON" PCAPI_QUEUED_AS("r"),
+						 lengthof(types), types, emptied, NULL);
+	SPI_execute_with_args("UPDATE pinterest_capi._outcome SET error = NULL"
+						  " WHERE id = ANY ($1) AND error IS NOT NULL",
+						  1, unconstify(Oid *, &types[1]), &emptied[1], NULL, false, 0);
+	return n;
+}
+
+/* ---- in forget()'s session ---- */
+
+FullTransactionId
+pcapi_erasure_begin(void)
+{
+	FullTransactionId oldest;
+	bool		isnull;
+
+	SPI_connect();
+	if (SPI_execute("SELECT pg_snapshot_xmin(pg_current_snapshot())", false, 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not read the snapshot");
+	oldest = DatumGetFullTransactionId(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	SPI_finish();
+	return oldest;
+}
+
+/*
+ * A row that is deleted and inserted again while its lock is waited for
+ * (handover.c), or was copied by a replay that was waited for, is found by
+ * looking once more at what is new.
+ */
+int64
+pcapi_erase_events(const PcapiErasure *person, FullTransactionId oldest)
+{
+	Oid			types[4] = {BYTEAARRAYOID, TEXTARRAYOID, TEXTARRAYOID, XIDOID};
+	Datum		values[4] = {person->visitors, person->keys, person->values};
+	MemoryContext context = CurrentMemoryContext;
+	int64		n = 0;
+	int64		more = 0;
+
+	values[3] = TransactionIdGetDatum(XidFromFullTransactionId(oldest));
+	for (int pass = 0; pass < 2 || more > 0; pass++)
+	{
+		char		nulls[4] = {' ', ' ', ' ', pass == 0 ? 'n' : ' '};
+		Datum		ids;
+
+		SPI_connect();
+		SPI_execute_with_args(EMPTY("SELECT e.id FROM pinterest_capi._event AS e WHERE" NOT_EMPTY
+									" AND ($4 IS NULL OR age(e.xmin) <= age($4)) AND" EVENT_OF("$1", "$2", "$3")),
+							  4, types, values, nulls, false, 0);
+		more = end_emptied(context, &ids);
+		SPI_finish();
+		n += more;
+	}
+	return n;
+}
+
+void
+pcapi_erasure_record(const PcapiErasure *person, FullTransactionId oldest)
+{
+	Oid			types[4] = {BYTEAARRAYOID, TEXTARRAYOID, TEXTARRAYOID, XID8OID};
+	Datum		values[4] = {person->visitors, person->keys, person->values, FullTransactionIdGetDatum(oldest)};
+
+	SPI_connect();
+	SPI_execute_with_args("INSERT INTO pinterest_capi._erasure (oldest, visitors, keys, values)"
+						  " VALUES ($4, $1, $2, $3)",
+						  4, types, values, NULL, false, 0);
+	SPI_finish();
+	pcapi_wake_at_commit();
+}
+
+/* ---- in the worker ---- */
+
+/* By the snapshot by which events are read: who sees an event that was committed after a forget() sees its row. */
+static bool
+erasures_pending(void)
+{
+	PcapiWalk	walk;
+	bool		found;
+
+	pcapi_walk_open(&walk, PCAPI_T_ERASURE, "_erasure_pkey", 0);
+	index_rescan(walk.scan, NULL, 0, NULL, 0);
+	found = pcapi_walk_next(&walk);
+	pcapi_walk_close(&walk);
+	return found;
+}
+
+void
+pcapi_erase_claimed(PcapiClaimed *events, int *n)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid			types[1] = {INT8ARRAYOID};
+	Datum		values[1];
+	MemoryContext context = CurrentMemoryContext;
+	Datum	   *elems;
+	Datum		erased;
+	int			n_erased = 0;
+	int			kept = 0;
+
+	if (*n == 0 || !erasures_pending())
+		return;
+	elems = palloc(sizeof(Datum) * *n);
+	for (int i = 0; i < *n; i++)
+		elems[i] = Int64GetDatum(events[i].id);
+	values[0] = PointerGetDatum(construct_array(elems, *n, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	SPI_connect();
+	SPI_execute_plan(pcapi_plan(&plan,
+								EMPTY("SELECT e.id FROM pinterest_capi._event AS e WHERE e.id = ANY ($1) AND" NOT_EMPTY
+									  " AND EXISTS (SELECT FROM pinterest_capi._erasure AS f WHERE"
+									  EVENT_OF("f.visitors", "f.keys", "f.values") ")"),
+								1, types),
+					 values, NULL, false, 0);
+	if (end_emptied(context, &erased) == 0)
+	{
+		SPI_finish();
+		return;
+	}
+	SPI_finish();
+	deconstruct_array(DatumGetArrayTypeP(erased), INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE,
+					  &elems, NULL, &n_erased);
+	for (int i = 0; i < *n; i++)
+	{
+		bool		is_erased = false;
+
+		for (int j = 0; j < n_erased && !is_erased; j++)
+			is_erased = DatumGetInt64(elems[j]) == events[i].id;
+		if (!is_erased)
+			events[kept++] = events[i];
+	}
+	*n = kept;
+}
+
+/*
+ * Begin a scan for those whose forget() no statement can have begun before.  A
+ * statement that did may have looked at the list of the forgotten without its
+ * hashes, but has its transaction's id by its end: so what it wrote is
+ * committed or gone once the transactions are over that have one by now.
+ */
+static void
+begin_scan(PcapiErasureScan *scan)
+{
+	Oid			types[1] = {XIDOID};
+	Datum		values[1];
+	TransactionId before = GetOldestTransactionIdConsideredRunning();
+
+	values[0] = TransactionIdGetDatum(before);
+	SPI_connect();
+	SPI_execute_with_args("SELECT FROM pinterest_capi._erasure AS f WHERE" OVER("$1") " LIMIT 1",
+						  1, types, values, NULL, true, 1);
+	if (SPI_processed > 0)
+	{
+		memset(scan, 0, sizeof(PcapiErasureScan));
+		scan->before = before;
+		scan->wait_for = XidFromFullTransactionId(ReadNextFullTransactionId());
+	}
+	SPI_finish();
+}
+
+/* False: there are no more. */
+static bool
+scan_events(PcapiErasureScan *scan)
+{
+	static SPIPlanPtr few_plan = NULL;
+	static SPIPlanPtr plan = NULL;
+	Oid			types[3] = {INT8OID, INT8OID, XIDOID};
+	Datum		values[3] = {Int64GetDatum(scan->after), 0, TransactionIdGetDatum(scan->before)};
+	MemoryContext context = CurrentMemoryContext;
+	Datum		ids;
+	bool		none;
+
+	SPI_connect();
+	SPI_execute_plan(pcapi_plan(&few_plan,
+								"SELECT max(n.id) FROM (SELECT e.id FROM pinterest_capi._event AS e"
+								" WHERE e.id > $1 ORDER BY e.id LIMIT " FEW ") AS n",
+								1, types),
+					 values, NULL, false, 0);
+	values[1] = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &none);
+	if (!none)
+	{
+		scan->after = DatumGetInt64(values[1]);
+		values[1] = Int64GetDatum(scan->after);
+		SPI_execute_plan(pcapi_plan(&plan,
+									EMPTY("SELECT e.id FROM pinterest_capi._event AS e WHERE e.id > $1 AND e.id <= $2 AND" NOT_EMPTY
+										  " AND EXISTS (SELECT FROM pinterest_capi._erasure AS f WHERE" OVER("$3")
+										  " AND" NEWER("e") " AND" EVENT_OF("f.visitors", "f.keys", "f.values") ")"),
+									3, types),
+						 values, NULL, false, 0);
+		(void) end_emptied(context, &ids);
+	}
+	SPI_finish();
+	return !none;
+}
+
+/* likewise, of visitors */
+static bool
+scan_visitors(PcapiErasureScan *scan)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid			types[2] = {BYTEAOID, XIDOID};
+	Datum		values[2] = {0, TransactionIdGetDatum(scan->before)};
+	char		nulls[2] = {'n', ' '};
+
+	if (pcapi_visitor_place_param(&scan->place, &values[0]))
+		nulls[0] = ' ';
+	SPI_connect();
+	SPI_execute_plan(pcapi_plan(&plan,
+								"WITH few AS ("
+								" SELECT v.visitor FROM pinterest_capi._visitor AS v"
+								" WHERE v.visitor > coalesce($1, '') ORDER BY v.visitor LIMIT " FEW
+								"), gone AS ("
+								" DELETE FROM pinterest_capi._visitor AS v"
+								" WHERE v.visitor = ANY (ARRAY(SELECT visitor FROM few))"
+								" AND EXISTS (SELECT FROM pinterest_capi._erasure AS f WHERE" OVER("$2")
+								" AND" NEWER("v") " AND" PCAPI_VISITOR_OF("f.visitors", "f.keys", "f.values") ")"
+								") SELECT visitor FROM few ORDER BY visitor DESC LIMIT 1",
+								2, types),
+					 values, nulls, false, 0);
+	pcapi_visitor_place_set(&scan->place);
+	SPI_finish();
+	return scan->place.begun;
+}
+
+static void
+end_scan(PcapiErasureScan *scan)
+{
+	Oid			types[1] = {XIDOID};
+	Datum		values[1] = {TransactionIdGetDatum(scan->before)};
+
+	SPI_connect();
+	SPI_execute_with_args("DELETE FROM pinterest_capi._erasure AS f WHERE" OVER("$1"), 1, types, values, NULL, false, 0);
+	SPI_finish();
+	memset(scan, 0, sizeof(PcapiErasureScan));
+}
+
+bool
+pcapi_erasure_step(PcapiErasureScan *scan)
+{
+	if (!TransactionIdIsValid(scan->before))
+	{
+		if (erasures_pending())
+			begin_scan(scan);
+		return false;
+	}
+	if (!TransactionIdPrecedesOrEquals(scan->wait_for, GetTransactionSnapshot()->xmin))
+		return false;
+	if (!scan->events_done)
+		scan->events_done = !scan_events(scan);
+	else if (!scan_visitors(scan))
+	{
+		end_scan(scan);
+		return false;
+	}
+	return true;
+}
