@@ -226,5 +226,25 @@ run('partitions', mapping => [ 'email=(($1).email)' ], partition => 'PARTITION B
 			ALTER TABLE other DROP gap, DROP gone; ALTER TABLE orders ATTACH PARTITION other FOR VALUES IN (1)}, 'queued ann' ],
 		[ 'ALTER TABLE orders ADD more text, ALTER email TYPE varchar(50)', 'queued ann' ] ]);
 
+# a partition whose detachment was begun and not finished: a partition of nothing
+{
+	my ($in, $out) = ('', '');
+
+	$node->safe_psql('postgres', q{
+		DROP TABLE orders CASCADE;
+		CREATE TABLE orders (id text, person integer) PARTITION BY LIST (person);
+		CREATE TABLE one PARTITION OF orders FOR VALUES IN (1);
+		CREATE TRIGGER t AFTER INSERT ON orders FOR EACH ROW EXECUTE FUNCTION pinterest_capi.track_trigger('lead', 'event_id=id', 'email=(ref.nothing())')});
+	my $reader = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('postgres') ], '<' => \$in, '>' => \$out,
+		my $timer = IPC::Run::timeout($PostgreSQL::Test::Utils::timeout_default));
+	$in .= "BEGIN; SELECT count(*) FROM orders;\n\\echo read\n";
+	$reader->pump until $out =~ /read/ || !$reader->pumpable;
+	$node->psql('postgres', qq{SET statement_timeout = '300ms';\nALTER TABLE orders DETACH PARTITION one CONCURRENTLY});
+	is($node->safe_psql('postgres', q{SELECT inhdetachpending FROM pg_inherits WHERE inhrelid = 'one'::regclass}), 't', 'a partition is about to be detached');
+	is($node->safe_psql('postgres', q{INSERT INTO one VALUES ('pending', 1); SELECT outcome('pending')}), 'rejected mapping: email', 'and takes a row');
+	$in .= "COMMIT;\n\\q\n";
+	$reader->finish;
+}
+
 $node->stop;
 done_testing();

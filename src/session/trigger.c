@@ -142,6 +142,16 @@ typedef struct WarnedKey
 	NameData	key;
 } WarnedKey;
 
+/* A partition that is about to be detached has no ancestors, and is a partition still. */
+static Oid
+outermost_table(Relation rel)
+{
+	List	   *ancestors = rel->rd_rel->relispartition ?
+		get_partition_ancestors(RelationGetRelid(rel)) : NIL;
+
+	return ancestors != NIL ? llast_oid(ancestors) : RelationGetRelid(rel);
+}
+
 static bool
 warned_before(const Trigger *trigger, Relation rel, const char *key)
 {
@@ -155,8 +165,7 @@ warned_before(const Trigger *trigger, Relation rel, const char *key)
 
 		warned = hash_create("pinterest_capi warnings", 32, &ctl, HASH_ELEM | HASH_BLOBS);
 	}
-	entry.relation = rel->rd_rel->relispartition ?
-		llast_oid(get_partition_ancestors(RelationGetRelid(rel))) : RelationGetRelid(rel);
+	entry.relation = outermost_table(rel);
 	namestrcpy(&entry.trigger, trigger->tgname);
 	namestrcpy(&entry.key, key);
 	if (hash_get_num_entries(warned) >= WARNED_MAX)
