@@ -49,6 +49,14 @@ sub writes
 sql("CREATE EXTENSION pinterest_capi; INSERT INTO pinterest_capi.destination (destination) VALUES ('default');");
 sql("SELECT pinterest_capi.allow_event('E', 'Lead', properties => '{*}')");
 
+# nested deeper than the stack is where the trigger runs
+map_table('nested', 'c jsonb, d jsonb[]', 'email=email', 'contents=c', 'content_ids=d', 'consent=c');
+sql(q{CREATE TABLE deep (j jsonb); SET max_stack_depth = '6MB'; INSERT INTO deep SELECT (repeat('[', n) || repeat(']', n))::jsonb FROM generate_series(10000, 30000, 5000) AS n});
+writes("INSERT INTO nested (id, c) SELECT 'deep', j FROM deep", 'nested 10,000 to 30,000 levels');
+is(row_of('deep'), 'queued|contents: nested too deep, left out, consent: nested too deep, left out', 'and left out');
+writes("INSERT INTO nested (id, c, d) SELECT 'elements', '[{\"id\": \"a\"}]', array_agg(j) FROM deep", 'such elements');
+is(row_of('elements'), 'queued|content_ids: nested too deep, left out, consent: not a JSON object|{"contents": [{"id": "a"}], "num_items": 1, "content_ids": ["a"]}', 'and left out too');
+
 # together more than the 256 MB that an object can hold
 map_table('json', 'c jsonb, d jsonb, j json', 'email=email', 'contents=c', 'content_ids=d', 'app_info=j');
 writes("INSERT INTO json (id, c, d) SELECT 'two jsonb', j, j FROM (SELECT to_jsonb(repeat('x', 140000000)) AS j) AS s", 'two jsonb of 140 MB');

@@ -17,6 +17,7 @@
 #include "access/htup_details.h"
 #include "catalog/pg_type.h"
 #include "common/shortest_dec.h"
+#include "core/core.h"
 #include "mb/pg_wchar.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -42,6 +43,7 @@
 static const char too_large[] = "too large, left out";
 static const char part_too_large[] = "an element is too large, left out";
 static const char too_many[] = "too many elements, the rest left out";
+static const char too_deep[] = "nested too deep, left out";
 static const char not_json[] = "JSON that can't be read";
 
 /* ---- text ---- */
@@ -81,8 +83,7 @@ unpadded(Datum value)
 	size_t		len = strlen(s);
 
 	while (len > 0 && s[len - 1] == ' ')
-		len--;
-	s[len] = '\0';
+		s[--len] = '\0';
 	return s;
 }
 
@@ -175,9 +176,39 @@ set_numeric(JsonbValue *out, Datum number)
 	out->val.numeric = DatumGetNumeric(number);
 }
 
-static void
-set_jsonb(JsonbValue *out, Jsonb *jb)
+/* Whether containers in each other are more than so many. */
+static bool
+is_deeper(const JsonbContainer *container, int levels)
 {
+	uint32		n = JsonContainerSize(container) * (JsonContainerIsObject(container) ? 2 : 1);
+	const char *base = (const char *) &container->children[n];
+	uint32		offset = 0;
+
+	if (levels == 0)
+		return true;
+	for (uint32 i = 0; i < n; i++)
+	{
+		if (JBE_ISCONTAINER(container->children[i]) &&
+			is_deeper((const JsonbContainer *) (base + INTALIGN(offset)), levels - 1))
+			return true;
+		JBE_ADVANCE_OFFSET(offset, container->children[i]);
+	}
+	return false;
+}
+
+/*
+ * False: nested so deep that building JSON of it could exceed the stack, since
+ * we are called further down than whoever built it.  What is small can't be:
+ * each level takes a header and an entry.
+ */
+static bool
+set_jsonb(Conversion *c, Jsonb *jb, JsonbValue *out)
+{
+	if (VARSIZE(jb) > PCAPI_JSON_DEPTH * 2 * sizeof(uint32) && is_deeper(&jb->root, PCAPI_JSON_DEPTH))
+	{
+		c->wrong = too_deep;
+		return false;
+	}
 	if (JB_ROOT_IS_SCALAR(jb))
 		(void) JsonbExtractScalar(&jb->root, out);
 	else
@@ -186,11 +217,12 @@ set_jsonb(JsonbValue *out, Jsonb *jb)
 		out->val.binary.data = &jb->root;
 		out->val.binary.len = VARSIZE(jb) - VARHDRSZ;
 	}
+	return true;
 }
 
 /* A value of a type that is known by its OID. */
 static bool
-set_known(Oid type, Datum value, JsonbValue *out)
+set_known(Conversion *c, Oid type, Datum value, JsonbValue *out)
 {
 	switch (type)
 	{
@@ -236,13 +268,11 @@ set_known(Oid type, Datum value, JsonbValue *out)
 			}
 
 		case JSONBOID:
-			set_jsonb(out, DatumGetJsonbP(value));
-			return true;
+			return set_jsonb(c, DatumGetJsonbP(value), out);
 
 		case JSONOID:
-			set_jsonb(out, DatumGetJsonbP(DirectFunctionCall1(jsonb_in,
-															  CStringGetDatum(TextDatumGetCString(value)))));
-			return true;
+			value = DirectFunctionCall1(jsonb_in, CStringGetDatum(TextDatumGetCString(value)));
+			return set_jsonb(c, DatumGetJsonbP(value), out);
 
 		case DATEOID:
 		case TIMESTAMPOID:
@@ -282,7 +312,7 @@ set_cast(Conversion *c, const PcapiColumnType *ct, Datum value, JsonbValue *out)
 		c->wrong = too_large;
 		return false;
 	}
-	return set_known(ct->result, result, out);
+	return set_known(c, ct->result, result, out);
 }
 
 static void
@@ -327,8 +357,7 @@ set_row(Conversion *c, Datum value, JsonbValue *out)
 		PcapiJsonbPush(&state, WJB_VALUE, &v);
 	}
 	PcapiJsonbPush(&state, WJB_END_OBJECT, NULL);
-	set_jsonb(out, JsonbValueToJsonb(state.result));
-	return true;
+	return set_jsonb(c, JsonbValueToJsonb(state.result), out);
 }
 
 /* Push the elements that are there; of whatever dimension, and arrays in them too, they become one array. */
@@ -388,7 +417,7 @@ set_value(Conversion *c, const PcapiColumnType *ct, Datum value, JsonbValue *out
 	switch (ct->form)
 	{
 		case PCAPI_COLUMN_KNOWN:
-			return set_known(ct->type, value, out);
+			return set_known(c, ct->type, value, out);
 
 		case PCAPI_COLUMN_TEXT:
 			set_text(out, value);
@@ -398,8 +427,7 @@ set_value(Conversion *c, const PcapiColumnType *ct, Datum value, JsonbValue *out
 			PcapiJsonbPush(&state, WJB_BEGIN_ARRAY, NULL);
 			push_elements(c, ct, value, &state);
 			PcapiJsonbPush(&state, WJB_END_ARRAY, NULL);
-			set_jsonb(out, JsonbValueToJsonb(state.result));
-			return true;
+			return set_jsonb(c, JsonbValueToJsonb(state.result), out);
 
 		case PCAPI_COLUMN_ROW:
 			return set_row(c, value, out);
@@ -438,24 +466,20 @@ pcapi_column_to_json(const PcapiColumnType *ct, Datum value, JsonbValue *out, co
 
 /* ---- text and moments, for what is no JSON ---- */
 
-/* An array as its cast makes it: braces and all. */
-static char *
-array_text(const PcapiColumnType *ct, Datum value, const char **wrong)
-{
-	if (toast_raw_datum_size(value) <= OUTPUT_MAX)
-		return output_text(ct, value);
-	*wrong = too_large;
-	return NULL;
-}
-
 char *
 pcapi_column_to_text(const PcapiColumnType *ct, Datum value, const char **wrong)
 {
 	JsonbValue	v;
 
 	*wrong = NULL;
+	/* an array as its cast makes it, braces and all */
 	if (ct->form == PCAPI_COLUMN_ARRAY)
-		return array_text(ct, value, wrong);
+	{
+		if (toast_raw_datum_size(value) <= OUTPUT_MAX)
+			return output_text(ct, value);
+		*wrong = too_large;
+		return NULL;
+	}
 	/* whole, however long it is: the beginning of an id is another id */
 	if (ct->form == PCAPI_COLUMN_TEXT)
 		return TextDatumGetCString(value);
