@@ -43,6 +43,16 @@ CREATE VIEW pinterest_capi._handover AS
 COMMENT ON VIEW pinterest_capi._handover IS
 	'internal: whether another server sends this database''s events, and whether there is one';
 
+CREATE VIEW pinterest_capi._dispatching AS
+	SELECT s.subname::pg_catalog.text AS subscription, s.subenabled AS enabled, s.subslotname IS NOT NULL AS has_slot,
+		EXISTS (SELECT FROM pg_catalog.pg_subscription_rel AS r
+			WHERE r.srsubid = s.oid AND r.srrelid = 'pinterest_capi._event'::pg_catalog.regclass) AS takes_events
+	FROM pg_catalog.pg_subscription AS s
+	WHERE s.subdbid = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = pg_catalog.current_database())
+		AND 'pinterest_capi' = ANY (s.subpublications);
+COMMENT ON VIEW pinterest_capi._dispatching IS
+	'internal: subscriptions by which other servers'' events come here';
+
 CREATE VIEW pinterest_capi._last_day AS
 	SELECT n.destination, o.status, o.reason,
 		CASE WHEN o.status IN ('suppressed', 'rejected') THEN e.event_name END AS event_name,
@@ -186,6 +196,17 @@ BEGIN ATOMIC
 		FROM server AS s
 
 		UNION ALL
+		SELECT 5, 'subscription', b.subscription,
+			CASE WHEN b.takes_events AND b.has_slot AND b.enabled THEN 'ok' ELSE 'error' END,
+			CASE
+				WHEN NOT b.takes_events OR NOT b.has_slot
+				THEN format('The subscription %I takes no events: a dump or pg_upgrade has brought it. Never enable it. ALTER SUBSCRIPTION %1$I DISABLE; ALTER SUBSCRIPTION %1$I SET (slot_name = NONE); DROP SUBSCRIPTION %1$I; SELECT pinterest_capi.subscribe(''CONNECTION'', %L); then on the other server drop its old slot, and SELECT pinterest_capi.publish(since => now() - interval ''1 day'');', b.subscription, b.subscription)
+				WHEN NOT b.enabled
+				THEN format('The subscription %I is disabled, so the other server''s events wait there: ALTER SUBSCRIPTION %1$I ENABLE;', b.subscription)
+				ELSE format('The subscription %I takes the events of another server.', b.subscription) END
+		FROM pinterest_capi._dispatching AS b
+
+		UNION ALL
 		SELECT 6, 'destination', '', 'error',
 			'There is no destination: SELECT pinterest_capi.configure_destination(''TAG ID'', ''ACCESS TOKEN'', ''AD ACCOUNT ID'');'
 		WHERE NOT EXISTS (SELECT FROM destinations)
@@ -313,8 +334,10 @@ BEGIN ATOMIC
 
 		UNION ALL
 		SELECT 12, 'allowed events', d.destination,
-			CASE WHEN d.allowed = 0 THEN 'error' ELSE 'ok' END,
-			CASE WHEN d.allowed = 0
+			CASE WHEN d.allowed = 0 AND NOT EXISTS (SELECT FROM pinterest_capi._dispatching) THEN 'error' ELSE 'ok' END,
+			CASE WHEN d.allowed = 0 AND EXISTS (SELECT FROM pinterest_capi._dispatching)
+				THEN format('%s gets what other servers have allowed there, and nothing that is tracked here.', d.name)
+				WHEN d.allowed = 0
 				THEN format('No event is allowed for %s, so it gets none: SELECT pinterest_capi.allow_event(''Checkout'', destination => %s);', d.name, d.literal)
 				ELSE format('Allowed for %s: %s.', d.name, d.allowed) END
 		FROM destinations AS d

@@ -18,6 +18,7 @@
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
+#include "queue/detached.h"
 #include "queue/hold.h"
 #include "queue/operate.h"
 #include "queue/sequence.h"
@@ -33,6 +34,7 @@
 
 #define TICK			1000	/* ms, as the next ones */
 #define IDLE_CLOSE		30000
+#define DETACH_EVERY	60000
 #define LOCK_TIMEOUT	"200ms"
 
 /* where another database waits for a slot */
@@ -377,6 +379,24 @@ share_slot(TimestampTz now)
 }
 
 static void
+detach_subscriptions(void *arg)
+{
+	pcapi_detach_subscriptions();
+}
+
+/* At the start, and once a minute for what somebody restores meanwhile. */
+static void
+look_after_subscriptions(int64 now)
+{
+	static int64 at = 0;
+
+	if (now < at || pcapi_replicates || DefaultXactReadOnly)
+		return;
+	(void) pcapi_transaction(detach_subscriptions, NULL);
+	at = now + DETACH_EVERY;
+}
+
+static void
 close_idle(int64 now)
 {
 	static int64 busy_at = 0;
@@ -448,7 +468,9 @@ pcapi_worker_main(Datum main_arg)
 			check_office();
 			if (others_send && !pcapi_replicates)
 				pcapi_handover();
-			pcapi_finish_erasures(now);
+			if (!pcapi_replicates)
+				pcapi_finish_erasures(now);
+			look_after_subscriptions(now);
 			share_slot(GetCurrentTimestamp());
 			tick_at = now + TICK;
 			pgstat_report_stat(false);
