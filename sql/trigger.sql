@@ -153,6 +153,18 @@ CREATE TRIGGER odds_3 AFTER INSERT ON odds FOR EACH ROW EXECUTE FUNCTION pintere
 INSERT INTO odds VALUES (395, '1', '{1}', ROW(1, '1'));
 SELECT event_id, status, reason FROM seen WHERE event_id IN ('395', 'os395', 'p395') ORDER BY 1;
 
+-- an expression that writes to its own table, and changes what names mean, while it is evaluated
+CREATE FUNCTION nested(id integer) RETURNS text LANGUAGE plpgsql AS $$ BEGIN
+	EXECUTE format('CREATE TEMP TABLE temp_%s ()', id);
+	IF id < 398 THEN INSERT INTO public.within VALUES (id + 1); END IF;
+	RETURN 'a@example.com';
+END $$;
+CREATE TABLE within (id integer);
+CREATE TRIGGER within AFTER INSERT ON within FOR EACH ROW
+	EXECUTE FUNCTION pinterest_capi.track_trigger('Newsletter', 'event_id=id', 'value=(1)', 'em=(nested($1.id))', 'currency=(''EUR'')');
+INSERT INTO within VALUES (396);
+SELECT event_id, status, reason, payload #>> '{custom_data,currency}' AS currency FROM seen WHERE event_id ~ '^39[678]$' ORDER BY 1;
+
 -- triggers of other kinds do no harm
 SELECT pinterest_capi.track_trigger();
 CREATE TABLE kinds (id integer, e text);
@@ -226,6 +238,8 @@ SELECT event_id, status FROM seen WHERE event_id ~ '^50' ORDER BY event_id;
 
 DROP TABLE orders, order_lines, other, bad, parted, addressed, gone;
 DROP TABLE kinds CASCADE;
+DROP TABLE within, temp_396, temp_397, temp_398;
+DROP FUNCTION nested;
 DROP TYPE odd CASCADE;
 DROP TABLE odds;
 DROP TYPE pair;

@@ -53,8 +53,8 @@ typedef struct PcapiTriggerMap
 {
 	MemoryContext context;		/* everything, plans included, goes with it */
 	char	   *event_name;		/* empty when there is none */
-	List	   *faults;			/* of PcapiMappingFault *; those of expressions show when they are
-								 * prepared */
+	List	   *faults;			/* of PcapiMappingFault *; those of
+								 * expressions show when they are prepared */
 	int			in_use;			/* firings */
 	uint64		generation;		/* of what expressions were prepared against */
 	Oid			role;			/* as whom they were prepared */

@@ -17,7 +17,6 @@
 #include "executor/executor.h"
 #include "funcapi.h"
 #include "nodes/makefuncs.h"
-#include "rewrite/prs2lock.h"
 #include "rewrite/rewriteHandler.h"
 #include "rewrite/rewriteManip.h"
 #include "utils/acl.h"
@@ -154,7 +153,7 @@ pcapi_sql_preview_row(PG_FUNCTION_ARGS)
 	Relation	rel = open_table(get_fn_expr_argtype(fcinfo->flinfo, 0));
 	HeapTupleHeader row = PG_GETARG_HEAPTUPLEHEADER(0);
 	HeapTupleData tuple = {.t_len = HeapTupleHeaderGetDatumLength(row), .t_data = row,
-	.t_tableOid = RelationGetRelid(rel)};
+		.t_tableOid = RelationGetRelid(rel)};
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "pinterest_capi preview",
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old;

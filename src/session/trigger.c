@@ -112,8 +112,8 @@ trigger_map(const Trigger *trigger, Relation rel)
 		entry->map = NULL;
 
 	/*
-	 * A transaction hears of changes where it takes a new lock, and has all of
-	 * them after the first row.
+	 * A transaction hears of changes where it takes a new lock, and has all
+	 * of them after the first row.
 	 */
 	if (entry->map && entry->map->has_expressions)
 		AcceptInvalidationMessages();
@@ -341,7 +341,7 @@ const PcapiMappingFault *
 pcapi_call_from_row(PcapiCall *call, PcapiTriggerMap *map, Relation rel, HeapTuple tuple)
 {
 	RowState	state = {.map = map, .rel = rel, .row = {.tuple = tuple, .desc = RelationGetDescr(rel)},
-	.mapped = {.call = call}, .context = CurrentMemoryContext};
+		.mapped = {.call = call}, .context = CurrentMemoryContext};
 	const PcapiMappingFault *fault = map->faults != NIL ? linitial(map->faults) : NULL;
 
 	call->event_name = map->event_name;
