@@ -43,12 +43,16 @@ typedef enum PcapiTable
 	PCAPI_T_EVENT,
 	PCAPI_T_QUEUE,
 	PCAPI_T_OUTCOME,
-	PCAPI_T_WORKER
+	PCAPI_T_WORKER,
+	PCAPI_TABLES
 } PcapiTable;
 
 extern Oid	pcapi_extension_owner(bool missing_ok); /* needs a transaction */
 extern Oid	pcapi_table(PcapiTable table);
 extern void pcapi_table_relcache_changed(Oid relid);
+
+/* Another one after any change of the table's definition that this session has heard of. */
+extern uint32 pcapi_table_version(PcapiTable table);
 
 /*
  * Work as the extension's owner in a security-restricted context, so that
@@ -83,6 +87,9 @@ extern bool pcapi_guarded(PcapiGuarded call, void *arg);
  * deadlock, lack of resources), which go on.
  */
 extern ErrorData *pcapi_attempt(PcapiGuarded call, void *arg);
+
+/* Likewise, but false when it failed with a unique violation, and with that error alone. */
+extern bool pcapi_guarded_unique(PcapiGuarded call, void *arg);
 
 /* run something and roll it back; errors go on */
 extern void pcapi_undone(PcapiGuarded call, void *arg);

@@ -30,7 +30,12 @@ static const char *const table_names[] = {
 	[PCAPI_T_WORKER] = "_worker",
 };
 
-static Oid	known[lengthof(table_names)];
+static struct
+{
+	Oid			oid;			/* as it was found last */
+	bool		current;
+	uint32		version;
+}			known[lengthof(table_names)];
 static uint64 changes = 0;
 
 void
@@ -38,8 +43,11 @@ pcapi_table_relcache_changed(Oid relation)
 {
 	changes++;
 	for (int i = 0; i < lengthof(known); i++)
-		if (relation == InvalidOid || relation == known[i])
-			known[i] = InvalidOid;
+		if (relation == InvalidOid || relation == known[i].oid || !OidIsValid(known[i].oid))
+		{
+			known[i].current = false;
+			known[i].version++;
+		}
 }
 
 /* Five times an event: two look-ups in the catalog's cache each would be felt. */
@@ -50,15 +58,23 @@ pcapi_table(PcapiTable table)
 	Oid			schema;
 	Oid			found;
 
-	if (OidIsValid(known[table]))
-		return known[table];
+	if (known[table].current)
+		return known[table].oid;
 	before = changes;
 	schema = get_namespace_oid(PCAPI_SCHEMA, true);
 	found = OidIsValid(schema) ? get_relname_relid(table_names[table], schema) : InvalidOid;
 	/* what has changed while it was looked for may have been this */
-	if (changes == before)
-		known[table] = found;
+	known[table].current = OidIsValid(found) && changes == before;
+	if (known[table].oid != found)
+		known[table].version++;
+	known[table].oid = found;
 	return found;
+}
+
+uint32
+pcapi_table_version(PcapiTable table)
+{
+	return known[table].version;
 }
 
 /*

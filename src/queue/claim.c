@@ -196,6 +196,30 @@ take_events(PcapiClaimed **events, PcapiReader *reader, MemoryContext context)
 	return n;
 }
 
+/* Read-only, so by the active snapshot, as fresh.c wants it. */
+int
+pcapi_fetch_fresh_by_sql(int dest, int64 after, int limit, PcapiReader *reader, PcapiClaimed **events)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid			types[3] = {INT4OID, INT8OID, INT8OID};
+	Datum		values[3] = {Int32GetDatum(dest), Int64GetDatum(after), Int64GetDatum(limit)};
+	MemoryContext context = CurrentMemoryContext;
+	int			n;
+
+	SPI_connect();
+	SPI_execute_plan(pcapi_plan(&plan,
+								SELECT_EVENTS
+								" FROM (SELECT w.id, w.attempts, w.first_attempt_at, w.due_at FROM pinterest_capi._queue AS w"
+								" WHERE w.dest = $1 AND w.id > $2 AND w.due_at IS NULL"
+								" ORDER BY w.dest, w.id LIMIT $3) AS q"
+								THEIR_EVENTS " ORDER BY q.id",
+								3, types),
+					 values, NULL, true, 0);
+	n = take_events(events, reader, context);
+	SPI_finish();
+	return n;
+}
+
 /*
  * The time is a parameter here and below: with clock_timestamp(), which is
  * volatile, the index would be read from end to end.

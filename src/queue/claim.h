@@ -68,6 +68,9 @@ extern void pcapi_read_payload(PcapiReader *reader, PcapiClaimed *event, Datum p
 /* fresh.c: never tried ones in id order behind after; no more once the reader is full */
 extern int	pcapi_fetch_fresh(int dest, int64 after, int limit, PcapiReader *reader, PcapiClaimed **events);
 
+/* claim.c: the same by a statement, also where the reader gets full; none of them has its place */
+extern int	pcapi_fetch_fresh_by_sql(int dest, int64 after, int limit, PcapiReader *reader, PcapiClaimed **events);
+
 /* those whose retry is due */
 extern int	pcapi_fetch_due(int dest, int limit, PcapiReader *reader, PcapiClaimed **events);
 extern int	pcapi_fetch_ids(int dest, const int64 *ids, int n, PcapiReader *reader, PcapiClaimed **events);

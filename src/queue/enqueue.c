@@ -54,14 +54,15 @@ pcapi_destination_number(const char *destination, bool create)
 		{
 			if (!create)
 				break;
-			SPI_execute_plan(pcapi_plan(&make_plan,
-										"INSERT INTO pinterest_capi._destination_state (dest, destination)"
-										" SELECT pg_catalog.int4(GREATEST(pg_catalog.nextval('pinterest_capi._destination_state_dest_seq'),"
-										" (SELECT pg_catalog.max(s.dest) OPERATOR(pg_catalog.+) 1::pg_catalog.int8"
-										" FROM pinterest_capi._destination_state AS s))), $1"
-										" ON CONFLICT DO NOTHING RETURNING dest",
-										1, argtypes),
-							 values, NULL, false, 0);
+			(void) pcapi_execute_upsert(PCAPI_T_DESTINATION_STATE,
+										pcapi_plan(&make_plan,
+												   "INSERT INTO pinterest_capi._destination_state (dest, destination)"
+												   " SELECT pg_catalog.int4(GREATEST(pg_catalog.nextval('pinterest_capi._destination_state_dest_seq'),"
+												   " (SELECT pg_catalog.max(s.dest) OPERATOR(pg_catalog.+) 1::pg_catalog.int8"
+												   " FROM pinterest_capi._destination_state AS s))), $1"
+												   " ON CONFLICT DO NOTHING RETURNING dest",
+												   1, argtypes),
+										values, NULL);
 		}
 		else
 			SPI_execute_plan(pcapi_plan(&find_plan,
@@ -98,10 +99,10 @@ static bool
 insert_event(const PcapiNewEvent *ev, int64 id, TimestampTz now)
 {
 	PcapiWriter writer;
-	bool		new_one = true;
+	bool		new_one;
 
 	pcapi_writer_open(&writer, PCAPI_T_EVENT, PCAPI_EVENT_COLUMNS,
-					  ev->event_id_generated ? NULL : "_event_dedup");
+					  ev->event_id_generated ? NULL : &pcapi_event_dedup_key);
 	pcapi_slot_set(writer.slot, PCAPI_EVENT_ID, Int64GetDatum(id));
 	pcapi_slot_set(writer.slot, PCAPI_EVENT_CREATED_AT, TimestampTzGetDatum(ev->created_at ? ev->created_at : now));
 	pcapi_slot_set(writer.slot, PCAPI_EVENT_EVENT_TIME, TimestampTzGetDatum(ev->event_time));
@@ -126,7 +127,7 @@ insert_event(const PcapiNewEvent *ev, int64 id, TimestampTz now)
 		pcapi_slot_set_text(writer.slot, PCAPI_EVENT_DESTINATION, ev->destination);
 
 	if (ev->event_id_generated)
-		pcapi_writer_insert(&writer);
+		new_one = pcapi_writer_insert(&writer);
 	else
 		new_one = pcapi_writer_insert_new(&writer);
 	pcapi_writer_close(&writer);
@@ -139,11 +140,11 @@ insert_queued(const PcapiNewEvent *ev, int64 id)
 	PcapiWriter writer;
 
 	pcapi_writer_open(&writer, PCAPI_T_QUEUE, PCAPI_QUEUE_COLUMNS, NULL);
-	pcapi_writer_leave_out(&writer, "_queue_due");
+	pcapi_writer_leave_out(&writer, PCAPI_QUEUE_DUE_AT);
 	pcapi_slot_set(writer.slot, PCAPI_QUEUE_ID, Int64GetDatum(id));
 	pcapi_slot_set(writer.slot, PCAPI_QUEUE_DEST, Int32GetDatum(ev->dest));
 	pcapi_slot_set(writer.slot, PCAPI_QUEUE_ATTEMPTS, Int32GetDatum(0));
-	pcapi_writer_insert(&writer);
+	(void) pcapi_writer_insert(&writer);
 	pcapi_writer_close(&writer);
 }
 
@@ -159,7 +160,7 @@ insert_outcome(const PcapiNewEvent *ev, int64 id, TimestampTz now)
 	pcapi_slot_set(writer.slot, PCAPI_OUTCOME_ATTEMPTS, Int32GetDatum(0));
 	pcapi_slot_set_text(writer.slot, PCAPI_OUTCOME_STATUS, ev->status);
 	pcapi_slot_set_text(writer.slot, PCAPI_OUTCOME_REASON, ev->reason);
-	pcapi_writer_insert(&writer);
+	(void) pcapi_writer_insert(&writer);
 	pcapi_writer_close(&writer);
 }
 

@@ -5,7 +5,8 @@
  *
  * The rows in the queue are found where they were read from, and the outcomes
  * are written a page at a time.  What isn't as it was (cancelled, forgotten,
- * tried before) is left to settle.c's statements.
+ * tried before), and all of it where one of the tables isn't (layout.c), is left
+ * to settle.c's statements.
  */
 #include "queue/claim.h"
 #include "queue/rows.h"
@@ -100,17 +101,25 @@ pcapi_finish(int dest, TimestampTz attempted_at, const PcapiSettled *settled, in
 {
 	PcapiWriter writer;
 	Relation	queue = table_open(pcapi_table(PCAPI_T_QUEUE), RowExclusiveLock);
-	TupleTableSlot *queued = table_slot_create(queue, NULL);
+	TupleTableSlot *queued;
 	TupleTableSlot *outcomes[TOGETHER];
-	MemoryContext scratch = AllocSetContextCreate(CurrentMemoryContext, "pinterest_capi finish",
-												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext scratch;
 	MemoryContext old;
-	BlockNumber nblocks = RelationGetNumberOfBlocks(queue);
+	BlockNumber nblocks;
 	TimestampTz now = GetCurrentTimestamp();
 	int			room = Min(n, TOGETHER);
 	int			m = 0;
 
 	pcapi_writer_open(&writer, PCAPI_T_OUTCOME, PCAPI_OUTCOME_COLUMNS, NULL);
+	if (writer.by_sql || !pcapi_writes_directly(PCAPI_T_QUEUE, queue))
+	{
+		pcapi_writer_close(&writer);
+		table_close(queue, NoLock);
+		return;
+	}
+	queued = table_slot_create(queue, NULL);
+	scratch = AllocSetContextCreate(CurrentMemoryContext, "pinterest_capi finish", ALLOCSET_DEFAULT_SIZES);
+	nblocks = RelationGetNumberOfBlocks(queue);
 	for (int i = 0; i < room; i++)
 		outcomes[i] = table_slot_create(writer.rel, NULL);
 	old = MemoryContextSwitchTo(scratch);

@@ -5,6 +5,7 @@
  *
  * A walk over two primary keys side by side.  A join in SQL looks up each
  * event by itself, from the root of the index, which takes most of its time.
+ * Where a table or its key isn't as the install script made it, there is one.
  * What is due again is read in claim.c.
  */
 #include "queue/claim.h"
@@ -77,15 +78,19 @@ pcapi_fetch_fresh(int dest, int64 after, int limit, PcapiReader *reader, PcapiCl
 	bool		isnull;
 	int			n = 0;
 
-	*claimed = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(PcapiClaimed) * Max(limit, 1));
-
 	/*
 	 * By the transaction's first snapshot.  The destinations are read by a
 	 * later one: so what was tracked after a change of their settings is not
 	 * seen before the change.
 	 */
-	pcapi_walk_open(&queue, PCAPI_T_QUEUE, "_queue_pkey", 2);
-	pcapi_walk_open(&events, PCAPI_T_EVENT, "_event_pkey", 1);
+	if (!pcapi_walk_open(&queue, PCAPI_T_QUEUE, &pcapi_queue_key, 2))
+		return pcapi_fetch_fresh_by_sql(dest, after, limit, reader, claimed);
+	if (!pcapi_walk_open(&events, PCAPI_T_EVENT, &pcapi_event_key, 1))
+	{
+		pcapi_walk_close(&queue);
+		return pcapi_fetch_fresh_by_sql(dest, after, limit, reader, claimed);
+	}
+	*claimed = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(PcapiClaimed) * Max(limit, 1));
 	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(dest));
 	ScanKeyInit(&keys[1], 2, BTGreaterStrategyNumber, F_INT8GT, Int64GetDatum(after));
 	index_rescan(queue.scan, keys, 2, NULL, 0);

@@ -87,6 +87,19 @@ pcapi_attempt(PcapiGuarded call, void *arg)
 	return error;
 }
 
+bool
+pcapi_guarded_unique(PcapiGuarded call, void *arg)
+{
+	ErrorData  *error = run(call, arg, true);
+
+	if (error == NULL)
+		return true;
+	if (error->sqlerrcode != ERRCODE_UNIQUE_VIOLATION)
+		ReThrowError(error);
+	FreeErrorData(error);
+	return false;
+}
+
 void
 pcapi_undone(PcapiGuarded call, void *arg)
 {

@@ -73,6 +73,13 @@ extern SPIPlanPtr pcapi_plan(SPIPlanPtr *plan, const char *sql, int nargs, Oid *
  */
 #define PCAPI_QUEUED_AS(r) " q.dest = ANY (ARRAY[" r ".dest]) AND q.id = " r ".id"
 
+/*
+ * An INSERT ... ON CONFLICT of a kept plan, inside SPI: also while the table's
+ * indexes are rebuilt by REINDEX CONCURRENTLY, when the server alone would
+ * raise a unique violation now and then.  False: no row was inserted or updated.
+ */
+extern bool pcapi_execute_upsert(PcapiTable table, SPIPlanPtr plan, Datum *values, const char *nulls);
+
 /* --- event_id.c --- */
 
 #define PCAPI_EVENT_ID_MAX	200 /* bytes */

@@ -4,8 +4,11 @@
  *
  * A statement with a saved plan costs more for its start and end than for one
  * row: this is what the executor does for INSERT, without the rest.  It fires
- * no triggers and checks no constraints but unique indexes, so it is for
- * tables that have none: _event, _queue and _outcome.
+ * no triggers, fills in no defaults and checks no constraints but unique
+ * indexes, so it is for tables that are as the install script made them, which
+ * is asked each time that one is opened (layout.c).  Any other is left to a
+ * statement (by_sql.c): pg_repack, for one, follows a table by a trigger, and
+ * what fires none is lost with its copy.
  */
 #include "queue/rows.h"
 
@@ -15,23 +18,45 @@
 #include "access/xact.h"
 #include "catalog/index.h"
 #include "executor/executor.h"
+#include "nodes/primnodes.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
-#include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
-static int
-index_number(const PcapiWriter *writer, const char *name)
+const PcapiKey pcapi_event_key = {1, {PCAPI_EVENT_ID}};
+const PcapiKey pcapi_event_dedup_key = {3, {PCAPI_EVENT_EVENT_ID, PCAPI_EVENT_EVENT_NAME, PCAPI_EVENT_DEST}};
+const PcapiKey pcapi_queue_key = {2, {PCAPI_QUEUE_DEST, PCAPI_QUEUE_ID}};
+const PcapiKey pcapi_visitor_key = {1, {PCAPI_VISITOR_VISITOR}};
+
+/*
+ * All unique indexes over the key that take entries, valid or not: while
+ * REINDEX CONCURRENTLY runs there are two, and the one that isn't an arbiter
+ * would raise an error for what the other takes for a row that is there.  Every
+ * session has at least one in common with every other, since each step of
+ * REINDEX waits for the transactions that may not have heard of the one before.
+ */
+static List *
+find_arbiters(const PcapiWriter *writer, const PcapiKey *key)
 {
+	List	   *arbiters = NIL;
+
 	for (int i = 0; i < writer->info->ri_NumIndices; i++)
-		if (strcmp(RelationGetRelationName(writer->info->ri_IndexRelationDescs[i]), name) == 0)
-			return i;
-	elog(ERROR, "table \"%s\" has no index \"%s\"", RelationGetRelationName(writer->rel), name);
+	{
+		Relation	index = writer->info->ri_IndexRelationDescs[i];
+
+		if (!writer->info->ri_IndexRelationInfo[i]->ii_ReadyForInserts ||
+			!pcapi_is_unique_over(index->rd_indextuple, key))
+			continue;
+		/* of these alone: looking up the operators of the others is for nothing */
+		BuildSpeculativeIndexInfo(index, writer->info->ri_IndexRelationInfo[i]);
+		arbiters = lappend_oid(arbiters, RelationGetRelid(index));
+	}
+	return arbiters;
 }
 
 void
-pcapi_writer_open(PcapiWriter *writer, PcapiTable table, int columns, const char *arbiter)
+pcapi_writer_open(PcapiWriter *writer, PcapiTable table, int columns, const PcapiKey *key)
 {
 	Relation	rel = table_open(pcapi_table(table), RowExclusiveLock);
 	int			natts = RelationGetDescr(rel)->natts;
@@ -39,32 +64,49 @@ pcapi_writer_open(PcapiWriter *writer, PcapiTable table, int columns, const char
 	if (natts < columns)
 		elog(ERROR, "table \"%s\" has %d columns, %d are needed",
 			 RelationGetRelationName(rel), natts, columns);
+	writer->table = table;
 	writer->rel = rel;
-	writer->estate = CreateExecutorState();
-	writer->estate->es_output_cid = GetCurrentCommandId(true);
-	/* where transactions see one snapshot, 19 looks itself whether a row that is there is in it */
-	writer->estate->es_snapshot = GetActiveSnapshot();
-	writer->info = makeNode(ResultRelInfo);
-	InitResultRelInfo(writer->info, rel, 1, NULL, 0);
-	ExecOpenIndices(writer->info, false);
+	writer->key = key;
 	writer->arbiters = NIL;
-	if (arbiter)
+	writer->by_sql = !pcapi_writes_directly(table, rel);
+	if (writer->by_sql)
+		writer->slot = MakeSingleTupleTableSlot(RelationGetDescr(rel), &TTSOpsVirtual);
+	else
 	{
-		int			i = index_number(writer, arbiter);
-
-		/* of this one alone: looking up the operators of the others is for nothing */
-		BuildSpeculativeIndexInfo(writer->info->ri_IndexRelationDescs[i],
-								  writer->info->ri_IndexRelationInfo[i]);
-		writer->arbiters = list_make1_oid(RelationGetRelid(writer->info->ri_IndexRelationDescs[i]));
+		writer->estate = CreateExecutorState();
+		writer->estate->es_output_cid = GetCurrentCommandId(true);
+		/* where transactions see one snapshot, 19 looks itself whether a row that is there is in it */
+		writer->estate->es_snapshot = GetActiveSnapshot();
+		writer->info = makeNode(ResultRelInfo);
+		InitResultRelInfo(writer->info, rel, 1, NULL, 0);
+		ExecOpenIndices(writer->info, false);
+		if (key)
+			writer->arbiters = find_arbiters(writer, key);
+		writer->slot = table_slot_create(rel, NULL);
 	}
-	writer->slot = table_slot_create(rel, NULL);
 	pcapi_slot_begin(writer->slot);
 }
 
-void
-pcapi_writer_leave_out(PcapiWriter *writer, const char *index)
+static bool
+wants_not_null(const IndexInfo *info, int column)
 {
-	writer->info->ri_IndexRelationInfo[index_number(writer, index)]->ii_ReadyForInserts = false;
+	NullTest   *test;
+
+	if (list_length(info->ii_Predicate) != 1 || !IsA(linitial(info->ii_Predicate), NullTest))
+		return false;
+	test = linitial_node(NullTest, info->ii_Predicate);
+	return test->nulltesttype == IS_NOT_NULL && IsA(test->arg, Var) &&
+		((Var *) test->arg)->varattno == column;
+}
+
+void
+pcapi_writer_leave_out(PcapiWriter *writer, int column)
+{
+	if (writer->by_sql)
+		return;
+	for (int i = 0; i < writer->info->ri_NumIndices; i++)
+		if (wants_not_null(writer->info->ri_IndexRelationInfo[i], column))
+			writer->info->ri_IndexRelationInfo[i]->ii_ReadyForInserts = false;
 }
 
 void
@@ -88,17 +130,21 @@ pcapi_slot_set_text(TupleTableSlot *slot, int column, const char *value)
 		pcapi_slot_set(slot, column, CStringGetTextDatum(value));
 }
 
-void
+bool
 pcapi_writer_insert(PcapiWriter *writer)
 {
+	if (writer->by_sql)
+		return pcapi_insert_by_sql(writer, false);
 	ExecStoreVirtualTuple(writer->slot);
 	table_tuple_insert(writer->rel, writer->slot, writer->estate->es_output_cid, 0, NULL);
 	PcapiInsertIndexTuples(writer->info, writer->slot, writer->estate, false, NULL, NIL);
+	return true;
 }
 
 void
 pcapi_writer_insert_many(PcapiWriter *writer, TupleTableSlot **slots, int n)
 {
+	Assert(!writer->by_sql);
 	for (int i = 0; i < n; i++)
 		ExecStoreVirtualTuple(slots[i]);
 	table_multi_insert(writer->rel, slots, n, writer->estate->es_output_cid, 0, NULL);
@@ -137,9 +183,14 @@ check_visible(PcapiWriter *writer, ItemPointer tid)
 				 pcapi_hide()));
 }
 
+/* Where nobody has left an index to look in, every row is new. */
 bool
 pcapi_writer_insert_new(PcapiWriter *writer)
 {
+	if (writer->by_sql)
+		return pcapi_insert_by_sql(writer, true);
+	if (writer->arbiters == NIL)
+		return pcapi_writer_insert(writer);
 	ExecStoreVirtualTuple(writer->slot);
 	for (;;)
 	{
@@ -174,22 +225,30 @@ pcapi_writer_insert_new(PcapiWriter *writer)
 void
 pcapi_writer_close(PcapiWriter *writer)
 {
-	ExecCloseIndices(writer->info);
 	ExecDropSingleTupleTableSlot(writer->slot);
-	FreeExecutorState(writer->estate);
+	if (!writer->by_sql)
+	{
+		ExecCloseIndices(writer->info);
+		FreeExecutorState(writer->estate);
+	}
 	table_close(writer->rel, NoLock);
 }
 
 /* ---- reading ---- */
 
-void
-pcapi_walk_open(PcapiWalk *walk, PcapiTable table, const char *index, int nkeys)
+bool
+pcapi_walk_open(PcapiWalk *walk, PcapiTable table, const PcapiKey *key, int nkeys)
 {
 	walk->rel = table_open(pcapi_table(table), AccessShareLock);
-	walk->index = index_open(get_relname_relid(index, RelationGetNamespace(walk->rel)),
-							 AccessShareLock);
+	walk->index = pcapi_reads_directly(table, walk->rel) ? pcapi_open_index(walk->rel, key) : NULL;
+	if (walk->index == NULL)
+	{
+		table_close(walk->rel, NoLock);
+		return false;
+	}
 	walk->scan = PcapiIndexBeginScan(walk->rel, walk->index, GetActiveSnapshot(), nkeys);
 	walk->slot = table_slot_create(walk->rel, NULL);
+	return true;
 }
 
 bool

@@ -3,9 +3,9 @@
  *	  Rows of the extension's own tables, written and read without a statement.
  *
  * For the few places where a statement's own cost is most of the cost: one
- * event into the queue, a batch out of it.  Everything else is SQL.  Columns
- * are numbered as in the install script; what a later script adds at the end
- * of a table is null here.
+ * event into the queue, a batch out of it.  Everything else is SQL, and so is
+ * this where a table is not as the install script made it (layout.h).  Columns
+ * are numbered as in the install script.
  */
 #ifndef PCAPI_ROWS_H
 #define PCAPI_ROWS_H
@@ -15,6 +15,7 @@
 #include "access/genam.h"
 #include "access/relscan.h"
 #include "nodes/execnodes.h"
+#include "queue/layout.h"
 #include "utils/snapshot.h"
 
 enum
@@ -73,6 +74,12 @@ enum
 	PCAPI_VISITOR_UPDATED_AT
 };
 
+/* The keys that rows are found by. */
+extern const PcapiKey pcapi_event_key;
+extern const PcapiKey pcapi_event_dedup_key;
+extern const PcapiKey pcapi_queue_key;
+extern const PcapiKey pcapi_visitor_key;
+
 /* A table that is read by an index; the row is in the slot. */
 typedef struct PcapiWalk
 {
@@ -82,40 +89,57 @@ typedef struct PcapiWalk
 	TupleTableSlot *slot;
 } PcapiWalk;
 
-/* As of the active snapshot.  Then index_rescan() with as many keys says from where. */
-extern void pcapi_walk_open(PcapiWalk *walk, PcapiTable table, const char *index, int nkeys);
+/*
+ * As of the active snapshot.  Then index_rescan() with as many scan keys says
+ * from where.  False: the table can't be read so, and the caller needs a
+ * statement; nothing is left open.
+ */
+extern bool pcapi_walk_open(PcapiWalk *walk, PcapiTable table, const PcapiKey *key, int nkeys);
 extern bool pcapi_walk_next(PcapiWalk *walk);
 extern void pcapi_walk_close(PcapiWalk *walk);
 
 /* A table that is open for writing, with its indexes. */
 typedef struct PcapiWriter
 {
+	PcapiTable	table;
 	Relation	rel;
+	bool		by_sql;			/* then the next three are not there */
 	EState	   *estate;
 	ResultRelInfo *info;
-	List	   *arbiters;		/* the unique index by which a row is there already */
+	List	   *arbiters;		/* unique indexes by which a row is there already */
+	const PcapiKey *key;		/* of which they are, or NULL */
 	TupleTableSlot *slot;		/* values[] and isnull[] are the caller's to fill */
 } PcapiWriter;
 
 /*
  * As the extension's owner, in a transaction that may write.  columns: how many
- * the caller fills; the others are null.  arbiter: the unique index for
- * pcapi_writer_insert_new(), or NULL.
+ * the caller fills; the others get their defaults.  key: by which a row is
+ * there already, for pcapi_writer_insert_new(), or NULL.
  */
-extern void pcapi_writer_open(PcapiWriter *writer, PcapiTable table, int columns, const char *arbiter);
+extern void pcapi_writer_open(PcapiWriter *writer, PcapiTable table, int columns, const PcapiKey *key);
 
-/* no row has an entry in this index, since its predicate leaves them out: it isn't evaluated */
-extern void pcapi_writer_leave_out(PcapiWriter *writer, const char *index);
-extern void pcapi_writer_insert(PcapiWriter *writer);
+/* the column is null in every row: predicates of indexes that want it NOT NULL aren't evaluated */
+extern void pcapi_writer_leave_out(PcapiWriter *writer, int column);
+
+/* false: somebody's trigger or rule didn't let the row in */
+extern bool pcapi_writer_insert(PcapiWriter *writer);
 
 /* slots of the writer's table, filled by the caller after pcapi_slot_begin(); empty again at the end */
 extern void pcapi_slot_begin(TupleTableSlot *slot);
 extern void pcapi_slot_set(TupleTableSlot *slot, int column, Datum value);
 extern void pcapi_slot_set_text(TupleTableSlot *slot, int column, const char *value);	/* NULL: null */
-extern void pcapi_writer_insert_many(PcapiWriter *writer, TupleTableSlot **slots, int n);
+extern void pcapi_writer_insert_many(PcapiWriter *writer, TupleTableSlot **slots, int n);	/* not by_sql */
 
-/* false: a row with this key of the arbiter is there, and is to be */
+/* false: a row with this key is there, and is to be; or as above */
 extern bool pcapi_writer_insert_new(PcapiWriter *writer);
 extern void pcapi_writer_close(PcapiWriter *writer);
+
+/* --- by_sql.c --- */
+
+/* The row in the writer's slot, by a statement; only_new: as pcapi_writer_insert_new(). */
+extern bool pcapi_insert_by_sql(PcapiWriter *writer, bool only_new);
+
+/* true while that runs: our own trigger for replication has nothing to do with the row */
+extern bool pcapi_inserting_by_sql;
 
 #endif							/* PCAPI_ROWS_H */

@@ -18,6 +18,7 @@
 #include "commands/trigger.h"
 #include "fmgr.h"
 #include "queue/queue.h"
+#include "queue/rows.h"
 #include "queue/sending_server.h"
 #include "queue/sequence.h"
 #include "replication/worker_internal.h"
@@ -142,6 +143,9 @@ pcapi_sql_received(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("_received() must be called as a BEFORE INSERT ROW trigger"),
 				 errhint("The extension has made the trigger that needs it."), pcapi_hide()));
+	/* one that this trigger has enqueued, and that is written by a statement */
+	if (pcapi_inserting_by_sql)
+		return PointerGetDatum(trigger->tg_trigtuple);
 	if (!from_publisher())
 	{
 		pcapi_sequence_pass(DatumGetInt64(field(trigger, "id", &isnull)));

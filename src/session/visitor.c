@@ -128,17 +128,50 @@ pcapi_identifiers_from_event(PcapiIdentifiers *ids, Jsonb *event)
  */
 #define CLICK_KEY	8
 
+typedef struct VisitorWalk
+{
+	PcapiWalk	walk;
+	bool		by_sql;			/* then the rows are these, and the slot is the walk's all the same */
+	SPITupleTable *rows;
+	uint64		n;
+	uint64		next;
+} VisitorWalk;
+
 typedef struct StoredClicks
 {
 	char	   *newest;			/* NULL: none, or taken back by identify() */
 	TimestampTz at;				/* of the newest, or of its being taken back */
 	TimestampTz stored_at;		/* decides between two of one time */
 	List	   *places;			/* of ItemPointer: where click rows are */
+	List	   *keys;			/* of bytea *: their keys */
 } StoredClicks;
+
+/* Where the table isn't as the install script made it.  The rows stay until SPI ends. */
+static void
+open_visitor_by_sql(VisitorWalk *walk, Datum from, Datum below)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid			types[2] = {BYTEAOID, BYTEAOID};
+	Datum		values[2] = {from, below};
+	MemoryContext context = CurrentMemoryContext;
+
+	walk->by_sql = true;
+	SPI_connect();
+	SPI_execute_plan(pcapi_plan(&plan,
+								"SELECT v.visitor, v.user_data, v.consent, v.click_id, v.click_id_at, v.updated_at"
+								" FROM pinterest_capi._visitor AS v WHERE v.visitor OPERATOR(pg_catalog.>=) $1"
+								" AND v.visitor OPERATOR(pg_catalog.<) $2",
+								2, types),
+					 values, NULL, true, 0);
+	MemoryContextSwitchTo(context);
+	walk->rows = SPI_tuptable;
+	walk->n = SPI_processed;
+	walk->walk.slot = MakeSingleTupleTableSlot(SPI_tuptable->tupdesc, &TTSOpsHeapTuple);
+}
 
 /* By key, whatever the planner believes of the table (pcapi_plan); then close_visitor(). */
 static void
-open_visitor(PcapiWalk *walk, const unsigned char *visitor)
+open_visitor(VisitorWalk *walk, const unsigned char *visitor)
 {
 	ScanKeyData keys[2];
 	unsigned char above[32 + CLICK_KEY + 1];
@@ -152,23 +185,46 @@ open_visitor(PcapiWalk *walk, const unsigned char *visitor)
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	UpdateActiveSnapshotCommandId();
-	pcapi_walk_open(walk, PCAPI_T_VISITOR, "_visitor_pkey", 2);
+	memset(walk, 0, sizeof(VisitorWalk));
+	if (!pcapi_walk_open(&walk->walk, PCAPI_T_VISITOR, &pcapi_visitor_key, 2))
+	{
+		open_visitor_by_sql(walk, pcapi_visitor_datum(visitor), PointerGetDatum(upper));
+		return;
+	}
 	ScanKeyInit(&keys[0], PCAPI_VISITOR_VISITOR, BTGreaterEqualStrategyNumber, F_BYTEAGE, pcapi_visitor_datum(visitor));
 	ScanKeyInit(&keys[1], PCAPI_VISITOR_VISITOR, BTLessStrategyNumber, F_BYTEALT, PointerGetDatum(upper));
-	index_rescan(walk->scan, keys, 2, NULL, 0);
+	index_rescan(walk->walk.scan, keys, 2, NULL, 0);
+}
+
+static bool
+next_row(VisitorWalk *walk)
+{
+	if (!walk->by_sql)
+		return pcapi_walk_next(&walk->walk);
+	if (walk->next >= walk->n)
+		return false;
+	ExecStoreHeapTuple(walk->rows->vals[walk->next++], walk->walk.slot, false);
+	return true;
 }
 
 static void
-close_visitor(PcapiWalk *walk)
+close_visitor(VisitorWalk *walk)
 {
-	pcapi_walk_close(walk);
+	if (walk->by_sql)
+	{
+		ExecDropSingleTupleTableSlot(walk->walk.slot);
+		SPI_finish();
+	}
+	else
+		pcapi_walk_close(&walk->walk);
 	PopActiveSnapshot();
 }
 
 /* Note the row's click id; true if the row holds nothing else. */
 static bool
-read_click(PcapiWalk *walk, StoredClicks *clicks)
+read_click(VisitorWalk *visitor, StoredClicks *clicks)
 {
+	PcapiWalk  *walk = &visitor->walk;
 	bool		isnull;
 	Datum		key = slot_getattr(walk->slot, PCAPI_VISITOR_VISITOR, &isnull);
 	bool		click_row = VARSIZE_ANY_EXHDR(DatumGetPointer(key)) > 32;
@@ -182,6 +238,7 @@ read_click(PcapiWalk *walk, StoredClicks *clicks)
 
 		*place = walk->slot->tts_tid;
 		clicks->places = lappend(clicks->places, place);
+		clicks->keys = lappend(clicks->keys, DatumGetByteaPCopy(key));
 	}
 	if (isnull)
 		return click_row;
@@ -209,20 +266,20 @@ clicks_since(void)
 void
 pcapi_visitor_fill(const unsigned char *visitor, PcapiIdentifiers *ids, Jsonb **consent)
 {
-	PcapiWalk	walk;
+	VisitorWalk walk;
 	StoredClicks clicks = {0};
 
 	open_visitor(&walk, visitor);
-	while (pcapi_walk_next(&walk))
+	while (next_row(&walk))
 	{
 		bool		isnull;
 		Datum		d;
 
 		if (read_click(&walk, &clicks))
 			continue;
-		d = slot_getattr(walk.slot, PCAPI_VISITOR_USER_DATA, &isnull);
+		d = slot_getattr(walk.walk.slot, PCAPI_VISITOR_USER_DATA, &isnull);
 		fill(ids, DatumGetJsonbP(d), CurrentMemoryContext);
-		d = slot_getattr(walk.slot, PCAPI_VISITOR_CONSENT, &isnull);
+		d = slot_getattr(walk.walk.slot, PCAPI_VISITOR_CONSENT, &isnull);
 		if (!isnull)
 			*consent = DatumGetJsonbPCopy(d);
 	}
@@ -231,26 +288,53 @@ pcapi_visitor_fill(const unsigned char *visitor, PcapiIdentifiers *ids, Jsonb **
 		ids->click_id = clicks.newest;
 }
 
+/* The same by a statement, for who may have added a trigger. */
+static void
+delete_clicks_by_sql(List *keys)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid			types[1] = {BYTEAARRAYOID};
+	Datum		values[1];
+	Datum	   *elems = palloc(sizeof(Datum) * list_length(keys));
+	int			n = 0;
+	ListCell   *lc;
+
+	foreach(lc, keys)
+		elems[n++] = PointerGetDatum(lfirst(lc));
+	values[0] = PointerGetDatum(construct_array(elems, n, BYTEAOID, -1, false, TYPALIGN_INT));
+	SPI_connect();
+	SPI_execute_plan(pcapi_plan(&plan,
+								"DELETE FROM pinterest_capi._visitor AS v WHERE v.visitor OPERATOR(pg_catalog.=) ANY (ARRAY("
+								" SELECT w.visitor FROM pinterest_capi._visitor AS w"
+								" WHERE w.visitor OPERATOR(pg_catalog.=) ANY ($1) FOR UPDATE SKIP LOCKED))",
+								1, types),
+					 values, NULL, false, 0);
+	SPI_finish();
+}
+
 /*
  * Delete click rows that are superseded, while the snapshot that shows them is
  * held.  Whatever somebody else is about to delete, or has deleted, is passed
  * by: this neither waits nor fails, whichever level the transaction has.
  */
 static void
-delete_clicks(List *places)
+delete_clicks(const VisitorWalk *walk, const StoredClicks *clicks)
 {
 	Relation	rel;
 	ListCell   *lc;
 
-	if (places == NIL)
+	if (clicks->keys == NIL)
 		return;
 	rel = table_open(pcapi_table(PCAPI_T_VISITOR), RowExclusiveLock);
-	foreach(lc, places)
-	{
-		TM_FailureData failure;
+	if (walk->by_sql || !pcapi_writes_directly(PCAPI_T_VISITOR, rel))
+		delete_clicks_by_sql(clicks->keys);
+	else
+		foreach(lc, clicks->places)
+		{
+			TM_FailureData failure;
 
-		(void) PcapiTupleDelete(rel, lfirst(lc), GetCurrentCommandId(true), GetActiveSnapshot(), false, &failure);
-	}
+			(void) PcapiTupleDelete(rel, lfirst(lc), GetCurrentCommandId(true), GetActiveSnapshot(), false, &failure);
+		}
 	table_close(rel, NoLock);
 	CommandCounterIncrement();
 }
@@ -262,17 +346,17 @@ pcapi_visitor_store_click(const unsigned char *visitor, const char *click_id, Ti
 	static SPIPlanPtr plan = NULL;
 	Oid			types[3] = {BYTEAOID, TEXTOID, TIMESTAMPTZOID};
 	Datum		values[3];
-	PcapiWalk	walk;
+	VisitorWalk walk;
 	StoredClicks clicks = {0};
 	bool		new_one;
 	bytea	   *key;
 
 	open_visitor(&walk, visitor);
-	while (pcapi_walk_next(&walk))
+	while (next_row(&walk))
 		(void) read_click(&walk, &clicks);
 	new_one = clicks.at <= at && (clicks.newest == NULL || strcmp(clicks.newest, click_id) != 0);
 	if (new_one)
-		delete_clicks(clicks.places);
+		delete_clicks(&walk, &clicks);
 	close_visitor(&walk);
 	if (!new_one)
 		return;
@@ -297,13 +381,13 @@ pcapi_visitor_store_click(const unsigned char *visitor, const char *click_id, Ti
 void
 pcapi_visitor_drop_clicks(const unsigned char *visitor)
 {
-	PcapiWalk	walk;
+	VisitorWalk walk;
 	StoredClicks clicks = {0};
 
 	open_visitor(&walk, visitor);
-	while (pcapi_walk_next(&walk))
+	while (next_row(&walk))
 		(void) read_click(&walk, &clicks);
-	delete_clicks(clicks.places);
+	delete_clicks(&walk, &clicks);
 	close_visitor(&walk);
 }
 

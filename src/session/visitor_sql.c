@@ -144,19 +144,20 @@ store_visitor(const unsigned char *visitor, const PcapiIdentifiers *ids,
 		nulls[3] = 'n';
 	values[4] = cleared_keys(ids, settings);
 	values[5] = BoolGetDatum(ids->clear_click_id);
-	SPI_execute_plan(pcapi_plan(&plan,
-								"INSERT INTO pinterest_capi._visitor AS v"
-								" (visitor, user_data, consent, click_id, click_id_at, updated_at)"
-								" SELECT $1, $2, $3, $4, CASE WHEN $4 IS NOT NULL OR $6 THEN c.now END, c.now"
-								" FROM pg_catalog.clock_timestamp() AS c (now)"
-								" ON CONFLICT (visitor) DO UPDATE SET"
-								" user_data = (v.user_data OPERATOR(pg_catalog.-) $5) OPERATOR(pg_catalog.||) excluded.user_data,"
-								" consent = coalesce(excluded.consent, v.consent),"
-								" click_id = CASE WHEN $6 THEN NULL ELSE coalesce(excluded.click_id, v.click_id) END,"
-								" click_id_at = coalesce(excluded.click_id_at, v.click_id_at),"
-								" updated_at = excluded.updated_at",
-								6, types),
-					 values, nulls, false, 0);
+	(void) pcapi_execute_upsert(PCAPI_T_VISITOR,
+								pcapi_plan(&plan,
+										   "INSERT INTO pinterest_capi._visitor AS v"
+										   " (visitor, user_data, consent, click_id, click_id_at, updated_at)"
+										   " SELECT $1, $2, $3, $4, CASE WHEN $4 IS NOT NULL OR $6 THEN c.now END, c.now"
+										   " FROM pg_catalog.clock_timestamp() AS c (now)"
+										   " ON CONFLICT (visitor) DO UPDATE SET"
+										   " user_data = (v.user_data OPERATOR(pg_catalog.-) $5) OPERATOR(pg_catalog.||) excluded.user_data,"
+										   " consent = coalesce(excluded.consent, v.consent),"
+										   " click_id = CASE WHEN $6 THEN NULL ELSE coalesce(excluded.click_id, v.click_id) END,"
+										   " click_id_at = coalesce(excluded.click_id_at, v.click_id_at),"
+										   " updated_at = excluded.updated_at",
+										   6, types),
+								values, nulls);
 	SPI_finish();
 	if (ids->click_id || ids->clear_click_id)
 		pcapi_visitor_drop_clicks(visitor);

@@ -1,0 +1,322 @@
+/*
+ * layout.c
+ *	  Compare a table with what the install script made.
+ *
+ * The verdict is kept until the session hears of a change of the table.  It
+ * is taken after the table was locked: CREATE TRIGGER, ALTER TABLE and their
+ * like need a lock that conflicts with a writer's, so a verdict can't become
+ * wrong while the lock is held, and the next lock of the table is where the
+ * session hears of the change.
+ */
+#include "queue/layout.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/transam.h"
+#include "catalog/pg_am.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_index.h"
+#include "catalog/pg_opfamily.h"
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "queue/rows.h"
+#include "utils/rel.h"
+#include "utils/reltrigger.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+
+typedef struct Column
+{
+	const char *name;
+	Oid			type;
+	bool		filled;			/* in every row, so that neither NOT NULL nor a default matters */
+} Column;
+
+/* as in tables.sql, and as numbered in rows.h */
+static const Column event_columns[] = {
+	{"id", INT8OID, true}, {"created_at", TIMESTAMPTZOID, true}, {"event_time", TIMESTAMPTZOID, true},
+	{"dest", INT4OID, true}, {"visitor", BYTEAOID, false}, {"event_id", TEXTOID, true},
+	{"event_name", TEXTOID, true}, {"sent_as", TEXTOID, false}, {"warnings", TEXTARRAYOID, false},
+	{"payload", TEXTOID, false}, {"origin", TEXTOID, false}, {"destination", TEXTOID, false}
+};
+static const Column queue_columns[] = {
+	{"id", INT8OID, true}, {"dest", INT4OID, true}, {"attempts", INT4OID, true}, {"http_status", INT4OID, false},
+	{"due_at", TIMESTAMPTZOID, false}, {"first_attempt_at", TIMESTAMPTZOID, false},
+	{"last_attempt_at", TIMESTAMPTZOID, false}, {"error", TEXTOID, false}, {"warnings", TEXTARRAYOID, false}
+};
+static const Column outcome_columns[] = {
+	{"id", INT8OID, true}, {"finished_at", TIMESTAMPTZOID, true}, {"last_attempt_at", TIMESTAMPTZOID, false},
+	{"dest", INT4OID, true}, {"attempts", INT4OID, true}, {"http_status", INT4OID, false},
+	{"status", TEXTOID, true}, {"reason", TEXTOID, false}, {"error", TEXTOID, false}, {"warnings", TEXTARRAYOID, false}
+};
+
+/* read, and deleted from */
+static const Column visitor_columns[] = {
+	{"visitor", BYTEAOID, true}, {"user_data", JSONBOID, true}, {"consent", JSONBOID, false},
+	{"click_id", TEXTOID, false}, {"click_id_at", TIMESTAMPTZOID, false}, {"updated_at", TIMESTAMPTZOID, true}
+};
+
+/* whether it has rows is all that is read directly */
+static const Column erasure_columns[] = {{"erasure", INT8OID, true}};
+
+StaticAssertDecl(lengthof(event_columns) == PCAPI_EVENT_COLUMNS, "columns of _event");
+StaticAssertDecl(lengthof(queue_columns) == PCAPI_QUEUE_COLUMNS, "columns of _queue");
+StaticAssertDecl(lengthof(outcome_columns) == PCAPI_OUTCOME_COLUMNS, "columns of _outcome");
+
+static const Column *
+columns_of(PcapiTable table, int *n)
+{
+	switch (table)
+	{
+		case PCAPI_T_EVENT:
+			*n = lengthof(event_columns);
+			return event_columns;
+		case PCAPI_T_QUEUE:
+			*n = lengthof(queue_columns);
+			return queue_columns;
+		case PCAPI_T_OUTCOME:
+			*n = lengthof(outcome_columns);
+			return outcome_columns;
+		case PCAPI_T_VISITOR:
+			*n = lengthof(visitor_columns);
+			return visitor_columns;
+		case PCAPI_T_ERASURE:
+			*n = lengthof(erasure_columns);
+			return erasure_columns;
+		default:
+			elog(ERROR, "table %d has no list of columns", (int) table);
+	}
+	pg_unreachable();
+}
+
+const char *
+pcapi_column_name(PcapiTable table, int column)
+{
+	int			n;
+
+	return columns_of(table, &n)[column - 1].name;
+}
+
+Oid
+pcapi_column_type(PcapiTable table, int column)
+{
+	int			n;
+
+	return columns_of(table, &n)[column - 1].type;
+}
+
+/* Columns of ours where they were and of their types; others are counted unless dropped. */
+static bool
+has_our_columns(PcapiTable table, TupleDesc desc, bool *others)
+{
+	int			n;
+	const Column *columns = columns_of(table, &n);
+
+	if (desc->natts < n)
+		return false;
+	for (int i = 0; i < n; i++)
+		if (TupleDescAttr(desc, i)->attisdropped || TupleDescAttr(desc, i)->atttypid != columns[i].type ||
+			strcmp(NameStr(TupleDescAttr(desc, i)->attname), columns[i].name) != 0)
+			return false;
+	*others = false;
+	for (int i = n; i < desc->natts; i++)
+		*others |= !TupleDescAttr(desc, i)->attisdropped;
+	return true;
+}
+
+/* NOT NULL, defaults, generated values and checks that the script didn't make. */
+static bool
+has_other_constraints(PcapiTable table, TupleDesc desc)
+{
+	int			n;
+	const Column *columns = columns_of(table, &n);
+
+	if (desc->constr && desc->constr->num_check > 0)
+		return true;
+	for (int i = 0; i < n; i++)
+	{
+		Form_pg_attribute a = TupleDescAttr(desc, i);
+
+		if (a->attgenerated != '\0' || a->attidentity != '\0' ||
+			(!columns[i].filled && (a->attnotnull || a->atthasdef)))
+			return true;
+	}
+	return false;
+}
+
+/* Ours fires for replication alone, which has no part in what is written here. */
+static bool
+has_other_triggers(Relation rel)
+{
+	const TriggerDesc *triggers = rel->trigdesc;
+
+	for (int i = 0; triggers && i < triggers->numtriggers; i++)
+		if (strcmp(triggers->triggers[i].tgname, "_received") != 0 ||
+			triggers->triggers[i].tgenabled != TRIGGER_FIRES_ON_REPLICA)
+			return true;
+	return false;
+}
+
+/* What the insertion of an index entry alone would not do: expressions of somebody's, and checks that are put off. */
+static bool
+has_other_indexes(Relation rel)
+{
+	List	   *indexes = RelationGetIndexList(rel);
+	bool		found = false;
+	ListCell   *lc;
+
+	foreach(lc, indexes)
+	{
+		HeapTuple	tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(lfirst_oid(lc)));
+		Form_pg_index index;
+
+		if (!HeapTupleIsValid(tuple))
+			continue;
+		index = (Form_pg_index) GETSTRUCT(tuple);
+		found |= !index->indimmediate || index->indisexclusion ||
+			!heap_attisnull(tuple, Anum_pg_index_indexprs, NULL);
+		ReleaseSysCache(tuple);
+	}
+	list_free(indexes);
+	return found;
+}
+
+typedef struct Verdict
+{
+	bool		known;
+	Oid			relid;
+	uint32		version;
+	bool		read;
+	bool		write;
+} Verdict;
+
+static const Verdict *
+verdict(PcapiTable table, Relation rel)
+{
+	static Verdict verdicts[PCAPI_TABLES];
+	Verdict    *v = &verdicts[table];
+	uint32		version = pcapi_table_version(table);
+	Form_pg_class form = rel->rd_rel;
+	bool		others = false;
+
+	if (v->known && v->relid == RelationGetRelid(rel) && v->version == version)
+		return v;
+
+	v->known = false;			/* should there be an error */
+	v->read = has_our_columns(table, RelationGetDescr(rel), &others) &&
+		form->relkind == RELKIND_RELATION && form->relam == HEAP_TABLE_AM_OID &&
+		!form->relhassubclass && !form->relhasrules &&
+		!(form->relrowsecurity && (form->relforcerowsecurity || form->relowner != GetUserId()));
+	v->write = v->read && !others && !form->relispartition &&
+		!has_other_constraints(table, RelationGetDescr(rel)) &&
+		!has_other_triggers(rel) && !has_other_indexes(rel);
+	v->relid = RelationGetRelid(rel);
+	v->version = version;
+	v->known = true;
+	return v;
+}
+
+bool
+pcapi_reads_directly(PcapiTable table, Relation rel)
+{
+	return verdict(table, rel)->read;
+}
+
+bool
+pcapi_writes_directly(PcapiTable table, Relation rel)
+{
+	return verdict(table, rel)->write;
+}
+
+/* ---- indexes ---- */
+
+static bool
+begins_with(Form_pg_index index, const PcapiKey *key)
+{
+	if (index->indnkeyatts < key->n)
+		return false;
+	for (int i = 0; i < key->n; i++)
+		if (index->indkey.values[i] != key->columns[i])
+			return false;
+	return true;
+}
+
+bool
+pcapi_is_unique_over(HeapTuple tuple, const PcapiKey *key)
+{
+	Form_pg_index index = (Form_pg_index) GETSTRUCT(tuple);
+
+	return index->indisunique && index->indimmediate && index->indnkeyatts == key->n &&
+		begins_with(index, key) && heap_attisnull(tuple, Anum_pg_index_indpred, NULL);
+}
+
+/*
+ * While REINDEX CONCURRENTLY runs there are two indexes over a key, one of
+ * which ON CONFLICT doesn't know of.  As the table is locked, one that isn't
+ * in the list now will not take entries before the lock is released.
+ */
+PcapiUniqueness
+pcapi_uniqueness(Relation rel, const PcapiKey *key)
+{
+	PcapiUniqueness u = {0};
+	List	   *indexes = RelationGetIndexList(rel);
+	ListCell   *lc;
+
+	foreach(lc, indexes)
+	{
+		HeapTuple	tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(lfirst_oid(lc)));
+		bool		valid;
+
+		if (!HeapTupleIsValid(tuple))
+			continue;
+		valid = ((Form_pg_index) GETSTRUCT(tuple))->indisvalid;
+		u.transient |= !valid;
+		if (key && pcapi_is_unique_over(tuple, key))
+		{
+			u.enforced = true;
+			u.valid |= valid;
+		}
+		ReleaseSysCache(tuple);
+	}
+	list_free(indexes);
+	return u;
+}
+
+/* As the planner chooses: no index that misses rows which this snapshot may see. */
+static bool
+can_be_scanned(Relation index, const PcapiKey *key)
+{
+	Form_pg_index form = index->rd_index;
+
+	if (index->rd_rel->relam != BTREE_AM_OID || !form->indisvalid || !begins_with(form, key) ||
+		!heap_attisnull(index->rd_indextuple, Anum_pg_index_indpred, NULL))
+		return false;
+	for (int i = 0; i < key->n; i++)
+		if (index->rd_indoption[i] != 0 ||
+			(index->rd_opfamily[i] != INTEGER_BTREE_FAM_OID && index->rd_opfamily[i] != BYTEA_BTREE_FAM_OID))
+			return false;
+	return !form->indcheckxmin ||
+		TransactionIdPrecedes(HeapTupleHeaderGetXmin(index->rd_indextuple->t_data), TransactionXmin);
+}
+
+Relation
+pcapi_open_index(Relation rel, const PcapiKey *key)
+{
+	List	   *indexes = RelationGetIndexList(rel);
+	Relation	found = NULL;
+	ListCell   *lc;
+
+	foreach(lc, indexes)
+	{
+		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
+
+		if (can_be_scanned(index, key))
+		{
+			found = index;
+			break;
+		}
+		index_close(index, AccessShareLock);
+	}
+	list_free(indexes);
+	return found;
+}
