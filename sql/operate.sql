@@ -7,7 +7,7 @@ SELECT pinterest_capi.pause_destination();
 SELECT pinterest_capi.pause_destination('second');
 SELECT pinterest_capi.allow_event('Order Placed', 'Checkout');
 SELECT pinterest_capi.allow_event('Order Placed', 'Checkout', 'second');
-CREATE VIEW seen AS SELECT event_id, destination, status, reason, attempts, finished_at IS NOT NULL AS finished
+CREATE VIEW seen AS SELECT event_id, destination, status, regexp_replace(reason, ' as [0-9a-f-]{36}$', ' as (id)') AS reason, attempts, finished_at IS NOT NULL AS finished
 	FROM pinterest_capi.dispatch_status ORDER BY id;
 CREATE FUNCTION place(id text, source text DEFAULT 'web') RETURNS text LANGUAGE sql AS $$
 	SELECT pinterest_capi.track('Order Placed', '{"value": 5, "currency": "EUR"}', '{"em": "a@example.com"}', event_id => id,

@@ -58,8 +58,8 @@ pcapi_require_destination(const char *destination)
 }
 
 /* For the deletion below: see PCAPI_QUEUED_AS.  No jit: what is off has a cost beyond all limits. */
-static int
-plan_by_key(void)
+int
+pcapi_plan_by_key(void)
 {
 	static const char *const off[] = {"enable_seqscan", "enable_bitmapscan", "enable_hashjoin", "enable_mergejoin", "jit"};
 	int			level = NewGUCNestLevel();
@@ -67,6 +67,42 @@ plan_by_key(void)
 	for (int i = 0; i < lengthof(off); i++)
 		(void) set_config_option(off[i], "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	return level;
+}
+
+typedef struct Finish
+{
+	const char *status;
+	const char *reason;
+} Finish;
+
+/* Of rows that are locked.  See finish_waiting(). */
+static int64
+finish_step(Datum dests, Datum ids, void *arg)
+{
+	static SPIPlanPtr plan = NULL;
+	const Finish *finish = arg;
+	Oid			types[4] = {TEXTOID, TEXTOID, INT4ARRAYOID, INT8ARRAYOID};
+	Datum		values[4] = {CStringGetTextDatum(finish->status), CStringGetTextDatum(finish->reason), dests, ids};
+	int64		n;
+
+	SPI_connect();
+	SPI_execute_plan(pcapi_plan(&plan,
+								"WITH gone AS ("
+								" DELETE FROM pinterest_capi._queue AS q USING unnest($3, $4) AS chosen (dest, id)"
+								" WHERE" PCAPI_QUEUED_AS("chosen") " RETURNING q.*)"
+								" INSERT INTO pinterest_capi._outcome (id, finished_at, last_attempt_at, dest,"
+								" attempts, http_status, status, reason, error, warnings)"
+								" SELECT g.id, clock_timestamp(), g.last_attempt_at, g.dest, g.attempts, g.http_status,"
+								" $1, $2, g.error, CASE WHEN (g.dest, g.id) IN (SELECT l.dest, unnest(l.ids) FROM pinterest_capi._lease AS l)"
+								" THEN g.warnings || 'ended during a request, Pinterest may have processed it'::text"
+								" WHEN (SELECT e.destination IS NOT NULL FROM pinterest_capi._event AS e WHERE e.id = g.id)"
+								" THEN g.warnings || 'published, the dispatcher may send it'::text"
+								" ELSE g.warnings END FROM gone AS g",
+								4, types),
+					 values, NULL, false, 0);
+	n = (int64) SPI_processed;
+	SPI_finish();
+	return n;
 }
 
 /*
@@ -85,7 +121,8 @@ pcapi_finish_waiting(const char *status, const char *reason, const char *from,
 	Oid			types[5] = {TEXTOID, TEXTOID};
 	Datum		values[5];
 	char		nulls[5] = {' ', ' ', ' ', ' ', ' '};
-	int			level = plan_by_key();
+	int			level = pcapi_plan_by_key();
+	Finish		finish = {status, reason};
 	int64		n;
 
 	Assert(nargs <= 3);
@@ -97,23 +134,8 @@ pcapi_finish_waiting(const char *status, const char *reason, const char *from,
 		values[2 + i] = args[i];
 		nulls[2 + i] = argnulls ? argnulls[i] : ' ';
 	}
-	SPI_connect();
-	SPI_execute_with_args(psprintf("WITH chosen AS ("
-								   " SELECT q.dest, q.id FROM %s FOR UPDATE OF q"
-								   "), gone AS ("
-								   " DELETE FROM pinterest_capi._queue AS q USING chosen"
-								   " WHERE" PCAPI_QUEUED_AS("chosen") " RETURNING q.*)"
-								   " INSERT INTO pinterest_capi._outcome (id, finished_at, last_attempt_at, dest,"
-								   " attempts, http_status, status, reason, error, warnings)"
-								   " SELECT g.id, clock_timestamp(), g.last_attempt_at, g.dest, g.attempts, g.http_status,"
-								   " $1, $2, g.error, CASE WHEN (g.dest, g.id) IN (SELECT l.dest, unnest(l.ids) FROM pinterest_capi._lease AS l)"
-								   " THEN g.warnings || 'ended during a request, Pinterest may have processed it'::text"
-								   " WHEN (SELECT e.destination IS NOT NULL FROM pinterest_capi._event AS e WHERE e.id = g.id)"
-								   " THEN g.warnings || 'published, the dispatcher may send it'::text"
-								   " ELSE g.warnings END FROM gone AS g", from),
-						  2 + nargs, types, values, nulls, false, 0);
-	n = (int64) SPI_processed;
-	SPI_finish();
+	n = pcapi_in_steps(psprintf("SELECT q.dest, q.id FROM %s FOR UPDATE OF q", from),
+					   2 + nargs, types, values, nulls, finish_step, &finish);
 	AtEOXact_GUC(true, level);
 	return n;
 }
@@ -314,6 +336,28 @@ pcapi_sql_cancel(PG_FUNCTION_ARGS)
 	PG_RETURN_INT64(n);
 }
 
+/* A row that was replayed since it was chosen is not there any more, or final for not so long. */
+static int64
+purge_step(Datum dests, Datum ids, void *arg)
+{
+	static SPIPlanPtr plan = NULL;
+	const Datum *age = arg;
+	Oid			types[3] = {INT8ARRAYOID, INTERVALOID, TIMESTAMPTZOID};
+	Datum		values[3] = {ids, age[0], age[1]};
+	int64		n;
+
+	SPI_connect();
+	SPI_execute_plan(pcapi_plan(&plan,
+								"WITH gone AS (DELETE FROM pinterest_capi._outcome"
+								" WHERE id = ANY ($1) AND finished_at < $3 - $2 RETURNING id)"
+								" DELETE FROM pinterest_capi._event WHERE id = ANY (ARRAY(SELECT id FROM gone))",
+								3, types),
+					 values, NULL, false, 0);
+	n = (int64) SPI_processed;
+	SPI_finish();
+	return n;
+}
+
 PG_FUNCTION_INFO_V1(pcapi_sql_purge);
 Datum
 pcapi_sql_purge(PG_FUNCTION_ARGS)
@@ -329,13 +373,8 @@ pcapi_sql_purge(PG_FUNCTION_ARGS)
 		pcapi_bad_call(("older_than must not be negative"),
 					   ("Give an interval such as '30 days'."));
 	pcapi_become_owner(&saved, true);
-	SPI_connect();
-	SPI_execute_with_args("WITH gone AS (DELETE FROM pinterest_capi._outcome"
-						  " WHERE finished_at < $2 - $1 RETURNING id)"
-						  " DELETE FROM pinterest_capi._event WHERE id = ANY (ARRAY(SELECT id FROM gone))",
-						  2, types, values, NULL, false, 0);
-	n = (int64) SPI_processed;
-	SPI_finish();
+	n = pcapi_in_steps("SELECT o.dest, o.id FROM pinterest_capi._outcome AS o WHERE o.finished_at < $2 - $1",
+					   2, types, values, NULL, purge_step, values);
 	pcapi_become_caller(&saved);
 	PG_RETURN_INT64(n);
 }

@@ -20,6 +20,21 @@ extern int	pcapi_require_destination(const char *destination);
 /* this server is the one that sends, says who calls; tells him of what holds it all the same */
 extern void pcapi_claim_server(void);
 
+/* what is planned until AtEOXact_GUC(true, the result) finds rows by their key, if there is an index (PCAPI_QUEUED_AS) */
+extern int	pcapi_plan_by_key(void);
+
+/* --- steps.c --- */
+
+/*
+ * Choose rows by a query of (dest integer, id bigint, ...) and hand them to a
+ * function some thousand at a time, as integer[] and bigint[], outside of SPI's
+ * memory.  Returns the sum of what the steps return.  Outside SPI or inside;
+ * FOR UPDATE locks rows in the order of the query.
+ */
+typedef int64 (*PcapiStep) (Datum dests, Datum ids, void *arg);
+extern int64 pcapi_in_steps(const char *sql, int nargs, const Oid *types, const Datum *values,
+							const char *nulls, PcapiStep step, void *arg);
+
 /* ends pause and backoff, makes the destination's number, wakes the worker; tells listeners if it was paused */
 extern void pcapi_unpause(const char *destination);
 

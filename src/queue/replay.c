@@ -3,7 +3,9 @@
  *	  Final events once more.
  *
  * Under its own event_id a row goes back into the queue; with a new one it
- * stays as it is and a new row appears.  The payload is text that event.c
+ * stays as it is, a new row appears, and the reason of the old one says which.
+ * That one is never replayed again, or Pinterest would count it once more: its
+ * successor may be.  The payload is text that event.c
  * made, so the two keys that may change can be replaced in it: in no string
  * can a quote come before a colon without a backslash.
  */
@@ -13,13 +15,20 @@
 #include "fmgr.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/timestamp.h"
 
-/* The parameters of all statements here; $6 is the new event time, or null; $7 EVENT_ID. */
-#define NARGS	7
+/* The parameters of all statements that choose; $6 is the new event time, or null. */
+#define NARGS	6
+
+/* The parameters of a step's statements. */
+#define STEP_NARGS	3
 
 /* no literal, as what a backslash means in one is up to the session */
 #define EVENT_ID "\"event_id\":\"([^\"\\\\]|\\\\.)*\""
+
+/* the reason of a row that was replayed under another event_id, which follows */
+#define SUCCEEDED "replayed as "
 
 #define UNKNOWN "'outcome of an earlier attempt unknown'"
 
@@ -38,7 +47,7 @@
 	" CROSS JOIN LATERAL (SELECT v.* FROM pinterest_capi._event AS v WHERE v.id = o.id" \
 	" AND ($3 IS NULL OR pinterest_capi._fold(v.event_name) = pinterest_capi._fold($3))" \
 	" AND ($4 IS NULL OR v.created_at >= $4) AND ($5 IS NULL OR v.created_at < $5)" and " OFFSET 0) AS e" \
-	" WHERE o.dest = $1 AND o.status = $2"
+	" WHERE o.dest = $1 AND o.status = $2 AND (o.reason IS NULL OR o.reason NOT LIKE '" SUCCEEDED "%%')"
 
 /*
  * Locked, what is read here is neither emptied by forget nor taken by purge or
@@ -47,8 +56,8 @@
 #define AND_LOCKED	THEIR_EVENTS(" AND v.payload IS NOT NULL") " FOR UPDATE OF o, e"
 
 #define EVENT_TIME_IN(payload) \
-	" CASE WHEN $6 IS NULL THEN " payload " ELSE regexp_replace(" payload ", '\"event_time\":-?[0-9]+'," \
-	" '\"event_time\":' || floor(extract(epoch FROM $6))::bigint) END"
+	" CASE WHEN $2 IS NULL THEN " payload " ELSE regexp_replace(" payload ", '\"event_time\":-?[0-9]+'," \
+	" '\"event_time\":' || floor(extract(epoch FROM $2))::bigint) END"
 
 typedef struct Counts
 {
@@ -58,18 +67,31 @@ typedef struct Counts
 	int64		old;
 } Counts;
 
-/* in the statement, %s is where the outcomes come from */
-static Counts
-run(const char *sql, const Datum *values, const char *nulls)
+static Oid	argtypes[NARGS] = {INT4OID, TEXTOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID};
+
+/* a statement with %s where the outcomes come from */
+static char *
+of_outcomes(const char *sql, const char *nulls)
 {
-	Oid			types[NARGS] = {INT4OID, TEXTOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID};
+	return psprintf(sql, nulls[3] == ' ' ? OUTCOMES_SINCE : ALL_OUTCOMES);
+}
+
+static Counts
+count(const Datum *values, const char *nulls)
+{
 	Counts		counts = {0};
 	int64	   *to[] = {&counts.n, &counts.emptied, &counts.offline, &counts.old};
 
 	SPI_connect();
-	if (SPI_execute_with_args(psprintf(sql, nulls[3] == ' ' ? OUTCOMES_SINCE : ALL_OUTCOMES), NARGS, types, unconstify(Datum *, values), nulls, false, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not replay");
-	for (int i = 0; i < SPI_tuptable->tupdesc->natts; i++)
+	if (SPI_execute_with_args(of_outcomes("SELECT count(e.payload), count(*) FILTER (WHERE e.payload IS NULL),"
+										  " count(*) FILTER (WHERE e.payload LIKE '%%\"action_source\":\"offline\"%%'),"
+										  " count(e.payload) FILTER (WHERE $6 IS NULL AND e.event_time < clock_timestamp() -"
+										  " (SELECT d.max_event_age FROM pinterest_capi.destination AS d"
+										  " JOIN pinterest_capi._destination_state AS s ON s.destination = d.destination"
+										  " WHERE s.dest = $1))%s" THEIR_EVENTS(""), nulls),
+							  NARGS, argtypes, unconstify(Datum *, values), nulls, false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not count what can be replayed");
+	for (int i = 0; i < lengthof(to); i++)
 	{
 		bool		isnull;
 
@@ -79,53 +101,68 @@ run(const char *sql, const Datum *values, const char *nulls)
 	return counts;
 }
 
-static Counts
-count(const Datum *values, const char *nulls)
+typedef struct Replay
 {
-	return run("SELECT count(e.payload), count(*) FILTER (WHERE e.payload IS NULL),"
-			   " count(*) FILTER (WHERE e.payload LIKE '%%\"action_source\":\"offline\"%%'),"
-			   " count(e.payload) FILTER (WHERE $6 IS NULL AND e.event_time < clock_timestamp() -"
-			   " (SELECT d.max_event_age FROM pinterest_capi.destination AS d"
-			   " JOIN pinterest_capi._destination_state AS s ON s.destination = d.destination"
-			   " WHERE s.dest = $1))%s" THEIR_EVENTS(""),
-			   values, nulls);
-}
+	bool		new_event_id;
+	TimestampTz event_time;		/* 0: as it is */
+} Replay;
 
 /*
  * due_at is set: the worker looks for new ids where it has not been yet, and
  * for old ones by when they are due.  Attempts are counted anew, and so is the
  * time for which it may be retried.
  */
+#define REQUEUE \
+	"WITH back AS (DELETE FROM pinterest_capi._outcome AS o WHERE o.id = ANY ($1)" \
+	" RETURNING o.id, o.dest, o.last_attempt_at, o.warnings" \
+	"), timed AS (UPDATE pinterest_capi._event AS e SET event_time = $2, payload =" \
+	EVENT_TIME_IN("e.payload") \
+	" WHERE $2 IS NOT NULL AND e.id = ANY (ARRAY(SELECT id FROM back))" \
+	") INSERT INTO pinterest_capi._queue (id, dest, due_at, last_attempt_at, warnings)" \
+	" SELECT id, dest, clock_timestamp(), last_attempt_at," \
+	" CASE WHEN " UNKNOWN " = ANY (warnings) THEN ARRAY[" UNKNOWN "] END FROM back"
+
+#define COPY \
+	"WITH chosen AS MATERIALIZED (SELECT e.*, pinterest_capi._new_event_id() AS new_id" \
+	" FROM pinterest_capi._event AS e WHERE e.id = ANY ($1)" \
+	"), made AS (INSERT INTO pinterest_capi._event (created_at, event_time, dest, visitor, event_id," \
+	" event_name, sent_as, warnings, payload)" \
+	" SELECT clock_timestamp(), coalesce($2, c.event_time), c.dest, c.visitor," \
+	" c.new_id, c.event_name, c.sent_as, c.warnings," \
+	" regexp_replace(" EVENT_TIME_IN("c.payload") \
+	", $3, '\"event_id\":\"' || c.new_id || '\"')" \
+	" FROM chosen AS c ORDER BY c.id RETURNING id, dest" \
+	"), told AS (UPDATE pinterest_capi._outcome AS o SET reason = '" SUCCEEDED "' || c.new_id" \
+	" FROM chosen AS c WHERE o.id = c.id" \
+	") INSERT INTO pinterest_capi._queue (id, dest, due_at) SELECT id, dest, clock_timestamp() FROM made"
+
+/* Of rows that are locked. */
 static int64
-requeue(const Datum *values, const char *nulls)
+replay_step(Datum dests, Datum ids, void *arg)
 {
-	return run("WITH chosen AS (SELECT o.id%s" AND_LOCKED
-			   "), back AS (DELETE FROM pinterest_capi._outcome AS o WHERE o.id = ANY (ARRAY(SELECT id FROM chosen))"
-			   " RETURNING o.id, o.dest, o.last_attempt_at, o.warnings"
-			   "), timed AS (UPDATE pinterest_capi._event AS e SET event_time = $6, payload ="
-			   EVENT_TIME_IN("e.payload")
-			   " WHERE $6 IS NOT NULL AND e.id = ANY (ARRAY(SELECT id FROM back))"
-			   "), queued AS (INSERT INTO pinterest_capi._queue (id, dest, due_at, last_attempt_at, warnings)"
-			   " SELECT id, dest, clock_timestamp(), last_attempt_at,"
-			   " CASE WHEN " UNKNOWN " = ANY (warnings) THEN ARRAY[" UNKNOWN "] END FROM back RETURNING 1"
-			   ") SELECT count(*) FROM queued",
-			   values, nulls).n;
+	const Replay *replay = arg;
+	Oid			types[STEP_NARGS] = {INT8ARRAYOID, TIMESTAMPTZOID, TEXTOID};
+	Datum		values[STEP_NARGS] = {ids, TimestampTzGetDatum(replay->event_time), CStringGetTextDatum(EVENT_ID)};
+	char		nulls[STEP_NARGS] = {' ', replay->event_time == 0 ? 'n' : ' ', ' '};
+	int64		n;
+
+	SPI_connect();
+	if (SPI_execute_with_args(replay->new_event_id ? COPY : REQUEUE, STEP_NARGS, types, values, nulls, false, 0) != SPI_OK_INSERT)
+		elog(ERROR, "could not replay");
+	n = (int64) SPI_processed;
+	SPI_finish();
+	return n;
 }
 
 static int64
-copy(const Datum *values, const char *nulls)
+run(const Replay *replay, const Datum *values, const char *nulls)
 {
-	return run("WITH chosen AS MATERIALIZED (SELECT e.*, pinterest_capi._new_event_id() AS new_id%s" AND_LOCKED
-			   "), made AS (INSERT INTO pinterest_capi._event (created_at, event_time, dest, visitor, event_id,"
-			   " event_name, sent_as, warnings, payload)"
-			   " SELECT clock_timestamp(), coalesce($6, c.event_time), c.dest, c.visitor,"
-			   " c.new_id, c.event_name, c.sent_as, c.warnings,"
-			   " regexp_replace(" EVENT_TIME_IN("c.payload")
-			   ", $7, '\"event_id\":\"' || c.new_id || '\"')"
-			   " FROM chosen AS c ORDER BY c.id RETURNING id, dest"
-			   "), queued AS (INSERT INTO pinterest_capi._queue (id, dest, due_at) SELECT id, dest, clock_timestamp() FROM made RETURNING 1"
-			   ") SELECT count(*) FROM queued",
-			   values, nulls).n;
+	int			level = pcapi_plan_by_key();
+	int64		n = pcapi_in_steps(of_outcomes("SELECT o.dest, o.id%s" AND_LOCKED, nulls), NARGS, argtypes, values, nulls,
+								   replay_step, unconstify(Replay *, replay));
+
+	AtEOXact_GUC(true, level);
+	return n;
 }
 
 static bool
@@ -176,7 +213,8 @@ pcapi_sql_replay(PG_FUNCTION_ARGS)
 	bool		event_time_now = !PG_ARGISNULL(6) && PG_GETARG_BOOL(6);
 	bool		dry_run = !PG_ARGISNULL(7) && PG_GETARG_BOOL(7);
 	Datum		values[NARGS];
-	char		nulls[NARGS] = {' ', ' ', ' ', ' ', ' ', ' ', ' '};
+	char		nulls[NARGS] = {' ', ' ', ' ', ' ', ' ', ' '};
+	Replay		replay = {new_event_id, event_time_now ? GetCurrentTimestamp() : 0};
 	PcapiIdentity saved;
 	Counts		counts;
 
@@ -199,15 +237,14 @@ pcapi_sql_replay(PG_FUNCTION_ARGS)
 		if (PG_ARGISNULL(i))
 			nulls[i] = 'n';
 	}
-	values[5] = TimestampTzGetDatum(GetCurrentTimestamp());
+	values[5] = TimestampTzGetDatum(replay.event_time);
 	if (!event_time_now)
 		nulls[5] = 'n';
-	values[6] = CStringGetTextDatum(EVENT_ID);
 
 	counts = count(values, nulls);
 	if (!dry_run && counts.n > 0)
 	{
-		counts.n = new_event_id ? copy(values, nulls) : requeue(values, nulls);
+		counts.n = run(&replay, values, nulls);
 		pcapi_wake_at_commit();
 	}
 	pcapi_become_caller(&saved);
