@@ -67,7 +67,7 @@ CREATE TABLE pinterest_capi.destination (
 		CHECK (batch_size BETWEEN 1 AND 1000),
 	api_url text NOT NULL DEFAULT 'https://api.pinterest.com/v5'
 		CHECK (pinterest_capi._api_url_ok(api_url))
-);
+) USING heap;
 COMMENT ON TABLE pinterest_capi.destination IS
 	'where events go: a Pinterest ad account and tag, and how to talk to it; the access token is kept apart';
 COMMENT ON COLUMN pinterest_capi.destination.api_url IS
@@ -89,7 +89,7 @@ CREATE TABLE pinterest_capi._destination_state (
 	last_error text,
 	last_error_at timestamptz,
 	dropped_at timestamptz
-) WITH (fillfactor = 50);
+) USING heap WITH (fillfactor = 50);
 COMMENT ON TABLE pinterest_capi._destination_state IS
 	'internal: number, pause, backoff and last results of each destination that ever was';
 
@@ -100,7 +100,7 @@ CREATE TABLE pinterest_capi._secret (
 		REFERENCES pinterest_capi.destination ON UPDATE CASCADE ON DELETE CASCADE,
 	pad bytea NOT NULL,
 	masked bytea NOT NULL
-);
+) USING heap;
 COMMENT ON TABLE pinterest_capi._secret IS
 	'internal: access tokens, masked; never dumped, readable by nobody but the owner';
 -- No policy: pg_read_all_data reads tables without a GRANT, but no rows past this.
@@ -113,7 +113,7 @@ CREATE TABLE pinterest_capi.allowed_event (
 		REFERENCES pinterest_capi.destination ON UPDATE CASCADE ON DELETE CASCADE,
 	send_as text CHECK (pinterest_capi._send_as_ok(send_as)),
 	properties text[] CHECK (pinterest_capi._properties_ok(properties))
-);
+) USING heap;
 CREATE UNIQUE INDEX allowed_event_key ON pinterest_capi.allowed_event
 	(destination, pinterest_capi._fold(event_name));
 -- No key that could tell rows apart for a subscriber: without this, no row could
@@ -130,7 +130,7 @@ CREATE TABLE pinterest_capi.consent_rule (
 	action text NOT NULL CHECK (action IN ('require', 'stop')),
 	predicate jsonpath NOT NULL,
 	description text
-);
+) USING heap;
 COMMENT ON TABLE pinterest_capi.consent_rule IS
 	'whether an event may go, as jsonpath predicates over event, properties, user and consent; destination NULL: all';
 
@@ -175,14 +175,14 @@ CREATE TABLE pinterest_capi._visitor (
 	click_id text,
 	click_id_at timestamptz,
 	updated_at timestamptz NOT NULL
-) WITH (fillfactor = 80);
+) USING heap WITH (fillfactor = 80);
 COMMENT ON TABLE pinterest_capi._visitor IS
 	'internal: what identify stored, hashed; visitor is the SHA-256 of the visitor id, followed by random bytes where the row is only a click id; user_data maps API keys to arrays of SHA-256, or to client_ip_address, client_user_agent, partner_id as text';
 
 CREATE TABLE pinterest_capi._suppression (
 	hash bytea PRIMARY KEY,
 	created_at timestamptz NOT NULL
-);
+) USING heap;
 COMMENT ON TABLE pinterest_capi._suppression IS
 	'internal: who is to be forgotten; SHA-256 of an identifier''s key and value, as in em:(hash), or of visitor:(hash)';
 
@@ -192,7 +192,7 @@ CREATE TABLE pinterest_capi._erasure (
 	visitors bytea[] NOT NULL,
 	keys text[] NOT NULL,
 	values text[] NOT NULL
-);
+) USING heap;
 COMMENT ON TABLE pinterest_capi._erasure IS
 	'internal: people who were forgotten while transactions were open that may not know of it; oldest of these; the worker looks once more when they are over, and deletes the row';
 
@@ -216,7 +216,7 @@ CREATE TABLE pinterest_capi._event (
 	payload text,
 	origin text,
 	destination text
-) WITH (autovacuum_vacuum_insert_scale_factor = 0.1);
+) USING heap WITH (autovacuum_vacuum_insert_scale_factor = 0.1);
 ALTER SEQUENCE pinterest_capi._event_id_seq OWNED BY pinterest_capi._event.id;
 -- "C": it compares bytes, quickly, whatever the locale, and stays valid where a
 -- new release of the system sorts words in another order.
@@ -238,7 +238,7 @@ CREATE TABLE pinterest_capi._queue (
 	error text,
 	warnings text[],
 	PRIMARY KEY (dest, id)
-) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
+) USING heap WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
 CREATE INDEX _queue_due ON pinterest_capi._queue (dest, due_at) WHERE due_at IS NOT NULL;
 COMMENT ON TABLE pinterest_capi._queue IS
 	'internal: events that wait; due_at NULL: as soon as possible';
@@ -254,7 +254,7 @@ CREATE TABLE pinterest_capi._outcome (
 	reason text,
 	error text,
 	warnings text[]
-) WITH (autovacuum_vacuum_insert_scale_factor = 0.1);
+) USING heap WITH (autovacuum_vacuum_insert_scale_factor = 0.1);
 CREATE INDEX _outcome_finished ON pinterest_capi._outcome USING brin (finished_at)
 	WITH (pages_per_range = 16, autosummarize = on);
 COMMENT ON TABLE pinterest_capi._outcome IS
@@ -265,7 +265,7 @@ CREATE TABLE pinterest_capi._lease (
 	dest integer NOT NULL,
 	taken_at timestamptz NOT NULL,
 	ids bigint[] NOT NULL
-);
+) USING heap;
 -- short-lived, so not worth compressing
 ALTER TABLE pinterest_capi._lease ALTER ids SET STORAGE EXTERNAL;
 COMMENT ON TABLE pinterest_capi._lease IS
@@ -277,7 +277,7 @@ CREATE UNLOGGED TABLE pinterest_capi._worker (
 	procno integer NOT NULL,
 	segment bigint NOT NULL,
 	started_at timestamptz NOT NULL
-);
+) USING heap;
 COMMENT ON TABLE pinterest_capi._worker IS
 	'internal: how to find the worker of this database; one row at most, stale once the worker is gone';
 
@@ -296,7 +296,7 @@ CREATE TABLE pinterest_capi._sending_server (
 	inode bigint NOT NULL,
 	born bigint NOT NULL,
 	directory text NOT NULL
-);
+) USING heap;
 ALTER TABLE pinterest_capi._sending_server REPLICA IDENTITY FULL;
 COMMENT ON TABLE pinterest_capi._sending_server IS
 	'internal: the server that sends this database''s events: its host, digests of what names the machine, and its file global/pg_control';
@@ -307,7 +307,7 @@ CREATE TABLE pinterest_capi._subscriber (
 	emit_below bigint NOT NULL,
 	attached_at timestamptz NOT NULL,
 	looked_at timestamptz NOT NULL
-);
+) USING heap;
 COMMENT ON TABLE pinterest_capi._subscriber IS
 	'internal: replication slots of dispatchers that take this database''s events; what has an id up to emit_below is older than the slot';
 

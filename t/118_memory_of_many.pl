@@ -1,0 +1,71 @@
+# What is done to any number of events takes no more memory for more of them.
+use strict;
+use warnings;
+
+use FindBin;
+use lib $FindBin::RealBin;
+
+use PinterestStub;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+use constant { FEW => 20_000, MANY => 300_000 };
+
+# kB that more events may cost: an array of the ids alone would take 2,200
+use constant ROOM => 1500;
+
+my $stub = PinterestStub->new;
+
+# shared memory counts in the peak of what a process has touched
+my $node = setup_node('many', $stub, conf => "shared_buffers = 1MB\nfsync = off\nwork_mem = 64kB\nautovacuum = off\n");
+
+sub sql { return $node->safe_psql('postgres', join ";\n", @_) }
+
+sub make
+{
+	my ($n, $status) = @_;
+
+	sql(q{WITH made AS (INSERT INTO pinterest_capi._event (created_at, event_time, dest, event_id, event_name, payload)
+			SELECT now(), now(), s.dest, gen_random_uuid(), 'checkout', '{"event_time":1,"event_id":"x"}'
+			FROM pinterest_capi._destination_state AS s, generate_series(1, } . $n . q{) RETURNING id, dest)
+		INSERT INTO pinterest_capi._} . ($status ? "outcome (id, dest, finished_at, status) SELECT id, dest, now() - interval '1 hour', '$status'" : 'queue (id, dest) SELECT id, dest') . ' FROM made',
+		'VACUUM ANALYZE pinterest_capi._event, pinterest_capi._outcome, pinterest_capi._queue');
+	return;
+}
+
+# how much the peak of a session's memory grows by a call
+sub peak
+{
+	my ($n, $call) = @_;
+	my $answer = sql("SELECT substring(pg_read_file('/proc/self/status') FROM 'VmHWM:\\s+(\\d+)')", $call,
+		"SELECT substring(pg_read_file('/proc/self/status') FROM 'VmHWM:\\s+(\\d+)')");
+	my ($before, $done, $after) = split /\n/, $answer;
+
+	is($done, $n, "$call: $n") if $done ne '';
+	return $after - $before;
+}
+
+sub bounded
+{
+	my ($call, $status, $before) = @_;
+	my %peak;
+
+	for my $n (FEW, MANY)
+	{
+		$before->() if $before;
+		make($n, $status);
+		$peak{$n} = peak($n, $call);
+		sql('TRUNCATE pinterest_capi._event, pinterest_capi._outcome, pinterest_capi._queue');
+	}
+	note("$call: @{[map { \"$_: $peak{$_} kB\" } FEW, MANY]}");
+	cmp_ok($peak{+MANY} - $peak{+FEW}, '<=', ROOM, "$call: as little for many");
+	return;
+}
+
+sql('SELECT pinterest_capi.pause_destination()');
+bounded(q{SELECT pinterest_capi.purge('1 minute')}, 'sent');
+bounded(q{SELECT pinterest_capi.replay('default', 'sent')}, 'sent');
+bounded(q{SELECT pinterest_capi.replay('default', 'sent', new_event_id => true)}, 'sent');
+bounded(q{DELETE FROM pinterest_capi.destination}, undef);
+done_testing();
