@@ -233,14 +233,14 @@ BEGIN ATOMIC
 
 		UNION ALL
 		SELECT 7, 'token', d.destination,
-			CASE WHEN s.publishing THEN 'ok' WHEN NOT d.has_token OR d.fault ~ '^HTTP 40[13]\M' OR d.fault LIKE '%access token file%' THEN 'error' ELSE 'ok' END,
+			CASE WHEN s.publishing THEN 'ok' WHEN NOT d.has_token OR d.fault ~ E'^HTTP 40[13]\\M' OR d.fault LIKE '%access token file%' THEN 'error' ELSE 'ok' END,
 			CASE
 				WHEN s.publishing THEN 'The token of the server that sends is what counts.'
 				WHEN NOT d.has_token
 				THEN format('%s has no access token; a dump carries none: SELECT pinterest_capi.configure_destination(''TAG ID'', ''ACCESS TOKEN'', destination => %s);', d.name, d.literal)
-				WHEN d.fault ~ '^HTTP 401\M'
+				WHEN d.fault ~ E'^HTTP 401\\M'
 				THEN format('Pinterest refuses the token of %s (%s). Create a new one in Ads Manager, then SELECT pinterest_capi.configure_destination(''TAG ID'', ''ACCESS TOKEN'', destination => %s);', d.name, d.fault, d.literal)
-				WHEN d.fault ~ '^HTTP 403\M'
+				WHEN d.fault ~ E'^HTTP 403\\M'
 				THEN format('The token of %s may not write to its ad account (%s). Check the account''s permissions and id, then SELECT pinterest_capi.resume_destination(%s);', d.name, d.fault, d.literal)
 				WHEN d.fault LIKE '%access token file%'
 				THEN format('The token of %s can''t be read (%s). The file must be readable for the server''s user; then SELECT pinterest_capi.resume_destination(%s);', d.name, d.fault, d.literal)
@@ -254,8 +254,8 @@ BEGIN ATOMIC
 			CASE
 				WHEN d.fault LIKE 'the server''s certificate was refused%' OR d.fault LIKE 'no request could be made%'
 					OR d.fault LIKE 'no connection%' AND d.fault NOT LIKE '%access token file%'
-					OR d.fault ~ '^HTTP (3\d\d|404)\M' THEN 'error'
-				WHEN d.fault LIKE 'no complete answer%' OR d.fault ~ '^HTTP (2\d\d|408|425|429|5\d\d)\M' THEN 'warning'
+					OR d.fault ~ E'^HTTP (3\\d\\d|404)\\M' THEN 'error'
+				WHEN d.fault LIKE 'no complete answer%' OR d.fault ~ E'^HTTP (2\\d\\d|408|425|429|5\\d\\d)\\M' THEN 'warning'
 				ELSE 'ok' END,
 			CASE
 				WHEN d.fault LIKE 'the server''s certificate was refused%'
@@ -266,13 +266,13 @@ BEGIN ATOMIC
 				THEN format('DNS: %s. Check name resolution on the database server, and pinterest_capi.proxy; the worker tries again by itself, and at once after SELECT pinterest_capi.resume_destination(%s);', d.fault, d.literal)
 				WHEN d.fault LIKE 'no connection%' AND d.fault NOT LIKE '%access token file%'
 				THEN format('%s. Check the firewall between the database server and the API, and pinterest_capi.proxy; the worker tries again by itself, and at once after SELECT pinterest_capi.resume_destination(%s);', d.fault, d.literal)
-				WHEN d.fault ~ '^HTTP 3\d\d\M'
+				WHEN d.fault ~ E'^HTTP 3\\d\\d\\M'
 				THEN format('Something between here and Pinterest redirects (%s): a portal or a proxy. Mend the network, then SELECT pinterest_capi.resume_destination(%s);', d.fault, d.literal)
-				WHEN d.fault ~ '^HTTP 404\M'
+				WHEN d.fault ~ E'^HTTP 404\\M'
 				THEN format('Pinterest knows no such ad account (%s): SELECT pinterest_capi.configure_destination(''TAG ID'', ''ACCESS TOKEN'', ''AD ACCOUNT ID'', %s);', d.fault, d.literal)
-				WHEN d.fault ~ '^HTTP 429\M'
+				WHEN d.fault ~ E'^HTTP 429\\M'
 				THEN format('Pinterest asks for fewer requests (%s). The worker waits as long as it is told; to stay below: UPDATE pinterest_capi.destination SET max_requests_per_minute = 1000 WHERE destination = %s;', d.fault, d.literal)
-				WHEN d.fault LIKE 'no complete answer%' OR d.fault ~ '^HTTP (2\d\d|408|425|5\d\d)\M'
+				WHEN d.fault LIKE 'no complete answer%' OR d.fault ~ E'^HTTP (2\\d\\d|408|425|5\\d\\d)\\M'
 				THEN format('The API has trouble (%s). Nothing is lost: the worker tries again by itself, for as long as retry_for of %s.', d.fault, d.name)
 				WHEN d.last_sent_at IS NULL
 				THEN format('Nothing has been sent to %s yet: SELECT pinterest_capi.verify_destination(%s);', d.name, d.literal)
@@ -310,9 +310,9 @@ BEGIN ATOMIC
 						unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS wanted
 					WHERE NOT has_table_privilege(o.oid, t.oid, wanted)) AS lost,
 				(SELECT string_agg(DISTINCT t.oid::regclass::text, ', ') FROM tables AS t, aclexplode(t.relacl) AS a
-					WHERE t.relname LIKE '\_%' AND a.grantee <> t.relowner) AS open,
+					WHERE t.relname LIKE E'\\_%' AND a.grantee <> t.relowner) AS open,
 				(SELECT string_agg(DISTINCT a.grantee::regrole::text, ', ') FROM tables AS t, aclexplode(t.relacl) AS a
-					WHERE t.relname LIKE '\_%' AND a.grantee <> t.relowner AND a.grantee <> 0) AS strangers,
+					WHERE t.relname LIKE E'\\_%' AND a.grantee <> t.relowner AND a.grantee <> 0) AS strangers,
 				concat_ws(', ',
 					CASE WHEN has_function_privilege('pinterest_capi.identify(text, jsonb, jsonb)', 'EXECUTE') THEN 'track' END,
 					'monitor',

@@ -101,10 +101,10 @@ CREATE FUNCTION pinterest_capi._report_words(words text) RETURNS text
 	LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 RETURN regexp_replace(regexp_replace(regexp_replace(regexp_replace(regexp_replace(words,
 	'[[{].*[]}]', '[...]', 'g'),
-	'([\s(:=,]|^)("[^"]*[0-9][^"]*"|''[^'']*[0-9][^'']*'')', '\1[...]', 'g'),
-	'[^\s@<>"''()]+@[^\s@<>"''()]+', '[...]', 'g'),
+	E'([\\s(:=,]|^)("[^"]*[0-9][^"]*"|''[^'']*[0-9][^'']*'')', E'\\1[...]', 'g'),
+	E'[^\\s@<>"''()]+@[^\\s@<>"''()]+', '[...]', 'g'),
 	'(?=[A-Za-z_-]*[0-9])[A-Za-z0-9_-]{24,}', '[...]', 'g'),
-	'\+?[0-9][0-9 ().]{5,}[0-9]|[0-9]{3}-[0-9]{3}-[0-9]{4}', '[...]', 'g');
+	E'\\+?[0-9][0-9 ().]{5,}[0-9]|[0-9]{3}-[0-9]{3}-[0-9]{4}', '[...]', 'g');
 COMMENT ON FUNCTION pinterest_capi._report_words(text) IS
 	'internal: a message without what might identify somebody';
 
