@@ -44,6 +44,7 @@ typedef enum PcapiTable
 	PCAPI_T_QUEUE,
 	PCAPI_T_OUTCOME,
 	PCAPI_T_WORKER,
+	PCAPI_T_SETTINGS,			/* a view that stands for the tables of settings */
 	PCAPI_TABLES
 } PcapiTable;
 

@@ -28,6 +28,7 @@ static const char *const table_names[] = {
 	[PCAPI_T_QUEUE] = "_queue",
 	[PCAPI_T_OUTCOME] = "_outcome",
 	[PCAPI_T_WORKER] = "_worker",
+	[PCAPI_T_SETTINGS] = "_settings",
 };
 
 static struct

@@ -62,6 +62,24 @@ look(void *arg)
 	pcapi_become_caller(&saved);
 }
 
+/*
+ * Events of a number that is no destination's are never due.  That nothing is
+ * to be waited for is not to say that all was sent.
+ */
+static void
+look_for_strays(void *arg)
+{
+	bool	   *found = arg;
+	PcapiIdentity saved;
+
+	pcapi_become_owner(&saved, true);
+	SPI_connect();
+	SPI_execute("SELECT FROM pinterest_capi._stray AS x WHERE x.destination IS NULL", true, 1);
+	*found = SPI_processed > 0;
+	SPI_finish();
+	pcapi_become_caller(&saved);
+}
+
 static bool
 something_is_due(void)
 {
@@ -82,6 +100,7 @@ pcapi_sql_flush(PG_FUNCTION_ARGS)
 																PG_GETARG_DATUM(0)));
 	TimestampTz wake_at = now;
 	long		wait = FIRST_WAIT_MS;
+	bool		stray = false;
 
 	if (until < now)
 		pcapi_bad_call(("timeout must not be negative"),
@@ -110,5 +129,6 @@ pcapi_sql_flush(PG_FUNCTION_ARGS)
 		CHECK_FOR_INTERRUPTS();
 		wait = Min(wait * 2, LONGEST_WAIT_MS);
 	}
-	PG_RETURN_BOOL(true);
+	pcapi_undone(look_for_strays, &stray);
+	PG_RETURN_BOOL(!stray);
 }

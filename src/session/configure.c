@@ -8,6 +8,7 @@
  */
 #include "session/session.h"
 
+#include "access/xact.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
@@ -17,6 +18,7 @@
 #include "pgstat.h"
 #include "queue/claim.h"
 #include "queue/operate.h"
+#include "storage/lmgr.h"
 #include "tcop/tcopprot.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -224,19 +226,36 @@ pcapi_sql_configure_destination(PG_FUNCTION_ARGS)
 
 /* ---- triggers ---- */
 
+/*
+ * A row of a table of settings is another, or all are gone.  Once for each
+ * command of a transaction: sessions hear of it at COMMIT (this one at the end
+ * of the command, and again at ROLLBACK).  The lock keeps nobody waiting; it
+ * tells of a change whose notice is still to come (settings.c).
+ */
 PG_FUNCTION_INFO_V1(pcapi_sql_settings_changed);
 Datum
 pcapi_sql_settings_changed(PG_FUNCTION_ARGS)
 {
-	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	static TransactionId told_in = InvalidTransactionId;
+	static CommandId told_by = InvalidCommandId;
+	Oid			view;
 
 	if (!CALLED_AS_TRIGGER(fcinfo))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("_settings_changed() must be called as a trigger"),
 				 errhint("The extension has made the triggers that need it."), pcapi_hide()));
-	CacheInvalidateRelcache(trigger->tg_relation);
+	if (told_in == GetCurrentTransactionId() && told_by == GetCurrentCommandId(false))
+		return PointerGetDatum(NULL);
+	view = pcapi_table(PCAPI_T_SETTINGS);
+	if (OidIsValid(view))
+	{
+		LockRelationOid(view, RowExclusiveLock);
+		CacheInvalidateRelcacheByRelid(view);
+	}
 	pcapi_wake_at_commit();
+	told_in = GetCurrentTransactionId();
+	told_by = GetCurrentCommandId(false);
 	return PointerGetDatum(NULL);
 }
 

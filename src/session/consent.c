@@ -144,6 +144,7 @@ ask(void *arg)
 	Question   *q = arg;
 	ListCell   *lc;
 
+	pcapi_rule_new_document(q->destination->rule_paths);
 	foreach(lc, q->destination->rules)
 	{
 		q->asked = lfirst(lc);
@@ -151,7 +152,7 @@ ask(void *arg)
 		if (*q->doc == NULL)
 		{
 			*q->doc = document(q->call, q->stored_consent);
-			pcapi_rule_new_document(q->settings->rule_paths);
+			pcapi_rule_new_document(pcapi_rule_paths(q->settings));
 		}
 		q->answer = evaluate(q->asked, *q->doc);
 		if (q->answer != (q->asked->require ? PCAPI_TRUE : PCAPI_FALSE))
@@ -181,7 +182,7 @@ pcapi_consent_stops(PcapiSettings *settings, PcapiDestination *destination, Pcap
 	return q.asked->name;
 }
 
-/* ---- when settings are loaded ---- */
+/* ---- when rules are read ---- */
 
 /*
  * There are no variables here, and one that is missing is an error of another
@@ -191,45 +192,31 @@ pcapi_consent_stops(PcapiSettings *settings, PcapiDestination *destination, Pcap
 static bool
 names_variable(JsonPath *predicate)
 {
-	const char *text = DatumGetCString(DirectFunctionCall1(jsonpath_out, PointerGetDatum(predicate)));
+	char	   *text = DatumGetCString(DirectFunctionCall1(jsonpath_out, PointerGetDatum(predicate)));
 	char		before = '\0';
+	bool		found = false;
 
-	for (const char *c = text; *c; before = *c++)
+	for (const char *c = text; *c && !found; before = *c++)
 	{
 		if (*c != '"')
 			continue;
-		if (before == '$')
-			return true;
-		for (c++; *c != '"'; c++)
+		found = before == '$';
+		for (c++; *c != '"' && *c != '\0'; c++)
 		{
-			if (*c == '\\')
+			if (*c == '\\' && c[1] != '\0')
 				c++;
-			if (*c == '\0')
-				return false;
 		}
+		if (*c == '\0')
+			break;
 	}
-	return false;
+	pfree(text);
+	return found;
 }
 
 void
-pcapi_consent_prepare(PcapiSettings *settings)
+pcapi_consent_compile(PcapiRule *rule, List **paths)
 {
-	ListCell   *lr;
-	ListCell   *ld;
-
-	foreach(lr, settings->rules)
-	{
-		PcapiRule  *rule = lfirst(lr);
-
-		rule->plain = pcapi_rule_compile(rule->predicate, &settings->rule_paths);
-		if (names_variable(rule->predicate))
-			rule->predicate = NULL;
-		foreach(ld, settings->destinations)
-		{
-			PcapiDestination *destination = lfirst(ld);
-
-			if (rule->destination == NULL || strcmp(rule->destination, destination->name) == 0)
-				destination->rules = lappend(destination->rules, rule);
-		}
-	}
+	rule->plain = pcapi_rule_compile(rule->predicate, paths);
+	if (names_variable(rule->predicate))
+		rule->predicate = NULL;
 }

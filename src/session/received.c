@@ -158,8 +158,7 @@ pcapi_sql_received(PG_FUNCTION_ARGS)
 
 	check_not_a_copy();
 	pcapi_become_owner(&saved, false);
-	settings = pcapi_settings();
-	known = pcapi_settings_destination(ev.destination);
+	settings = pcapi_settings_find(NULL, ev.destination, &known, NULL);
 	ev.dest = known && known->no > 0 ? known->no : pcapi_destination_number(ev.destination, true);
 	ev.created_at = time_field(trigger, "created_at");
 	ev.event_time = time_field(trigger, "event_time");
@@ -185,7 +184,7 @@ pcapi_sql_received(PG_FUNCTION_ARGS)
 	else
 	{
 		ev.payload = payload;
-		if (settings->any_suppression && is_forgotten(&ev))
+		if (pcapi_any_suppression(settings) && is_forgotten(&ev))
 		{
 			ev.status = "suppressed";
 			ev.reason = "forgotten";

@@ -15,7 +15,7 @@
 
 /*
  * ---- settings.c: the tables destination, allowed_event and consent_rule as
- * this session sees them, cached until somebody changes one of them.
+ * this session sees them, kept until somebody changes one of them.
  */
 typedef struct PcapiDestination
 {
@@ -29,12 +29,15 @@ typedef struct PcapiDestination
 	bool		suppress_opt_out;
 	int64		max_event_age;	/* microseconds */
 	List	   *rules;			/* of PcapiRule *, those that apply here, by name */
+	List	   *rule_paths;		/* what those look at that apply here alone (rule.c) */
+	struct pcapi_names_hash *allowed;	/* settings.c's: events asked for, or NULL */
 } PcapiDestination;
 
 typedef struct PcapiAllowed
 {
 	char	   *event_name;		/* as the administrator wrote it */
 	PcapiDestination *destination;
+	char	   *destination_name;
 	const char *sent_as;		/* the API's name: "checkout", ..., "custom" */
 	uint64		listed[2];		/* bitmap over PcapiProperty; see pcapi_property_listed */
 	bool		all_listed;		/* '{*}' */
@@ -44,27 +47,30 @@ typedef struct PcapiAllowed
 typedef struct PcapiRule
 {
 	char	   *name;
-	char	   *destination;	/* NULL: all */
 	bool		require;
 	JsonPath   *predicate;		/* NULL: names a variable, so it can't be evaluated */
 	struct PcapiNode *plain;	/* the same taken apart (rule.c), or NULL */
 } PcapiRule;
 
-typedef struct PcapiSettings
-{
-	List	   *destinations;	/* of PcapiDestination *, by name */
-	List	   *rules;			/* of PcapiRule *, by name */
-	List	   *rule_paths;		/* what rules look at (rule.c) */
-	bool		any_ip;			/* some destination sends the client's IP */
-	bool		any_user_agent;
-	bool		any_suppression;	/* the suppression list is not empty */
-	/* allowed events are found with pcapi_settings_allowed */
-} PcapiSettings;
+typedef struct PcapiSettings PcapiSettings;
 
-/* Valid until the end of the current call; call as owner. */
-extern PcapiSettings *pcapi_settings(void);
-extern PcapiAllowed *pcapi_settings_allowed(const char *event_name);	/* case ignored; NULL: nowhere */
-extern PcapiDestination *pcapi_settings_destination(const char *name);	/* exact; NULL: none */
+/*
+ * What a call needs: the destination of this exact name, and where the event
+ * may go, case ignored: to that destination alone if one is named.  Each of
+ * the names may be NULL, and each result is NULL where there is none.  Valid
+ * for as long as the current memory context.  Call as owner, once in a call,
+ * so that nothing moves under its feet.
+ */
+extern PcapiSettings *pcapi_settings_find(const char *event_name, const char *destination_name,
+										  PcapiDestination **destination, PcapiAllowed **allowed);
+extern PcapiSettings *pcapi_settings(void); /* neither */
+
+/* as owner */
+extern bool pcapi_any_suppression(const PcapiSettings *settings);	/* that list is not empty */
+extern bool pcapi_any_destination(PcapiSettings *settings);
+extern bool pcapi_any_ip(PcapiSettings *settings);	/* some destination sends the client's IP */
+extern bool pcapi_any_user_agent(PcapiSettings *settings);
+extern List *pcapi_rule_paths(const PcapiSettings *settings);	/* of rules for all destinations */
 extern void pcapi_settings_relcache_changed(Oid relid);
 
 /*
@@ -200,7 +206,7 @@ extern bool pcapi_is_suppressed(const unsigned char *visitor, const PcapiIdentif
 extern const char *pcapi_consent_stops(PcapiSettings *settings, PcapiDestination *destination,
 									   PcapiCall *call, Jsonb *consent, Jsonb **doc, List **warnings);
 
-/* for settings.c, once it has read them; in the current memory context */
-extern void pcapi_consent_prepare(PcapiSettings *settings);
+/* Take a rule apart that was read; in the current memory context.  Its paths are added to *paths. */
+extern void pcapi_consent_compile(PcapiRule *rule, List **paths);
 
 #endif							/* PCAPI_SESSION_H */

@@ -1,324 +1,406 @@
 /*
  * settings.c
  *	  The tables destination, allowed_event and consent_rule as this session
- *	  sees them, cached until somebody changes one of them.
+ *	  sees them: each part is read when it is first needed, and kept until
+ *	  somebody changes one of these tables.
  *
- * A change invalidates the relcache entry of its table (configure.c's trigger),
- * which every session hears of at its next call.  Loading happens at the entry
- * of a call alone, so that nothing moves under a call's feet.
+ * How a session hears of changes.  A trigger on each table (configure.c)
+ * invalidates the relcache entry of the view _settings, which nothing else
+ * does: VACUUM, ANALYZE and index builds invalidate their tables alone.  Where
+ * a table is invalidated, it is enough to see whether these triggers are as
+ * they were, and enabled; whoever switched one off and on again meanwhile has
+ * left a new version of its row.  Where one is off, nothing is kept from one
+ * call to the next.
+ *
+ * What is kept is the state of one moment, though it is read bit by bit.
+ * What is read later belongs to the same moment if no transaction that changed
+ * settings has committed in between.  One that has is seen by its notice, or,
+ * in the instant between its commit and its notice, by the lock on _settings
+ * that it holds until after that.  In doubt all is read anew, by one snapshot.
  */
-#include "session/session.h"
+#include "session/settings.h"
 
+#include "access/genam.h"
 #include "access/htup_details.h"
-#include "executor/spi.h"
-#include "queue/queue.h"
-#include "utils/array.h"
-#include "utils/builtins.h"
-#include "utils/fmgrprotos.h"
+#include "access/table.h"
+#include "catalog/indexing.h"
+#include "catalog/pg_trigger.h"
+#include "commands/trigger.h"
+#include "common/hashfn.h"
+#include "miscadmin.h"
+#include "storage/lock.h"
+#include "utils/fmgroids.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
-#include "utils/timestamp.h"
 
-typedef struct Named
-{
-	char	   *folded;
-	PcapiAllowed *first;
-} Named;
+#define SH_PREFIX		pcapi_names
+#define SH_ELEMENT_TYPE	PcapiNamed
+#define SH_KEY_TYPE		const char *
+#define SH_KEY			name
+#define SH_HASH_KEY(tb, key)	hash_bytes((const unsigned char *) (key), strlen(key))
+#define SH_EQUAL(tb, a, b)	(strcmp(a, b) == 0)
+#define SH_STORE_HASH
+#define SH_GET_HASH(tb, a)	(a)->hash
+#define SH_SCOPE		extern
+#define SH_DEFINE
+#include "lib/simplehash.h"
+
+/* destinations, events and rules; some 200 bytes each */
+#define PARTS_MAX		50000
 
 static const PcapiTable watched[] = {
 	PCAPI_T_DESTINATION, PCAPI_T_DESTINATION_STATE, PCAPI_T_ALLOWED_EVENT,
 	PCAPI_T_CONSENT_RULE, PCAPI_T_SUPPRESSION
 };
 
-static MemoryContext context;	/* of all that follows */
-static PcapiSettings *settings;
-static Named *allowed;			/* sorted */
-static int	n_allowed;
-static Oid	relids[lengthof(watched)];
+static const char *const notice_triggers[] = {"_settings_changed", "_settings_truncated"};
+
+/* a trigger on a watched table, as pg_trigger has it; all zero: it is missing */
+typedef struct NoticeTrigger
+{
+	Oid			oid;
+	TransactionId xmin;
+	ItemPointerData tid;
+	char		enabled;
+} NoticeTrigger;
+
+/* what sessions are told by */
+typedef struct NoticeTriggers
+{
+	Oid			view;
+	Oid			relids[lengthof(watched)];
+	NoticeTrigger triggers[lengthof(watched)][lengthof(notice_triggers)];
+} NoticeTriggers;
+
+static NoticeTriggers notice;
+static bool notice_works = false;	/* all are there and enabled */
+static bool notice_unchecked = true;	/* a table was invalidated */
+
+static PcapiSettings *current;
 static bool stale = true;
+static bool replan = false;
+static bool half_read = false;	/* also after a cancel or an error in the middle */
+
+/* ---- hearing of changes ---- */
 
 void
 pcapi_settings_relcache_changed(Oid relid)
 {
-	bool		ours = !OidIsValid(relid);
-
-	for (int i = 0; i < lengthof(relids) && !ours; i++)
-		ours = relids[i] == relid;
-	if (ours)
-		stale = true;
-}
-
-/* ---- reading; all runs in the new context ---- */
-
-static Datum
-column(uint64 row, int number, bool *isnull)
-{
-	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, number, isnull);
-}
-
-static char *
-text_column(uint64 row, int number, MemoryContext to)
-{
-	bool		isnull;
-	Datum		d = column(row, number, &isnull);
-
-	return isnull ? NULL : MemoryContextStrdup(to, TextDatumGetCString(d));
-}
-
-static bool
-bool_column(uint64 row, int number)
-{
-	bool		isnull;
-	Datum		d = column(row, number, &isnull);
-
-	return !isnull && DatumGetBool(d);
+	if (!OidIsValid(relid) || relid == notice.view)
+		stale = replan = true;
+	for (int i = 0; i < lengthof(watched); i++)
+		if (!OidIsValid(relid) || relid == notice.relids[i])
+			notice_unchecked = true;
 }
 
 static void
-query(const char *sql)
+look_up_trigger(Relation pg_trigger, Oid relid, const char *name, NoticeTrigger *result)
 {
-	if (SPI_execute(sql, true, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not read the settings");
-}
+	ScanKeyData key[2];
+	SysScanDesc scan;
+	HeapTuple	tuple;
 
-static int64
-interval_length(Datum d)
-{
-	Interval   *span = DatumGetIntervalP(d);
-
-	return span->time + ((int64) span->month * DAYS_PER_MONTH + span->day) * USECS_PER_DAY;
-}
-
-static void
-read_destinations(PcapiSettings *into, MemoryContext to)
-{
-	query("SELECT d.destination, s.dest, d.send_client_ip, d.send_user_agent, d.page_url_detail,"
-		  " d.default_checkout_value::pg_catalog.text, d.default_checkout_currency,"
-		  " d.opt_out_action, d.max_event_age"
-		  " FROM pinterest_capi.destination AS d"
-		  " LEFT JOIN pinterest_capi._destination_state AS s ON s.destination OPERATOR(pg_catalog.=) d.destination"
-		  " ORDER BY d.destination");
-	for (uint64 i = 0; i < SPI_processed; i++)
+	ScanKeyInit(&key[0], Anum_pg_trigger_tgrelid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(relid));
+	ScanKeyInit(&key[1], Anum_pg_trigger_tgname, BTEqualStrategyNumber, F_NAMEEQ,
+				CStringGetDatum(name));
+	scan = systable_beginscan(pg_trigger, TriggerRelidNameIndexId, true, NULL, 2, key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
 	{
-		PcapiDestination *d = MemoryContextAllocZero(to, sizeof(PcapiDestination));
-		const char *detail = text_column(i, 5, to);
-		bool		isnull;
-		MemoryContext old;
+		Form_pg_trigger form = (Form_pg_trigger) GETSTRUCT(tuple);
 
-		d->name = text_column(i, 1, to);
-		d->no = DatumGetInt32(column(i, 2, &isnull));
-		if (isnull)
-			d->no = 0;
-		d->send_client_ip = bool_column(i, 3);
-		d->send_user_agent = bool_column(i, 4);
-		d->page_url_detail = strcmp(detail, "path") == 0 ? PCAPI_URL_PATH :
-			strcmp(detail, "domain") == 0 ? PCAPI_URL_DOMAIN : PCAPI_URL_NONE;
-		d->default_checkout_value = text_column(i, 6, to);
-		d->default_checkout_currency = text_column(i, 7, to);
-		d->suppress_opt_out = strcmp(text_column(i, 8, to), "suppress") == 0;
-		d->max_event_age = interval_length(column(i, 9, &isnull));
-		into->any_ip |= d->send_client_ip;
-		into->any_user_agent |= d->send_user_agent;
-
-		old = MemoryContextSwitchTo(to);
-		into->destinations = lappend(into->destinations, d);
-		MemoryContextSwitchTo(old);
+		result->oid = form->oid;
+		result->xmin = HeapTupleHeaderGetRawXmin(tuple->t_data);
+		result->tid = tuple->t_self;
+		result->enabled = form->tgenabled;
 	}
+	systable_endscan(scan);
 }
 
-static PcapiDestination *
-find_destination(const PcapiSettings *in, const char *name)
-{
-	ListCell   *lc;
-
-	foreach(lc, in->destinations)
-	{
-		PcapiDestination *d = lfirst(lc);
-
-		if (strcmp(d->name, name) == 0)
-			return d;
-	}
-	return NULL;
-}
-
+/* Look at the triggers.  If they are not as they were, changes may have gone unnoticed. */
 static void
-read_listed(PcapiAllowed *a, Datum properties)
+check_notice(void)
 {
-	Datum	   *names;
-	bool	   *nulls;
-	int			n;
+	NoticeTriggers now;
+	Relation	pg_trigger;
+	bool		works;
 
-	deconstruct_array(DatumGetArrayTypeP(properties), TEXTOID, -1, false, TYPALIGN_INT,
-					  &names, &nulls, &n);
-	for (int i = 0; i < n; i++)
+	/* before reading: an invalidation that arrives meanwhile must count */
+	notice_unchecked = false;
+
+	memset(&now, 0, sizeof(now));
+	now.view = pcapi_table(PCAPI_T_SETTINGS);
+	works = OidIsValid(now.view);
+	pg_trigger = table_open(TriggerRelationId, AccessShareLock);
+	for (int i = 0; i < lengthof(watched); i++)
 	{
-		char	   *name;
-		int			property;
-
-		if (nulls[i])
-			continue;
-		name = TextDatumGetCString(names[i]);
-		if (strcmp(name, "*") == 0)
-			a->all_listed = true;
-		property = pcapi_property_from_name(name, strlen(name));
-		if (property >= 0)
-			a->listed[property / 64] |= UINT64CONST(1) << (property % 64);
-	}
-}
-
-/* The rows come sorted by folded name, so that equal ones are neighbours. */
-static void
-read_allowed(const PcapiSettings *into, MemoryContext to, Named **names, int *n)
-{
-	query("SELECT a.event_name, pinterest_capi._fold(a.event_name) COLLATE pg_catalog.\"C\", a.destination, a.send_as, a.properties"
-		  " FROM pinterest_capi.allowed_event AS a ORDER BY 2, a.destination");
-	*names = MemoryContextAllocHuge(to, sizeof(Named) * Max(SPI_processed, 1));
-	*n = 0;
-	for (uint64 i = 0; i < SPI_processed; i++)
-	{
-		PcapiAllowed *a = MemoryContextAllocZero(to, sizeof(PcapiAllowed));
-		char	   *folded = text_column(i, 2, to);
-		char	   *send_as = text_column(i, 4, to);
-		bool		isnull;
-		Datum		properties = column(i, 5, &isnull);
-
-		a->event_name = text_column(i, 1, to);
-		a->destination = find_destination(into, text_column(i, 3, to));
-		if (a->destination == NULL)
-			continue;			/* its foreign key says there is one */
-		a->sent_as = pcapi_standard_event(send_as ? send_as : a->event_name);
-		if (a->sent_as == NULL)
-			a->sent_as = "custom";
-		if (!isnull)
-			read_listed(a, properties);
-
-		if (*n > 0 && strcmp((*names)[*n - 1].folded, folded) == 0)
+		now.relids[i] = pcapi_table(watched[i]);
+		for (int j = 0; j < lengthof(notice_triggers); j++)
 		{
-			PcapiAllowed *last = (*names)[*n - 1].first;
-
-			while (last->next)
-				last = last->next;
-			last->next = a;
-			continue;
+			look_up_trigger(pg_trigger, now.relids[i], notice_triggers[j], &now.triggers[i][j]);
+			works &= now.triggers[i][j].enabled == TRIGGER_FIRES_ALWAYS;
 		}
-		(*names)[*n].folded = folded;
-		(*names)[*n].first = a;
-		(*n)++;
 	}
-}
+	table_close(pg_trigger, AccessShareLock);
 
-static void
-read_rules(PcapiSettings *into, MemoryContext to)
-{
-	MemoryContext old;
-
-	query("SELECT r.name, r.destination, r.action, r.predicate"
-		  " FROM pinterest_capi.consent_rule AS r ORDER BY r.name");
-	for (uint64 i = 0; i < SPI_processed; i++)
-	{
-		PcapiRule  *rule = MemoryContextAllocZero(to, sizeof(PcapiRule));
-		bool		isnull;
-		Datum		predicate = column(i, 4, &isnull);
-
-		rule->name = text_column(i, 1, to);
-		rule->destination = text_column(i, 2, to);
-		rule->require = strcmp(text_column(i, 3, to), "require") == 0;
-		old = MemoryContextSwitchTo(to);
-		rule->predicate = DatumGetJsonPathPCopy(predicate);
-		into->rules = lappend(into->rules, rule);
-		MemoryContextSwitchTo(old);
-	}
-	old = MemoryContextSwitchTo(to);
-	pcapi_consent_prepare(into);
-	MemoryContextSwitchTo(old);
+	if (memcmp(&now, &notice, sizeof(now)) != 0)
+		stale = replan = true;
+	notice = now;
+	notice_works = works;
 }
 
 /*
- * With the newest snapshot: what counts is what is configured, not what was
- * when the caller's transaction began.  A failure leaves the old copy, still
- * marked as stale.
+ * Whether another transaction has changed settings and not ended yet, or has
+ * committed and not sent its notice yet: it holds a lock until after both.
+ */
+static bool
+being_changed(void)
+{
+	LOCKTAG		tag;
+	int			holders;
+
+	SET_LOCKTAG_RELATION(tag, MyDatabaseId, notice.view);
+	(void) GetLockConflicts(&tag, ShareLock, &holders);
+	return holders > 0;
+}
+
+/* ---- the copy ---- */
+
+static void
+discard(PcapiSettings *settings)
+{
+	if (settings->pins == 0)
+		MemoryContextDelete(settings->context);
+}
+
+static void
+unpin(void *arg)
+{
+	PcapiSettings *settings = arg;
+
+	if (--settings->pins == 0 && settings != current)
+		discard(settings);
+}
+
+/* The copy stays until the current memory context goes, though a newer one may follow. */
+static void
+pin(PcapiSettings *settings)
+{
+	MemoryContextCallback *callback = palloc(sizeof(MemoryContextCallback));
+
+	callback->func = unpin;
+	callback->arg = settings;
+	MemoryContextRegisterResetCallback(CurrentMemoryContext, callback);
+	settings->pins++;
+}
+
+static void
+start_afresh(void)
+{
+	MemoryContext context = AllocSetContextCreate(CacheMemoryContext, "pinterest_capi settings",
+												  ALLOCSET_DEFAULT_SIZES);
+	PcapiSettings *settings = MemoryContextAllocZero(context, sizeof(PcapiSettings));
+	PcapiSettings *before = current;
+
+	settings->context = context;
+	settings->destinations = pcapi_names_create(context, 8, NULL);
+	settings->allowed = pcapi_names_create(context, 32, NULL);
+	current = settings;
+	if (before)
+		discard(before);
+	if (replan)
+		pcapi_read_replan();
+	/* before reading: an invalidation that arrives meanwhile must count */
+	stale = replan = false;
+}
+
+/* ---- one call's part of it ---- */
+
+/* The snapshot by which one call reads what it misses. */
+typedef struct Reading
+{
+	bool		begun;			/* the snapshot is active */
+	bool		all;			/* all that is there was read by it */
+} Reading;
+
+/*
+ * The newest snapshot: what counts is what is configured, not what was when
+ * the caller's transaction began.
  */
 static void
-load(void)
+begin_reading(Reading *reading)
 {
-	MemoryContext to = AllocSetContextCreate(CurrentMemoryContext, "pinterest_capi settings",
-											 ALLOCSET_DEFAULT_SIZES);
-	PcapiSettings *loaded = MemoryContextAllocZero(to, sizeof(PcapiSettings));
-	Named	   *names;
-	int			n;
-	bool		isnull;
-
-	for (int i = 0; i < lengthof(watched); i++)
-		relids[i] = pcapi_table(watched[i]);
-
-	/* before reading: an invalidation that arrives meanwhile must count */
-	stale = false;
-	PG_TRY();
-	{
-		SPI_connect();
+	if (!reading->begun)
 		PushActiveSnapshot(GetLatestSnapshot());
-		read_destinations(loaded, to);
-		read_allowed(loaded, to, &names, &n);
-		read_rules(loaded, to);
-		query("SELECT EXISTS (SELECT FROM pinterest_capi._suppression)");
-		loaded->any_suppression = DatumGetBool(column(0, 1, &isnull));
-		PopActiveSnapshot();
-		SPI_finish();
-	}
-	PG_CATCH();
-	{
-		stale = true;
-		PG_RE_THROW();
-	}
-	PG_END_TRY();
+	reading->begun = half_read = true;
+}
 
-	MemoryContextSetParent(to, CacheMemoryContext);
-	if (context)
-		MemoryContextDelete(context);
-	context = to;
-	settings = loaded;
-	allowed = names;
-	n_allowed = n;
+/* Whether what was read belongs together with what was there already. */
+static bool
+end_reading(Reading *reading)
+{
+	if (!reading->begun)
+		return true;
+	PopActiveSnapshot();
+	half_read = false;
+	if (reading->all)
+		return true;
+	if (being_changed())
+		stale = true;
+	else
+		AcceptInvalidationMessages();
+	return !stale && !notice_unchecked;
+}
+
+static PcapiDestination *
+find_destination(const char *name, Reading *reading)
+{
+	PcapiNamed *entry = pcapi_names_lookup(current->destinations, name);
+	PcapiDestination *destination;
+	bool		found;
+
+	if (entry)
+		return entry->value;
+	begin_reading(reading);
+	destination = pcapi_read_destination(current, name);
+	entry = pcapi_names_insert(current->destinations,
+							   destination ? destination->name : MemoryContextStrdup(current->context, name),
+							   &found);
+	entry->value = destination;
+	return destination;
+}
+
+/* Events have the names of their destinations yet. */
+static PcapiAllowed *
+with_destinations(PcapiAllowed *allowed, Reading *reading)
+{
+	PcapiAllowed **next = &allowed;
+
+	while (*next)
+	{
+		CHECK_FOR_INTERRUPTS();
+		(*next)->destination = find_destination((*next)->destination_name, reading);
+		/* the foreign key says that there is one; replication may not have brought it */
+		if ((*next)->destination)
+			next = &(*next)->next;
+		else
+			*next = (*next)->next;
+	}
+	return allowed;
+}
+
+static PcapiAllowed *
+find_allowed(const char *folded, PcapiDestination *destination, Reading *reading)
+{
+	pcapi_names_hash **events = destination ? &destination->allowed : &current->allowed;
+	PcapiNamed *entry;
+	PcapiAllowed *allowed;
+	bool		found;
+
+	if (*events == NULL)
+		*events = pcapi_names_create(current->context, 8, NULL);
+	entry = pcapi_names_lookup(*events, folded);
+	if (entry)
+		return entry->value;
+	begin_reading(reading);
+	allowed = with_destinations(pcapi_read_allowed(current, folded, destination), reading);
+	entry = pcapi_names_insert(*events, MemoryContextStrdup(current->context, folded), &found);
+	entry->value = allowed;
+	return allowed;
+}
+
+/*
+ * The copy as of now.  Within a transaction the server listens only where it
+ * takes a new lock, and after the first call there is none left to take: a
+ * long one would go on sending what is no longer allowed.  Listening costs
+ * little when there is nothing to hear.
+ */
+static void
+bring_up_to_date(Reading *reading)
+{
+	AcceptInvalidationMessages();
+	if (notice_unchecked)
+		check_notice();
+	if (!stale && !half_read && notice_works && current && current->parts < PARTS_MAX)
+		return;
+	start_afresh();
+	reading->all = true;
+	begin_reading(reading);
+	pcapi_read_common(current);
+}
+
+PcapiSettings *
+pcapi_settings_find(const char *event_name, const char *destination_name,
+					PcapiDestination **destination, PcapiAllowed **allowed)
+{
+	char	   *folded = event_name ? pcapi_fold_name(event_name) : NULL;
+	Reading		reading;
+
+	do
+	{
+		reading.begun = reading.all = false;
+		bring_up_to_date(&reading);
+		if (destination_name)
+			*destination = find_destination(destination_name, &reading);
+		if (event_name)
+			*allowed = destination_name && *destination == NULL ? NULL :
+				find_allowed(folded, destination_name ? *destination : NULL, &reading);
+	} while (!end_reading(&reading));
+	pin(current);
+	if (folded)
+		pfree(folded);
+	return current;
 }
 
 PcapiSettings *
 pcapi_settings(void)
 {
-	/*
-	 * Within a transaction the server listens only where it takes a new lock,
-	 * and after the first call there is none left to take: a long one would
-	 * go on sending what is no longer allowed.  Costs little when there is
-	 * nothing to hear.
-	 */
-	AcceptInvalidationMessages();
-
-	/* another extension's tables under the same names: dropped and created anew */
-	if (!stale && relids[0] != pcapi_table(PCAPI_T_DESTINATION))
-		stale = true;
-	if (stale || settings == NULL)
-		load();
-	return settings;
+	return pcapi_settings_find(NULL, NULL, NULL, NULL);
 }
 
-static int
-compare_name(const void *key, const void *named)
+/* ---- what concerns all destinations ---- */
+
+static void
+read_totals(PcapiSettings *settings)
 {
-	return strcmp(key, ((const Named *) named)->folded);
+	if (settings->totals_read)
+		return;
+	PushActiveSnapshot(GetLatestSnapshot());
+	pcapi_read_totals(settings);
+	PopActiveSnapshot();
 }
 
-PcapiAllowed *
-pcapi_settings_allowed(const char *event_name)
+bool
+pcapi_any_suppression(const PcapiSettings *settings)
 {
-	char	   *folded = pcapi_fold_name(event_name);
-	Named	   *found = bsearch(folded, allowed, n_allowed, sizeof(Named), compare_name);
-
-	pfree(folded);
-	return found ? found->first : NULL;
+	return settings->any_suppression;
 }
 
-PcapiDestination *
-pcapi_settings_destination(const char *name)
+List *
+pcapi_rule_paths(const PcapiSettings *settings)
 {
-	return find_destination(settings, name);
+	return settings->rule_paths;
+}
+
+bool
+pcapi_any_destination(PcapiSettings *settings)
+{
+	read_totals(settings);
+	return settings->any_destination;
+}
+
+bool
+pcapi_any_ip(PcapiSettings *settings)
+{
+	read_totals(settings);
+	return settings->any_ip;
+}
+
+bool
+pcapi_any_user_agent(PcapiSettings *settings)
+{
+	read_totals(settings);
+	return settings->any_user_agent;
 }

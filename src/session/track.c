@@ -177,7 +177,7 @@ gather_identifiers(CallState *state, const unsigned char *visitor)
 	}
 	if (visitor)
 		pcapi_visitor_fill(visitor, &state->ids, &state->consent);
-	state->forgotten = state->settings->any_suppression &&
+	state->forgotten = pcapi_any_suppression(state->settings) &&
 		pcapi_is_suppressed(visitor, &state->ids);
 	return from_url;
 }
@@ -274,14 +274,16 @@ pcapi_decide(PcapiCall *call, char **event_id, bool *event_id_generated,
 {
 	CallState  *state = palloc0(sizeof(CallState));
 	PcapiDestination *named = NULL;
-	PcapiAllowed *allowed;
+	PcapiAllowed *allowed = NULL;
 	List	   *decisions = NIL;
 	char	   *from_url = NULL;
 	bool		gathered = false;
 
 	check_call(call);
 	state->call = call;
-	state->settings = pcapi_settings();
+	/* folding makes a name shorter, but not so much */
+	state->settings = pcapi_settings_find(strlen(call->event_name) > 16 * EVENT_NAME_MAX ? NULL : call->event_name,
+										  call->destination, &named, &allowed);
 	state->warnings = list_copy(call->warnings);
 	state->now = GetCurrentTimestamp();
 	settle_event_id(state, event_id_generated);
@@ -289,13 +291,9 @@ pcapi_decide(PcapiCall *call, char **event_id, bool *event_id_generated,
 	state->action_source = check_action_source(call);
 	if (state->action_source == NULL)
 		state->reject = "unknown action source";
-	if (call->destination)
-	{
-		named = pcapi_settings_destination(call->destination);
-		if (named == NULL && !call->from_data)
-			pcapi_bad_call(("unknown destination"),
-						   ("Destinations are made with configure_destination; the table pinterest_capi.destination lists them."));
-	}
+	if (call->destination && named == NULL && !call->from_data)
+		pcapi_bad_call(("unknown destination"),
+					   ("Destinations are made with configure_destination; the table pinterest_capi.destination lists them."));
 
 	*event_id = state->event_id;
 	*event_time = state->event_time;
@@ -316,14 +314,10 @@ pcapi_decide(PcapiCall *call, char **event_id, bool *event_id_generated,
 	if (call->destination && named == NULL)
 		return decide_nowhere(state, NULL, "rejected", "unknown destination");
 
-	/* folding makes a name shorter, but not so much */
-	allowed = strlen(call->event_name) > 16 * EVENT_NAME_MAX ? NULL : pcapi_settings_allowed(call->event_name);
 	for (; allowed; allowed = allowed->next)
 	{
 		PcapiDecision *d;
 
-		if (named && allowed->destination != named)
-			continue;
 		if (!gathered)
 		{
 			pcapi_properties_from_jsonb(&state->props, call->properties);
@@ -338,7 +332,7 @@ pcapi_decide(PcapiCall *call, char **event_id, bool *event_id_generated,
 	}
 	if (decisions == NIL)
 		decisions = decide_nowhere(state, named, "suppressed",
-								   state->settings->destinations == NIL ? "no destination" : "not allowed");
+								   named || pcapi_any_destination(state->settings) ? "not allowed" : "no destination");
 	return decisions;
 }
 

@@ -17,7 +17,6 @@
 #include "queue/queue.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/inval.h"
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
 
@@ -76,7 +75,7 @@ push_pair(PcapiJsonb *state, const char *key, const char *value)
 }
 
 static Jsonb *
-stored_form(const PcapiIdentifiers *ids, const PcapiSettings *settings)
+stored_form(const PcapiIdentifiers *ids, PcapiSettings *settings)
 {
 	PcapiJsonb	state = {0};
 
@@ -94,9 +93,9 @@ stored_form(const PcapiIdentifiers *ids, const PcapiSettings *settings)
 		PcapiJsonbPush(&state, WJB_END_ARRAY, NULL);
 	}
 	push_pair(&state, "partner_id", ids->partner_id);
-	if (settings->any_ip)
+	if (pcapi_any_ip(settings))
 		push_pair(&state, "client_ip_address", ids->ip);
-	if (settings->any_user_agent)
+	if (pcapi_any_user_agent(settings))
 		push_pair(&state, "client_user_agent", ids->user_agent);
 	PcapiJsonbPush(&state, WJB_END_OBJECT, NULL);
 	return JsonbValueToJsonb(state.result);
@@ -104,7 +103,7 @@ stored_form(const PcapiIdentifiers *ids, const PcapiSettings *settings)
 
 /* what was null, and what no destination sends any more */
 static Datum
-cleared_keys(const PcapiIdentifiers *ids, const PcapiSettings *settings)
+cleared_keys(const PcapiIdentifiers *ids, PcapiSettings *settings)
 {
 	Datum		keys[PCAPI_KINDS + 3];
 	int			n = 0;
@@ -114,9 +113,9 @@ cleared_keys(const PcapiIdentifiers *ids, const PcapiSettings *settings)
 			keys[n++] = CStringGetTextDatum(pcapi_kind_name((PcapiKind) kind));
 	if (ids->clear_partner_id)
 		keys[n++] = CStringGetTextDatum("partner_id");
-	if (ids->clear_ip || !settings->any_ip)
+	if (ids->clear_ip || !pcapi_any_ip(settings))
 		keys[n++] = CStringGetTextDatum("client_ip_address");
-	if (ids->clear_user_agent || !settings->any_user_agent)
+	if (ids->clear_user_agent || !pcapi_any_user_agent(settings))
 		keys[n++] = CStringGetTextDatum("client_user_agent");
 	return PointerGetDatum(construct_array(keys, n, TEXTOID, -1, false, TYPALIGN_INT));
 }
@@ -124,7 +123,7 @@ cleared_keys(const PcapiIdentifiers *ids, const PcapiSettings *settings)
 /* A time without a click id, where it was null: older ones don't count any more. */
 static void
 store_visitor(const unsigned char *visitor, const PcapiIdentifiers *ids,
-			  const PcapiSettings *settings, Jsonb *consent)
+			  PcapiSettings *settings, Jsonb *consent)
 {
 	static SPIPlanPtr plan = NULL;
 	Oid			types[6] = {BYTEAOID, JSONBOID, JSONBOID, TEXTOID, TEXTARRAYOID, BOOLOID};
@@ -181,7 +180,7 @@ pcapi_sql_identify(PG_FUNCTION_ARGS)
 	settings = pcapi_settings();
 	pcapi_visitor_hash(visitor_id, visitor);
 	pcapi_identifiers_from_jsonb(&ids, user_data, &warnings);
-	if (!(settings->any_suppression && pcapi_is_suppressed(visitor, &ids)))
+	if (!(pcapi_any_suppression(settings) && pcapi_is_suppressed(visitor, &ids)))
 		store_visitor(visitor, &ids, settings, consent);
 	pcapi_become_caller(&saved);
 	tell(warnings);
@@ -234,7 +233,7 @@ pcapi_sql_capture_click(PG_FUNCTION_ARGS)
 	ids.click_id = click_id;
 	pcapi_visitor_hash(visitor_id, visitor);
 	pcapi_become_owner(&saved, false);
-	if (!(pcapi_settings()->any_suppression && pcapi_is_suppressed(visitor, &ids)))
+	if (!(pcapi_any_suppression(pcapi_settings()) && pcapi_is_suppressed(visitor, &ids)))
 		pcapi_visitor_store_click(visitor, click_id, GetCurrentTimestamp());
 	pcapi_become_caller(&saved);
 	PG_RETURN_TEXT_P(cstring_to_text(click_id));
@@ -383,9 +382,6 @@ pcapi_sql_forget(PG_FUNCTION_ARGS)
 	erasure.values = pcapi_text_array(person.values);
 	rows += pcapi_erase_events(&erasure, oldest);
 	pcapi_erasure_record(&erasure, oldest);
-
-	/* every session looks at the list from now on */
-	CacheInvalidateRelcacheByRelid(pcapi_table(PCAPI_T_SUPPRESSION));
 	pcapi_become_caller(&saved);
 	tell(warnings);
 	PG_RETURN_INT64(rows);

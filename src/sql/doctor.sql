@@ -409,6 +409,37 @@ BEGIN ATOMIC
 			FROM tables AS t WHERE t.relname = '_queue') AS b
 
 		UNION ALL
+		SELECT 16, 'unknown destination', x.dest::text, 'error',
+			CASE WHEN x.destination IS NULL
+				THEN format('Events wait, the first of them %L, for a destination whose number, %s, has no name here, so nobody sends them. Give them to one: WITH s AS (SELECT dest FROM pinterest_capi._destination_state WHERE destination = ''DESTINATION''), e AS (UPDATE pinterest_capi._event AS e SET dest = s.dest FROM s WHERE e.dest = %2$s) UPDATE pinterest_capi._queue AS q SET dest = s.dest FROM s WHERE q.dest = %2$s; or give them up: SELECT sum(pinterest_capi.cancel(event_id)) FROM pinterest_capi.dispatch_status WHERE reason = ''destination unknown'';', x.event_id, x.dest)
+				ELSE format('Events wait, the first of them %L, for %s, which is not a destination of this server: SELECT pinterest_capi.configure_destination(''TAG ID'', ''ACCESS TOKEN'', ''AD ACCOUNT ID'', destination => %L); or give them up: SELECT sum(pinterest_capi.cancel(event_id)) FROM pinterest_capi.dispatch_status WHERE destination = %3$L AND status IN (''queued'', ''retrying'');', x.event_id, '"' || x.destination || '"', x.destination) END
+		FROM pinterest_capi._stray AS x CROSS JOIN server AS s
+		WHERE _doctor.destination IS NULL AND (x.destination IS NULL OR NOT s.publishing)
+
+		UNION ALL
+		SELECT 16, 'unknown destination', '', 'ok', 'All events that wait belong to a destination.'
+		WHERE NOT EXISTS (SELECT FROM pinterest_capi._stray)
+
+		UNION ALL
+		SELECT 16, 'settings', '',
+			CASE WHEN g.broken IS NOT NULL OR g.missing IS NOT NULL THEN 'error' ELSE 'ok' END,
+			CASE WHEN g.missing IS NOT NULL
+				THEN format('Triggers on the tables of settings are missing, so each call reads them anew and changes may do harm: make them again as the script of the extension does (%s).', g.missing)
+				WHEN g.broken IS NOT NULL
+				THEN format('Triggers on the tables of settings are not enabled as they should be, as after a restore with --disable-triggers, so each call reads them anew, or api_url is not guarded: %s;', g.broken)
+				ELSE 'Changes of settings are heard in all sessions at once.' END
+		FROM (SELECT string_agg(format('ALTER TABLE pinterest_capi.%I ENABLE %sTRIGGER %I', w.relname, CASE w.fires WHEN 'A' THEN 'ALWAYS ' WHEN 'R' THEN 'REPLICA ' ELSE '' END, w.tgname), '; ' ORDER BY w.relname, w.tgname)
+					FILTER (WHERE g.tgenabled NOT IN (w.fires, 'A')) AS broken,
+				string_agg(w.tgname || ' on pinterest_capi.' || w.relname, ', ' ORDER BY w.relname, w.tgname)
+					FILTER (WHERE g.tgenabled IS NULL) AS missing
+			FROM (SELECT r.relname, t.tgname, 'A' AS fires
+					FROM (VALUES ('destination'), ('_destination_state'), ('allowed_event'), ('consent_rule'), ('_suppression')) AS r (relname),
+						(VALUES ('_settings_changed'), ('_settings_truncated')) AS t (tgname)
+				UNION ALL VALUES ('_secret', '_settings_changed', 'A'), ('destination', '_destination_guard', 'O'), ('_event', '_received', 'R')) AS w
+				LEFT JOIN tables AS t ON t.relname = w.relname
+				LEFT JOIN pg_catalog.pg_trigger AS g ON g.tgrelid = t.oid AND g.tgname = w.tgname) AS g
+
+		UNION ALL
 		SELECT 17, 'triggers', t.tgrelid::regclass::text || ' ' || t.tgname,
 			CASE WHEN t.disabled OR t.fault LIKE 'Where role %' OR t.fault LIKE 'Its table is locked%' THEN 'warning' ELSE 'error' END,
 			format('%s on %s%s%s: %s %s', quote_ident(t.tgname), t.tgrelid::regclass, CASE WHEN t.disabled THEN ' (disabled)' END,

@@ -116,6 +116,7 @@ CREATE TABLE pinterest_capi.allowed_event (
 ) USING heap;
 CREATE UNIQUE INDEX allowed_event_key ON pinterest_capi.allowed_event
 	(destination, pinterest_capi._fold(event_name));
+CREATE INDEX allowed_event_name ON pinterest_capi.allowed_event (pinterest_capi._fold(event_name) COLLATE pg_catalog."C");
 -- No key that could tell rows apart for a subscriber: without this, no row could
 -- be changed where somebody publishes FOR ALL TABLES.
 ALTER TABLE pinterest_capi.allowed_event REPLICA IDENTITY FULL;
@@ -131,6 +132,7 @@ CREATE TABLE pinterest_capi.consent_rule (
 	predicate jsonpath NOT NULL,
 	description text
 ) USING heap;
+CREATE INDEX consent_rule_destination ON pinterest_capi.consent_rule (destination);
 COMMENT ON TABLE pinterest_capi.consent_rule IS
 	'whether an event may go, as jsonpath predicates over event, properties, user and consent; destination NULL: all';
 
@@ -336,6 +338,11 @@ SELECT pg_catalog.pg_extension_config_dump('pinterest_capi._outcome', '');
 -- Triggers on the settings: tell sessions and the worker, guard api_url
 ------------------------------------------------------------------------------
 
+-- VACUUM, ANALYZE and index builds send invalidations for tables, not for views.
+CREATE VIEW pinterest_capi._settings AS SELECT true AS exist;
+COMMENT ON VIEW pinterest_capi._settings IS
+	'internal: stands for all tables of settings; an invalidation of it tells sessions that one has changed, a lock on it that one is being changed';
+
 CREATE FUNCTION pinterest_capi._settings_changed() RETURNS trigger
 	LANGUAGE c AS 'MODULE_PATHNAME', 'pcapi_sql_settings_changed';
 COMMENT ON FUNCTION pinterest_capi._settings_changed() IS
@@ -345,15 +352,40 @@ CREATE FUNCTION pinterest_capi._destination_guard() RETURNS trigger
 COMMENT ON FUNCTION pinterest_capi._destination_guard() IS
 	'internal: api_url is for superusers, a destination is not renamed, and what waits for a deleted one is cancelled';
 
-CREATE TRIGGER _settings_changed
-	AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON pinterest_capi.destination
+-- For each row, and always: those of a statement, and those that an ordinary
+-- session fires, are not fired where logical replication writes a row.
+CREATE TRIGGER _settings_changed AFTER INSERT OR UPDATE OR DELETE ON pinterest_capi.destination
+	FOR EACH ROW EXECUTE FUNCTION pinterest_capi._settings_changed();
+CREATE TRIGGER _settings_changed AFTER INSERT OR UPDATE OR DELETE ON pinterest_capi.allowed_event
+	FOR EACH ROW EXECUTE FUNCTION pinterest_capi._settings_changed();
+CREATE TRIGGER _settings_changed AFTER INSERT OR UPDATE OR DELETE ON pinterest_capi.consent_rule
+	FOR EACH ROW EXECUTE FUNCTION pinterest_capi._settings_changed();
+CREATE TRIGGER _settings_changed AFTER INSERT OR UPDATE OR DELETE ON pinterest_capi._suppression
+	FOR EACH ROW EXECUTE FUNCTION pinterest_capi._settings_changed();
+-- of what the worker writes there, sessions need to know numbers alone
+CREATE TRIGGER _settings_changed AFTER INSERT OR UPDATE OF dest, destination OR DELETE ON pinterest_capi._destination_state
+	FOR EACH ROW EXECUTE FUNCTION pinterest_capi._settings_changed();
+CREATE TRIGGER _settings_changed AFTER INSERT OR UPDATE OR DELETE ON pinterest_capi._secret
+	FOR EACH ROW EXECUTE FUNCTION pinterest_capi._settings_changed();
+CREATE TRIGGER _settings_truncated AFTER TRUNCATE ON pinterest_capi.destination
 	FOR EACH STATEMENT EXECUTE FUNCTION pinterest_capi._settings_changed();
-CREATE TRIGGER _settings_changed
-	AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON pinterest_capi.allowed_event
+CREATE TRIGGER _settings_truncated AFTER TRUNCATE ON pinterest_capi.allowed_event
 	FOR EACH STATEMENT EXECUTE FUNCTION pinterest_capi._settings_changed();
-CREATE TRIGGER _settings_changed
-	AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON pinterest_capi.consent_rule
+CREATE TRIGGER _settings_truncated AFTER TRUNCATE ON pinterest_capi.consent_rule
 	FOR EACH STATEMENT EXECUTE FUNCTION pinterest_capi._settings_changed();
+CREATE TRIGGER _settings_truncated AFTER TRUNCATE ON pinterest_capi._suppression
+	FOR EACH STATEMENT EXECUTE FUNCTION pinterest_capi._settings_changed();
+CREATE TRIGGER _settings_truncated AFTER TRUNCATE ON pinterest_capi._destination_state
+	FOR EACH STATEMENT EXECUTE FUNCTION pinterest_capi._settings_changed();
+ALTER TABLE pinterest_capi._secret ENABLE ALWAYS TRIGGER _settings_changed;
+ALTER TABLE pinterest_capi.destination ENABLE ALWAYS TRIGGER _settings_changed, ENABLE ALWAYS TRIGGER _settings_truncated;
+ALTER TABLE pinterest_capi.allowed_event ENABLE ALWAYS TRIGGER _settings_changed, ENABLE ALWAYS TRIGGER _settings_truncated;
+ALTER TABLE pinterest_capi.consent_rule ENABLE ALWAYS TRIGGER _settings_changed, ENABLE ALWAYS TRIGGER _settings_truncated;
+ALTER TABLE pinterest_capi._suppression ENABLE ALWAYS TRIGGER _settings_changed, ENABLE ALWAYS TRIGGER _settings_truncated;
+ALTER TABLE pinterest_capi._destination_state ENABLE ALWAYS TRIGGER _settings_changed, ENABLE ALWAYS TRIGGER _settings_truncated;
+
+-- Not where replication writes: what it brings has passed the guard where it was
+-- written, and who may write in that way may as well switch the trigger off.
 CREATE TRIGGER _destination_guard
 	BEFORE INSERT OR UPDATE OR DELETE ON pinterest_capi.destination
 	FOR EACH ROW EXECUTE FUNCTION pinterest_capi._destination_guard();

@@ -69,6 +69,23 @@ CREATE VIEW pinterest_capi._readiness AS
 COMMENT ON VIEW pinterest_capi._readiness IS
 	'internal: whether a destination can be sent to, and if not, why';
 
+-- From one number to the next by the queue's key, not through all of its rows.
+CREATE VIEW pinterest_capi._stray AS
+	WITH RECURSIVE numbers (dest) AS (
+		SELECT min(q.dest) FROM pinterest_capi._queue AS q
+		UNION ALL
+		SELECT (SELECT min(q.dest) FROM pinterest_capi._queue AS q WHERE q.dest > n.dest)
+		FROM numbers AS n WHERE n.dest IS NOT NULL)
+	SELECT n.dest, s.destination,
+		(SELECT e.event_id FROM pinterest_capi._event AS e
+			WHERE e.id = (SELECT min(q.id) FROM pinterest_capi._queue AS q WHERE q.dest = n.dest)) AS event_id
+	FROM numbers AS n LEFT JOIN pinterest_capi._destination_state AS s ON s.dest = n.dest
+	-- what waits for one that was dropped is cancelled by the worker
+	WHERE n.dest IS NOT NULL AND s.dropped_at IS NULL
+		AND NOT EXISTS (SELECT FROM pinterest_capi.destination AS d WHERE d.destination = s.destination);
+COMMENT ON VIEW pinterest_capi._stray IS
+	'internal: numbers for which events wait and which are of no destination, with the name that one had, if any, and the first of the events';
+
 CREATE VIEW pinterest_capi.dispatch_status AS
 	SELECT e.id, e.event_id, e.event_name, e.sent_as, n.destination,
 		CASE
@@ -80,6 +97,7 @@ CREATE VIEW pinterest_capi.dispatch_status AS
 			WHEN o.id IS NOT NULL THEN o.reason
 			WHEN r.dest IS NULL AND n.dropped_at IS NULL AND n.destination IS NOT NULL
 				THEN 'destination not ready: not configured on this server'
+			WHEN q.id IS NOT NULL AND n.dest IS NULL THEN 'destination unknown'
 			ELSE r.reason
 		END AS reason,
 		coalesce(o.attempts, q.attempts, 0) AS attempts,
@@ -147,7 +165,8 @@ CREATE VIEW pinterest_capi.destination_status AS
 				THEN 'no worker is running: it starts with the next event, or see max_worker_processes'
 				WHEN max(w.state) = 'read-only'
 				THEN 'this server is read-only (default_transaction_read_only): nothing is sent from here' END
-				FROM pinterest_capi._worker_state() AS w)
+				FROM pinterest_capi._worker_state() AS w),
+			CASE WHEN t.stray THEN 'events wait that belong to no destination: see doctor()' END
 		) AS message,
 		coalesce(q.queued, 0) AS queued,
 		coalesce(q.retrying, 0) AS retrying,
@@ -158,6 +177,7 @@ CREATE VIEW pinterest_capi.destination_status AS
 	FROM pinterest_capi.destination AS d
 		JOIN pinterest_capi._readiness AS r ON r.destination = d.destination
 		CROSS JOIN (SELECT EXISTS (SELECT FROM pinterest_capi._publishing) AS publishing) AS p
+		CROSS JOIN (SELECT EXISTS (SELECT FROM pinterest_capi._stray AS x WHERE x.destination IS NULL) AS stray) AS t
 		LEFT JOIN pinterest_capi._destination_state AS s ON s.destination = d.destination
 		LEFT JOIN LATERAL (
 			SELECT count(*) FILTER (WHERE w.due_at IS NULL OR w.attempts = 0) AS queued,
