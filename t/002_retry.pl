@@ -171,12 +171,6 @@ for my $code (401, 403, 404)
 	$listener->quit;
 }
 
-# another kind of 4xx: this event failed
-$stub->reset;
-$stub->script({ status => 410, body => { code => 1, message => 'Gone.' } });
-track('gone');
-becomes($node, 'gone', 'status, attempts, http_status, error', 'failed|1|410|HTTP 410: Gone. (code 1)', 'another 4xx: failed');
-
 # retries are used up
 $node->safe_psql('postgres', "UPDATE pinterest_capi.destination SET retry_for = '2 seconds'");
 $stub->reset;

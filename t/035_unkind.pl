@@ -26,6 +26,7 @@ my $unread = qr/^HTTP 200 with a body that can't be read$/;
 my $missing = qr/^HTTP 200 with no entries for the events$/;
 my $wrong = qr/^HTTP 200 with entries or counts that don't add up$/;
 my $broken = qr/^no complete answer: /;
+my $foreign = qr/^HTTP 400 in other words than the API's/;
 
 # name => [rule, what becomes of the event, the destination's last error]
 my @by_http2 = (
@@ -81,9 +82,10 @@ my @by_http2 = (
 	'a long message' => [ { body => { events => [ { status => 'failed', error_message => 'x' x 100_000 } ] } }, $failed, qr/^x{500}$/ ],
 	'the token, echoed' => [ { body => { events => [ { status => 'failed', error_message => 'Not ' . PinterestStub::TOKEN . '!' } ] } },
 		$failed, qr/^Not \(access token\)!$/ ],
-	'the token in a refusal' => [ { status => 410, body => { code => 1, message => PinterestStub::TOKEN } }, $failed, qr/^HTTP 410: \(access token\) \(code 1\)$/ ],
-	'400 without a word' => [ { status => 400, body => '' }, $failed, qr/^HTTP 400$/ ],
-	'400 in HTML' => [ { status => 400, body => '<html>' }, $failed, qr/^HTTP 400$/ ],
+	'the token in a refusal' => [ { status => 422, body => { code => 1, message => PinterestStub::TOKEN } }, $failed, qr/^HTTP 422: \(access token\) \(code 1\)$/ ],
+	'400 without a word' => [ { status => 400, body => '' }, $retried, $foreign ],
+	'400 in HTML' => [ { status => 400, body => '<html>' }, $retried, $foreign ],
+	'400 in JSON, but not the API\'s' => [ { status => 400, body => { error => 'blocked' } }, $retried, $foreign ],
 	'500 with entries' => [ { status => 500, body => { %$two, events => [$ok] } }, $retried, qr/^HTTP 500$/ ],
 	'a status beyond all' => [ { status => 599, body => '' }, $retried, qr/^HTTP 599$/ ],
 );

@@ -254,7 +254,8 @@ BEGIN ATOMIC
 			CASE
 				WHEN d.fault LIKE 'the server''s certificate was refused%' OR d.fault LIKE 'no request could be made%'
 					OR d.fault LIKE 'no connection%' AND d.fault NOT LIKE '%access token file%'
-					OR d.fault ~ E'^HTTP (3\\d\\d|404)\\M' THEN 'error'
+					OR d.fault ~ E'^HTTP (3\\d\\d|404|511)\\M' OR d.fault ~ E'^HTTP 4\\d\\d in other words'
+					OR d.fault LIKE '%times in a row%' THEN 'error'
 				WHEN d.fault LIKE 'no complete answer%' OR d.fault ~ E'^HTTP (2\\d\\d|408|425|429|5\\d\\d)\\M' THEN 'warning'
 				ELSE 'ok' END,
 			CASE
@@ -270,6 +271,10 @@ BEGIN ATOMIC
 				THEN format('Something between here and Pinterest redirects (%s): a portal or a proxy. Mend the network, then SELECT pinterest_capi.resume_destination(%s);', d.fault, d.literal)
 				WHEN d.fault ~ E'^HTTP 404\\M'
 				THEN format('Pinterest knows no such ad account (%s): SELECT pinterest_capi.configure_destination(''TAG ID'', ''ACCESS TOKEN'', ''AD ACCOUNT ID'', %s);', d.fault, d.literal)
+				WHEN d.fault ~ E'^HTTP (4\\d\\d in other words|511\\M)'
+				THEN format('Something between here and Pinterest refuses requests, such as a firewall or a proxy (%s): have it let them pass. Then SELECT pinterest_capi.resume_destination(%s);', d.fault, d.literal)
+				WHEN d.fault LIKE '%times in a row%'
+				THEN format('What answers is not the API as it is known (%s): a portal or a proxy, or a change of the API. See what comes as the server''s user: curl -v https://api.pinterest.com/v5. Then SELECT pinterest_capi.resume_destination(%s), which sends the events again, under the same event_id;', d.fault, d.literal)
 				WHEN d.fault ~ E'^HTTP 429\\M'
 				THEN format('Pinterest asks for fewer requests (%s). The worker waits as long as it is told; to stay below: UPDATE pinterest_capi.destination SET max_requests_per_minute = 1000 WHERE destination = %s;', d.fault, d.literal)
 				WHEN d.fault LIKE 'no complete answer%' OR d.fault ~ E'^HTTP (2\\d\\d|408|425|5\\d\\d)\\M'

@@ -9,10 +9,7 @@
  */
 #include "worker/worker.h"
 
-#include <sys/stat.h>
-
 #include "common/pg_prng.h"
-#include "storage/fd.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -112,8 +109,7 @@ read_token(const PcapiTarget *target, char **problem)
 	const char *stored = target->token;
 	const char *path = stored + strlen("file:");
 	char	   *token;
-	FILE	   *file;
-	struct stat st;
+	size_t		file_len;
 	size_t		len;
 	char	   *start;
 
@@ -124,40 +120,26 @@ read_token(const PcapiTarget *target, char **problem)
 		*problem = pstrdup("access token file cannot be read: the extension's owner is no member of pg_read_server_files");
 		return NULL;
 	}
-
-	/* opening a pipe waits for somebody who writes to it, and with us every destination */
-	if (stat(path, &st) == 0 && !S_ISREG(st.st_mode))
+	token = pcapi_read_file(path, MAX_TOKEN_FILE, &file_len, problem);
+	if (token == NULL)
 	{
-		*problem = pstrdup("access token file cannot be read: it is no regular file");
+		*problem = psprintf("access token file cannot be read: %s", *problem);
 		return NULL;
 	}
-	file = AllocateFile(path, "r");
-	if (file == NULL)
-	{
-		*problem = psprintf("access token file cannot be read: %s", strerror(errno));
-		return NULL;
-	}
-	token = palloc(MAX_TOKEN_FILE + 1);
-	len = fread(token, 1, MAX_TOKEN_FILE, file);
-	if (ferror(file))
-		*problem = psprintf("access token file cannot be read: %s", strerror(errno));
-	FreeFile(file);
-	token[len] = '\0';
 	start = token + strspn(token, " \t\r\n");
 	len = strcspn(start, " \t\r\n");
-	if (*problem == NULL &&
-		(len == 0 || strlen(start) > len + strspn(start + len, " \t\r\n")))
+	if (len == 0 || start + len + strspn(start + len, " \t\r\n") != token + file_len)
 		*problem = pstrdup("access token file cannot be read: it must hold the token and nothing else");
 	for (size_t i = 0; *problem == NULL && i < len; i++)
 		if ((unsigned char) start[i] < ' ' || (unsigned char) start[i] > '~')
 			*problem = pstrdup("access token file cannot be read: the token has characters that none can have");
 	if (*problem != NULL)
 	{
-		explicit_bzero(token, MAX_TOKEN_FILE);
+		explicit_bzero(token, file_len);
 		return NULL;
 	}
 	memmove(token, start, len);
-	explicit_bzero(token + len, MAX_TOKEN_FILE - len);
+	explicit_bzero(token + len, file_len - len);
 	return token;
 }
 
@@ -295,6 +277,7 @@ split(PcapiBatch *batch)
 		PcapiBatch *half = pcapi_batch_create(batch->route, 0);
 
 		half->state = PCAPI_B_HALF;
+		half->refused_since = batch->refused_since ? batch->refused_since : batch->sent_at;
 		half->n = n;
 		half->ids = MemoryContextAlloc(half->context, sizeof(int64) * n);
 		memcpy(half->ids, batch->ids + (part == 0 ? 0 : middle), sizeof(int64) * n);
@@ -319,6 +302,69 @@ release_halves(PcapiRoute *route)
 	}
 }
 
+/* Not before somebody has acted: what waits is read again after that. */
+static void
+pause_route(PcapiBatch *batch, const char *reason)
+{
+	PcapiRoute *route = batch->route;
+
+	release_halves(route);
+	batch->pause_reason = pstrdup(reason);
+	route->target.ready = false;
+	route->unread = route->blocked = 0;
+}
+
+/*
+ * A success that can't be read, as often as that comes from a portal, a proxy
+ * or an API that has changed: what was sent may have been processed each time.
+ * Requests that went out before the last refusal are of the same round.
+ */
+static bool
+unread_too_often(PcapiBatch *batch)
+{
+	PcapiRoute *route = batch->route;
+
+	if (route->refusals == 0 || batch->sent_at >= route->refused_at)
+		route->unread++;
+	return route->unread >= PCAPI_MAX_UNREAD;
+}
+
+/*
+ * Whether others were accepted since the event was first refused, so that it is
+ * the event.
+ */
+static bool
+others_pass(const PcapiBatch *batch)
+{
+	TimestampTz since = batch->events[0].first_attempt_at ? batch->events[0].first_attempt_at : batch->refused_since;
+
+	return since != 0 && batch->route->heard_at >= since;
+}
+
+/*
+ * Refused like a batch with a bad event in it, but by something on the way.  If
+ * it takes offence at an event, that is found as usual; if at all of them, none
+ * is failed for it.
+ */
+static void
+judge_blocked(PcapiBatch *batch, const PcapiAnswer *answer, uint64 random)
+{
+	if (++batch->route->blocked >= PCAPI_MAX_BLOCKED)
+	{
+		release_events(batch, answer, false);
+		pause_route(batch, psprintf("%s, %d times in a row", answer->message, PCAPI_MAX_BLOCKED));
+	}
+	else if (batch->n > 1)
+		split(batch);
+	else if (others_pass(batch))
+		fail_events(batch, answer);
+	else
+	{
+		retry_events(batch, answer, random);
+		back_off(batch, random, answer->wait_ms, answer->message);
+	}
+}
+
 static void
 judge(PcapiBatch *batch, const PcapiAnswer *answer)
 {
@@ -334,20 +380,26 @@ judge(PcapiBatch *batch, const PcapiAnswer *answer)
 	{
 		case PCAPI_A_ENTRIES:
 			read_entries(batch, answer);
+			route->unread = route->blocked = 0;
+			route->heard_at = Max(route->heard_at, batch->sent_at);
 			break;
 		case PCAPI_A_REFUSED:
+			route->blocked = 0;
 			if (batch->n > 1)
 				split(batch);
 			else
 				fail_events(batch, answer);
 			break;
-		case PCAPI_A_FAILED:
-			fail_events(batch, answer);
+		case PCAPI_A_BLOCKED:
+			judge_blocked(batch, answer, random);
 			break;
 		case PCAPI_A_RETRY:
 		case PCAPI_A_UNKNOWN:
 			retry_events(batch, answer, random);
-			back_off(batch, random, answer->wait_ms, answer->message);
+			if (answer->unread && unread_too_often(batch))
+				pause_route(batch, psprintf("%s, %d times in a row; the events may have been processed", answer->message, PCAPI_MAX_UNREAD));
+			else
+				back_off(batch, random, answer->wait_ms, answer->message);
 			break;
 		case PCAPI_A_THROTTLED:
 		case PCAPI_A_UNREACHABLE:
@@ -356,9 +408,7 @@ judge(PcapiBatch *batch, const PcapiAnswer *answer)
 			break;
 		case PCAPI_A_PAUSE:
 			release_events(batch, answer, false);
-			release_halves(route);
-			batch->pause_reason = pstrdup(answer->message);
-			route->target.ready = false;
+			pause_route(batch, answer->message);
 			break;
 	}
 

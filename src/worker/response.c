@@ -327,58 +327,114 @@ read_transport(PcapiAnswer *answer, const PcapiRequest *request, const char *tok
 	}
 }
 
+/*
+ * What a status says where no entry says more; the first match counts.  Only
+ * three are about the events.  A 4xx that isn't comes from a wrong setting or
+ * from something on the way, and would be the same for each event.  A gateway
+ * that got no answer in time, or none that it understood, doesn't know whether
+ * the request was processed.
+ */
+static const struct
+{
+	int			from;
+	int			to;
+	PcapiVerdict verdict;
+}			verdicts[] = {
+	{100, 199, PCAPI_A_UNKNOWN},	/* interim answers, which end nothing */
+	{200, 299, PCAPI_A_ENTRIES},
+	{300, 399, PCAPI_A_PAUSE},
+	{400, 400, PCAPI_A_REFUSED},
+	{408, 408, PCAPI_A_RETRY},	/* the request did not come in time */
+	{413, 413, PCAPI_A_REFUSED},
+	{421, 421, PCAPI_A_RETRY},	/* the wrong server, on a new connection too (http.c) */
+	{422, 422, PCAPI_A_REFUSED},
+	{425, 425, PCAPI_A_RETRY},	/* too early */
+	{429, 429, PCAPI_A_THROTTLED},
+	{499, 499, PCAPI_A_UNKNOWN},	/* a gateway takes us for gone */
+	{400, 499, PCAPI_A_PAUSE},
+	{502, 502, PCAPI_A_UNKNOWN},
+	{504, 504, PCAPI_A_UNKNOWN},
+	{511, 511, PCAPI_A_PAUSE},	/* a portal */
+	{520, 520, PCAPI_A_UNKNOWN},	/* Cloudflare's: no answer that makes sense */
+	{524, 524, PCAPI_A_UNKNOWN},	/* Cloudflare's: no answer in time */
+	{598, 598, PCAPI_A_UNKNOWN},	/* some proxies': no answer in time */
+	{500, 999, PCAPI_A_RETRY},
+};
+
+static PcapiVerdict
+verdict_of_status(int status)
+{
+	for (int i = 0; i < lengthof(verdicts); i++)
+		if (status >= verdicts[i].from && status <= verdicts[i].to)
+			return verdicts[i].verdict;
+	return PCAPI_A_UNKNOWN;
+}
+
 static PcapiVerdict
 verdict_of(int status, const Reading *r, bool readable, int n)
 {
 	bool		entries = readable && r->events_depth > 0 && !r->bad && r->n == n;
+	PcapiVerdict verdict = verdict_of_status(status);
 
-	switch (status)
+	if (verdict == PCAPI_A_REFUSED)
 	{
-		case 400:
-		case 413:
-		case 422:
-			return entries ? PCAPI_A_ENTRIES : PCAPI_A_REFUSED;
-		case 401:
-		case 403:
-		case 404:
-			return PCAPI_A_PAUSE;
-		case 408:
-		case 425:
-			return PCAPI_A_RETRY;
-		case 429:
-			return PCAPI_A_THROTTLED;
-		default:
-			break;
-	}
-	if (status >= 200 && status < 300)
-	{
-		if (entries &&
-			(r->received == NOT_GIVEN || r->received == n) &&
-			(r->processed == NOT_GIVEN || r->processed == processed_entries(r, n)))
+		if (entries)
 			return PCAPI_A_ENTRIES;
-		return PCAPI_A_UNKNOWN;
+		/* the API's errors have a code; a firewall's page is nothing to fail events for */
+		return readable && (r->code != NULL || r->events_depth > 0) ? PCAPI_A_REFUSED : PCAPI_A_BLOCKED;
 	}
-	if (status >= 300 && status < 400)
-		return PCAPI_A_PAUSE;
-	if (status >= 400 && status < 500)
-		return PCAPI_A_FAILED;
-	return status >= 500 ? PCAPI_A_RETRY : PCAPI_A_UNKNOWN;
+	if (verdict == PCAPI_A_ENTRIES &&
+		!(entries &&
+		  (r->received == NOT_GIVEN || r->received == n) &&
+		  (r->processed == NOT_GIVEN || r->processed == processed_entries(r, n))))
+		return PCAPI_A_UNKNOWN;
+	return verdict;
 }
 
 /*
  * An answer of which only the beginning came.  Some need no more than their
- * status: nothing of such a request was processed.
+ * status.
  */
 static bool
 read_beginning(PcapiAnswer *answer, const PcapiRequest *request)
 {
-	static const Reading nothing;
-
 	if (request->transport != PCAPI_HTTP_CUT || request->status < 300)
 		return false;
-	answer->verdict = verdict_of(request->status, &nothing, false, 0);
-	return answer->verdict == PCAPI_A_PAUSE || answer->verdict == PCAPI_A_THROTTLED ||
-		answer->verdict == PCAPI_A_RETRY;
+
+	/* often said before the body was read, by a server that then hangs up */
+	if (request->status == 413)
+		answer->verdict = PCAPI_A_BLOCKED;
+	else
+		answer->verdict = verdict_of_status(request->status);
+	return answer->verdict != PCAPI_A_REFUSED;
+}
+
+/* Whether a server said that all was well, but not what became of each event. */
+static bool
+unread_success(const PcapiAnswer *answer, const PcapiRequest *request)
+{
+	return answer->verdict == PCAPI_A_UNKNOWN && request->status >= 100 && request->status < 300;
+}
+
+static char *
+message_of(const PcapiAnswer *answer, const PcapiRequest *request, const Reading *r, bool readable)
+{
+	int			status = request->status;
+
+	if (answer->unread)
+		return psprintf("HTTP %d with %s", status,
+						!readable ? "a body that can't be read" :
+						r->events_depth == 0 ? "no entries for the events" :
+						"entries or counts that don't add up");
+	if (readable && r->message)
+		return psprintf("HTTP %d: %s%s%s%s", status, r->message,
+						r->code ? " (code " : "", r->code ? r->code : "", r->code ? ")" : "");
+	if (status >= 300 && status < 400)
+		return psprintf("HTTP %d: redirects are not followed", status);
+	if (answer->verdict == PCAPI_A_BLOCKED ||
+		(answer->verdict == PCAPI_A_PAUSE && status != 401 && status != 403 && status != 404))
+		return psprintf("HTTP %d in other words than the API's, as of a proxy or a firewall", status);
+	return psprintf("HTTP %d", status);
 }
 
 PcapiAnswer *
@@ -397,25 +453,14 @@ pcapi_read_answer(const PcapiRequest *request, int n, const char *token)
 	else if (!read_beginning(answer, request))
 	{
 		read_transport(answer, request, token);
+		answer->unread = unread_success(answer, request);
 		return answer;
 	}
 	answer->http_status = request->status;
+	answer->unread = unread_success(answer, request);
 	answer->wait_ms = asked_wait(request, request->status);
 	answer->entries = r.entries;
-	if (answer->verdict == PCAPI_A_ENTRIES)
-		return answer;
-
-	if (answer->verdict == PCAPI_A_UNKNOWN)
-		answer->message = psprintf("HTTP %d with %s", request->status,
-								   !readable ? "a body that can't be read" :
-								   r.events_depth == 0 ? "no entries for the events" :
-								   "entries or counts that don't add up");
-	else if (readable && r.message)
-		answer->message = psprintf("HTTP %d: %s%s%s%s", request->status, r.message,
-								   r.code ? " (code " : "", r.code ? r.code : "", r.code ? ")" : "");
-	else if (request->status >= 300 && request->status < 400)
-		answer->message = psprintf("HTTP %d: redirects are not followed", request->status);
-	else
-		answer->message = psprintf("HTTP %d", request->status);
+	if (answer->verdict != PCAPI_A_ENTRIES)
+		answer->message = message_of(answer, request, &r, readable);
 	return answer;
 }

@@ -70,6 +70,11 @@ update_route(const PcapiTarget *target)
 		route = MemoryContextAllocZero(TopMemoryContext, sizeof(PcapiRoute));
 		dlist_init(&route->batches);
 		dlist_push_tail(&pcapi_routes, &route->node);
+
+		/* how often the worker before this one read no success is not known, but that it came to that */
+		if (target->failing_since != 0 && target->backoff_reason &&
+			strncmp(target->backoff_reason, "HTTP 2", strlen("HTTP 2")) == 0)
+			route->unread = PCAPI_MAX_UNREAD - 1;
 	}
 	route->target = *target;
 	route->known = true;
@@ -77,7 +82,7 @@ update_route(const PcapiTarget *target)
 
 	/* somebody resumed it; or a worker before this one left it failing */
 	if (target->failing_since == 0)
-		route->refusals = 0;
+		route->refusals = route->unread = 0;
 	else if (route->refusals == 0)
 		route->refusals = 1;
 }
@@ -219,7 +224,7 @@ pcapi_routes_clock_back(void)
 
 		route->scan.rescan_at = route->scan.no_rescan_before = route->scan.full_at = 0;
 		route->saved = route->scan;
-		route->refused_at = route->wait_until = route->last_start = route->look_at = 0;
+		route->refused_at = route->heard_at = route->wait_until = route->last_start = route->look_at = 0;
 		dlist_foreach(b, &route->batches)
 			dlist_container(PcapiBatch, node, b.cur)->settle_at = 0;
 	}
@@ -365,6 +370,7 @@ take_half(Taking *t, PcapiBatch *half)
 	int			n;
 
 	half->state = PCAPI_B_TAKEN;	/* so that it holds its events no longer */
+	t->batch->refused_since = half->refused_since;
 	n = pcapi_fetch_ids(t->route->target.dest, half->ids, half->n, &t->reader, &events);
 	pcapi_erase_claimed(events, &n);
 

@@ -57,7 +57,7 @@ pcapi_verify_answer(PcapiBatch *batch, const PcapiAnswer *a)
 				sentence = "Pinterest accepted the test event.";
 			break;
 		case PCAPI_A_REFUSED:
-		case PCAPI_A_FAILED:
+		case PCAPI_A_BLOCKED:
 			sentence = psprintf("Pinterest refused the test event: %s", message);
 			break;
 		case PCAPI_A_RETRY:

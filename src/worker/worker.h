@@ -8,6 +8,9 @@
  * batch.c		the events of one request, and what its answer means for them
  * verify.c		verify_destination's one event
  * http.c		requests, by libcurl's multi interface
+ * transfer.c	one request, as libcurl is told of it
+ * egress.c	the settings proxy and ca_file
+ * file.c		small files that settings name
  * response.c	answers, read
  * erasure.c	what forget() could not see
  * handover.c	events that another server sends
@@ -70,6 +73,8 @@ typedef struct PcapiRequest
 
 	void	   *easy;
 	void	   *headers;
+	size_t		handed;			/* bytes of body that libcurl has been given */
+	bool		headers_over;	/* what still comes are trailers */
 	bool		afresh;			/* it was tried again on a new connection */
 } PcapiRequest;
 
@@ -80,6 +85,35 @@ extern void pcapi_http_free(PcapiRequest *request);
 /* wait for the latch, a socket or the timeout, and let libcurl work */
 extern bool pcapi_http_wait(long timeout_ms, bool deaf);	/* true: the latch was set */
 extern void pcapi_http_close_idle(void);	/* when nothing is out */
+extern bool pcapi_http_worn(void);	/* a new process would be better */
+
+/* ---- egress.c ---- */
+
+typedef struct PcapiEgress
+{
+	char	   *proxy;			/* may hold a password; not to be logged */
+	char	   *authorities;	/* PEM, or NULL: the system's */
+	size_t		authorities_len;
+	char	   *problem;		/* or NULL */
+} PcapiEgress;
+
+extern bool pcapi_egress_read(PcapiEgress *egress);
+extern bool pcapi_egress_set(void *easy, const PcapiEgress *egress);
+extern void pcapi_egress_free(PcapiEgress *egress);
+extern void pcapi_egress_scrub(char *message);
+
+/* ---- transfer.c ---- */
+
+extern bool pcapi_transfer_set(PcapiRequest *request, const char *url, const char *token, const PcapiEgress *egress, void *share);
+extern void pcapi_transfer_again(PcapiRequest *request);
+
+/* code is a CURLcode */
+extern bool pcapi_transfer_stale(const PcapiRequest *request, int code);
+extern PcapiTransport pcapi_transfer_end(const PcapiRequest *request, int code);
+
+/* ---- file.c ---- */
+
+extern char *pcapi_read_file(const char *path, size_t most, size_t *len, char **problem);
 
 /* ---- response.c ---- */
 
@@ -87,7 +121,7 @@ typedef enum PcapiVerdict
 {
 	PCAPI_A_ENTRIES,			/* one for each event */
 	PCAPI_A_REFUSED,			/* the batch as a whole: split it, or failed */
-	PCAPI_A_FAILED,				/* each event of it */
+	PCAPI_A_BLOCKED,			/* the same, but not in the API's words */
 	PCAPI_A_RETRY,				/* an attempt that may succeed later */
 	PCAPI_A_UNKNOWN,			/* may have been processed; again under the same id */
 	PCAPI_A_THROTTLED,			/* no attempt */
@@ -108,6 +142,7 @@ typedef struct PcapiAnswer
 	int			http_status;	/* 0: none */
 	PcapiEntry *entries;		/* PCAPI_A_ENTRIES: n of them */
 	char	   *message;		/* what to record, or NULL; database's encoding */
+	bool		unread;			/* PCAPI_A_UNKNOWN: it was a success that can't be read */
 	int64		wait_ms;		/* what the API asks for; -1: nothing */
 } PcapiAnswer;
 
@@ -146,6 +181,9 @@ typedef struct PcapiRoute
 	PcapiLimiter limiter;
 	int			refusals;		/* in a row: how far to back off */
 	TimestampTz refused_at;
+	int			unread;			/* successes that can't be read, in a row */
+	int			blocked;		/* refusals in other words than the API's, in a row */
+	TimestampTz heard_at;		/* start of the last request with a verdict for each event */
 	bool		last_full;		/* the last batch was as large as it may be */
 	TimestampTz last_start;
 	TimestampTz wait_until;		/* asked for by the API beside a success; 0: no */
@@ -208,6 +246,7 @@ typedef struct PcapiBatch
 	StringInfoData body;
 	int64		lease;
 	TimestampTz sent_at;
+	TimestampTz refused_since;	/* a half's: the start of what it is a half of; 0: none */
 	char	   *url;
 	char	   *token;
 	PcapiRequest request;
@@ -227,6 +266,10 @@ typedef struct PcapiBatch
 } PcapiBatch;
 
 #define PCAPI_MAX_BODY	(2 * 1024 * 1024)
+
+/* so many in a row pause the destination */
+#define PCAPI_MAX_UNREAD	3	/* each may have been processed, so none too many */
+#define PCAPI_MAX_BLOCKED	10	/* enough for a few bad events to be told from a destination that takes none */
 
 extern PcapiBatch *pcapi_batch_create(PcapiRoute *route, int room);
 extern bool pcapi_batch_add(PcapiBatch *batch, const PcapiClaimed *event, const char *payload, int len);

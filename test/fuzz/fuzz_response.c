@@ -21,7 +21,7 @@
 
 #define TOKEN "pina_FUZZ"
 
-static const int statuses[] = {200, 201, 207, 400, 413, 422, 401, 403, 404, 408, 425, 429, 418, 301, 500, 503, 100, 999, 0};
+static const int statuses[] = {200, 201, 207, 400, 413, 422, 401, 403, 404, 408, 425, 429, 418, 301, 500, 503, 100, 999, 0, 421, 499, 502, 511};
 
 static void
 check_message(const char *message, size_t most)

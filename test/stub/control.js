@@ -14,12 +14,13 @@
  *
  * A rule: {times: 1 (0: for good), account: for that one alone, status, headers,
  *	 body, delay: ms, lag: ms, hang: true, cut: 'before' | 'after' | 'lost',
- *	 garbage: true, fail: {EVENT_ID or index: message}, refuse: [EVENT_ID], refusal: 400,
+ *	 garbage: true, fail: {EVENT_ID or index: message}, refuse: [EVENT_ID], refusal: 400, page: HTML,
  *	 messages: 'omit' | 'null', unkind: NAME, n: NUMBER (unkind.js)}
  * delay: nothing is processed before; lag: processed at once, but the answer takes
  * so long.  cut: before the body is read, after it, or after the events were processed,
  * so that only the answer is lost; refuse: as a violation of the schema, which
- * refuses every event of the request, with the status refusal.  A
+ * refuses every event of the request, with the status refusal, and with the page
+ * instead of the API's words if there is one.  A
  * request that no rule is left for is answered as the API does.
  */
 'use strict';
@@ -29,7 +30,7 @@ const http = require('http');
 const { KINDS } = require('./unkind.js');
 
 const RULE_KEYS = new Set(['times', 'account', 'status', 'headers', 'body', 'delay', 'lag', 'hang', 'cut', 'garbage',
-	'fail', 'refuse', 'refusal', 'messages', 'unkind', 'n']);
+	'fail', 'refuse', 'refusal', 'page', 'messages', 'unkind', 'n']);
 
 class Control
 {

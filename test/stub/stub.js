@@ -226,6 +226,7 @@ async function handle(request, response)
 		http_version: request.httpVersion,
 		content_type: request.headers['content-type'] ?? null,
 		user_agent: request.headers['user-agent'] ?? null,
+		accept_encoding: request.headers['accept-encoding'] ?? null,
 	});
 	const rule = control.nextRule(PATH.exec(request.url)?.[1]);
 
@@ -279,7 +280,11 @@ async function handle(request, response)
 				answer = { status: 200, body: judge(events, record, rule) };
 		}
 		else
+		{
 			record.violation = answer.body.message;
+			if (scripted && rule.page !== undefined)
+				answer.body = rule.page;
+		}
 	}
 	await control.hold(rule, record);
 	if (record.aborted)

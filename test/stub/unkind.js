@@ -16,6 +16,9 @@
  * reset	RST_STREAM with the code n (HTTP/2); nothing was processed
  * goaway	GOAWAY with the code n, nothing was processed, and the end (HTTP/2)
  * leaving	GOAWAY without an error, and then the answer as ever (HTTP/2)
+ * packed	the answer as ever, in the content encoding of that number (ENCODINGS)
+ * hinted	an interim answer with headers of its own, then the answer as ever
+ * trailed	the answer as ever, with trailers that look like headers
  *
  * What is to happen when is control.js's matter.
  */
@@ -25,6 +28,15 @@ const zlib = require('zlib');
 
 const PIECE = 64 * 1024;
 const KB = 'x'.repeat(1000);
+const ENCODINGS = [
+	['gzip', zlib.gzipSync], ['deflate', zlib.deflateSync], ['br', zlib.brotliCompressSync],
+	['gzip, gzip', (body) => zlib.gzipSync(zlib.gzipSync(body))],
+	['identity', (body) => body],
+	['x-own', (body) => body],	/* nobody knows how to unpack it */
+	['gzip', (body) => body],	/* it isn't */
+];
+/* an hour of waiting, by whoever takes them for the answer's */
+const WAITING = { 'retry-after': '3600', 'x-ratelimit-remaining': '0', 'x-ratelimit-reset': '3600' };
 
 /* kinds after which the events were not processed */
 const UNPROCESSED = new Set(['reset', 'goaway']);
@@ -180,6 +192,33 @@ const KINDS = {
 		session(request).goaway(0, request.stream.id);
 		head(response, answer);
 		response.end(text(answer));
+	},
+
+	packed(request, response, n, answer)
+	{
+		const [name, pack] = ENCODINGS[n];
+
+		head(response, answer, { 'content-encoding': name });
+		response.end(pack(Buffer.from(text(answer))));
+	},
+
+	hinted(request, response, n, answer)
+	{
+		if (request.stream)
+			request.stream.additionalHeaders({ ':status': 103, ...WAITING });
+		else
+			request.socket.write('HTTP/1.1 103 Early Hints\r\n'
+				+ Object.entries(WAITING).map(([key, value]) => `${key}: ${value}\r\n`).join('') + '\r\n');
+		head(response, answer);
+		response.end(text(answer));
+	},
+
+	trailed(request, response, n, answer)
+	{
+		head(response, answer, { trailer: Object.keys(WAITING).join(', ') });
+		response.write(text(answer));
+		response.addTrailers(WAITING);
+		response.end();
 	},
 };
 
