@@ -211,6 +211,13 @@ typedef struct PcapiJsonb
 #define PcapiCurlProtocols(easy, ok) \
 	curl_easy_setopt(easy, CURLOPT_PROTOCOLS, (ok) ? (long) (CURLPROTO_HTTP | CURLPROTO_HTTPS) : (long) CURLPROTO_HTTPS)
 #endif
+
+/* libcurl 8.20: threads of the resolver belong to the multi handle, which is told too not to wait for them */
+#if LIBCURL_VERSION_NUM >= 0x081400
+#define PcapiCurlQuickExit(multi) ((void) curl_multi_setopt((multi), CURLMOPT_QUICK_EXIT, 1L))
+#else
+#define PcapiCurlQuickExit(multi) ((void) 0)
+#endif
 #endif
 
 #endif							/* PCAPI_COMPAT_H */

@@ -4,14 +4,12 @@
  *
  * libcurl tells by callbacks which sockets and which timer it cares for; the
  * worker waits for them, its latch and the postmaster's death in one
- * WaitEventSet.  The callbacks never raise an error and never palloc, so that
- * nothing jumps through libcurl.  What an answer means is response.c's matter.
+ * WaitEventSet.  A request's own callbacks and options are in transfer.c; what an
+ * answer means is response.c's matter.
  */
 #include "postgres.h"
 
 #include <curl/curl.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <pthread.h>
 #include <signal.h>
 
@@ -22,13 +20,10 @@
 #include "storage/latch.h"
 #include "utils/memutils.h"
 
-/* An answer for 1000 events has about 70 kB, with long messages some hundred. */
-#define MAX_ANSWER		(4 * 1024 * 1024)
-#define MAX_HEADERS		(64 * 1024)
 #define MAX_SOCKETS		256
 
-/* connections of one host that nobody uses, while those of another are busy */
-#define MAX_IDLE		30L		/* seconds */
+/* look-ups that were given up, each with a thread that may still wait for its name server */
+#define MAX_LOST		100
 
 /* how long not to listen after having been woken in vain; what must be heard waits no longer */
 #define NAP_MS			5L
@@ -48,6 +43,8 @@ static int	n_sockets;
 static bool sockets_lost;		/* more than fit: poll instead */
 
 static int64 timer_at;			/* by pcapi_clock_ms(); 0: none */
+
+static int	lost_lookups;
 
 /*
  * libcurl may start a thread to resolve a name.  A thread inherits the mask of
@@ -110,89 +107,6 @@ on_timer(CURLM *m, long timeout_ms, void *userp)
 	return 0;
 }
 
-/*
- * A request that got no answer in time leaves an HTTP/2 connection open for the
- * others on it.  If what is dead is the connection, as after a change of
- * routes, TCP would go on for a quarter of an hour, and so would requests on
- * it: it may not be silent for longer than a request.
- */
-static int
-on_open_socket(void *userp, curl_socket_t fd, curlsocktype purpose)
-{
-#ifdef TCP_USER_TIMEOUT
-	unsigned int ms = pcapi_request_timeout * 1000U;
-
-	(void) setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof(ms));
-#endif
-	return CURL_SOCKOPT_OK;
-}
-
-static void
-note_problem(PcapiRequest *r, const char *problem)
-{
-	strlcpy(r->problem, problem, sizeof(r->problem));
-}
-
-static size_t
-on_body(char *data, size_t size, size_t nmemb, void *userp)
-{
-	PcapiRequest *r = userp;
-	size_t		len = size * nmemb;
-	char	   *bigger;
-
-	if (r->answer_len + len > MAX_ANSWER)
-	{
-		note_problem(r, "it is longer than any answer should be");
-		return 0;
-	}
-	bigger = realloc(r->answer, r->answer_len + len + 1);
-	if (bigger == NULL)
-		return 0;
-	r->answer = bigger;
-	memcpy(r->answer + r->answer_len, data, len);
-	r->answer_len += len;
-	r->answer[r->answer_len] = '\0';
-	return len;
-}
-
-static void
-keep_header(const char *line, size_t len, const char *name, char *out, size_t out_len)
-{
-	size_t		name_len = strlen(name);
-
-	if (len <= name_len || pg_strncasecmp(line, name, name_len) != 0)
-		return;
-	line += name_len;
-	len -= name_len;
-	while (len > 0 && (*line == ' ' || *line == '\t'))
-		line++, len--;
-	while (len > 0 && (line[len - 1] == '\r' || line[len - 1] == '\n' || line[len - 1] == ' '))
-		len--;
-	if (len >= out_len)
-		len = out_len - 1;
-	memcpy(out, line, len);
-	out[len] = '\0';
-}
-
-static size_t
-on_header(char *data, size_t size, size_t nmemb, void *userp)
-{
-	PcapiRequest *r = userp;
-	size_t		len = size * nmemb;
-
-	r->header_bytes += len;
-	if (r->header_bytes > MAX_HEADERS)
-	{
-		note_problem(r, "it has more headers than any answer should have");
-		return 0;
-	}
-	keep_header(data, len, "date:", r->date, sizeof(r->date));
-	keep_header(data, len, "retry-after:", r->retry_after, sizeof(r->retry_after));
-	keep_header(data, len, "x-ratelimit-remaining:", r->ratelimit_remaining, sizeof(r->ratelimit_remaining));
-	keep_header(data, len, "x-ratelimit-reset:", r->ratelimit_reset, sizeof(r->ratelimit_reset));
-	return len;
-}
-
 static void
 open_multi(void)
 {
@@ -209,67 +123,7 @@ open_multi(void)
 	curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, on_socket);
 	curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, on_timer);
 	curl_multi_setopt(multi, CURLMOPT_PIPELINING, (long) CURLPIPE_MULTIPLEX);
-}
-
-/* what the request was told to do; false when libcurl has no memory for it */
-static bool
-set_options(CURL *easy, PcapiRequest *r, const char *url, const char *token)
-{
-	struct curl_slist *headers = NULL;
-	char	   *authorization = psprintf("Authorization: Bearer %s", token);
-	const char *const lines[] = {authorization, "Content-Type: application/json",
-		"Accept: application/json", "Expect:"};
-	bool		ok = true;
-
-	for (int i = 0; i < lengthof(lines) && ok; i++)
-	{
-		struct curl_slist *more = curl_slist_append(headers, lines[i]);
-
-		ok = (more != NULL);
-		if (ok)
-			headers = more;
-	}
-	explicit_bzero(authorization, strlen(authorization));
-	pfree(authorization);
-	r->headers = headers;
-
-#define SET(option, value) ok = ok && curl_easy_setopt(easy, option, value) == CURLE_OK
-	SET(CURLOPT_URL, url);
-	SET(CURLOPT_HTTPHEADER, headers);
-	SET(CURLOPT_POST, 1L);
-	SET(CURLOPT_POSTFIELDS, r->body);
-	SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) r->body_len);
-	SET(CURLOPT_USERAGENT, "pinterest_capi/" PCAPI_VERSION);
-	SET(CURLOPT_NOSIGNAL, 1L);
-	SET(CURLOPT_PRIVATE, r);
-	SET(CURLOPT_ERRORBUFFER, r->error);
-	SET(CURLOPT_WRITEFUNCTION, on_body);
-	SET(CURLOPT_WRITEDATA, r);
-	SET(CURLOPT_HEADERFUNCTION, on_header);
-	SET(CURLOPT_HEADERDATA, r);
-	SET(CURLOPT_CONNECTTIMEOUT, (long) pcapi_connect_timeout);
-	SET(CURLOPT_TIMEOUT, (long) pcapi_request_timeout);
-	SET(CURLOPT_FOLLOWLOCATION, 0L);
-	SET(CURLOPT_SSL_VERIFYPEER, 1L);
-	SET(CURLOPT_SSL_VERIFYHOST, 2L);
-	SET(CURLOPT_SSLVERSION, (long) CURL_SSLVERSION_TLSv1_2);
-	SET(CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_2TLS);
-	SET(CURLOPT_PIPEWAIT, 1L);
-	SET(CURLOPT_SHARE, share);
-	SET(CURLOPT_MAXAGE_CONN, MAX_IDLE);
-	SET(CURLOPT_TCP_KEEPALIVE, 1L);
-	SET(CURLOPT_SOCKOPTFUNCTION, on_open_socket);
-	/* empty ones also keep libcurl from looking into the environment */
-	SET(CURLOPT_PROXY, pcapi_proxy ? pcapi_proxy : "");
-	SET(CURLOPT_NOPROXY, "");
-	SET(CURLOPT_HTTPPROXYTUNNEL, 1L);
-	SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
-	/* what api_url may be, again: without the query that test mode adds */
-	ok = ok && PcapiCurlProtocols(easy, pcapi_api_url_ok(pnstrdup(url, strcspn(url, "?")))) == CURLE_OK;
-	if (pcapi_ca_file && pcapi_ca_file[0] != '\0')
-		SET(CURLOPT_CAINFO, pcapi_ca_file);
-#undef SET
-	return ok;
+	PcapiCurlQuickExit(multi);
 }
 
 /*
@@ -281,22 +135,30 @@ pcapi_http_start(PcapiRequest *r, const char *url, const char *token)
 {
 	sigset_t	saved;
 	CURL	   *easy;
-	bool		ok;
+	PcapiEgress egress;
+	bool		ok = pcapi_egress_read(&egress);
 
-	enter_curl(&saved);
-	open_multi();
-	easy = curl_easy_init();
-	ok = easy != NULL;
-	r->easy = easy;
-	ok = ok && set_options(easy, r, url, token);
-	ok = ok && curl_multi_add_handle(multi, easy) == CURLM_OK;
-	leave_curl(&saved);
+	if (ok)
+	{
+		enter_curl(&saved);
+		open_multi();
+		easy = curl_easy_init();
+		ok = easy != NULL;
+		r->easy = easy;
+		ok = ok && pcapi_transfer_set(r, url, token, &egress, share);
+		ok = ok && curl_multi_add_handle(multi, easy) == CURLM_OK;
+		leave_curl(&saved);
+		pcapi_egress_scrub(r->error);
+	}
 	if (!ok)
 	{
 		r->transport = PCAPI_HTTP_MISCONFIGURED;
-		if (r->error[0] == '\0')
+		if (egress.problem)
+			strlcpy(r->error, egress.problem, sizeof(r->error));
+		else if (r->error[0] == '\0')
 			strlcpy(r->error, "libcurl refused the request", sizeof(r->error));
 	}
+	pcapi_egress_free(&egress);
 	return ok;
 }
 
@@ -320,78 +182,38 @@ pcapi_http_free(PcapiRequest *r)
 }
 
 /*
- * A connection that was kept from an earlier request and turns out to be gone
- * when this one is sent: libcurl tries again on a new one, but not every
- * version does in every case.
+ * Once more, on a connection of its own, where nothing of the request can have
+ * been processed; false: that was not the trouble, or not the first time.
  */
-static bool
-stale_connection(CURL *easy, CURLcode code)
-{
-	long		connects = 1;
-	long		header_bytes = 0;
-
-	if (code != CURLE_SEND_ERROR)
-		return false;
-	curl_easy_getinfo(easy, CURLINFO_NUM_CONNECTS, &connects);
-	curl_easy_getinfo(easy, CURLINFO_HEADER_SIZE, &header_bytes);
-	return connects == 0 && header_bytes == 0;
-}
-
-static PcapiTransport
-transport_of(CURL *easy, CURLcode code)
-{
-	curl_off_t	pretransfer = 0;
-	long		request_size = 0;
-
-	switch (code)
-	{
-		case CURLE_OK:
-			return PCAPI_HTTP_ANSWERED;
-		case CURLE_PEER_FAILED_VERIFICATION:
-		case CURLE_SSL_ISSUER_ERROR:
-		case CURLE_SSL_INVALIDCERTSTATUS:
-			return PCAPI_HTTP_UNTRUSTED;
-		case CURLE_UNSUPPORTED_PROTOCOL:
-			/* also what libcurl calls an answer that isn't HTTP */
-			curl_easy_getinfo(easy, CURLINFO_REQUEST_SIZE, &request_size);
-			return request_size > 0 ? PCAPI_HTTP_CUT : PCAPI_HTTP_MISCONFIGURED;
-		case CURLE_URL_MALFORMAT:
-		case CURLE_SSL_CACERT_BADFILE:
-		case CURLE_SSL_CERTPROBLEM:
-		case CURLE_SSL_CIPHER:
-		case CURLE_SSL_ENGINE_NOTFOUND:
-			return PCAPI_HTTP_MISCONFIGURED;
-		case CURLE_COULDNT_RESOLVE_PROXY:
-		case CURLE_COULDNT_RESOLVE_HOST:
-		case CURLE_COULDNT_CONNECT:
-		case CURLE_SSL_CONNECT_ERROR:
-			return PCAPI_HTTP_UNREACHABLE;
-		default:
-			break;
-	}
-	/* no time of beginning to transfer, or no byte of a request: no connection came about */
-	curl_easy_getinfo(easy, CURLINFO_PRETRANSFER_TIME_T, &pretransfer);
-	curl_easy_getinfo(easy, CURLINFO_REQUEST_SIZE, &request_size);
-	return pretransfer == 0 || request_size == 0 || stale_connection(easy, code) ?
-		PCAPI_HTTP_UNREACHABLE : PCAPI_HTTP_CUT;
-}
-
-/* Once more, on a connection of its own; false: that was not the trouble, or not the first time. */
 static bool
 try_afresh(CURL *easy, CURLcode code)
 {
 	PcapiRequest *r = NULL;
+	long		status = 0;
 
-	if (!stale_connection(easy, code))
-		return false;
 	curl_easy_getinfo(easy, CURLINFO_PRIVATE, &r);
-	if (r->afresh)
+	curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
+	if (r->afresh || !(pcapi_transfer_stale(r, code) || (code == CURLE_OK && status == 421)))
 		return false;
 	r->afresh = true;
-	r->error[0] = '\0';
+	pcapi_transfer_again(r);
 	curl_multi_remove_handle(multi, easy);
 	return curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L) == CURLE_OK &&
+		curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 0L) == CURLE_OK &&
 		curl_multi_add_handle(multi, easy) == CURLM_OK;
+}
+
+/* Count a look-up that was given up; its thread ends when the resolver does, if ever. */
+static void
+note_lost_lookup(CURL *easy, CURLcode code)
+{
+	curl_off_t	looked_up = 0;
+
+	if (code != CURLE_OPERATION_TIMEDOUT)
+		return;
+	curl_easy_getinfo(easy, CURLINFO_NAMELOOKUP_TIME_T, &looked_up);
+	if (looked_up == 0)
+		lost_lookups++;
 }
 
 /* Take a request that is over out of libcurl. */
@@ -403,12 +225,14 @@ take_finished(CURL *easy, CURLcode code)
 
 	curl_easy_getinfo(easy, CURLINFO_PRIVATE, &r);
 	curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
-	r->transport = transport_of(easy, code);
+	r->transport = pcapi_transfer_end(r, code);
 	r->status = (int) status;
+	note_lost_lookup(easy, code);
 	if (r->problem[0] != '\0')
 		strlcpy(r->error, r->problem, sizeof(r->error));
 	else if (code != CURLE_OK && r->error[0] == '\0')
 		strlcpy(r->error, curl_easy_strerror(code), sizeof(r->error));
+	pcapi_egress_scrub(r->error);
 	curl_multi_remove_handle(multi, easy);
 	curl_easy_cleanup(easy);
 	r->easy = NULL;
@@ -534,4 +358,11 @@ pcapi_http_close_idle(void)
 	sockets_lost = false;
 	timer_at = 0;
 	wait_set_stale = true;
+}
+
+/* Threads that may wait for a resolver for ever end with the process alone. */
+bool
+pcapi_http_worn(void)
+{
+	return lost_lookups >= MAX_LOST;
 }

@@ -378,6 +378,19 @@ share_slot(TimestampTz now)
 	proc_exit(1);
 }
 
+/* Exit, to be started again, where look-ups that never end have piled up, and nothing is under way. */
+static void
+renew_worn(void)
+{
+	TimestampTz due;
+
+	if (!pcapi_http_worn() || !pcapi_dispatch_rests(&due))
+		return;
+	ereport(LOG,
+			(errmsg("pinterest_capi worker exits to be started again, since many name look-ups got no answer")));
+	proc_exit(1);
+}
+
 static void
 detach_subscriptions(void *arg)
 {
@@ -472,6 +485,7 @@ pcapi_worker_main(Datum main_arg)
 				pcapi_finish_erasures(now);
 			look_after_subscriptions(now);
 			share_slot(GetCurrentTimestamp());
+			renew_worn();
 			tick_at = now + TICK;
 			pgstat_report_stat(false);
 		}

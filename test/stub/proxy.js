@@ -7,7 +7,7 @@
  *
  * --status: every CONNECT is answered so, with a Retry-After.  --hang: none is
  * answered.  A line of JSON on stdout says the port, and then one per request:
- * {method, target, authorized}.  What goes through the tunnel is not looked at.
+ * {method, target, authorized, credentials}.  What goes through the tunnel is not looked at.
  */
 'use strict';
 
@@ -28,6 +28,7 @@ const say = (object) => process.stdout.write(JSON.stringify(object) + '\n');
 const seen = (request) => say({
 	method: request.method, target: request.url,
 	authorized: 'authorization' in request.headers,
+	credentials: Buffer.from((request.headers['proxy-authorization'] ?? '').replace(/^Basic /, ''), 'base64').toString(),
 });
 
 const server = http.createServer((request, response) =>

@@ -1,0 +1,322 @@
+/*
+ * transfer.c
+ *	  One request as libcurl is told of it: its body, what comes as its answer,
+ *	  and how far it got where it failed.
+ *
+ * The callbacks never raise an error and never palloc, so that nothing jumps
+ * through libcurl.  When requests run is http.c's matter.
+ */
+#include "postgres.h"
+
+#include <curl/curl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+
+#include "worker/worker.h"
+
+#include "core/core.h"
+
+/* An answer for 1000 events has about 70 kB, with long messages some hundred. */
+#define MAX_ANSWER		(4 * 1024 * 1024)
+#define MAX_HEADERS		(64 * 1024)
+
+/* connections of one host that nobody uses, while those of another are busy */
+#define MAX_IDLE		30L		/* seconds */
+
+/* a connection is used no longer than this: names and the system's authorities change */
+#define MAX_AGE			3600L	/* seconds */
+
+/*
+ * A request that got no answer in time leaves an HTTP/2 connection open for the
+ * others on it.  If what is dead is the connection, as after a change of
+ * routes, TCP would go on for a quarter of an hour, and so would requests on
+ * it: it may not be silent for longer than a request.
+ */
+static int
+on_open_socket(void *userp, curl_socket_t fd, curlsocktype purpose)
+{
+#ifdef TCP_USER_TIMEOUT
+	unsigned int ms = pcapi_request_timeout * 1000U;
+
+	(void) setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof(ms));
+#endif
+	return CURL_SOCKOPT_OK;
+}
+
+static void
+note_problem(PcapiRequest *r, const char *problem)
+{
+	strlcpy(r->problem, problem, sizeof(r->problem));
+}
+
+static size_t
+on_body(char *data, size_t size, size_t nmemb, void *userp)
+{
+	PcapiRequest *r = userp;
+	size_t		len = size * nmemb;
+	char	   *bigger;
+
+	if (r->answer_len + len > MAX_ANSWER)
+	{
+		note_problem(r, "it is longer than any answer should be");
+		return 0;
+	}
+	bigger = realloc(r->answer, r->answer_len + len + 1);
+	if (bigger == NULL)
+		return 0;
+	r->answer = bigger;
+	memcpy(r->answer + r->answer_len, data, len);
+	r->answer_len += len;
+	r->answer[r->answer_len] = '\0';
+	return len;
+}
+
+/*
+ * The body, which libcurl sends as it asks for it.  It never asks for more than
+ * there is, unless it begins again without having said so; that must not pass
+ * for a request's end.
+ */
+static size_t
+on_read(char *to, size_t size, size_t nmemb, void *userp)
+{
+	PcapiRequest *r = userp;
+	size_t		len = Min(size * nmemb, r->body_len - r->handed);
+
+	if (len == 0)
+		return CURL_READFUNC_ABORT;
+	memcpy(to, r->body + r->handed, len);
+	r->handed += len;
+	return len;
+}
+
+/*
+ * libcurl asks to begin again when a connection that it had kept ends before
+ * the first byte of an answer.  It does so on its own and as often as five
+ * times, also where the server has read and processed everything.  A body
+ * that was not handed over to its end can't have been processed; for all others
+ * it is refused, and the outcome of this attempt is unknown.  (A stream of
+ * HTTP/2 that the server has refused is safe to repeat, but here nothing tells
+ * it from the others.)
+ */
+static int
+on_seek(void *userp, curl_off_t offset, int origin)
+{
+	PcapiRequest *r = userp;
+
+	if (origin != SEEK_SET || offset != 0)
+		return CURL_SEEKFUNC_FAIL;
+	if (r->handed == r->body_len)
+	{
+		note_problem(r, "the connection ended before an answer");
+		return CURL_SEEKFUNC_FAIL;
+	}
+	r->handed = 0;
+	return CURL_SEEKFUNC_OK;
+}
+
+static void
+keep_header(const char *line, size_t len, const char *name, char *out, size_t out_len)
+{
+	size_t		name_len = strlen(name);
+
+	if (len <= name_len || pg_strncasecmp(line, name, name_len) != 0)
+		return;
+	line += name_len;
+	len -= name_len;
+	while (len > 0 && (*line == ' ' || *line == '\t'))
+		line++, len--;
+	while (len > 0 && (line[len - 1] == '\r' || line[len - 1] == '\n' || line[len - 1] == ' '))
+		len--;
+	if (len >= out_len)
+		len = out_len - 1;
+	memcpy(out, line, len);
+	out[len] = '\0';
+}
+
+/* Forget the headers of an interim answer. */
+static void
+forget_headers(PcapiRequest *r)
+{
+	r->date[0] = r->retry_after[0] = r->ratelimit_remaining[0] = r->ratelimit_reset[0] = '\0';
+	r->headers_over = false;
+}
+
+/* Forget what came as an answer, so that the request can be made again. */
+void
+pcapi_transfer_again(PcapiRequest *r)
+{
+	r->error[0] = '\0';
+	r->handed = r->answer_len = r->header_bytes = 0;
+	forget_headers(r);
+}
+
+/* Return the status of a status line, 0 for any other line. */
+static int
+status_of_line(const char *line, size_t len)
+{
+	const char *blank = memchr(line, ' ', len);
+
+	if (len < strlen("HTTP/") || memcmp(line, "HTTP/", strlen("HTTP/")) != 0 ||
+		blank == NULL || line + len - blank < 4)
+		return 0;
+	return (blank[1] - '0') * 100 + (blank[2] - '0') * 10 + (blank[3] - '0');
+}
+
+/* Headers of the final answer count, not those of interim answers, nor trailers. */
+static size_t
+on_header(char *data, size_t size, size_t nmemb, void *userp)
+{
+	PcapiRequest *r = userp;
+	size_t		len = size * nmemb;
+	int			status = status_of_line(data, len);
+
+	r->header_bytes += len;
+	if (r->header_bytes > MAX_HEADERS)
+	{
+		note_problem(r, "it has more headers than any answer should have");
+		return 0;
+	}
+	if (status != 0)
+		forget_headers(r);
+	/* the wrong server for this name: whatever comes next shall not come here */
+	if (status == 421)
+		curl_easy_setopt(r->easy, CURLOPT_FORBID_REUSE, 1L);
+	if (len > 0 && (data[0] == '\r' || data[0] == '\n'))
+		r->headers_over = true;
+	if (r->headers_over)
+		return len;
+	keep_header(data, len, "date:", r->date, sizeof(r->date));
+	keep_header(data, len, "retry-after:", r->retry_after, sizeof(r->retry_after));
+	keep_header(data, len, "x-ratelimit-remaining:", r->ratelimit_remaining, sizeof(r->ratelimit_remaining));
+	keep_header(data, len, "x-ratelimit-reset:", r->ratelimit_reset, sizeof(r->ratelimit_reset));
+	return len;
+}
+
+/* Tell libcurl what to do; false when it has no memory for it. */
+bool
+pcapi_transfer_set(PcapiRequest *r, const char *url, const char *token, const PcapiEgress *egress, void *share)
+{
+	CURL	   *easy = r->easy;
+	struct curl_slist *headers = NULL;
+	char	   *authorization = psprintf("Authorization: Bearer %s", token);
+	const char *const lines[] = {authorization, "Content-Type: application/json",
+		"Accept: application/json", "Expect:"};
+	bool		ok = true;
+
+	for (int i = 0; i < lengthof(lines) && ok; i++)
+	{
+		struct curl_slist *more = curl_slist_append(headers, lines[i]);
+
+		ok = (more != NULL);
+		if (ok)
+			headers = more;
+	}
+	explicit_bzero(authorization, strlen(authorization));
+	pfree(authorization);
+	r->headers = headers;
+
+#define SET(option, value) ok = ok && curl_easy_setopt(easy, option, value) == CURLE_OK
+	SET(CURLOPT_URL, url);
+	SET(CURLOPT_HTTPHEADER, headers);
+	SET(CURLOPT_POST, 1L);
+	SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) r->body_len);
+	SET(CURLOPT_READFUNCTION, on_read);
+	SET(CURLOPT_READDATA, r);
+	SET(CURLOPT_SEEKFUNCTION, on_seek);
+	SET(CURLOPT_SEEKDATA, r);
+	/* whatever this libcurl can unpack; on_body sees, and bounds, what comes of it */
+	SET(CURLOPT_ACCEPT_ENCODING, "");
+	SET(CURLOPT_USERAGENT, "pinterest_capi/" PCAPI_VERSION);
+	SET(CURLOPT_NOSIGNAL, 1L);
+	/* a look-up that takes too long is left to its thread, instead of being waited for */
+	SET(CURLOPT_QUICK_EXIT, 1L);
+	SET(CURLOPT_PRIVATE, r);
+	SET(CURLOPT_ERRORBUFFER, r->error);
+	SET(CURLOPT_WRITEFUNCTION, on_body);
+	SET(CURLOPT_WRITEDATA, r);
+	SET(CURLOPT_HEADERFUNCTION, on_header);
+	SET(CURLOPT_HEADERDATA, r);
+	SET(CURLOPT_CONNECTTIMEOUT, (long) pcapi_connect_timeout);
+	SET(CURLOPT_TIMEOUT, (long) pcapi_request_timeout);
+	SET(CURLOPT_FOLLOWLOCATION, 0L);
+	SET(CURLOPT_SSL_VERIFYPEER, 1L);
+	SET(CURLOPT_SSL_VERIFYHOST, 2L);
+	SET(CURLOPT_SSLVERSION, (long) CURL_SSLVERSION_TLSv1_2);
+	SET(CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_2TLS);
+	SET(CURLOPT_PIPEWAIT, 1L);
+	SET(CURLOPT_SHARE, share);
+	SET(CURLOPT_MAXAGE_CONN, MAX_IDLE);
+	SET(CURLOPT_MAXLIFETIME_CONN, MAX_AGE);
+	SET(CURLOPT_TCP_KEEPALIVE, 1L);
+	SET(CURLOPT_SOCKOPTFUNCTION, on_open_socket);
+	/* what api_url may be, again: without the query that test mode adds */
+	ok = ok && PcapiCurlProtocols(easy, pcapi_api_url_ok(pnstrdup(url, strcspn(url, "?")))) == CURLE_OK;
+#undef SET
+	return ok && pcapi_egress_set(easy, egress);
+}
+
+/*
+ * A connection that was kept from an earlier request and turns out to be gone
+ * when this one is sent, before all of it could be: libcurl tries again on a new
+ * one, but not every version does in every case.
+ */
+bool
+pcapi_transfer_stale(const PcapiRequest *r, int code)
+{
+	long		connects = 1;
+	long		header_bytes = 0;
+	curl_off_t	sent = 0;
+
+	if (code != CURLE_SEND_ERROR)
+		return false;
+	curl_easy_getinfo(r->easy, CURLINFO_NUM_CONNECTS, &connects);
+	curl_easy_getinfo(r->easy, CURLINFO_HEADER_SIZE, &header_bytes);
+	curl_easy_getinfo(r->easy, CURLINFO_SIZE_UPLOAD_T, &sent);
+	return connects == 0 && header_bytes == 0 && sent < (curl_off_t) r->body_len;
+}
+
+/* How far a request got; code is a CURLcode. */
+PcapiTransport
+pcapi_transfer_end(const PcapiRequest *r, int code)
+{
+	CURL	   *easy = r->easy;
+	curl_off_t	pretransfer = 0;
+	long		request_size = 0;
+
+	if (code == CURLE_OK)
+		return PCAPI_HTTP_ANSWERED;
+	if (pcapi_transfer_stale(r, code))
+		return PCAPI_HTTP_UNREACHABLE;
+
+	/* whatever went wrong after that, such as a second connection, doesn't undo it */
+	if (r->handed == r->body_len)
+		return PCAPI_HTTP_CUT;
+	switch (code)
+	{
+		case CURLE_PEER_FAILED_VERIFICATION:
+		case CURLE_SSL_ISSUER_ERROR:
+		case CURLE_SSL_INVALIDCERTSTATUS:
+			return PCAPI_HTTP_UNTRUSTED;
+		case CURLE_UNSUPPORTED_PROTOCOL:
+			/* also what libcurl calls an answer that isn't HTTP */
+			curl_easy_getinfo(easy, CURLINFO_REQUEST_SIZE, &request_size);
+			return request_size > 0 ? PCAPI_HTTP_CUT : PCAPI_HTTP_MISCONFIGURED;
+		case CURLE_URL_MALFORMAT:
+		case CURLE_SSL_CACERT_BADFILE:
+		case CURLE_SSL_CERTPROBLEM:
+		case CURLE_SSL_CIPHER:
+		case CURLE_SSL_ENGINE_NOTFOUND:
+			return PCAPI_HTTP_MISCONFIGURED;
+		case CURLE_COULDNT_RESOLVE_PROXY:
+		case CURLE_COULDNT_RESOLVE_HOST:
+		case CURLE_COULDNT_CONNECT:
+		case CURLE_SSL_CONNECT_ERROR:
+			return PCAPI_HTTP_UNREACHABLE;
+		default:
+			break;
+	}
+	/* no time of beginning to transfer, or no byte of a request: no connection came about */
+	curl_easy_getinfo(easy, CURLINFO_PRETRANSFER_TIME_T, &pretransfer);
+	curl_easy_getinfo(easy, CURLINFO_REQUEST_SIZE, &request_size);
+	return pretransfer == 0 || request_size == 0 ? PCAPI_HTTP_UNREACHABLE : PCAPI_HTTP_CUT;
+}

@@ -1,0 +1,55 @@
+/*
+ * system_certs.c
+ *	  Authorities of the system's that a test chooses, for a server that is
+ *	  started with this in LD_PRELOAD: what OpenSSL looks for in the folder
+ *	  /etc/ssl/certs it finds in the one named by TEST_CERTS, if it is there.
+ */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define SYSTEM	"/etc/ssl/certs/"
+
+static const char *
+elsewhere(const char *path, char *to)
+{
+	const char *folder = getenv("TEST_CERTS");
+
+	if (folder == NULL || strncmp(path, SYSTEM, strlen(SYSTEM)) != 0)
+		return path;
+	snprintf(to, PATH_MAX, "%s/%s", folder, path + strlen(SYSTEM));
+	return access(to, F_OK) == 0 ? to : path;
+}
+
+int
+stat(const char *restrict path, struct stat *restrict st)
+{
+	static int	(*next) (const char *, struct stat *);
+	char		to[PATH_MAX];
+
+	if (next == NULL)
+		*(void **) &next = dlsym(RTLD_NEXT, "stat");
+	return next(elsewhere(path, to), st);
+}
+
+FILE *
+fopen(const char *restrict path, const char *restrict mode)
+{
+	static FILE *(*next) (const char *, const char *);
+	char		to[PATH_MAX];
+
+	if (next == NULL)
+		*(void **) &next = dlsym(RTLD_NEXT, "fopen");
+	return next(elsewhere(path, to), mode);
+}
+
+FILE *
+fopen64(const char *restrict path, const char *restrict mode)
+{
+	return fopen(path, mode);
+}
