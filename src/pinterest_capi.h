@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "compat.h"
+#include "portability/instr_time.h"
 
 #define PCAPI_SCHEMA "pinterest_capi"
 #define PCAPI_VERSION "1.0"		/* the extension's that this library goes with */
@@ -26,6 +27,16 @@ extern char *pcapi_senders;
 extern bool pcapi_log_suppressed;
 
 extern bool pcapi_preloaded;	/* by shared_preload_libraries */
+
+/* ms of a clock that nobody sets: for all that is kept in one process's memory alone */
+static inline int64
+pcapi_clock_ms(void)
+{
+	instr_time	now;
+
+	INSTR_TIME_SET_CURRENT(now);
+	return (int64) INSTR_TIME_GET_MILLISEC(now);
+}
 
 /* --- src/queue/catalog.c: where our objects are, and as whom we touch them --- */
 

@@ -19,7 +19,7 @@
 
 #define FIRST_WAIT_MS	1
 #define LONGEST_WAIT_MS	100
-#define WAKE_GAP		USECS_PER_SEC
+#define WAKE_GAP		1000
 
 /*
  * One look, in a subtransaction that is rolled back: its locks and its
@@ -94,23 +94,27 @@ Datum
 pcapi_sql_flush(PG_FUNCTION_ARGS)
 {
 	static uint32 wait_event = 0;
-	TimestampTz now = GetCurrentTimestamp();
-	TimestampTz until = DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval,
-																TimestampTzGetDatum(now),
-																PG_GETARG_DATUM(0)));
-	TimestampTz wake_at = now;
-	long		wait = FIRST_WAIT_MS;
+	TimestampTz begin = GetCurrentTimestamp();
+	TimestampTz end = DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval,
+															  TimestampTzGetDatum(begin),
+															  PG_GETARG_DATUM(0)));
+	int64		now = pcapi_clock_ms();
+	int64		until;
+	int64		wake_at = now;
+	int64		wait = FIRST_WAIT_MS;
 	bool		stray = false;
 
-	if (until < now)
+	if (end < begin)
 		pcapi_bad_call(("timeout must not be negative"),
 					   ("Give an interval such as '30 seconds'."));
+	/* the wall clock may be set meanwhile */
+	until = now + (end - begin) / 1000;
 	if (wait_event == 0)
 		wait_event = PcapiWaitEvent("PinterestCapiFlush");
 
 	while (something_is_due())
 	{
-		now = GetCurrentTimestamp();
+		now = pcapi_clock_ms();
 		if (now >= until)
 			PG_RETURN_BOOL(false);
 
@@ -124,7 +128,7 @@ pcapi_sql_flush(PG_FUNCTION_ARGS)
 			wake_at = now + WAKE_GAP;
 		}
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 Min(wait, TimestampDifferenceMilliseconds(now, until)), wait_event);
+						 (long) Min(wait, until - now), wait_event);
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 		wait = Min(wait * 2, LONGEST_WAIT_MS);

@@ -67,7 +67,7 @@ typedef struct PcapiLive
 	 */
 	PcapiVerifyState verify_state;
 	int			verify_pid;		/* who asks; for whoever debugs it */
-	TimestampTz verify_until;	/* who asks gives up before */
+	int64		verify_until;	/* who asks gives up before; of pcapi_clock_ms(), the same for all processes */
 	uint32		verify_no;		/* counts questions */
 	char		verify_destination[132];
 	char		verify_answer[PCAPI_LIVE_TEXT];
@@ -86,8 +86,10 @@ extern PcapiLive *pcapi_live_attach(dsm_segment **segment);
 /* locks on the database, so that one worker runs and few are started; keys of an advisory lock */
 #define PCAPI_LOCK_WORKER	1
 #define PCAPI_LOCK_START	2
+#define PCAPI_LOCK_ALIVE	3	/* held by the one that has PCAPI_LOCK_WORKER, and asked for by who looks for it */
 
 extern bool pcapi_lock(int which, bool session_lock);	/* without waiting */
+extern void pcapi_lock_alive(void); /* waits; until the process ends */
 extern void pcapi_unlock(int which, bool session_lock);
 
 /* the worker that serves this database, by the row in _worker; 0 when there is none */
@@ -97,6 +99,17 @@ extern void pcapi_worker_set_latch(void);
 
 /* for who waits for the worker: wake it, or have one started, before COMMIT */
 extern void pcapi_wake_now(void);
+
+/* who has a worker started: what is in bgw_extra */
+typedef struct PcapiStarter
+{
+	TransactionId xid;			/* invalid: there is nothing to wait for */
+	int			pid;
+	int			procno;
+} PcapiStarter;
+
+/* in the worker's first transaction: wait for the end of the transaction that had it started */
+extern void pcapi_await_starter(const char *extra);
 
 /* a dynamic worker for a database; false when there is no slot */
 extern bool pcapi_start_worker(Oid database, TransactionId wait_for, bool tell,

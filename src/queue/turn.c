@@ -13,6 +13,11 @@
  * A worker that serves a database on this list puts its time off again and
  * again, so one that dies is missed soon.  rename() settles who was first.
  * Nothing here raises an error: sessions come by while they commit.
+ *
+ * The times are of the wall clock, which somebody may set while they stand
+ * there.  Nobody puts anything off for longer than PUT_OFF_MAX, so a time that
+ * is later was set by a clock that was ahead, and is over.  A clock that was
+ * behind leaves times that are over too soon, which does no harm.
  */
 #include "queue/turn.h"
 
@@ -28,6 +33,9 @@
 
 /* a promise that nobody came for: the slot is gone */
 #define PROMISE_HOLDS	(10 * USECS_PER_SEC)
+
+/* a worker comes back within a minute (worker/main.c), and a clock may be a bit off */
+#define PUT_OFF_MAX		(90 * USECS_PER_SEC)
 
 #define UNIX_EPOCH_OFFSET \
 	((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY * USECS_PER_SEC)
@@ -137,9 +145,9 @@ read_name(const char *name, Oid *database, Oid *slot)
 	return *end == '\0';
 }
 
-/* The next file of the list; slot is invalid where none is promised. */
+/* The next file of the list; slot is invalid where none is promised, *at is PG_INT64_MIN where the time makes no sense. */
 static bool
-next_file(DIR * dir, Oid *database, Oid *slot, TimestampTz *at)
+next_file(DIR * dir, TimestampTz now, Oid *database, Oid *slot, TimestampTz *at)
 {
 	struct dirent *entry;
 
@@ -150,8 +158,11 @@ next_file(DIR * dir, Oid *database, Oid *slot, TimestampTz *at)
 		if (!read_name(entry->d_name, database, slot))
 			continue;
 		snprintf(path, sizeof(path), PCAPI_TMP_DIR "/%s", entry->d_name);
-		if (get_time(path, at))
-			return true;
+		if (!get_time(path, at))
+			continue;
+		if (*at > now + PUT_OFF_MAX)
+			*at = PG_INT64_MIN;
+		return true;
 	}
 	return false;
 }
@@ -168,7 +179,7 @@ pcapi_turn_first(Oid but, TimestampTz now)
 
 	if (dir == NULL)
 		return InvalidOid;
-	while (next_file(dir, &database, &slot, &at))
+	while (next_file(dir, now, &database, &slot, &at))
 	{
 		if (OidIsValid(slot) && at < now - PROMISE_HOLDS)
 		{
@@ -214,7 +225,7 @@ pcapi_turn_take(Oid slot, TimestampTz until)
 
 	if (dir == NULL)
 		return InvalidOid;
-	while (!OidIsValid(taken) && next_file(dir, &database, &promised_to, &at))
+	while (!OidIsValid(taken) && next_file(dir, until, &database, &promised_to, &at))
 	{
 		char		from[MAXPGPATH];
 		char		to[MAXPGPATH];

@@ -17,8 +17,9 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-#define START_LIMIT		(10 * USECS_PER_SEC)	/* for a worker to come up */
-#define MARGIN			(2 * USECS_PER_SEC) /* around the request itself */
+/* ms, as all that follow */
+#define START_LIMIT		10000	/* for a worker to come up */
+#define MARGIN			2000	/* around the request itself */
 #define FIRST_WAIT_MS	2
 #define LONGEST_WAIT_MS	50
 
@@ -33,28 +34,27 @@ typedef struct Question
 
 /* One turn of waiting, a bit longer each time; false when time is up. */
 static bool
-wait_a_bit(TimestampTz until, long *wait)
+wait_a_bit(int64 until, long *wait)
 {
 	static uint32 wait_event = 0;
-	TimestampTz now = GetCurrentTimestamp();
+	int64		now = pcapi_clock_ms();
 
 	if (now >= until)
 		return false;
 	if (wait_event == 0)
 		wait_event = PcapiWaitEvent("PinterestCapiVerify");
 	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-					 Min(*wait, TimestampDifferenceMilliseconds(now, until)), wait_event);
+					 (long) Min(*wait, until - now), wait_event);
 	ResetLatch(MyLatch);
 	CHECK_FOR_INTERRUPTS();
 	*wait = Min(*wait * 2, LONGEST_WAIT_MS);
 	return true;
 }
 
-static TimestampTz
+static int64
 time_limit(void)
 {
-	return GetCurrentTimestamp() + MARGIN +
-		(pcapi_connect_timeout + pcapi_request_timeout) * USECS_PER_SEC;
+	return MARGIN + (pcapi_connect_timeout + pcapi_request_timeout) * (int64) 1000;
 }
 
 /* Put the question, unless another one is there. */
@@ -62,8 +62,8 @@ static bool
 put_question(Question *q)
 {
 	PcapiLive  *live = q->live;
-	TimestampTz now = GetCurrentTimestamp();
-	TimestampTz until = time_limit() + MARGIN;
+	int64		now = pcapi_clock_ms();
+	int64		until = now + time_limit() + MARGIN;
 	bool		put;
 
 	SpinLockAcquire(&live->mutex);
@@ -117,7 +117,7 @@ withdraw_question(int code, Datum arg)
 static void
 await_answer(Question *q)
 {
-	TimestampTz until = time_limit();
+	int64		until = pcapi_clock_ms() + time_limit();
 	long		wait = FIRST_WAIT_MS;
 
 	pcapi_worker_set_latch();
@@ -142,7 +142,7 @@ ask(const char *destination)
 {
 	Question	q = {.destination = destination};
 	dsm_segment *segment;
-	TimestampTz until = GetCurrentTimestamp() + START_LIMIT;
+	int64		until = pcapi_clock_ms() + START_LIMIT;
 	long		wait = FIRST_WAIT_MS;
 
 	while ((q.live = pcapi_live_attach(&segment)) == NULL)
@@ -153,7 +153,7 @@ ask(const char *destination)
 				" See max_worker_processes and the server's log.";
 	}
 
-	until = time_limit();
+	until = pcapi_clock_ms() + time_limit();
 	wait = FIRST_WAIT_MS;
 	while (!put_question(&q))
 	{

@@ -16,6 +16,7 @@
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "postmaster/bgworker.h"
+#include "storage/lmgr.h"
 #include "storage/lock.h"
 #include "storage/proc.h"
 #include "utils/memutils.h"
@@ -23,7 +24,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-/* what the row in _worker said; pid 0: no row */
+/* what the row in _worker said; pid 0: no row, or one that a worker left which is gone */
 static struct
 {
 	bool		valid;
@@ -31,16 +32,20 @@ static struct
 	int			pid;
 	int			procno;
 	dsm_handle	segment;
+	TimestampTz checked_at;		/* of the wall clock, which has been read for each statement */
 }			known_worker;
+
+/* a row that was found right is taken for right so long; then a process of the same number may be another one */
+#define TRUST_ROW	(1 * SECS_PER_MINUTE * USECS_PER_SEC)
 
 static bool wake_wanted = false;
 static bool warned_no_slot = false;
 
 /* the worker that this session had started last, or NULL */
 static BackgroundWorkerHandle *started_worker;
-static TimestampTz started_worker_at;
+static int64 started_worker_at; /* as all times here but EVENT_FIRST, of pcapi_clock_ms() */
 
-#define START_GAP	(5 * USECS_PER_SEC)
+#define START_GAP	5000
 
 /* an event comes before databases that only haven't been looked at for a while */
 #define EVENT_FIRST	(10 * SECS_PER_MINUTE * USECS_PER_SEC)
@@ -62,6 +67,16 @@ pcapi_lock(int which, bool session_lock)
 
 	lock_tag(&tag, which);
 	return LockAcquire(&tag, ExclusiveLock, session_lock, true) != LOCKACQUIRE_NOT_AVAIL;
+}
+
+/* Those who look hold it for a moment only. */
+void
+pcapi_lock_alive(void)
+{
+	LOCKTAG		tag;
+
+	lock_tag(&tag, PCAPI_LOCK_ALIVE);
+	(void) LockAcquire(&tag, ExclusiveLock, true, false);
 }
 
 void
@@ -87,6 +102,28 @@ pcapi_worker_forget(void)
 }
 
 /*
+ * Whether a worker of this database is there, by the lock that each holds until
+ * its process ends.  Nothing else tells: the row outlives the worker, also a
+ * crash and a restart of the server, and then its pid and PGPROC may be those
+ * of any other process of this database.  The lock is asked for in a mode that
+ * is of no use to anybody, and a worker that starts waits for it, so nobody is
+ * turned away by a look.
+ */
+static bool
+worker_lives(void)
+{
+	LOCKTAG		tag;
+
+	if (known_worker.pid == MyProcPid)
+		return true;			/* a process never stands in its own way */
+	lock_tag(&tag, PCAPI_LOCK_ALIVE);
+	if (LockAcquire(&tag, ShareLock, false, true) == LOCKACQUIRE_NOT_AVAIL)
+		return true;
+	LockRelease(&tag, ShareLock, false);
+	return false;
+}
+
+/*
  * Read the row with the newest snapshot: the worker may have started after the
  * caller's own was taken.  A plain scan, since the caller has no right on the
  * table and the table has one row.  In a parallel query, which the views may
@@ -99,9 +136,10 @@ look_for_worker(void)
 	Snapshot	snapshot;
 	TableScanDesc scan;
 	TupleTableSlot *slot;
+	TimestampTz now = GetCurrentStatementStartTimestamp();
 	Oid			relid;
 
-	if (known_worker.valid)
+	if (known_worker.valid && now >= known_worker.checked_at && now - known_worker.checked_at < TRUST_ROW)
 		return;
 	relid = pcapi_table(PCAPI_T_WORKER);
 	known_worker.relid = relid;
@@ -112,6 +150,7 @@ look_for_worker(void)
 
 	/* before the scan: an invalidation that arrives during it must count */
 	known_worker.valid = true;
+	known_worker.checked_at = now;
 	rel = table_open(relid, AccessShareLock);
 	snapshot = RegisterSnapshot(IsInParallelMode() ? GetActiveSnapshot() : GetLatestSnapshot());
 	slot = table_slot_create(rel, NULL);
@@ -128,12 +167,14 @@ look_for_worker(void)
 	ExecDropSingleTupleTableSlot(slot);
 	UnregisterSnapshot(snapshot);
 	table_close(rel, AccessShareLock);
+	if (known_worker.pid != 0 && !worker_lives())
+		known_worker.pid = 0;
 	if (known_worker.pid == 0 || IsInParallelMode())
 		known_worker.valid = false;
 }
 
 /*
- * The PGPROC that the row names, if the process is still the one.  Without a
+ * The PGPROC that the row names, if the process is still there.  Without a
  * lock: a latch set by mistake does no harm, and PGPROCs never move.
  */
 static PGPROC *
@@ -187,11 +228,34 @@ pcapi_live_attach(dsm_segment **segment)
 	return live;
 }
 
+/*
+ * The registration keeps bgw_extra for as long as it lasts, beyond 2^31
+ * transactions and a crash of the server, and each restart of the worker reads
+ * it.  So it has not only the xid but in which process it ran: while that
+ * process runs that xid, it is the transaction that is meant, and the xid is
+ * one of now.
+ */
+void
+pcapi_await_starter(const char *extra)
+{
+	PcapiStarter starter;
+	PGPROC	   *proc;
+
+	memcpy(&starter, extra, sizeof(starter));
+	if (!TransactionIdIsValid(starter.xid) || starter.pid == 0 ||
+		starter.procno < 0 || starter.procno >= (int) ProcGlobal->allProcCount)
+		return;
+	proc = &ProcGlobal->allProcs[starter.procno];
+	if (proc->pid == starter.pid && proc->xid == starter.xid)
+		XactLockTableWait(starter.xid, NULL, NULL, XLTW_None);
+}
+
 bool
 pcapi_start_worker(Oid database, TransactionId wait_for, bool tell,
 				   BackgroundWorkerHandle **handle)
 {
 	BackgroundWorker worker = {0};
+	PcapiStarter starter = {.xid = wait_for, .pid = MyProcPid, .procno = PcapiMyProcNumber()};
 
 	/*
 	 * It leaves by itself where its database is wanted.  From 19 on it might
@@ -206,7 +270,7 @@ pcapi_start_worker(Oid database, TransactionId wait_for, bool tell,
 	snprintf(worker.bgw_name, BGW_MAXLEN, "pinterest_capi worker for database %u", database);
 	strlcpy(worker.bgw_type, "pinterest_capi worker", BGW_MAXLEN);
 	worker.bgw_main_arg = ObjectIdGetDatum(database);
-	memcpy(worker.bgw_extra, &wait_for, sizeof(wait_for));
+	memcpy(worker.bgw_extra, &starter, sizeof(starter));
 	worker.bgw_notify_pid = tell ? MyProcPid : 0;
 	return RegisterDynamicBackgroundWorker(&worker, handle);
 }
@@ -221,10 +285,8 @@ static bool
 worker_is_coming(void)
 {
 	pid_t		pid;
-	TimestampTz now = GetCurrentTimestamp();
 
-	return started_worker != NULL &&
-		started_worker_at <= now && now - started_worker_at < START_GAP &&
+	return started_worker != NULL && pcapi_clock_ms() - started_worker_at < START_GAP &&
 		GetBackgroundWorkerPid(started_worker, &pid) != BGWH_STOPPED;
 }
 
@@ -238,12 +300,12 @@ have_worker_started(TransactionId wait_for)
 		pfree(started_worker);
 	started_worker = NULL;
 	registered = pcapi_start_worker(MyDatabaseId, wait_for, false, &started_worker);
-	started_worker_at = GetCurrentTimestamp();
+	started_worker_at = pcapi_clock_ms();
 	MemoryContextSwitchTo(old);
 	if (registered)
 		pcapi_turn_drop(MyDatabaseId);
 	else
-		pcapi_turn_ask(MyDatabaseId, started_worker_at - EVENT_FIRST);
+		pcapi_turn_ask(MyDatabaseId, GetCurrentTimestamp() - EVENT_FIRST);
 	return registered;
 }
 
@@ -286,8 +348,9 @@ start_worker_if_none(TransactionId wait_for)
 void
 pcapi_wake_now(void)
 {
-	static TimestampTz started_at = 0;
-	TimestampTz now = GetCurrentTimestamp();
+	static bool started = false;
+	static int64 started_at;
+	int64		now = pcapi_clock_ms();
 
 	if (RecoveryInProgress())
 		return;
@@ -299,8 +362,9 @@ pcapi_wake_now(void)
 	}
 
 	/* one that fails at its start keeps its slot: they must not be used up */
-	if (started_at <= now && now - started_at < START_GAP)
+	if (started && now - started_at < START_GAP)
 		return;
+	started = true;
 	started_at = now;
 	if (start_worker_if_none(InvalidTransactionId))
 		pcapi_unlock(PCAPI_LOCK_START, false);

@@ -58,7 +58,8 @@ CREATE VIEW pinterest_capi._readiness AS
 			WHEN h.reason IS NOT NULL THEN 'destination not ready: ' OPERATOR(pg_catalog.||) h.reason
 			WHEN s.paused_at IS NOT NULL THEN
 				pg_catalog.concat_ws(': ', 'destination paused', s.paused_reason)
-			WHEN s.backoff_until > pg_catalog.clock_timestamp() THEN s.backoff_reason
+			-- until it recovers: also while a request is out that finds out whether it does
+			WHEN s.failing_since IS NOT NULL THEN coalesce(s.backoff_reason, s.last_error)
 		END AS reason,
 		CASE WHEN s.backoff_until > pg_catalog.clock_timestamp() THEN s.backoff_until END AS backoff_until
 	FROM pinterest_capi.destination AS d

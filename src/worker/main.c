@@ -38,8 +38,8 @@
 #define LOCK_TIMEOUT	"200ms"
 
 /* where another database waits for a slot */
-#define STAY_IDLE		(1 * USECS_PER_SEC)
-#define STAY_BUSY		(30 * USECS_PER_SEC)
+#define STAY_IDLE		1000	/* ms, as the next one */
+#define STAY_BUSY		30000
 #define BACK_WITHIN		(60 * USECS_PER_SEC)
 #define MISSED_AFTER	(10 * USECS_PER_SEC)
 
@@ -50,10 +50,10 @@ bool		pcapi_replicates = false;
 
 static Oid	my_slot;			/* the database for which the process's slot was registered */
 static Oid	my_database;		/* the one that it serves */
-static TimestampTz in_office_since;
+static int64 in_office_since;	/* of pcapi_clock_ms() */
 static bool database_gone = false;
 static emit_log_hook_type next_log_hook;
-static Oid	published_in;		/* the table _worker */
+static Oid	my_extension;		/* whose events it knows; set by its first transaction */
 static bool others_send;		/* as of the last check_office() */
 
 /* ---- transactions ---- */
@@ -70,9 +70,14 @@ remember_error(const char *message)
 }
 
 /*
- * Locks the extension until the transaction's end.  DROP EXTENSION locks it
+ * Lock the extension until the transaction's end.  DROP EXTENSION locks it
  * before the tables, so either it waits for us or we find nothing; without
  * this, each could hold a table that the other waits for.
+ *
+ * All that the worker keeps in memory (ids, places in tables, requests, what
+ * is chosen for a dispatcher) is of one extension, by its OID.  One that was
+ * created since has rows with the same ids and destinations with the same
+ * numbers, and is none of this worker's business.
  */
 static bool
 lock_extension(void)
@@ -82,7 +87,11 @@ lock_extension(void)
 	if (!OidIsValid(extension))
 		return false;
 	LockDatabaseObject(ExtensionRelationId, extension, 0, AccessShareLock);
-	return get_extension_oid("pinterest_capi", true) == extension;
+	if (get_extension_oid("pinterest_capi", true) != extension)
+		return false;
+	if (!OidIsValid(my_extension))
+		my_extension = extension;
+	return extension == my_extension;
 }
 
 /* No worker is needed here, or no second one; but the slot may be needed elsewhere. */
@@ -255,15 +264,14 @@ whose_turn(void)
 static void
 take_office(void)
 {
-	TransactionId wait_for;
 	bool		needed;
 
-	memcpy(&wait_for, MyBgworkerEntry->bgw_extra, sizeof(wait_for));
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
-	if (TransactionIdIsValid(wait_for))
-		XactLockTableWait(wait_for, NULL, NULL, XLTW_None);
+	pcapi_await_starter(MyBgworkerEntry->bgw_extra);
 	needed = pcapi_lock(PCAPI_LOCK_WORKER, true);
+	if (needed)
+		pcapi_lock_alive();
 	CommitTransactionCommand();
 	if (!needed)
 		leave(true);
@@ -291,7 +299,6 @@ begin_work(void *arg)
 				(errmsg_plural("%d event was in a request when the last worker ended; it is sent again under the same event_id",
 							   "%d events were in a request when the last worker ended; they are sent again under the same event_id",
 							   n, n)));
-	published_in = pcapi_table(PCAPI_T_WORKER);
 	pcapi_live_publish();
 }
 
@@ -308,21 +315,21 @@ check_office(void)
 {
 	LOCKTAG		tag;
 	bool		database_wanted;
+	bool		dropped;
 	bool		replicates;
-	Oid			table;
 
 	SET_LOCKTAG_OBJECT(tag, InvalidOid, DatabaseRelationId, MyDatabaseId, 0);
 	StartTransactionCommand();
 	database_wanted = LockAcquire(&tag, RowExclusiveLock, false, true) == LOCKACQUIRE_NOT_AVAIL;
-	table = database_wanted ? published_in : pcapi_table(PCAPI_T_WORKER);
-	others_send = !database_wanted && pcapi_published();
-	replicates = !database_wanted && pcapi_replicating_subscription() != NULL;
+	dropped = !database_wanted && get_extension_oid("pinterest_capi", true) != my_extension;
+	others_send = !database_wanted && !dropped && pcapi_published();
+	replicates = !database_wanted && !dropped && pcapi_replicating_subscription() != NULL;
 	CommitTransactionCommand();
 
 	/* the connection attempt of the next one waits for the lock, and ends if the database is gone */
 	if (database_wanted)
 		proc_exit(1);
-	if (table != published_in)
+	if (dropped)
 		leave_dropped();
 	if (replicates)
 		pcapi_replicates = true;
@@ -346,6 +353,7 @@ share_slot(TimestampTz now)
 	Oid			next;
 	TimestampTz due;
 	TimestampTz back;
+	int64		stayed = pcapi_clock_ms() - in_office_since;
 	bool		rests;
 
 	if (pcapi_turn_listed(MyDatabaseId))
@@ -362,9 +370,9 @@ share_slot(TimestampTz now)
 		return;
 	}
 	rests = pcapi_dispatch_rests(&due);
-	if (rests && due > now + STAY_IDLE && now - in_office_since >= STAY_IDLE)
+	if (rests && due > now + STAY_IDLE * 1000 && stayed >= STAY_IDLE)
 		back = Min(due, now + BACK_WITHIN);
-	else if (now - in_office_since >= STAY_BUSY)
+	else if (stayed >= STAY_BUSY)
 	{
 		pcapi_dispatch_hold(true);
 		back = now;
@@ -449,7 +457,7 @@ pcapi_worker_main(Datum main_arg)
 	if (!pcapi_transaction(begin_work, NULL))
 		proc_exit(1);
 	pgstat_report_activity(STATE_IDLE, NULL);
-	in_office_since = GetCurrentTimestamp();
+	in_office_since = pcapi_clock_ms();
 	pcapi_retention_reloaded();
 
 	for (;;)

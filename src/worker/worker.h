@@ -24,19 +24,8 @@
 
 #include "core/core.h"
 #include "lib/ilist.h"
-#include "portability/instr_time.h"
 #include "queue/claim.h"
 #include "queue/live.h"
-
-/* ms of a clock that nobody sets: for whatever is kept in memory alone */
-static inline int64
-pcapi_clock_ms(void)
-{
-	instr_time	now;
-
-	INSTR_TIME_SET_CURRENT(now);
-	return (int64) INSTR_TIME_GET_MILLISEC(now);
-}
 
 /* ---- http.c ---- */
 

@@ -1,0 +1,91 @@
+# A worker is found by what it is, not by a row that it has left behind; and who
+# had it started is waited for while that transaction runs, and never again.
+use strict;
+use warnings;
+
+use FindBin;
+use lib $FindBin::RealBin;
+
+use PinterestStub qw(:DEFAULT track crash);
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $stub = PinterestStub->new;
+my $node = setup_node('start', $stub);
+my $library = "$stub->{dir}/worker";
+
+system_or_bail('cc', '-shared', '-fPIC', '-O', '-I' . ($node->config_data('--includedir-server') =~ s/\s+\z//r), '-o', "$library.so", "$FindBin::RealBin/../test/worker.c");
+
+sub sql { return $node->safe_psql('postgres', $_[0]) }
+
+sub has_worker
+{
+	my ($name) = @_;
+
+	ok(poll(sub { sql('SELECT count(*) FROM pinterest_capi.worker_status') eq '1' }, 30), $name);
+	return;
+}
+
+# the server is killed and comes back: the row is there, no worker is
+sub without_worker
+{
+	crash($node);
+	$node->start;
+	is(sql(q{SELECT count(*) FROM pinterest_capi._worker}), '1', 'the row of a worker is there');
+	is(sql(q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'pinterest_capi worker'}), '0', 'and no worker');
+	return;
+}
+
+
+sql("CREATE FUNCTION test_procno(integer) RETURNS integer LANGUAGE c AS '$library'");
+sql("CREATE FUNCTION test_register(bigint, integer, integer) RETURNS boolean LANGUAGE c AS '$library'");
+track($node, 'first');
+becomes($node, 'first', 'status', 'sent', 'a first event is sent');
+
+# ---- the row names another process of this database ----
+
+without_worker();
+my $other = $node->background_psql('postgres');
+my $pid = $other->query_safe('SELECT pg_backend_pid()');
+my $procno = sql("SELECT test_procno($pid)");
+cmp_ok($procno, '>=', 0, 'a process of this database');
+sql("UPDATE pinterest_capi._worker SET pid = $pid, procno = $procno");
+track($node, 'found');
+ok(poll(sub { sql_status($node, 'found', 'status') eq 'sent' }, 30), 'it is not taken for a worker: one is started');
+is(sql(qq{SELECT count(*) FROM pinterest_capi.worker_status WHERE pid <> $pid}), '1', 'which is another process');
+
+# ---- a registration that is older than any transaction that runs ----
+
+my $next = sql('SELECT pg_current_xact_id()');
+for my $ahead (1000, 1_000_000, 2_000_000_000)
+{
+	without_worker();
+	# who had it started is gone; its pid may be somebody's now
+	sql("SELECT test_register($next + $ahead, $_->[0], $_->[1])") for $ahead == 1000 ? [ $pid, $procno ] : [ sql('SELECT pg_backend_pid()'), 0 ];
+	has_worker("an xid that seems to be $ahead ahead is not waited for");
+}
+without_worker();
+$other = $node->background_psql('postgres');
+$pid = $other->query_safe('SELECT pg_backend_pid()');
+$procno = sql("SELECT test_procno($pid)");
+$other->query_safe('BEGIN');
+my $xid = $other->query_safe('SELECT pg_current_xact_id()');
+sql("SELECT test_register($xid - 1, $pid, $procno)");
+has_worker('nor is one that was that process\'s before');
+without_worker();
+$other = $node->background_psql('postgres');
+$pid = $other->query_safe('SELECT pg_backend_pid()');
+$procno = sql("SELECT test_procno($pid)");
+$other->query_safe('BEGIN');
+$xid = $other->query_safe('SELECT pg_current_xact_id()');
+sql("SELECT test_register($xid, $pid, $procno)");
+ok($node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'pinterest_capi worker' AND wait_event = 'transactionid'}),
+	'one that runs is');
+is(sql('SELECT count(*) FROM pinterest_capi.worker_status'), '0', 'so long there is no worker');
+$other->query_safe('COMMIT');
+has_worker('then there is one');
+
+$node->stop;
+$stub->stop;
+done_testing();

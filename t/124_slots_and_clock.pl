@@ -1,0 +1,79 @@
+# Databases that share a worker slot go on taking turns when the clock, which was
+# ahead, is set right.
+use strict;
+use warnings;
+
+use FindBin;
+use lib $FindBin::RealBin;
+
+use PinterestStub qw(:DEFAULT track);
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(time);
+
+plan skip_all => 'the wall clock can be replaced on Linux alone' if $^O ne 'linux';
+
+my $stub = PinterestStub->new;
+my $clock = "$stub->{dir}/clock";
+system_or_bail('cc', '-shared', '-fPIC', '-O', '-o', "$clock.so", "$FindBin::RealBin/../test/clock.c");
+
+sub set_clock
+{
+	my ($seconds) = @_;
+
+	# the same file, whose pages the server has mapped
+	open my $file, (-e $clock ? '+<' : '>'), $clock or die "$clock: $!";
+	syswrite $file, pack('q', $seconds);
+	close $file;
+	return;
+}
+set_clock(3600);
+
+my $node = PostgreSQL::Test::Cluster->new('turns');
+$node->init(extra => [ '-E', 'UTF8', '--no-locale' ]);
+$node->append_conf('postgresql.conf', <<"CONF");
+max_worker_processes = 2
+pinterest_capi.ca_file = '@{[$stub->ca_file]}'
+CONF
+{
+	# its clock is the test's, ours isn't
+	local @ENV{qw(LD_PRELOAD TEST_CLOCK)} = ("$clock.so", $clock);
+
+	$node->start;
+}
+
+sub served { return $node->safe_psql('postgres', q{SELECT string_agg(datname, ',') FROM pg_stat_activity WHERE backend_type = 'pinterest_capi worker'}) }
+
+sub is_sent
+{
+	my ($database, $id, $name) = @_;
+
+	ok(poll(sub { sql_status($node, $id, 'status', $database) eq 'sent' }, 60), $name);
+	return;
+}
+
+for my $database (qw(a b))
+{
+	$node->safe_psql('postgres', "CREATE DATABASE $database");
+	configure($node, $stub, $database);
+	track($node, "first-$database", $database);
+}
+is_sent($_, "first-$_", "$_: sent, with one slot for both") for qw(a b);
+for my $database (qw(a b a))
+{
+	my $waits = $database eq 'a' ? 'b' : 'a';
+
+	set_clock(3600);
+	track($node, "ahead-$database-" . time(), $database);
+	ok(poll(sub { served() eq $database }, 60), "$database: a worker, by a clock that is an hour ahead");
+	# it has been seen to be served, and has put its time off
+	ok(poll(sub { my @files = glob($node->data_dir . '/pg_stat_tmp/pinterest_capi.*'); grep { (stat $_)[9] > time() + 1800 } @files }), 'times of that clock are listed');
+	set_clock(0);
+	track($node, "waits-$waits-$database", $waits);
+	is_sent($waits, "waits-$waits-$database", "$waits: the clock is set right, and its turn comes");
+}
+
+$node->stop;
+$stub->stop;
+done_testing();
