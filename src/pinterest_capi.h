@@ -103,6 +103,21 @@ extern ErrorData *pcapi_attempt(PcapiGuarded call, void *arg);
 /* Likewise, but false when it failed with a unique violation, and with that error alone. */
 extern bool pcapi_guarded_unique(PcapiGuarded call, void *arg);
 
+/*
+ * Work on a part of a set, in a subtransaction: what stops it shall not stop
+ * the other parts.  NULL, or why it failed, in the current memory context.
+ * The same errors go on, as they would stop the others too.
+ */
+extern char *pcapi_isolated(PcapiGuarded call, void *arg);
+
+/*
+ * Work on a set that is not to be all or nothing: on all n of it from one on,
+ * and where that fails on each half, until those that fail stand alone.  NULL,
+ * or why some do.
+ */
+typedef void (*PcapiPartWork) (void *arg, int from, int n);
+extern char *pcapi_by_halves(PcapiPartWork work, void *arg, int from, int n);
+
 /* run something and roll it back; errors go on */
 extern void pcapi_undone(PcapiGuarded call, void *arg);
 

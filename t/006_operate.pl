@@ -103,7 +103,7 @@ my $undecided = $node->background_psql('postgres');
 $undecided->query_safe('BEGIN');
 is($undecided->query_safe("SELECT pinterest_capi.cancel('undecided')"), '1', 'cancelled, but not committed');
 $stub->release;
-ok($node->poll_query_until('postgres', 'SELECT last_error IS NOT NULL FROM pinterest_capi.worker_status'), 'the worker does not wait for it');
+ok($node->poll_query_until('postgres', 'SELECT count(*) = 1 FROM pinterest_capi._lease WHERE problem IS NOT NULL'), 'the worker does not wait for it');
 $undecided->query_safe('ROLLBACK');
 becomes($node, 'undecided', 'status, attempts', 'sent|1', 'rolled back: the answer is written down after all');
 is(scalar($stub->received('undecided')), 1, 'and nothing goes twice');

@@ -11,6 +11,7 @@
 #include "queue/claim.h"
 
 #include "access/detoast.h"
+#include "access/table.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_type.h"
 #include "utils/acl.h"
@@ -18,6 +19,7 @@
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
+#include "utils/rel.h"
 #include "utils/timestamp.h"
 
 static char *
@@ -78,7 +80,7 @@ pcapi_targets(void)
 								" d.test_mode, d.batch_size, d.max_requests_per_minute,"
 								" (1000000 * extract(epoch FROM c.now - (c.now - d.max_event_age)))::bigint,"
 								" (1000000 * extract(epoch FROM c.now - (c.now - d.retry_for)))::bigint,"
-								" s.backoff_until, s.failing_since, s.backoff_reason"
+								" s.backoff_until, s.failing_since, s.backoff_reason, s.life"
 								" FROM pinterest_capi.destination AS d"
 								" JOIN pinterest_capi._destination_state AS s ON s.destination = d.destination"
 								" LEFT JOIN pinterest_capi._secret AS x ON x.destination = d.destination"
@@ -114,6 +116,7 @@ pcapi_targets(void)
 		t->backoff_until = time_column(i, 15);
 		t->failing_since = time_column(i, 16);
 		t->backoff_reason = text_column(i, 17, context);
+		t->life = DatumGetInt32(column(i, 18, &isnull));
 
 		spi_context = MemoryContextSwitchTo(context);
 		targets = lappend(targets, t);
@@ -133,6 +136,37 @@ id_array(const int64 *ids, int n)
 	return PointerGetDatum(construct_array(elems, n, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 }
 
+typedef struct Stored
+{
+	Datum		payload;
+	text	   *text;			/* once it is read */
+} Stored;
+
+static void
+detoast(void *arg)
+{
+	Stored	   *stored = arg;
+
+	stored->text = DatumGetTextPP(stored->payload);
+}
+
+/*
+ * What is stored out of line or compressed may be damaged, while the row is
+ * not.  It is read in a subtransaction then: the event is put off, and those
+ * beside it are sent.
+ */
+static text *
+read_stored(PcapiClaimed *event, Datum payload)
+{
+	Stored		stored = {.payload = payload};
+
+	if (VARATT_IS_EXTERNAL(DatumGetPointer(payload)) || VARATT_IS_COMPRESSED(DatumGetPointer(payload)))
+		event->problem = pcapi_isolated(detoast, &stored);
+	else
+		detoast(&stored);
+	return event->problem ? NULL : stored.text;
+}
+
 void
 pcapi_read_payload(PcapiReader *reader, PcapiClaimed *event, Datum payload, bool isnull)
 {
@@ -150,10 +184,11 @@ pcapi_read_payload(PcapiReader *reader, PcapiClaimed *event, Datum payload, bool
 		event->unread = reader->full = true;
 		return;
 	}
+	t = read_stored(event, payload);
+	if (t == NULL)
+		return;
 	reader->any = true;
 	reader->room -= Min(len, reader->room);
-
-	t = DatumGetTextPP(payload);
 	event->payload_len = VARSIZE_ANY_EXHDR(t);
 	event->payload = palloc(event->payload_len + 1);
 	memcpy(event->payload, VARDATA_ANY(t), event->payload_len);
@@ -163,7 +198,7 @@ pcapi_read_payload(PcapiReader *reader, PcapiClaimed *event, Datum payload, bool
 }
 
 #define SELECT_EVENTS \
-	"SELECT q.id, q.attempts, greatest(e.created_at, q.due_at), e.event_time, q.first_attempt_at, e.payload"
+	"SELECT q.id, q.attempts, greatest(e.created_at, q.due_at), e.event_time, q.first_attempt_at, e.payload, e.created_at"
 
 /* one by one, as queue/queue.h says */
 #define THEIR_EVENTS \
@@ -189,6 +224,7 @@ take_events(PcapiClaimed **events, PcapiReader *reader, MemoryContext context)
 		e->waits_since = time_column(i, 3);
 		e->event_time = time_column(i, 4);
 		e->first_attempt_at = time_column(i, 5);
+		e->created_at = time_column(i, 7);
 		payload = column(i, 6, &isnull);
 		pcapi_read_payload(reader, e, payload, isnull);
 	}
@@ -270,6 +306,87 @@ pcapi_fetch_ids(int dest, const int64 *ids, int n, PcapiReader *reader, PcapiCla
 	n = take_events(events, reader, context);
 	SPI_finish();
 	return n;
+}
+
+typedef struct Single
+{
+	int			dest;
+	PcapiReader *reader;
+	PcapiClaimed *event;
+	MemoryContext context;
+	bool		found;
+} Single;
+
+static void
+fetch_single(void *arg)
+{
+	Single	   *s = arg;
+	MemoryContext old = MemoryContextSwitchTo(s->context);
+	PcapiClaimed *events;
+
+	s->found = pcapi_fetch_ids(s->dest, &s->event->id, 1, s->reader, &events) > 0;
+	if (s->found)
+		*s->event = events[0];
+	MemoryContextSwitchTo(old);
+}
+
+/*
+ * Both sorts, for after an error: each event is read in a subtransaction, so
+ * that a damaged page of _event, say, is a problem of those that stand on it.
+ */
+int
+pcapi_fetch_singly(int dest, int64 after, int limit, PcapiReader *reader, PcapiClaimed **events)
+{
+	Oid			types[4] = {INT4OID, INT8OID, INT4OID, TIMESTAMPTZOID};
+	Datum		values[4] = {Int32GetDatum(dest), Int64GetDatum(after), Int32GetDatum(limit), TimestampTzGetDatum(GetCurrentTimestamp())};
+	MemoryContext context = CurrentMemoryContext;
+	PcapiClaimed *found;
+	int			n;
+	int			m = 0;
+
+	SPI_connect();
+	if (SPI_execute_with_args("SELECT q.id, q.first_attempt_at FROM pinterest_capi._queue AS q"
+							  " WHERE q.dest = $1 AND q.id > $2 AND (q.due_at IS NULL OR q.due_at <= $4)"
+							  " ORDER BY q.dest, q.id LIMIT $3",
+							  4, types, values, NULL, true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read the queue");
+	n = (int) SPI_processed;
+	found = MemoryContextAllocZero(context, sizeof(PcapiClaimed) * Max(n, 1));
+	for (int i = 0; i < n; i++)
+	{
+		bool		isnull;
+
+		found[i].id = DatumGetInt64(column(i, 1, &isnull));
+		found[i].first_attempt_at = time_column(i, 2);
+		/* what can't be read doesn't expire */
+		found[i].event_time = GetCurrentTimestamp();
+	}
+	SPI_finish();
+
+	for (int i = 0; i < n; i++)
+	{
+		Single		s = {.dest = dest, .reader = reader, .event = &found[i], .context = context};
+		char	   *problem;
+
+		CHECK_FOR_INTERRUPTS();
+		problem = pcapi_isolated(fetch_single, &s);
+		if (problem)
+			found[i].problem = problem;
+		if (problem || s.found)
+			found[m++] = found[i];
+	}
+	*events = found;
+	return m;
+}
+
+Oid
+pcapi_queue_file(void)
+{
+	Relation	rel = table_open(pcapi_table(PCAPI_T_QUEUE), AccessShareLock);
+	Oid			file = rel->rd_rel->relfilenode;
+
+	table_close(rel, NoLock);
+	return file;
 }
 
 int
@@ -360,21 +477,38 @@ pcapi_lease(int dest, const int64 *ids, int n)
 	return lease;
 }
 
-int
-pcapi_recover_leases(void)
+/* All there are, those too of whose events none waits. */
+List *
+pcapi_leases(void)
 {
-	int			n;
+	MemoryContext context = CurrentMemoryContext;
+	List	   *leases = NIL;
 
 	SPI_connect();
-	SPI_execute("UPDATE pinterest_capi._queue AS q SET attempts = q.attempts + 1, due_at = clock_timestamp(),"
-				" first_attempt_at = coalesce(q.first_attempt_at, l.taken_at), last_attempt_at = l.taken_at,"
-				" warnings = CASE WHEN 'outcome of an earlier attempt unknown' = ANY (q.warnings) THEN q.warnings"
-				" ELSE q.warnings || 'outcome of an earlier attempt unknown'::text END"
-				" FROM (SELECT dest, taken_at, unnest(ids) AS id FROM pinterest_capi._lease OFFSET 0) AS l"
-				" WHERE" PCAPI_QUEUED_AS("l"),
-				false, 0);
-	n = (int) SPI_processed;
-	SPI_execute("DELETE FROM pinterest_capi._lease", false, 0);
+	SPI_execute("SELECT l.lease, l.dest, l.taken_at, w.ids FROM pinterest_capi._lease AS l CROSS JOIN LATERAL"
+				" (SELECT coalesce(array_agg(q.id ORDER BY q.id), '{}') AS ids FROM unnest(l.ids) AS i (id)"
+				" CROSS JOIN LATERAL (SELECT v.id FROM pinterest_capi._queue AS v WHERE v.dest = l.dest AND v.id = i.id OFFSET 0) AS q) AS w"
+				" ORDER BY l.lease",
+				true, 0);
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		PcapiLease *lease;
+		ArrayType  *ids;
+		bool		isnull;
+		MemoryContext old;
+
+		ids = DatumGetArrayTypeP(column(i, 4, &isnull));
+		old = MemoryContextSwitchTo(context);
+		lease = palloc0(sizeof(PcapiLease));
+		lease->lease = DatumGetInt64(column(i, 1, &isnull));
+		lease->dest = DatumGetInt32(column(i, 2, &isnull));
+		lease->taken_at = time_column(i, 3);
+		lease->n = ArrayGetNItems(ARR_NDIM(ids), ARR_DIMS(ids));
+		lease->ids = palloc(sizeof(int64) * Max(lease->n, 1));
+		memcpy(lease->ids, ARR_DATA_PTR(ids), sizeof(int64) * lease->n);
+		leases = lappend(leases, lease);
+		MemoryContextSwitchTo(old);
+	}
 	SPI_finish();
-	return n;
+	return leases;
 }

@@ -15,6 +15,7 @@
 typedef struct PcapiTarget
 {
 	int			dest;
+	int			life;			/* how often the name has been used for a new one */
 	char	   *name;
 	bool		ready;			/* enabled, complete and not paused */
 	bool		sendable;		/* complete, for verify_destination */
@@ -34,16 +35,22 @@ typedef struct PcapiTarget
 
 extern List *pcapi_targets(void);
 
+/* how the error and the reason of an event begin whose payload cannot be read; doctor() looks for it */
+#define PCAPI_UNREADABLE "payload cannot be read"
+
 /* an event to be sent */
 typedef struct PcapiClaimed
 {
 	int64		id;
 	ItemPointerData tid;		/* of the row in _queue, if it was never tried; else invalid */
+	TransactionId xmin;			/* that row's */
+	TimestampTz created_at;
 	int			attempts;
 	TimestampTz waits_since;	/* tracked, or due again by retry or replay */
 	TimestampTz event_time;
 	TimestampTz first_attempt_at;	/* 0: none yet */
 	bool		unread;			/* its payload was left where it is */
+	char	   *problem;		/* why its payload cannot be read, or NULL */
 	char	   *payload;
 	int			payload_len;
 } PcapiClaimed;
@@ -62,7 +69,7 @@ typedef struct PcapiReader
 	bool		full;
 } PcapiReader;
 
-/* in the current memory context; NULL, and not unread, where payload is null */
+/* in the current memory context; NULL, and not unread, where payload is null or cannot be read */
 extern void pcapi_read_payload(PcapiReader *reader, PcapiClaimed *event, Datum payload, bool isnull);
 
 /* fresh.c: never tried ones in id order behind after; no more once the reader is full */
@@ -75,14 +82,28 @@ extern int	pcapi_fetch_fresh_by_sql(int dest, int64 after, int limit, PcapiReade
 extern int	pcapi_fetch_due(int dest, int limit, PcapiReader *reader, PcapiClaimed **events);
 extern int	pcapi_fetch_ids(int dest, const int64 *ids, int n, PcapiReader *reader, PcapiClaimed **events);
 
+/* never tried ones and those that are due, behind after */
+extern int	pcapi_fetch_singly(int dest, int64 after, int limit, PcapiReader *reader, PcapiClaimed **events);
+
+extern Oid	pcapi_queue_file(void); /* which file has the table _queue: another one once it was emptied or written anew */
+
 /* ids of never tried events in (low, high] */
 extern int	pcapi_queued_between(int dest, int64 low, int64 high, int64 **ids);
 extern TimestampTz pcapi_next_due(int dest);	/* 0: none */
 
 extern int64 pcapi_lease(int dest, const int64 *ids, int n);
 
-/* at the start: what a dead worker left in the air; returns how many events */
-extern int	pcapi_recover_leases(void);
+/* a request of a worker that is gone; ids are those that still wait, sorted */
+typedef struct PcapiLease
+{
+	int64		lease;
+	int			dest;
+	TimestampTz taken_at;
+	int64	   *ids;
+	int			n;
+} PcapiLease;
+
+extern List *pcapi_leases(void);	/* in the current memory context */
 
 /* --- settle.c --- */
 
@@ -98,7 +119,9 @@ typedef enum PcapiFate
 typedef struct PcapiSettled
 {
 	int64		id;
-	ItemPointerData tid;		/* as claimed; it may be another row's by now */
+	ItemPointerData tid;		/* as claimed, as the next two; it may be another row's by now */
+	TransactionId xmin;
+	TimestampTz created_at;		/* of the event that is meant; 0: whichever has the id */
 	PcapiFate	fate;
 	bool		attempted;		/* counts as an attempt */
 	int			http_status;	/* 0: none */
@@ -108,20 +131,35 @@ typedef struct PcapiSettled
 	const char *warning;		/* of something final: may be several, a line each */
 } PcapiSettled;
 
-/* finish.c: those that are done with at their first attempt; which are settled is marked */
+/* what has become of one of them */
+typedef enum PcapiWritten
+{
+	PCAPI_NOT_THERE,			/* it waits no longer, or is another event */
+	PCAPI_WRITTEN,
+	PCAPI_LEFT					/* it waits, and could not be written */
+} PcapiWritten;
+
+/* finish.c: those that are done with at their first attempt */
 extern void pcapi_finish(int dest, TimestampTz attempted_at, const PcapiSettled *settled, int n,
-						 bool *done);
+						 PcapiWritten *written);
 extern const char *pcapi_fate_name(PcapiFate fate); /* as status */
 
-extern void pcapi_settle(int dest, int64 lease, TimestampTz attempted_at,
-						 const PcapiSettled *settled, int n);
+/*
+ * written: n of them, filled in.  Returns how many are left; *problem is why,
+ * in the current memory context, or NULL where others have locked them.  The
+ * lease, if not 0, keeps those alone.
+ */
+#define PCAPI_LOCKED "locked by another transaction"
 
-/* what a destination's last request says of it */
+extern int	pcapi_settle(int dest, int64 lease, TimestampTz attempted_at,
+						 const PcapiSettled *settled, int n, PcapiWritten *written, char **problem);
+
+/* what a destination's last request says of it, unless it was dropped since and is another one (life) */
 extern void pcapi_target_lock(int dest);
-extern void pcapi_target_sent(int dest, bool recovered);
-extern void pcapi_target_backoff(int dest, int64 delay_ms, const char *reason);
-extern bool pcapi_target_pause(int dest, const char *name, const char *reason);
-extern void pcapi_target_error(int dest, const char *error);
+extern void pcapi_target_taken(int dest, int life, bool sent, bool recovered);
+extern void pcapi_target_backoff(int dest, int life, int64 delay_ms, const char *reason);
+extern bool pcapi_target_pause(int dest, int life, const char *name, const char *reason);
+extern void pcapi_target_error(int dest, int life, const char *error);
 extern void pcapi_notify(const char *destination, const char *status, const char *message);
 
 /* --- retention.c --- */

@@ -94,7 +94,7 @@ end_emptied(MemoryContext context, Datum *ids)
 	pcapi_finish_waiting("suppressed", "forgotten",
 						 "(SELECT * FROM unnest($3, $4) AS e (dest, id) ORDER BY e.dest, e.id OFFSET 0) AS r"
 						 " JOIN pinterest_capi._queue AS q ON" PCAPI_QUEUED_AS("r"),
-						 lengthof(types), types, emptied, NULL);
+						 false, lengthof(types), types, emptied, NULL);
 	SPI_execute_with_args("UPDATE pinterest_capi._outcome SET error = NULL"
 						  " WHERE id = ANY ($1) AND error IS NOT NULL",
 						  1, unconstify(Oid *, &types[1]), &emptied[1], NULL, false, 0);

@@ -5,12 +5,13 @@
  *
  * The rows in the queue are found where they were read from, and the outcomes
  * are written a page at a time.  What isn't as it was (cancelled, forgotten,
- * tried before), and all of it where one of the tables isn't (layout.c), is left
- * to settle.c's statements.
+ * tried before, locked by somebody), and all of it where one of the tables isn't
+ * (layout.c), is left to settle.c's statements.
  */
 #include "queue/claim.h"
 #include "queue/rows.h"
 
+#include "access/sysattr.h"
 #include "access/tableam.h"
 #include "access/table.h"
 #include "access/xact.h"
@@ -52,7 +53,9 @@ leave_queue(Relation queue, BlockNumber nblocks, TupleTableSlot *slot, int dest,
 	if (ItemPointerGetBlockNumber(&tid) >= nblocks ||
 		!table_tuple_fetch_row_version(queue, &tid, snapshot, slot))
 		return false;
-	if (DatumGetInt64(slot_getattr(slot, PCAPI_QUEUE_ID, &isnull)) != s->id ||
+	/* the same transaction wrote it: a table that was emptied and filled again has other rows with these ids */
+	if (DatumGetTransactionId(slot_getsysattr(slot, MinTransactionIdAttributeNumber, &isnull)) != s->xmin ||
+		DatumGetInt64(slot_getattr(slot, PCAPI_QUEUE_ID, &isnull)) != s->id ||
 		DatumGetInt32(slot_getattr(slot, PCAPI_QUEUE_DEST, &isnull)) != dest ||
 		DatumGetInt32(slot_getattr(slot, PCAPI_QUEUE_ATTEMPTS, &isnull)) != 0 ||
 		!is_null(slot, PCAPI_QUEUE_HTTP_STATUS) ||
@@ -60,8 +63,8 @@ leave_queue(Relation queue, BlockNumber nblocks, TupleTableSlot *slot, int dest,
 		!is_null(slot, PCAPI_QUEUE_ERROR) ||
 		!is_null(slot, PCAPI_QUEUE_WARNINGS))
 		return false;
-	/* waits for whoever is about to cancel it */
-	return PcapiTupleDelete(queue, &tid, GetCurrentCommandId(true), snapshot, true, &failure) == TM_Ok;
+	/* without waiting for whoever is about to cancel it */
+	return PcapiTupleDelete(queue, &tid, GetCurrentCommandId(true), snapshot, false, &failure) == TM_Ok;
 }
 
 /* a line each */
@@ -97,7 +100,8 @@ fill_outcome(TupleTableSlot *slot, int dest, TimestampTz attempted_at, Timestamp
 }
 
 void
-pcapi_finish(int dest, TimestampTz attempted_at, const PcapiSettled *settled, int n, bool *done)
+pcapi_finish(int dest, TimestampTz attempted_at, const PcapiSettled *settled, int n,
+			 PcapiWritten *written)
 {
 	PcapiWriter writer;
 	Relation	queue = table_open(pcapi_table(PCAPI_T_QUEUE), RowExclusiveLock);
@@ -126,10 +130,10 @@ pcapi_finish(int dest, TimestampTz attempted_at, const PcapiSettled *settled, in
 
 	for (int i = 0; i < n; i++)
 	{
-		done[i] = settled[i].fate != PCAPI_RELEASE && settled[i].fate != PCAPI_RETRY &&
-			leave_queue(queue, nblocks, queued, dest, &settled[i]);
-		if (done[i])
+		if (settled[i].fate != PCAPI_RELEASE && settled[i].fate != PCAPI_RETRY &&
+			leave_queue(queue, nblocks, queued, dest, &settled[i]))
 		{
+			written[i] = PCAPI_WRITTEN;
 			pcapi_slot_begin(outcomes[m]);
 			fill_outcome(outcomes[m++], dest, attempted_at, now, &settled[i]);
 		}

@@ -4,7 +4,8 @@
  *
  * Due is what could be sent this moment: a destination that is ready and not
  * backing off has events never tried, or a retry whose time has come; and
- * whatever is in a request.  In a published database it is what waits to be
+ * whatever is in a request.  What was sent is not any more, nor is a row whose
+ * event is missing: doctor() names them.  In a published database it is what waits to be
  * handed over.  The caller's own uncommitted events are not, as
  * nobody else can see them.
  */
@@ -20,6 +21,11 @@
 #define FIRST_WAIT_MS	1
 #define LONGEST_WAIT_MS	100
 #define WAKE_GAP		1000
+
+/* its event is there, and it isn't one that was sent and can't be written down; looked up one by one */
+#define THAT_CAN_LEAVE \
+	"AND (SELECT true FROM pinterest_capi._event AS e WHERE e.id = q.id)" \
+	" AND q.id <> ALL (ARRAY(SELECT unnest(l.ids) FROM pinterest_capi._lease AS l WHERE l.problem IS NOT NULL))"
 
 /*
  * One look, in a subtransaction that is rolled back: its locks and its
@@ -45,13 +51,13 @@ look(void *arg)
 	SPI_connect();
 	(void) pcapi_plan(&plan,
 					  "SELECT EXISTS (SELECT FROM pinterest_capi._lease AS l CROSS JOIN unnest(l.ids) AS i (id) CROSS JOIN LATERAL"
-					  " (SELECT FROM pinterest_capi._queue AS w WHERE w.dest = l.dest AND w.id = i.id OFFSET 0) AS q)"
+					  " (SELECT FROM pinterest_capi._queue AS w WHERE w.dest = l.dest AND w.id = i.id OFFSET 0) AS q WHERE l.problem IS NULL)"
 					  " OR ($1 AND EXISTS (SELECT FROM pinterest_capi._readiness AS r"
 					  " WHERE r.status = 'ready' AND r.backoff_until IS NULL"
 					  " AND (EXISTS (SELECT FROM pinterest_capi._queue AS q"
-					  " WHERE q.dest = r.dest AND q.due_at IS NULL OFFSET 0)"
+					  " WHERE q.dest = r.dest AND q.due_at IS NULL " THAT_CAN_LEAVE " OFFSET 0)"
 					  " OR EXISTS (SELECT FROM pinterest_capi._queue AS q"
-					  " WHERE q.dest = r.dest AND q.due_at <= $2 OFFSET 0))))",
+					  " WHERE q.dest = r.dest AND q.due_at <= $2 " THAT_CAN_LEAVE " OFFSET 0))))",
 					  2, types);
 	snapshot = RegisterSnapshot(GetLatestSnapshot());
 	snapshot->curcid = FirstCommandId;

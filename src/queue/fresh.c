@@ -12,6 +12,7 @@
 #include "queue/rows.h"
 
 #include "access/genam.h"
+#include "access/sysattr.h"
 #include "executor/tuptable.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -60,10 +61,11 @@ take(PcapiClaimed *e, PcapiWalk *queue, PcapiWalk *events, PcapiReader *reader)
 	memset(e, 0, sizeof(PcapiClaimed));
 	e->id = DatumGetInt64(attribute(queue, PCAPI_QUEUE_ID, &isnull));
 	e->tid = queue->slot->tts_tid;
+	e->xmin = DatumGetTransactionId(slot_getsysattr(queue->slot, MinTransactionIdAttributeNumber, &isnull));
 	e->attempts = DatumGetInt32(attribute(queue, PCAPI_QUEUE_ATTEMPTS, &isnull));
 	d = attribute(queue, PCAPI_QUEUE_FIRST_ATTEMPT_AT, &isnull);
 	e->first_attempt_at = isnull ? 0 : DatumGetTimestampTz(d);
-	e->waits_since = DatumGetTimestampTz(attribute(events, PCAPI_EVENT_CREATED_AT, &isnull));
+	e->created_at = e->waits_since = DatumGetTimestampTz(attribute(events, PCAPI_EVENT_CREATED_AT, &isnull));
 	e->event_time = DatumGetTimestampTz(attribute(events, PCAPI_EVENT_EVENT_TIME, &isnull));
 	d = attribute(events, PCAPI_EVENT_PAYLOAD, &isnull);
 	pcapi_read_payload(reader, e, d, isnull);

@@ -100,6 +100,66 @@ pcapi_guarded_unique(PcapiGuarded call, void *arg)
 	return false;
 }
 
+/*
+ * The message is for people who look after the server, and may be kept: one of
+ * class 22 quotes the value that it is about, and one that is raised by
+ * somebody's trigger may.
+ */
+char *
+pcapi_isolated(PcapiGuarded call, void *arg)
+{
+	ErrorData  *error = pcapi_attempt(call, arg);
+	char	   *message;
+
+	if (error == NULL)
+		return NULL;
+	switch (ERRCODE_TO_CATEGORY(error->sqlerrcode))
+	{
+		case ERRCODE_DATA_EXCEPTION:
+		case ERRCODE_PLPGSQL_ERROR:
+			message = psprintf("error %s", unpack_sql_state(error->sqlerrcode));
+			break;
+		default:
+			message = pstrdup(error->message ? error->message : "unknown error");
+	}
+	FreeErrorData(error);
+	return message;
+}
+
+typedef struct Part
+{
+	PcapiPartWork work;
+	void	   *arg;
+	int			from;
+	int			n;
+} Part;
+
+static void
+work_on(void *arg)
+{
+	const Part *part = arg;
+
+	part->work(part->arg, part->from, part->n);
+}
+
+char *
+pcapi_by_halves(PcapiPartWork work, void *arg, int from, int n)
+{
+	Part		part = {.work = work, .arg = arg, .from = from, .n = n};
+	int			half = n / 2;
+	char	   *problem;
+	char	   *other;
+
+	if (n == 0)
+		return NULL;
+	problem = pcapi_isolated(work_on, &part);
+	if (problem == NULL || n == 1)
+		return problem;
+	problem = pcapi_by_halves(work, arg, from, half);
+	other = pcapi_by_halves(work, arg, from + half, n - half);
+	return problem ? problem : other;
+}
+
 void
 pcapi_undone(PcapiGuarded call, void *arg)
 {

@@ -21,15 +21,12 @@
 #define FEW 10000
 
 static Datum
-kept_array(int column, MemoryContext context)
+array_of(Datum *elems, int n, Oid type)
 {
-	bool		isnull;
-	Datum		d = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column, &isnull);
-	MemoryContext old = MemoryContextSwitchTo(context);
+	bool		is_id = (type == INT8OID);
 
-	d = isnull ? (Datum) 0 : PointerGetDatum(DatumGetArrayTypePCopy(d));
-	MemoryContextSwitchTo(old);
-	return d;
+	return PointerGetDatum(construct_array(elems, n, type, is_id ? 8 : 4, is_id ? FLOAT8PASSBYVAL : true,
+										   is_id ? TYPALIGN_DOUBLE : TYPALIGN_INT));
 }
 
 /* Dispatchers whose slot is there, and up to which id what waits is older than one of the slots. */
@@ -53,6 +50,86 @@ subscribers(MemoryContext context, int64 *emit_below)
 	return names ? MemoryContextStrdup(context, names) : NULL;
 }
 
+/* rows to be inserted once more; which were is marked */
+typedef struct Emission
+{
+	Datum	   *ids;
+	int			n;
+	bool	   *emitted;
+} Emission;
+
+/* A PcapiPartWork. */
+static void
+emit(void *arg, int from, int n)
+{
+	Emission   *e = arg;
+	Oid			types[1] = {INT8ARRAYOID};
+	Datum		values[1] = {array_of(e->ids + from, n, INT8OID)};
+	int			at = 0;
+	int			rc;
+
+	SPI_connect();
+	rc = SPI_execute_with_args("WITH free AS MATERIALIZED (SELECT v.id FROM pinterest_capi._event AS v"
+							   " WHERE v.id = ANY ($1) FOR UPDATE SKIP LOCKED), gone AS"
+							   " (DELETE FROM pinterest_capi._event WHERE id = ANY (ARRAY(SELECT id FROM free)) RETURNING *)"
+							   " INSERT INTO pinterest_capi._event (id, created_at, event_time, dest, visitor,"
+							   " event_id, event_name, sent_as, warnings, payload, origin, destination)"
+							   " SELECT g.id, g.created_at, g.event_time, g.dest, g.visitor, g.event_id, g.event_name,"
+							   " g.sent_as, g.warnings, g.payload, g.origin, s.destination"
+							   " FROM gone AS g LEFT JOIN pinterest_capi._destination_state AS s ON s.dest = g.dest"
+							   " RETURNING id",
+							   1, types, values, NULL, false, 0);
+	if (rc != SPI_OK_INSERT_RETURNING)
+		elog(ERROR, "could not publish events once more: %s", SPI_result_code_string(rc));
+	for (uint64 row = 0; row < SPI_processed; row++)
+	{
+		bool		isnull;
+		int64		id = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, 1, &isnull));
+
+		/* both are in nearly the same order, so it stands near the last one */
+		for (int k = 0; k < n; k++, at = (at + 1) % n)
+			if (DatumGetInt64(e->ids[from + at]) == id)
+			{
+				e->emitted[from + at] = true;
+				break;
+			}
+	}
+	SPI_finish();
+}
+
+/* The rows of the last statement, but for those that had to be inserted once more and could not be. */
+static void
+keep_few(PcapiHandover *few, MemoryContext context)
+{
+	MemoryContext old = MemoryContextSwitchTo(context);
+	SPITupleTable *rows = SPI_tuptable;
+	int			n = (int) SPI_processed;
+	Emission	e = {.ids = palloc(sizeof(Datum) * n), .emitted = palloc0(sizeof(bool) * n)};
+	bool	   *wanted = palloc(sizeof(bool) * n);
+	bool		isnull;
+	int			at = 0;
+
+	few->dests = palloc(sizeof(Datum) * n);
+	few->ids = palloc(sizeof(Datum) * n);
+	few->xmins = palloc(sizeof(Datum) * n);
+	for (int i = 0; i < n; i++)
+	{
+		wanted[i] = DatumGetBool(SPI_getbinval(rows->vals[i], rows->tupdesc, 4, &isnull));
+		if (wanted[i])
+			e.ids[e.n++] = SPI_getbinval(rows->vals[i], rows->tupdesc, 2, &isnull);
+	}
+	(void) pcapi_by_halves(emit, &e, 0, e.n);
+	for (int i = 0; i < n; i++)
+	{
+		if (wanted[i] && !e.emitted[at++])
+			continue;
+		few->dests[few->n] = SPI_getbinval(rows->vals[i], rows->tupdesc, 1, &isnull);
+		few->ids[few->n] = SPI_getbinval(rows->vals[i], rows->tupdesc, 2, &isnull);
+		few->xmins[few->n++] = SPI_getbinval(rows->vals[i], rows->tupdesc, 3, &isnull);
+	}
+	MemoryContextSwitchTo(old);
+}
+
 /*
  * The next few, with what is needed to know later that they have arrived; false
  * when nobody takes them or nothing waits.  The strings and arrays are in the
@@ -65,14 +142,14 @@ pcapi_handover_choose(PcapiHandover *few)
 	Oid			types[2] = {INT8OID, INT4OID};
 	Datum		values[2];
 	int64		emit_below = 0;
-	bool		isnull;
+	int			rc;
 
 	memset(few, 0, sizeof(PcapiHandover));
 	SPI_connect();
 
 	/* what is in a request from before publish() is settled first */
 	SPI_execute("SELECT FROM pinterest_capi._queue AS q, pinterest_capi._subscriber AS u"
-				" WHERE NOT EXISTS (SELECT FROM pinterest_capi._lease) LIMIT 1", true, 1);
+				" WHERE NOT EXISTS (SELECT FROM pinterest_capi._lease WHERE problem IS NULL) LIMIT 1", true, 1);
 	if (SPI_processed > 0)
 		few->slots = subscribers(context, &emit_below);
 	if (few->slots == NULL)
@@ -82,31 +159,16 @@ pcapi_handover_choose(PcapiHandover *few)
 	}
 	values[0] = Int64GetDatum(emit_below);
 	values[1] = Int32GetDatum(FEW);
-	SPI_execute_with_args("SELECT array_agg(w.dest), array_agg(w.id), count(*),"
-						  " array_agg(w.id) FILTER (WHERE e.destination IS NULL OR w.due_at IS NOT NULL OR w.id <= $1)"
-						  " FROM (SELECT q.dest, q.id, q.due_at FROM pinterest_capi._queue AS q"
-						  " ORDER BY q.dest, q.id LIMIT $2) AS w"
-						  " CROSS JOIN LATERAL (SELECT v.destination FROM pinterest_capi._event AS v WHERE v.id = w.id OFFSET 0) AS e",
-						  2, types, values, NULL, true, 0);
-	few->n = (int) DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 3, &isnull));
-	few->full = (few->n >= FEW);
-	if (few->n > 0)
-	{
-		Oid			emit_types[1] = {INT8ARRAYOID};
-		Datum		emit;
-
-		few->dests = kept_array(1, context);
-		few->ids = kept_array(2, context);
-		emit = kept_array(4, context);
-		if (emit != (Datum) 0)
-			SPI_execute_with_args("WITH gone AS (DELETE FROM pinterest_capi._event WHERE id = ANY ($1) RETURNING *)"
-								  " INSERT INTO pinterest_capi._event (id, created_at, event_time, dest, visitor,"
-								  " event_id, event_name, sent_as, warnings, payload, origin, destination)"
-								  " SELECT g.id, g.created_at, g.event_time, g.dest, g.visitor, g.event_id, g.event_name,"
-								  " g.sent_as, g.warnings, g.payload, g.origin, s.destination"
-								  " FROM gone AS g LEFT JOIN pinterest_capi._destination_state AS s ON s.dest = g.dest",
-								  1, emit_types, &emit, NULL, false, 0);
-	}
+	rc = SPI_execute_with_args("SELECT w.dest, w.id, w.xmin, e.destination IS NULL OR w.due_at IS NOT NULL OR w.id <= $1"
+							   " FROM (SELECT q.dest, q.id, q.xmin, q.due_at FROM pinterest_capi._queue AS q"
+							   " WHERE q.id <> ALL (ARRAY(SELECT unnest(l.ids) FROM pinterest_capi._lease AS l))"
+							   " ORDER BY q.dest, q.id LIMIT $2) AS w"
+							   " CROSS JOIN LATERAL (SELECT v.destination FROM pinterest_capi._event AS v WHERE v.id = w.id OFFSET 0) AS e",
+							   2, types, values, NULL, true, 0);
+	if (rc != SPI_OK_SELECT)
+		elog(ERROR, "could not choose events to hand over: %s", SPI_result_code_string(rc));
+	few->full = (SPI_processed >= FEW);
+	keep_few(few, context);
 	SPI_finish();
 	return few->n > 0;
 }
@@ -132,20 +194,39 @@ pcapi_handover_state(const PcapiHandover *few)
 	return state;
 }
 
-/* "queued" is as far as this server can tell. */
+/* A PcapiPartWork. */
+static void
+finish(void *arg, int from, int n)
+{
+	const PcapiHandover *few = arg;
+	Oid			types[3] = {INT4ARRAYOID, INT8ARRAYOID, XIDARRAYOID};
+	Datum		values[3];
+	int			rc;
+
+	values[0] = array_of(few->dests + from, n, INT4OID);
+	values[1] = array_of(few->ids + from, n, INT8OID);
+	values[2] = array_of(few->xmins + from, n, XIDOID);
+	SPI_connect();
+	rc = SPI_execute_with_args("WITH free AS MATERIALIZED (SELECT r.dest, r.id FROM unnest($1, $2, $3) AS r (dest, id, xmin)"
+							   " JOIN pinterest_capi._queue AS q ON" PCAPI_QUEUED_AS("r")
+							   " WHERE q.xmin = r.xmin FOR UPDATE OF q SKIP LOCKED),"
+							   " gone AS (DELETE FROM pinterest_capi._queue AS q"
+							   " USING free AS r WHERE" PCAPI_QUEUED_AS("r") " RETURNING q.*)"
+							   " INSERT INTO pinterest_capi._outcome (" PCAPI_OUTCOME_LIST ")"
+							   " SELECT g.id, clock_timestamp(), g.last_attempt_at, g.dest, g.attempts, g.http_status,"
+							   " 'queued', 'handed over to the dispatcher', g.error, g.warnings FROM gone AS g" PCAPI_REPLACING_OUTCOME,
+							   3, types, values, NULL, false, 0);
+	if (rc != SPI_OK_INSERT)
+		elog(ERROR, "could not hand over events: %s", SPI_result_code_string(rc));
+	SPI_finish();
+}
+
+/*
+ * "queued" is as far as this server can tell.  What is no longer as it was
+ * chosen, or can't be written, is chosen again.
+ */
 void
 pcapi_handover_finish(const PcapiHandover *few)
 {
-	Oid			types[2] = {INT4ARRAYOID, INT8ARRAYOID};
-	Datum		values[2] = {few->dests, few->ids};
-
-	SPI_connect();
-	SPI_execute_with_args("WITH gone AS (DELETE FROM pinterest_capi._queue AS q"
-						  " USING unnest($1, $2) AS r (dest, id) WHERE" PCAPI_QUEUED_AS("r") " RETURNING q.*)"
-						  " INSERT INTO pinterest_capi._outcome (id, finished_at, last_attempt_at, dest,"
-						  " attempts, http_status, status, reason, error, warnings)"
-						  " SELECT g.id, clock_timestamp(), g.last_attempt_at, g.dest, g.attempts, g.http_status,"
-						  " 'queued', 'handed over to the dispatcher', g.error, g.warnings FROM gone AS g",
-						  2, types, values, NULL, false, 0);
-	SPI_finish();
+	(void) pcapi_by_halves(finish, unconstify(PcapiHandover *, few), 0, few->n);
 }

@@ -18,8 +18,9 @@ typedef struct PcapiHandover
 	int			n;
 	bool		full;			/* there may be more */
 	char	   *slots;			/* whose confirmation is waited for */
-	Datum		dests;			/* integer[] and bigint[], n each */
-	Datum		ids;
+	Datum	   *dests;			/* n each: integer, bigint, and which transaction has queued it */
+	Datum	   *ids;
+	Datum	   *xmins;
 	XLogRecPtr	committed;		/* end of the commit in which they were chosen; the caller's to fill */
 } PcapiHandover;
 

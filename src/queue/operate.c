@@ -90,14 +90,13 @@ finish_step(Datum dests, Datum ids, void *arg)
 								"WITH gone AS ("
 								" DELETE FROM pinterest_capi._queue AS q USING unnest($3, $4) AS chosen (dest, id)"
 								" WHERE" PCAPI_QUEUED_AS("chosen") " RETURNING q.*)"
-								" INSERT INTO pinterest_capi._outcome (id, finished_at, last_attempt_at, dest,"
-								" attempts, http_status, status, reason, error, warnings)"
+								" INSERT INTO pinterest_capi._outcome (" PCAPI_OUTCOME_LIST ")"
 								" SELECT g.id, clock_timestamp(), g.last_attempt_at, g.dest, g.attempts, g.http_status,"
 								" $1, $2, g.error, CASE WHEN (g.dest, g.id) IN (SELECT l.dest, unnest(l.ids) FROM pinterest_capi._lease AS l)"
 								" THEN g.warnings || 'ended during a request, Pinterest may have processed it'::text"
 								" WHEN (SELECT e.destination IS NOT NULL FROM pinterest_capi._event AS e WHERE e.id = g.id)"
 								" THEN g.warnings || 'published, the dispatcher may send it'::text"
-								" ELSE g.warnings END FROM gone AS g",
+								" ELSE g.warnings END FROM gone AS g" PCAPI_REPLACING_OUTCOME,
 								4, types),
 					 values, NULL, false, 0);
 	n = (int64) SPI_processed;
@@ -109,14 +108,15 @@ finish_step(Datum dests, Datum ids, void *arg)
  * Waiting rows become final: those rows q of the queue that this FROM has,
  * which may use parameters from $3 on, in the order of dest and id.  As rows are
  * locked in this order, no two of these wait for each other; but ORDER BY q's
- * columns of a join would have the queue read in their order.
+ * columns of a join would have the queue read in their order.  skip_locked: but
+ * for those that another transaction has locked.
  *
  * What is in a request may have been processed, which the row then
  * says; the lease of a request that leaves in this very moment isn't seen yet.
  */
 int64
 pcapi_finish_waiting(const char *status, const char *reason, const char *from,
-					 int nargs, const Oid *argtypes, const Datum *args, const char *argnulls)
+					 bool skip_locked, int nargs, const Oid *argtypes, const Datum *args, const char *argnulls)
 {
 	Oid			types[5] = {TEXTOID, TEXTOID};
 	Datum		values[5];
@@ -134,7 +134,7 @@ pcapi_finish_waiting(const char *status, const char *reason, const char *from,
 		values[2 + i] = args[i];
 		nulls[2 + i] = argnulls ? argnulls[i] : ' ';
 	}
-	n = pcapi_in_steps(psprintf("SELECT q.dest, q.id FROM %s FOR UPDATE OF q", from),
+	n = pcapi_in_steps(psprintf("SELECT q.dest, q.id FROM %s FOR UPDATE OF q%s", from, skip_locked ? " SKIP LOCKED" : ""),
 					   2 + nargs, types, values, nulls, finish_step, &finish);
 	AtEOXact_GUC(true, level);
 	return n;
@@ -248,7 +248,10 @@ pcapi_sql_resume_destination(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* Should the name come back, it starts anew, under the same number. */
+/*
+ * Should the name come back, it starts anew, under the same number.  Its life is
+ * another one, so that the answer to a request of the old one says nothing of it.
+ */
 void
 pcapi_forsake(const char *destination)
 {
@@ -257,26 +260,26 @@ pcapi_forsake(const char *destination)
 
 	if (DatumGetInt32(values[0]) == 0)
 		return;
-	pcapi_finish_waiting("cancelled", DROPPED, "pinterest_capi._queue AS q WHERE q.dest = $3 ORDER BY q.dest, q.id", 1, types, values, NULL);
+	pcapi_finish_waiting("cancelled", DROPPED, "pinterest_capi._queue AS q WHERE q.dest = $3 ORDER BY q.dest, q.id", false, 1, types, values, NULL);
 	SPI_connect();
 	SPI_execute_with_args("UPDATE pinterest_capi._destination_state SET paused_at = NULL, paused_reason = NULL,"
 						  " failing_since = NULL, backoff_until = NULL, backoff_reason = NULL,"
 						  " last_sent_at = NULL, last_error = NULL, last_error_at = NULL,"
-						  " dropped_at = clock_timestamp() WHERE dest = $1",
+						  " dropped_at = clock_timestamp(), life = life + 1 WHERE dest = $1",
 						  1, types, values, NULL, false, 0);
 	SPI_finish();
 }
 
-/* That a destination is missing is not enough: a dump may be on its way in. */
+/* The worker's, again and again.  That a destination is missing is not enough: a dump may be on its way in. */
 void
 pcapi_cancel_orphans(void)
 {
 	pcapi_finish_waiting("cancelled", DROPPED,
-				   "pinterest_capi._queue AS q WHERE q.dest = ANY (ARRAY(SELECT s.dest"
-				   " FROM pinterest_capi._destination_state AS s WHERE s.dropped_at IS NOT NULL"
-				   " AND NOT EXISTS (SELECT FROM pinterest_capi.destination AS d WHERE d.destination = s.destination)))"
-				   " ORDER BY q.dest, q.id",
-				   0, NULL, NULL, NULL);
+						 "pinterest_capi._queue AS q WHERE q.dest = ANY (ARRAY(SELECT s.dest"
+						 " FROM pinterest_capi._destination_state AS s WHERE s.dropped_at IS NOT NULL"
+						 " AND NOT EXISTS (SELECT FROM pinterest_capi.destination AS d WHERE d.destination = s.destination)))"
+						 " ORDER BY q.dest, q.id",
+						 true, 0, NULL, NULL, NULL);
 }
 
 /* The rest is done by foreign keys and by the trigger that guards the table. */
@@ -328,10 +331,10 @@ pcapi_sql_cancel(PG_FUNCTION_ARGS)
 		nulls[1] = ' ';
 	}
 	n = pcapi_finish_waiting("cancelled", "by cancel",
-					   "(SELECT * FROM (SELECT e.dest, e.id FROM pinterest_capi._event AS e"
-					   " WHERE e.event_id = $3 AND ($4 IS NULL OR e.dest = $4) OFFSET 0) AS n ORDER BY dest, id OFFSET 0) AS r"
-					   " JOIN pinterest_capi._queue AS q ON" PCAPI_QUEUED_AS("r"),
-					   2, types, values, nulls);
+							 "(SELECT * FROM (SELECT e.dest, e.id FROM pinterest_capi._event AS e"
+							 " WHERE e.event_id = $3 AND ($4 IS NULL OR e.dest = $4) OFFSET 0) AS n ORDER BY dest, id OFFSET 0) AS r"
+							 " JOIN pinterest_capi._queue AS q ON" PCAPI_QUEUED_AS("r"),
+							 false, 2, types, values, nulls);
 	pcapi_become_caller(&saved);
 	PG_RETURN_INT64(n);
 }

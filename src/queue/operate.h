@@ -52,7 +52,7 @@ extern void pcapi_cancel_orphans(void);
  * parameters begin at $3.
  */
 extern int64 pcapi_finish_waiting(const char *status, const char *reason, const char *from,
-								  int nargs, const Oid *argtypes, const Datum *args,
+								  bool skip_locked, int nargs, const Oid *argtypes, const Datum *args,
 								  const char *argnulls);
 
 /* --- erase.c --- */

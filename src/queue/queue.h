@@ -80,6 +80,19 @@ extern SPIPlanPtr pcapi_plan(SPIPlanPtr *plan, const char *sql, int nargs, Oid *
  */
 extern bool pcapi_execute_upsert(PcapiTable table, SPIPlanPtr plan, Datum *values, const char *nulls);
 
+/*
+ * An outcome for a row that leaves the queue.  There may be one already, where
+ * somebody has put the row back by hand: the newer one counts, and nothing
+ * stands still because of it.
+ */
+#define PCAPI_OUTCOME_LIST \
+	"id, finished_at, last_attempt_at, dest, attempts, http_status, status, reason, error, warnings"
+#define PCAPI_REPLACING_OUTCOME \
+	" ON CONFLICT (id) DO UPDATE SET finished_at = excluded.finished_at," \
+	" last_attempt_at = excluded.last_attempt_at, dest = excluded.dest, attempts = excluded.attempts," \
+	" http_status = excluded.http_status, status = excluded.status, reason = excluded.reason," \
+	" error = excluded.error, warnings = excluded.warnings"
+
 /* --- event_id.c --- */
 
 #define PCAPI_EVENT_ID_MAX	200 /* bytes */

@@ -7,46 +7,162 @@
  */
 #include "queue/claim.h"
 
+#include "access/table.h"
 #include "catalog/pg_type.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/rel.h"
+
+/* ids of final events, and what is done to them */
+typedef struct Few
+{
+	const char *sql;
+	Datum	   *ids;
+	int64	   *changed;
+} Few;
+
+/* as nearly always */
+#define DELETE_ALL \
+	"WITH gone AS (DELETE FROM pinterest_capi._outcome WHERE id = ANY ($1) RETURNING id)," \
+	" deleted AS (DELETE FROM pinterest_capi._event WHERE id = ANY (ARRAY(SELECT id FROM gone)))" \
+	" SELECT count(*) FROM gone"
+
+/* those whose two rows nobody has locked */
+#define DELETE_FREE \
+	"WITH o AS MATERIALIZED (SELECT w.id FROM pinterest_capi._outcome AS w WHERE w.id = ANY ($1) FOR UPDATE SKIP LOCKED)," \
+	" e AS MATERIALIZED (SELECT v.id FROM pinterest_capi._event AS v WHERE v.id = ANY (ARRAY(SELECT id FROM o)) FOR UPDATE SKIP LOCKED)," \
+	" deleted AS (DELETE FROM pinterest_capi._event WHERE id = ANY (ARRAY(SELECT id FROM e)) RETURNING id)," \
+	" gone AS (DELETE FROM pinterest_capi._outcome WHERE id = ANY (ARRAY(SELECT id FROM deleted UNION ALL" \
+	" SELECT id FROM o WHERE NOT EXISTS (SELECT FROM pinterest_capi._event AS v WHERE v.id = o.id OFFSET 0))) RETURNING id)" \
+	" SELECT count(*) FROM gone"
+
+#define EMPTY_ALL \
+	"WITH emptied AS (UPDATE pinterest_capi._event SET payload = NULL, visitor = NULL" \
+	" WHERE id = ANY ($1) AND payload IS NOT NULL RETURNING id) SELECT count(*) FROM emptied"
+#define EMPTY_FREE \
+	"WITH e AS MATERIALIZED (SELECT v.id FROM pinterest_capi._event AS v" \
+	" WHERE v.id = ANY ($1) AND v.payload IS NOT NULL FOR UPDATE SKIP LOCKED)," \
+	" emptied AS (UPDATE pinterest_capi._event SET payload = NULL, visitor = NULL" \
+	" WHERE id = ANY (ARRAY(SELECT id FROM e)) RETURNING id) SELECT count(*) FROM emptied"
+
+/* a clock was ahead, or they would be kept for as much longer */
+#define SET_RIGHT \
+	"WITH o AS MATERIALIZED (SELECT w.id FROM pinterest_capi._outcome AS w WHERE w.id = ANY ($1) FOR UPDATE SKIP LOCKED)," \
+	" mended AS (UPDATE pinterest_capi._outcome SET finished_at = clock_timestamp() WHERE id = ANY (ARRAY(SELECT id FROM o)))" \
+	" SELECT 0::bigint"
+
+/* A PcapiPartWork. */
+static void
+change(void *arg, int from, int n)
+{
+	Few		   *few = arg;
+	Oid			types[1] = {INT8ARRAYOID};
+	Datum		values[1];
+	bool		isnull;
+	int			rc;
+
+	values[0] = PointerGetDatum(construct_array(few->ids + from, n, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	SPI_connect();
+	rc = SPI_execute_with_args(few->sql, 1, types, values, NULL, false, 0);
+	if (rc != SPI_OK_SELECT)
+		elog(ERROR, "could not clear away events: %s", SPI_result_code_string(rc));
+	*few->changed += DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	SPI_finish();
+}
+
+typedef struct All
+{
+	Few			few;
+	int			n;
+} All;
+
+static void
+change_all_at_once(void *arg)
+{
+	All		   *all = arg;
+
+	change(&all->few, 0, all->n);
+}
+
+/*
+ * All of them, as nearly always.  Where that fails, those that nobody has locked,
+ * and of these what can't be changed, since somebody's foreign key has it, say,
+ * stays: by halves, until it stands alone.
+ */
+static void
+change_possible(const char *all_sql, const char *free_sql, Datum ids, int64 *changed)
+{
+	All			all = {.few = {.sql = all_sql, .changed = changed}};
+
+	deconstruct_array(DatumGetArrayTypeP(ids), INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE, &all.few.ids, NULL, &all.n);
+	if (all.n == 0 || pcapi_isolated(change_all_at_once, &all) == NULL)
+		return;
+	all.few.sql = free_sql;
+	(void) pcapi_by_halves(change, &all.few, 0, all.n);
+}
+
+/* Somebody's foreign key, or a trigger, which the worker's session_replication_role would pass by. */
+static bool
+deletion_is_watched(PcapiTable table)
+{
+	Relation	rel = table_open(pcapi_table(table), AccessShareLock);
+	bool		watched = rel->trigdesc && rel->trigdesc->trig_delete_after_row;
+
+	table_close(rel, NoLock);
+	return watched;
+}
 
 bool
 pcapi_retention_step(const char *retention, const char *payload_retention, int64 *after,
 					 int64 *changed)
 {
 	static SPIPlanPtr plan = NULL;
+	MemoryContext context = CurrentMemoryContext;
 	Oid			types[3] = {TEXTOID, TEXTOID, INT8OID};
 	Datum		values[3];
+	Datum		ids[3];
 	Datum		top;
 	bool		isnull;
 	bool		none;
+	int			level;
 
+	*changed = 0;
 	SPI_connect();
 	values[0] = CStringGetTextDatum(retention);
 	values[1] = CStringGetTextDatum(payload_retention);
 	values[2] = Int64GetDatum(*after);
-	SPI_execute_plan(pcapi_plan(&plan,
-								"WITH few AS ("
-								" SELECT o.id, o.finished_at < clock_timestamp() - $1::interval AS old,"
-								" o.finished_at < clock_timestamp() - $2::interval AS stale"
-								" FROM pinterest_capi._outcome AS o WHERE o.id > $3 ORDER BY o.id LIMIT 2000"
-								"), gone AS ("
-								" DELETE FROM pinterest_capi._outcome"
-								" WHERE id = ANY (ARRAY(SELECT id FROM few WHERE old)) RETURNING id"
-								"), deleted AS ("
-								" DELETE FROM pinterest_capi._event WHERE id = ANY (ARRAY(SELECT id FROM gone))"
-								"), emptied AS ("
-								" UPDATE pinterest_capi._event SET payload = NULL, visitor = NULL"
-								" WHERE id = ANY (ARRAY(SELECT id FROM few WHERE stale AND NOT old))"
-								" AND payload IS NOT NULL RETURNING id"
-								") SELECT max(id), (SELECT count(*) FROM gone) + (SELECT count(*) FROM emptied) FROM few",
-								3, types),
-					 values, NULL, false, 0);
+	if (SPI_execute_plan(pcapi_plan(&plan,
+									"WITH few AS ("
+									" SELECT o.id, o.finished_at < clock_timestamp() - $1::interval AS old,"
+									" o.finished_at < clock_timestamp() - $2::interval AS stale,"
+									" o.finished_at > clock_timestamp() + interval '1 minute' AS ahead"
+									" FROM pinterest_capi._outcome AS o WHERE o.id > $3 ORDER BY o.id LIMIT 2000"
+									") SELECT max(id), ARRAY(SELECT id FROM few WHERE old),"
+									" ARRAY(SELECT id FROM few WHERE stale AND NOT old), ARRAY(SELECT id FROM few WHERE ahead) FROM few",
+									3, types),
+						 values, NULL, false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not look for what is kept too long");
 	top = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
 	if (!isnull)
 		*after = DatumGetInt64(top);
-	*changed = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &none));
+	for (int i = 0; i < lengthof(ids); i++)
+	{
+		Datum		d = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, i + 2, &none);
+		MemoryContext old = MemoryContextSwitchTo(context);
+
+		ids[i] = PointerGetDatum(DatumGetArrayTypePCopy(d));
+		MemoryContextSwitchTo(old);
+	}
 	SPI_finish();
+
+	level = NewGUCNestLevel();
+	if (deletion_is_watched(PCAPI_T_EVENT) || deletion_is_watched(PCAPI_T_OUTCOME))
+		(void) set_config_option("session_replication_role", "origin", PGC_SUSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	change_possible(DELETE_ALL, DELETE_FREE, ids[0], changed);
+	AtEOXact_GUC(true, level);
+	change_possible(EMPTY_ALL, EMPTY_FREE, ids[1], changed);
+	change_possible(SET_RIGHT, SET_RIGHT, ids[2], changed);
 	return !isnull;
 }
 
@@ -107,6 +223,12 @@ pcapi_click_retention_step(const char *retention, PcapiVisitorPlace *place)
 								" SELECT v.visitor, v.user_data = '{}' AND v.consent IS NULL AS bare"
 								" FROM pinterest_capi._visitor AS v WHERE v.visitor = ANY (ARRAY(SELECT visitor FROM few))"
 								" AND v.click_id_at < clock_timestamp() - $1::interval FOR UPDATE SKIP LOCKED"
+								"), ahead AS ("	/* of a clock that was; a newer click would not count */
+								" SELECT v.visitor FROM pinterest_capi._visitor AS v WHERE v.visitor = ANY (ARRAY(SELECT visitor FROM few))"
+								" AND v.click_id_at > clock_timestamp() + interval '1 minute' FOR UPDATE SKIP LOCKED"
+								"), mended AS ("
+								" UPDATE pinterest_capi._visitor SET click_id_at = clock_timestamp()"
+								" WHERE visitor = ANY (ARRAY(SELECT visitor FROM ahead))"
 								"), gone AS ("
 								" DELETE FROM pinterest_capi._visitor WHERE visitor = ANY (ARRAY(SELECT visitor FROM old WHERE bare))"
 								"), emptied AS ("

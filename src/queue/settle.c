@@ -2,9 +2,18 @@
  * settle.c
  *	  What became of the events of a request, and of their destination.
  *
- * One statement for all that are final: rows leave the queue and enter the
- * outcome.  Whatever is no longer in the queue (cancelled or forgotten while
- * the request was out) has its outcome already and is not touched.
+ * Nearly all are done with where they were read from (finish.c).  For the
+ * others it is one statement for all that are final: rows leave the queue and
+ * enter the outcome; and one for those that are tried again.  What is no longer
+ * in the queue (cancelled or forgotten while the request was out) has its
+ * outcome already and is not touched, nor is another event under the same id
+ * (a table that was emptied and filled again).
+ *
+ * No lock of anybody's is waited for, and what stops one row does not stop the
+ * others: a set that fails is written by halves, each in a subtransaction,
+ * until those that cannot be written stand alone.  These are left in the queue
+ * and in the lease, which says why; the worker remembers what became of them
+ * (worker/batch.c).
  */
 #include "queue/claim.h"
 
@@ -20,6 +29,7 @@
 enum
 {
 	A_ID,
+	A_CREATED,
 	A_STATUS,
 	A_ATTEMPTED,
 	A_HTTP,
@@ -39,6 +49,7 @@ static const struct
 	char		align;
 }			array_types[A_COUNT] = {
 	[A_ID] = {INT8OID, INT8ARRAYOID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE},
+	[A_CREATED] = {TIMESTAMPTZOID, TIMESTAMPTZARRAYOID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE},
 	[A_STATUS] = {TEXTOID, TEXTARRAYOID, -1, false, TYPALIGN_INT},
 	[A_ATTEMPTED] = {INT4OID, INT4ARRAYOID, 4, true, TYPALIGN_INT},
 	[A_HTTP] = {INT4OID, INT4ARRAYOID, 4, true, TYPALIGN_INT},
@@ -71,202 +82,342 @@ put_text(Datum *elems, bool *nulls, int i, const char *s)
 	elems[i] = s ? CStringGetTextDatum(s) : (Datum) 0;
 }
 
-static int
-compare_settled(const void *a, const void *b)
+/* those of a settling that are written by one statement, in the order of their ids */
+typedef struct Part
 {
-	int64		x = (*(const PcapiSettled *const *) a)->id;
-	int64		y = (*(const PcapiSettled *const *) b)->id;
+	int			dest;
+	TimestampTz attempted_at;
+	bool		retries;
+	const PcapiSettled *settled;	/* all of them, as the next one */
+	PcapiWritten *written;
+	int		   *which;			/* n places in these */
+	int			n;
+} Part;
+
+static int
+compare_places(const void *a, const void *b, void *settled)
+{
+	int64		x = ((const PcapiSettled *) settled)[*(const int *) a].id;
+	int64		y = ((const PcapiSettled *) settled)[*(const int *) b].id;
 
 	return x < y ? -1 : x > y ? 1 : 0;
 }
 
-/*
- * The arrays for those settled that are retries, or that are final; not of
- * those that are done with.  In the order of their ids, in which operate.c
- * locks rows too.
- */
-static int
-make_arrays(Datum arrays[A_COUNT], const PcapiSettled *settled, const bool *done, int n, bool retries)
+/* Those not written so far that are retries, or that are final. */
+static void
+choose(Part *part, int n, bool retries)
 {
-	const PcapiSettled **sorted = palloc(sizeof(PcapiSettled *) * Max(n, 1));
+	part->retries = retries;
+	part->which = palloc(sizeof(int) * Max(n, 1));
+	part->n = 0;
+	for (int i = 0; i < n; i++)
+	{
+		const PcapiSettled *s = &part->settled[i];
+
+		if (part->written[i] != PCAPI_WRITTEN && s->fate != PCAPI_RELEASE && (s->fate == PCAPI_RETRY) == retries)
+			part->which[part->n++] = i;
+	}
+	qsort_arg(part->which, part->n, sizeof(int), compare_places, (void *) part->settled);
+}
+
+static void
+make_arrays(Datum arrays[A_COUNT], const Part *part)
+{
 	Datum	   *elems[A_COUNT];
 	bool	   *nulls[A_COUNT];
-	int			m = 0;
-
-	for (int i = 0; i < n; i++)
-		sorted[i] = &settled[i];
-	qsort(sorted, n, sizeof(PcapiSettled *), compare_settled);
+	int			n = part->n;
 
 	for (int a = 0; a < A_COUNT; a++)
 	{
-		elems[a] = palloc(sizeof(Datum) * Max(n, 1));
-		nulls[a] = palloc0(sizeof(bool) * Max(n, 1));
+		elems[a] = palloc(sizeof(Datum) * n);
+		nulls[a] = palloc0(sizeof(bool) * n);
 	}
 	for (int i = 0; i < n; i++)
 	{
-		const PcapiSettled *s = sorted[i];
+		const PcapiSettled *s = &part->settled[part->which[i]];
 
-		if (done[s - settled] || s->fate == PCAPI_RELEASE || (s->fate == PCAPI_RETRY) != retries)
-			continue;
-		elems[A_ID][m] = Int64GetDatum(s->id);
-		put_text(elems[A_STATUS], nulls[A_STATUS], m, pcapi_fate_name(s->fate));
-		elems[A_ATTEMPTED][m] = Int32GetDatum(s->attempted ? 1 : 0);
-		elems[A_HTTP][m] = Int32GetDatum(s->http_status);
-		nulls[A_HTTP][m] = (s->http_status == 0);
-		elems[A_DELAY][m] = Int64GetDatum(s->delay_ms);
-		put_text(elems[A_REASON], nulls[A_REASON], m, s->reason);
-		put_text(elems[A_ERROR], nulls[A_ERROR], m, s->error);
-		put_text(elems[A_WARNING], nulls[A_WARNING], m, s->warning);
-		m++;
+		elems[A_ID][i] = Int64GetDatum(s->id);
+		elems[A_CREATED][i] = TimestampTzGetDatum(s->created_at);
+		nulls[A_CREATED][i] = (s->created_at == 0);
+		put_text(elems[A_STATUS], nulls[A_STATUS], i, pcapi_fate_name(s->fate));
+		elems[A_ATTEMPTED][i] = Int32GetDatum(s->attempted ? 1 : 0);
+		elems[A_HTTP][i] = Int32GetDatum(s->http_status);
+		nulls[A_HTTP][i] = (s->http_status == 0);
+		elems[A_DELAY][i] = Int64GetDatum(s->delay_ms);
+		put_text(elems[A_REASON], nulls[A_REASON], i, s->reason);
+		put_text(elems[A_ERROR], nulls[A_ERROR], i, s->error);
+		put_text(elems[A_WARNING], nulls[A_WARNING], i, s->warning);
 	}
-	for (int a = 0; m > 0 && a < A_COUNT; a++)
+	for (int a = 0; a < A_COUNT; a++)
 	{
-		int			dims[1] = {m};
+		int			dims[1] = {n};
 		int			lbs[1] = {1};
 
 		arrays[a] = PointerGetDatum(construct_md_array(elems[a], nulls[a], 1, dims, lbs,
 													   array_types[a].element, array_types[a].len,
 													   array_types[a].byval, array_types[a].align));
 	}
-	return m;
 }
 
+/* the arrays of a part, as rows */
 #define SETTLED_ARRAYS \
-	" (SELECT $9 AS dest, a.* FROM unnest($1, $2, $3, $4, $5, $6, $7, $8)" \
-	" AS a (id, status, attempted, http_status, delay, reason, error, warning) OFFSET 0) AS r"
+	" (SELECT $10 AS dest, a.* FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9)" \
+	" AS a (id, created_at, status, attempted, http_status, delay, reason, error, warning) OFFSET 0) AS r"
 
-void
-pcapi_settle(int dest, int64 lease, TimestampTz attempted_at, const PcapiSettled *settled, int n)
+/* their rows of the queue, if it is still the event that was meant */
+#define STILL_QUEUED \
+	SETTLED_ARRAYS " JOIN pinterest_capi._queue AS q ON" PCAPI_QUEUED_AS("r") \
+	" WHERE (r.created_at IS NULL OR EXISTS (SELECT FROM pinterest_capi._event AS e" \
+	" WHERE e.id = r.id AND e.created_at = r.created_at))"
+
+/* and those that nobody has locked, locked */
+#define THOSE_FREE \
+	"WITH free AS MATERIALIZED (SELECT r.* FROM" STILL_QUEUED " FOR UPDATE OF q SKIP LOCKED)"
+
+#define PUT_FINAL \
+	THOSE_FREE ", gone AS (" \
+	" DELETE FROM pinterest_capi._queue AS q USING free AS r" \
+	" WHERE" PCAPI_QUEUED_AS("r") \
+	" RETURNING q.id, r.status, q.attempts + r.attempted AS attempts," \
+	" CASE WHEN r.attempted > 0 THEN $11 ELSE q.last_attempt_at END AS last_attempt_at," \
+	" coalesce(r.http_status, q.http_status) AS http_status, r.reason," \
+	" coalesce(r.error, CASE WHEN r.status <> 'sent' THEN q.error END) AS error," \
+	" CASE WHEN r.warning IS NULL THEN q.warnings" \
+	" ELSE q.warnings || string_to_array(r.warning, chr(10)) END AS warnings)" \
+	" INSERT INTO pinterest_capi._outcome (" PCAPI_OUTCOME_LIST ")" \
+	" SELECT id, clock_timestamp(), last_attempt_at, $10, attempts, http_status," \
+	" status, reason, error, warnings FROM gone" PCAPI_REPLACING_OUTCOME " RETURNING id"
+
+/* first_attempt_at: no later than this one, should a clock have been ahead */
+#define PUT_RETRIES \
+	THOSE_FREE \
+	" UPDATE pinterest_capi._queue AS q SET attempts = q.attempts + r.attempted," \
+	" http_status = r.http_status, error = r.error," \
+	" first_attempt_at = least(q.first_attempt_at, $11), last_attempt_at = $11," \
+	" due_at = clock_timestamp() + r.delay * interval '1 millisecond'," \
+	" warnings = CASE WHEN r.warning IS NULL OR r.warning = ANY (q.warnings)" \
+	" THEN q.warnings ELSE q.warnings || r.warning END" \
+	" FROM free AS r WHERE" PCAPI_QUEUED_AS("r") " RETURNING q.id"
+
+#define THOSE_LEFT	"SELECT r.id FROM" STILL_QUEUED
+
+/* Run one of these; the rows that it returns are marked. */
+static void
+run(SPIPlanPtr *plan, const char *sql, const Part *part, PcapiWritten mark)
 {
-	bool	   *done = palloc(sizeof(bool) * Max(n, 1));
-	bool		never_tried = n > 0;
-
-	static SPIPlanPtr final_plan = NULL;
-	static SPIPlanPtr retry_plan = NULL;
-	static SPIPlanPtr lease_plan = NULL;
 	Oid			types[A_COUNT + 2];
 	Datum		values[A_COUNT + 2];
 	char		nulls[A_COUNT + 2];
-	Oid			lease_types[1] = {INT8OID};
-	Datum		lease_values[1] = {Int64GetDatum(lease)};
+	int			rc;
 
 	for (int a = 0; a < A_COUNT; a++)
 		types[a] = array_types[a].array;
 	types[A_COUNT] = INT4OID;
 	types[A_COUNT + 1] = TIMESTAMPTZOID;
 	memset(nulls, ' ', sizeof(nulls));
+	make_arrays(values, part);
+	values[A_COUNT] = Int32GetDatum(part->dest);
+	values[A_COUNT + 1] = TimestampTzGetDatum(part->attempted_at);
+	if (part->attempted_at == 0)
+		nulls[A_COUNT + 1] = 'n';
 
-	/*
-	 * All of them at once, or by the statements below: rows are locked in the
-	 * order of their ids, as operate.c does, so that neither waits for the
-	 * other.
-	 */
+	SPI_connect();
+	rc = SPI_execute_plan(pcapi_plan(plan, sql, A_COUNT + 2, types), values, nulls, false, 0);
+	if (rc < 0)
+		elog(ERROR, "could not settle events: %s", SPI_result_code_string(rc));
+	for (uint64 row = 0; row < SPI_processed; row++)
+	{
+		bool		isnull;
+		int64		id = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, 1, &isnull));
+
+		for (int low = 0, high = part->n; low < high;)
+		{
+			int			middle = (low + high) / 2;
+			int			place = part->which[middle];
+
+			if (part->settled[place].id == id)
+			{
+				part->written[place] = mark;
+				break;
+			}
+			if (part->settled[place].id < id)
+				low = middle + 1;
+			else
+				high = middle;
+		}
+	}
+	SPI_finish();
+}
+
+/* A PcapiPartWork. */
+static void
+write_part(void *arg, int from, int n)
+{
+	static SPIPlanPtr final_plan = NULL;
+	static SPIPlanPtr retry_plan = NULL;
+	Part		part = *(const Part *) arg;
+
+	part.which += from;
+	part.n = n;
+	if (part.retries)
+		run(&retry_plan, PUT_RETRIES, &part, PCAPI_WRITTEN);
+	else
+		run(&final_plan, PUT_FINAL, &part, PCAPI_WRITTEN);
+}
+
+typedef struct Finish
+{
+	Part	   *part;
+	int			n;
+} Finish;
+
+static void
+finish(void *arg)
+{
+	Finish	   *f = arg;
+
+	pcapi_finish(f->part->dest, f->part->attempted_at, f->part->settled, f->n, f->part->written);
+}
+
+/* What of the lease is still to be written down, or its end. */
+static void
+keep_lease(int64 lease, const PcapiSettled *settled, const PcapiWritten *written, int n, int left, const char *problem)
+{
+	static SPIPlanPtr end_plan = NULL;
+	Oid			types[3] = {INT8OID, INT8ARRAYOID, TEXTOID};
+	Datum		values[3] = {Int64GetDatum(lease)};
+	int			rc;
+
+	SPI_connect();
+	if (left == 0)
+		rc = SPI_execute_plan(pcapi_plan(&end_plan, "DELETE FROM pinterest_capi._lease WHERE lease = $1", 1, types),
+							  values, NULL, false, 0);
+	else
+	{
+		Datum	   *ids = palloc(sizeof(Datum) * left);
+		int			m = 0;
+
+		for (int i = 0; i < n; i++)
+			if (written[i] == PCAPI_LEFT)
+				ids[m++] = Int64GetDatum(settled[i].id);
+		values[1] = PointerGetDatum(construct_array(ids, m, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+		values[2] = CStringGetTextDatum(problem);
+		rc = SPI_execute_with_args("UPDATE pinterest_capi._lease SET ids = $2, problem = $3 WHERE lease = $1",
+								   3, types, values, NULL, false, 0);
+	}
+	if (rc < 0)
+		elog(ERROR, "could not settle a lease: %s", SPI_result_code_string(rc));
+	SPI_finish();
+}
+
+int
+pcapi_settle(int dest, int64 lease, TimestampTz attempted_at,
+			 const PcapiSettled *settled, int n, PcapiWritten *written, char **problem)
+{
+	static SPIPlanPtr left_plan = NULL;
+	Part		part = {.dest = dest, .attempted_at = attempted_at, .settled = settled, .written = written};
+	bool		never_tried = n > 0;
+	int			left = 0;
+
+	*problem = NULL;
+
+	/* finish.c locks rows in the order of their ids, as operate.c does */
 	for (int i = 0; i < n; i++)
 	{
-		done[i] = false;
+		written[i] = PCAPI_NOT_THERE;
 		never_tried &= ItemPointerIsValid(&settled[i].tid) &&
 			(i == 0 || settled[i].id > settled[i - 1].id);
 	}
 	if (never_tried)
-		pcapi_finish(dest, attempted_at, settled, n, done);
+	{
+		Finish		f = {.part = &part, .n = n};
 
-	SPI_connect();
-	values[A_COUNT] = Int32GetDatum(dest);
-	values[A_COUNT + 1] = TimestampTzGetDatum(attempted_at);
-	if (attempted_at == 0)
-		nulls[A_COUNT + 1] = 'n';
+		/* all of them or none; the statements tell which of them is in the way */
+		if (pcapi_isolated(finish, &f) != NULL)
+			memset(written, 0, sizeof(PcapiWritten) * n);
+	}
+	for (int retries = 0; retries < 2; retries++)
+	{
+		char	   *why;
+		int			missing = 0;
 
-	if (make_arrays(values, settled, done, n, false) > 0)
-		SPI_execute_plan(pcapi_plan(&final_plan,
-									"WITH gone AS ("
-									" DELETE FROM pinterest_capi._queue AS q USING" SETTLED_ARRAYS
-									" WHERE" PCAPI_QUEUED_AS("r")
-									" RETURNING q.id, r.status, q.attempts + r.attempted AS attempts,"
-									" CASE WHEN r.attempted > 0 THEN $10 ELSE q.last_attempt_at END AS last_attempt_at,"
-									" coalesce(r.http_status, q.http_status) AS http_status, r.reason,"
-									" coalesce(r.error, CASE WHEN r.status <> 'sent' THEN q.error END) AS error,"
-									" CASE WHEN r.warning IS NULL THEN q.warnings"
-									" ELSE q.warnings || string_to_array(r.warning, chr(10)) END AS warnings)"
-									" INSERT INTO pinterest_capi._outcome (id, finished_at, last_attempt_at, dest,"
-									" attempts, http_status, status, reason, error, warnings)"
-									" SELECT id, clock_timestamp(), last_attempt_at, $9, attempts, http_status,"
-									" status, reason, error, warnings FROM gone",
-									A_COUNT + 2, types),
-						 values, nulls, false, 0);
-	if (make_arrays(values, settled, done, n, true) > 0)
-		SPI_execute_plan(pcapi_plan(&retry_plan,
-									"UPDATE pinterest_capi._queue AS q SET attempts = q.attempts + r.attempted,"
-									" http_status = r.http_status, error = r.error,"
-									" first_attempt_at = coalesce(q.first_attempt_at, $10), last_attempt_at = $10,"
-									" due_at = clock_timestamp() + r.delay * interval '1 millisecond',"
-									" warnings = CASE WHEN r.warning IS NULL OR r.warning = ANY (q.warnings)"
-									" THEN q.warnings ELSE q.warnings || r.warning END"
-									" FROM" SETTLED_ARRAYS " WHERE" PCAPI_QUEUED_AS("r"),
-									A_COUNT + 2, types),
-						 values, nulls, false, 0);
+		choose(&part, n, retries);
+		why = pcapi_by_halves(write_part, &part, 0, part.n);
+		for (int i = 0; i < part.n; i++)
+			missing += written[part.which[i]] != PCAPI_WRITTEN;
+		if (missing == 0)
+			continue;
+		choose(&part, n, retries);
+		run(&left_plan, THOSE_LEFT, &part, PCAPI_LEFT);
+		for (int i = 0; i < part.n; i++)
+			left += written[part.which[i]] == PCAPI_LEFT;
+		if (*problem == NULL)
+			*problem = why;
+	}
 	if (lease != 0)
-		SPI_execute_plan(pcapi_plan(&lease_plan,
-									"DELETE FROM pinterest_capi._lease WHERE lease = $1",
-									1, lease_types),
-						 lease_values, NULL, false, 0);
-	SPI_finish();
+		keep_lease(lease, settled, written, n, left, *problem ? *problem : PCAPI_LOCKED);
+	return left;
 }
 
-/* recovered: it takes events, whatever was the matter before */
+/* sent: it has processed some; recovered: it answers, whatever was the matter before */
 void
-pcapi_target_sent(int dest, bool recovered)
+pcapi_target_taken(int dest, int life, bool sent, bool recovered)
 {
 	static SPIPlanPtr plan = NULL;
-	Oid			types[2] = {INT4OID, BOOLOID};
-	Datum		values[2] = {Int32GetDatum(dest), BoolGetDatum(recovered)};
+	Oid			types[4] = {INT4OID, INT4OID, BOOLOID, BOOLOID};
+	Datum		values[4] = {Int32GetDatum(dest), Int32GetDatum(life), BoolGetDatum(sent), BoolGetDatum(recovered)};
 
 	SPI_connect();
 	SPI_execute_plan(pcapi_plan(&plan,
-								"UPDATE pinterest_capi._destination_state SET last_sent_at = clock_timestamp(),"
-								" failing_since = CASE WHEN NOT $2 THEN failing_since END,"
-								" backoff_until = CASE WHEN NOT $2 THEN backoff_until END,"
-								" backoff_reason = CASE WHEN NOT $2 THEN backoff_reason END WHERE dest = $1",
-								2, types),
+								"UPDATE pinterest_capi._destination_state SET"
+								" last_sent_at = CASE WHEN $3 THEN clock_timestamp() ELSE last_sent_at END,"
+								" failing_since = CASE WHEN NOT $4 THEN failing_since END,"
+								" backoff_until = CASE WHEN NOT $4 THEN backoff_until END,"
+								" backoff_reason = CASE WHEN NOT $4 THEN backoff_reason END WHERE dest = $1 AND life = $2",
+								4, types),
+					 values, NULL, false, 0);
+	SPI_finish();
+}
+
+/* failing_since: no later than now, should a clock have been ahead */
+void
+pcapi_target_backoff(int dest, int life, int64 delay_ms, const char *reason)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid			types[4] = {INT4OID, INT4OID, INT8OID, TEXTOID};
+	Datum		values[4];
+
+	SPI_connect();
+	values[0] = Int32GetDatum(dest);
+	values[1] = Int32GetDatum(life);
+	values[2] = Int64GetDatum(delay_ms);
+	values[3] = CStringGetTextDatum(reason);
+	SPI_execute_plan(pcapi_plan(&plan,
+								"UPDATE pinterest_capi._destination_state SET"
+								" failing_since = least(failing_since, clock_timestamp()),"
+								" backoff_until = greatest(backoff_until, clock_timestamp() + $3 * interval '1 millisecond'),"
+								" backoff_reason = $4, last_error = $4, last_error_at = clock_timestamp()"
+								" WHERE dest = $1 AND life = $2",
+								4, types),
 					 values, NULL, false, 0);
 	SPI_finish();
 }
 
 void
-pcapi_target_backoff(int dest, int64 delay_ms, const char *reason)
+pcapi_target_error(int dest, int life, const char *error)
 {
 	static SPIPlanPtr plan = NULL;
-	Oid			types[3] = {INT4OID, INT8OID, TEXTOID};
+	Oid			types[3] = {INT4OID, INT4OID, TEXTOID};
 	Datum		values[3];
 
 	SPI_connect();
 	values[0] = Int32GetDatum(dest);
-	values[1] = Int64GetDatum(delay_ms);
-	values[2] = CStringGetTextDatum(reason);
+	values[1] = Int32GetDatum(life);
+	values[2] = CStringGetTextDatum(error);
 	SPI_execute_plan(pcapi_plan(&plan,
-								"UPDATE pinterest_capi._destination_state SET"
-								" failing_since = coalesce(failing_since, clock_timestamp()),"
-								" backoff_until = greatest(backoff_until, clock_timestamp() + $2 * interval '1 millisecond'),"
-								" backoff_reason = $3, last_error = $3, last_error_at = clock_timestamp()"
-								" WHERE dest = $1",
+								"UPDATE pinterest_capi._destination_state SET last_error = $3,"
+								" last_error_at = clock_timestamp() WHERE dest = $1 AND life = $2",
 								3, types),
-					 values, NULL, false, 0);
-	SPI_finish();
-}
-
-void
-pcapi_target_error(int dest, const char *error)
-{
-	static SPIPlanPtr plan = NULL;
-	Oid			types[2] = {INT4OID, TEXTOID};
-	Datum		values[2];
-
-	SPI_connect();
-	values[0] = Int32GetDatum(dest);
-	values[1] = CStringGetTextDatum(error);
-	SPI_execute_plan(pcapi_plan(&plan,
-								"UPDATE pinterest_capi._destination_state SET last_error = $2,"
-								" last_error_at = clock_timestamp() WHERE dest = $1",
-								2, types),
 					 values, NULL, false, 0);
 	SPI_finish();
 }
@@ -289,19 +440,20 @@ pcapi_target_lock(int dest)
 
 /* False when it was paused already, so that one log line and one message are enough. */
 bool
-pcapi_target_pause(int dest, const char *name, const char *reason)
+pcapi_target_pause(int dest, int life, const char *name, const char *reason)
 {
-	Oid			types[2] = {INT4OID, TEXTOID};
-	Datum		values[2];
+	Oid			types[3] = {INT4OID, INT4OID, TEXTOID};
+	Datum		values[3];
 	bool		paused;
 
 	SPI_connect();
 	values[0] = Int32GetDatum(dest);
-	values[1] = CStringGetTextDatum(reason);
+	values[1] = Int32GetDatum(life);
+	values[2] = CStringGetTextDatum(reason);
 	SPI_execute_with_args("UPDATE pinterest_capi._destination_state SET paused_at = clock_timestamp(),"
-						  " paused_reason = $2, last_error = $2, last_error_at = clock_timestamp()"
-						  " WHERE dest = $1 AND paused_at IS NULL",
-						  2, types, values, NULL, false, 0);
+						  " paused_reason = $3, last_error = $3, last_error_at = clock_timestamp()"
+						  " WHERE dest = $1 AND life = $2 AND paused_at IS NULL",
+						  3, types, values, NULL, false, 0);
 	paused = (SPI_processed > 0);
 	SPI_finish();
 	if (paused)

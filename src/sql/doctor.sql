@@ -53,6 +53,26 @@ CREATE VIEW pinterest_capi._dispatching AS
 COMMENT ON VIEW pinterest_capi._dispatching IS
 	'internal: subscriptions by which other servers'' events come here';
 
+-- Events that stand alone since something is wrong with their rows: one that
+-- cannot be read (worker/route.c), one whose outcome cannot be written
+-- (queue/settle.c), one that is gone.
+CREATE VIEW pinterest_capi._stuck AS
+	SELECT d.destination, u.id, u.what
+	FROM pinterest_capi._destination_state AS d
+		CROSS JOIN LATERAL (
+			SELECT q.id, q.error AS what FROM pinterest_capi._queue AS q
+			WHERE q.dest = d.dest AND q.due_at IS NOT NULL AND q.error LIKE 'payload cannot be read%'
+			UNION ALL
+			SELECT i.id, 'its outcome is known and cannot be written down: ' || l.problem
+			FROM pinterest_capi._lease AS l CROSS JOIN LATERAL unnest(l.ids) AS i (id)
+			WHERE l.dest = d.dest AND l.problem IS NOT NULL
+			UNION ALL
+			(SELECT q.id, 'it waits, and its row in _event is missing' FROM pinterest_capi._queue AS q
+			WHERE q.dest = d.dest AND q.id = (SELECT min(f.id) FROM pinterest_capi._queue AS f WHERE f.dest = d.dest)
+				AND NOT EXISTS (SELECT FROM pinterest_capi._event AS e WHERE e.id = q.id))) AS u;
+COMMENT ON VIEW pinterest_capi._stuck IS
+	'internal: events that cannot be read or written, and why';
+
 CREATE VIEW pinterest_capi._last_day AS
 	SELECT n.destination, o.status, o.reason,
 		CASE WHEN o.status IN ('suppressed', 'rejected') THEN e.event_name END AS event_name,
@@ -336,6 +356,15 @@ BEGIN ATOMIC
 				WHEN d.oldest_at IS NOT NULL THEN format('The oldest event for %s waits since %s.', d.name, date_trunc('second', d.oldest_at))
 				ELSE format('Nothing waits for %s.', d.name) END
 		FROM destinations AS d
+
+		UNION ALL
+		SELECT 11, 'stuck events', k.destination, 'error',
+			format('%s of the events for "%s" cannot be dealt with, while the others go on: %s (id %s%s). See SELECT event_id, status, reason, error FROM pinterest_capi.dispatch_status WHERE id = %s; remedy what it says; what is not worth that: SELECT pinterest_capi.cancel(event_id).',
+				count(*), k.destination, (array_agg(k.what ORDER BY k.id))[1], (array_agg(k.id::text ORDER BY k.id))[1],
+				coalesce(', ' || nullif(array_to_string((array_agg(k.id::text ORDER BY k.id))[2:5], ', '), ''), ''), (array_agg(k.id ORDER BY k.id))[1])
+		FROM pinterest_capi._stuck AS k
+		WHERE _doctor.destination IS NULL OR k.destination = _doctor.destination
+		GROUP BY k.destination
 
 		UNION ALL
 		SELECT 12, 'allowed events', d.destination,

@@ -88,7 +88,8 @@ CREATE TABLE pinterest_capi._destination_state (
 	last_sent_at timestamptz,
 	last_error text,
 	last_error_at timestamptz,
-	dropped_at timestamptz
+	dropped_at timestamptz,
+	life integer NOT NULL DEFAULT 1
 ) USING heap WITH (fillfactor = 50);
 COMMENT ON TABLE pinterest_capi._destination_state IS
 	'internal: number, pause, backoff and last results of each destination that ever was';
@@ -266,12 +267,13 @@ CREATE TABLE pinterest_capi._lease (
 	lease bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
 	dest integer NOT NULL,
 	taken_at timestamptz NOT NULL,
-	ids bigint[] NOT NULL
+	ids bigint[] NOT NULL,
+	problem text
 ) USING heap;
 -- short-lived, so not worth compressing
 ALTER TABLE pinterest_capi._lease ALTER ids SET STORAGE EXTERNAL;
 COMMENT ON TABLE pinterest_capi._lease IS
-	'internal: requests that are out; what a dead worker left here is sent again under the same event_id';
+	'internal: requests that are out; what a dead worker left here is sent again under the same event_id; problem: why what became of these ids cannot be written down, once it is known';
 
 -- Unlogged: another server has nothing from it, neither by replication nor as a copy.
 CREATE UNLOGGED TABLE pinterest_capi._worker (

@@ -99,7 +99,8 @@ CREATE VIEW pinterest_capi.dispatch_status AS
 			WHEN r.dest IS NULL AND n.dropped_at IS NULL AND n.destination IS NOT NULL
 				THEN 'destination not ready: not configured on this server'
 			WHEN q.id IS NOT NULL AND n.dest IS NULL THEN 'destination unknown'
-			ELSE r.reason
+			WHEN r.reason IS NOT NULL THEN r.reason
+			WHEN q.error LIKE 'payload cannot be read%' THEN 'payload cannot be read'
 		END AS reason,
 		coalesce(o.attempts, q.attempts, 0) AS attempts,
 		e.created_at, e.event_time,

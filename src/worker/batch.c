@@ -30,6 +30,7 @@ pcapi_batch_create(PcapiRoute *route, int room)
 
 	batch->context = context;
 	batch->route = route;
+	batch->life = route->target.life;
 	batch->state = PCAPI_B_CLAIMED;
 	batch->events = palloc(sizeof(PcapiSending) * Max(room, 1));
 	initStringInfo(&batch->body);
@@ -50,6 +51,8 @@ pcapi_batch_add(PcapiBatch *batch, const PcapiClaimed *event, const char *payloa
 	s = &batch->events[batch->n];
 	s->id = event->id;
 	s->tid = event->tid;
+	s->xmin = event->xmin;
+	s->created_at = event->created_at;
 	s->attempts = event->attempts;
 	s->waits_since = event->waits_since;
 	s->event_time = event->event_time;
@@ -178,6 +181,8 @@ settle_event(PcapiBatch *batch, int i, PcapiFate fate, const PcapiAnswer *answer
 	memset(s, 0, sizeof(PcapiSettled));
 	s->id = batch->events[i].id;
 	s->tid = batch->events[i].tid;
+	s->xmin = batch->events[i].xmin;
+	s->created_at = batch->events[i].created_at;
 	s->fate = fate;
 	s->attempted = true;
 	s->http_status = answer->http_status;
@@ -372,6 +377,7 @@ judge(PcapiBatch *batch, const PcapiAnswer *answer)
 	uint64		random = pg_prng_uint64(&pg_global_prng_state);
 
 	batch->settled = palloc(sizeof(PcapiSettled) * Max(batch->n, 1));
+	batch->written = palloc(sizeof(PcapiWritten) * Max(batch->n, 1));
 	batch->n_settled = 0;
 	if (answer->message)
 		batch->error = pstrdup(answer->message);
@@ -412,8 +418,13 @@ judge(PcapiBatch *batch, const PcapiAnswer *answer)
 			break;
 	}
 
-	/* a request that was out already when another was refused says nothing of what the API takes now */
-	batch->recovered = batch->accepted && (route->refusals == 0 || batch->sent_at >= route->refused_at);
+	/*
+	 * The API's answer about events is one, whatever it says of them.  But a request
+	 * that was out already when another was refused says nothing of what the
+	 * API takes now.
+	 */
+	batch->recovered = (answer->verdict == PCAPI_A_ENTRIES || answer->verdict == PCAPI_A_REFUSED) &&
+		(route->refusals == 0 || batch->sent_at >= route->refused_at);
 	if (batch->recovered && route->refusals > 0)
 	{
 		route->refusals = 0;
@@ -520,16 +531,89 @@ pcapi_batch_settle(void *arg)
 {
 	PcapiBatch *batch = arg;
 	const PcapiTarget *target = &batch->route->target;
+	MemoryContext old;
+	char	   *problem;
 
-	pcapi_settle(target->dest, batch->lease, batch->sent_at, batch->settled, batch->n_settled);
-	if (!batch->route->known)
+	batch->n_left = pcapi_settle(target->dest, batch->lease, batch->sent_at, batch->settled, batch->n_settled,
+								 batch->written, &problem);
+	old = MemoryContextSwitchTo(batch->context);
+	batch->problem = batch->n_left > 0 && problem ? pstrdup(problem) : NULL;
+	MemoryContextSwitchTo(old);
+
+	/* of the destination all has been said when the batch was settled first */
+	if (!batch->route->known || batch->state == PCAPI_B_LEFT)
 		return;
-	if (batch->accepted)
-		pcapi_target_sent(target->dest, batch->recovered);
+	if (batch->accepted || batch->recovered)
+		pcapi_target_taken(target->dest, batch->life, batch->accepted, batch->recovered);
 	if (batch->pause_reason && !credentials_replaced(batch))
-		batch->paused = pcapi_target_pause(target->dest, target->name, batch->pause_reason);
+		batch->paused = pcapi_target_pause(target->dest, batch->life, target->name, batch->pause_reason);
 	else if (batch->backoff_reason)
-		pcapi_target_backoff(target->dest, batch->backoff_ms, batch->backoff_reason);
+		pcapi_target_backoff(target->dest, batch->life, batch->backoff_ms, batch->backoff_reason);
 	else if (batch->error)
-		pcapi_target_error(target->dest, batch->error);
+		pcapi_target_error(target->dest, batch->life, batch->error);
+}
+
+/*
+ * What the settling has written is committed.  Of events that are left, the
+ * worker knows what became of them: it holds them, so that they are not sent
+ * again, and tries again to write it down.  Under the id of one that is not
+ * there any more another event may wait.
+ */
+bool
+pcapi_batch_settled(PcapiBatch *batch)
+{
+	int			left = 0;
+
+	for (int i = 0; i < batch->n_settled; i++)
+	{
+		if (batch->written[i] == PCAPI_LEFT)
+			batch->settled[left++] = batch->settled[i];
+		else if (batch->written[i] == PCAPI_NOT_THERE)
+			pcapi_route_release(batch->route, batch->settled[i].id);
+	}
+	if (left == 0)
+		return true;
+	batch->state = PCAPI_B_LEFT;
+	batch->n = batch->n_settled = left;
+	for (int i = 0; i < left; i++)
+		batch->ids[i] = batch->settled[i].id;
+	qsort(batch->ids, left, sizeof(int64), compare_ids);
+	return false;
+}
+
+/*
+ * What was in a request when the last worker ended may have been processed.
+ * It goes again under the same event_id once that is written down, by the same
+ * way as an answer: what somebody has locked waits, and keeps nothing else.
+ */
+int
+pcapi_batch_adopt(void)
+{
+	ListCell   *lc;
+	int			n = 0;
+
+	foreach(lc, pcapi_leases())
+	{
+		const PcapiLease *lease = lfirst(lc);
+		PcapiBatch *batch = pcapi_batch_create(pcapi_route_for(lease->dest), 0);
+		MemoryContext old = MemoryContextSwitchTo(batch->context);
+
+		batch->state = PCAPI_B_LEFT;
+		batch->lease = lease->lease;
+		batch->sent_at = lease->taken_at;
+		batch->n = batch->n_settled = lease->n;
+		batch->ids = palloc(sizeof(int64) * Max(lease->n, 1));
+		batch->settled = palloc0(sizeof(PcapiSettled) * Max(lease->n, 1));
+		batch->written = palloc0(sizeof(PcapiWritten) * Max(lease->n, 1));
+		for (int i = 0; i < lease->n; i++)
+		{
+			batch->ids[i] = batch->settled[i].id = lease->ids[i];
+			batch->settled[i].fate = PCAPI_RETRY;
+			batch->settled[i].attempted = true;
+			batch->settled[i].warning = UNKNOWN_WARNING;
+		}
+		n += lease->n;
+		MemoryContextSwitchTo(old);
+	}
+	return n;
 }

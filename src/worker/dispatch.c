@@ -19,6 +19,7 @@
 #define SAFETY_POLL		(5 * USECS_PER_SEC) /* what nobody told of: prepared transactions, the clock */
 #define LOOK_GAP		(200 * USECS_PER_SEC / 1000)
 #define AGAIN_MAX_MS	8000	/* transactions that fail: a full disk, say */
+#define LEFT_MAX_MS		60000	/* rows that can't be written; locks end sooner */
 
 static TimestampTz looked_at;
 static TimestampTz look_at;		/* the next one */
@@ -37,8 +38,37 @@ may_send(void)
 	return pcapi_dispatch && !DefaultXactReadOnly && !held_back && hold_asked && hold_reason == NULL && !pcapi_replicates;
 }
 
+/* What is known of it is to be written down. */
+static bool
+to_be_settled(const PcapiBatch *batch)
+{
+	return batch->state == PCAPI_B_ANSWERED || batch->state == PCAPI_B_LEFT;
+}
+
 static PcapiBatch *
-next_in_state(PcapiBatchState state)
+next_to_settle(void)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	dlist_iter	it;
+
+	dlist_foreach(it, &pcapi_routes)
+	{
+		PcapiRoute *route = dlist_container(PcapiRoute, node, it.cur);
+		dlist_iter	b;
+
+		dlist_foreach(b, &route->batches)
+		{
+			PcapiBatch *batch = dlist_container(PcapiBatch, node, b.cur);
+
+			if (to_be_settled(batch) && batch->settle_at <= now)
+				return batch;
+		}
+	}
+	return NULL;
+}
+
+static PcapiBatch *
+next_claimed(void)
 {
 	dlist_iter	it;
 
@@ -51,8 +81,7 @@ next_in_state(PcapiBatchState state)
 		{
 			PcapiBatch *batch = dlist_container(PcapiBatch, node, b.cur);
 
-			if (batch->state == state && (state != PCAPI_B_ANSWERED ||
-										  batch->settle_at <= GetCurrentTimestamp()))
+			if (batch->state == PCAPI_B_CLAIMED)
 				return batch;
 		}
 	}
@@ -138,8 +167,13 @@ pcapi_dispatch_rests(TimestampTz *next)
 		dlist_iter	b;
 
 		dlist_foreach(b, &route->batches)
-			if (dlist_container(PcapiBatch, node, b.cur)->state != PCAPI_B_HALF)
-			return false;
+		{
+			PcapiBatchState state = dlist_container(PcapiBatch, node, b.cur)->state;
+
+			/* whoever waits for the slot shall not wait for what somebody has locked: that goes again, with a warning */
+			if (state != PCAPI_B_HALF && !(state == PCAPI_B_LEFT && held_back))
+				return false;
+		}
 		if (opens == DT_NOEND || !pcapi_dispatch)
 			continue;
 		/* closed, there may be anything; open, the last look has found nothing but what is due later */
@@ -153,9 +187,9 @@ pcapi_dispatch_rests(TimestampTz *next)
 
 /* How long to leave a transaction alone that failed so often in a row. */
 static int64
-again_after(int failures)
+again_after(int failures, int64 max_ms)
 {
-	return Min((int64) PCAPI_BACKOFF_MIN_MS << Min(failures - 1, 16), AGAIN_MAX_MS) * 1000;
+	return Min((int64) PCAPI_BACKOFF_MIN_MS << Min(failures - 1, 16), max_ms) * 1000;
 }
 
 /*
@@ -167,14 +201,31 @@ settle_later(PcapiBatch *failed)
 {
 	dlist_iter	it;
 
-	failed->settle_at = GetCurrentTimestamp() + again_after(++failed->settle_failures);
+	failed->settle_at = GetCurrentTimestamp() + again_after(++failed->settle_failures, AGAIN_MAX_MS);
 	dlist_foreach(it, &failed->route->batches)
 	{
 		PcapiBatch *batch = dlist_container(PcapiBatch, node, it.cur);
 
-		if (batch->state == PCAPI_B_ANSWERED)
+		if (to_be_settled(batch))
 			batch->settle_at = Max(batch->settle_at, failed->settle_at);
 	}
+}
+
+/*
+ * Some events of a batch could not be written, which costs the others nothing.
+ * One line in the log, and none for a lock that is gone a moment later.
+ */
+static void
+keep_left(PcapiBatch *batch)
+{
+	batch->settle_at = GetCurrentTimestamp() + again_after(++batch->settle_failures, batch->problem ? LEFT_MAX_MS : AGAIN_MAX_MS);
+	if (batch->settle_failures == 2)
+		ereport(LOG,
+				(errmsg_plural("what became of %d event for destination \"%s\" cannot be written down for now: %s",
+							   "what became of %d events for destination \"%s\" cannot be written down for now: %s",
+							   batch->n, batch->n, batch->route->target.name, batch->problem ? batch->problem : PCAPI_LOCKED),
+				 errdetail("The worker remembers it and tries again; other events are sent meanwhile."),
+				 errhint("pinterest_capi.doctor() names them as long as it lasts.")));
 }
 
 /*
@@ -186,19 +237,24 @@ settle_answered(void)
 {
 	PcapiBatch *batch;
 
-	while ((batch = next_in_state(PCAPI_B_ANSWERED)) != NULL)
+	while ((batch = next_to_settle()) != NULL)
 	{
+		bool		first = batch->state == PCAPI_B_ANSWERED;
+
 		if (!pcapi_transaction(pcapi_batch_settle, batch))
 		{
 			settle_later(batch);
 			continue;
 		}
-		if (batch->paused)
+		if (first && batch->paused)
 			ereport(LOG,
 					(errmsg("destination \"%s\" is paused: %s",
 							batch->route->target.name, batch->pause_reason),
 					 errhint("Its events wait for pinterest_capi.configure_destination or pinterest_capi.resume_destination; pinterest_capi.doctor() tells which.")));
-		pcapi_batch_free(batch);
+		if (pcapi_batch_settled(batch))
+			pcapi_batch_free(batch);
+		else
+			keep_left(batch);
 		look_at = 0;
 	}
 }
@@ -330,7 +386,7 @@ start_claimed(void)
 	/* a shutdown ends the wait for a standby, without which no request may leave */
 	CHECK_FOR_INTERRUPTS();
 	pcapi_routes_commit();
-	while ((batch = next_in_state(PCAPI_B_CLAIMED)) != NULL)
+	while ((batch = next_claimed()) != NULL)
 		pcapi_batch_start(batch);
 }
 
@@ -360,7 +416,7 @@ look_one_by_one(void)
 		else
 		{
 			pcapi_routes_rollback();
-			route->look_at = GetCurrentTimestamp() + again_after(++route->look_failures);
+			route->look_at = GetCurrentTimestamp() + again_after(++route->look_failures, AGAIN_MAX_MS);
 			all_well = false;
 		}
 	}
@@ -380,7 +436,7 @@ look_and_start(void)
 	}
 	if (one_by_one && !pcapi_transaction(load, NULL))
 	{
-		look_at = looked_at + again_after(++look_failures);
+		look_at = looked_at + again_after(++look_failures, AGAIN_MAX_MS);
 		return;
 	}
 	look_failures = 0;
@@ -462,7 +518,7 @@ pcapi_dispatch_cycle(bool woken, bool *in_vain)
 		{
 			PcapiBatch *batch = dlist_container(PcapiBatch, node, b.cur);
 
-			if (batch->state == PCAPI_B_ANSWERED)
+			if (to_be_settled(batch))
 				next = Min(next, batch->settle_at);
 		}
 	}

@@ -291,7 +291,8 @@ begin_work(void *arg)
 	pcapi_replicates = pcapi_replicating_subscription() != NULL;
 	if (!pcapi_replicates)
 	{
-		n = pcapi_recover_leases();
+		pcapi_routes_load();
+		n = pcapi_batch_adopt();
 		pcapi_sequences_advance();
 	}
 	if (n > 0)

@@ -45,6 +45,19 @@ static int64 changed;
 static bool more;
 
 static void
+cancel_orphans(void *arg)
+{
+	pcapi_cancel_orphans();
+}
+
+static void
+mend_times(void *arg)
+{
+	pcapi_mend_times();
+}
+
+/* Three things that have nothing to do with each other: what stops one is for the next time. */
+static void
 step(void *arg)
 {
 	if (walk == VISITORS)
@@ -55,8 +68,8 @@ step(void *arg)
 	}
 	if (!begun && walk != STALE)
 	{
-		pcapi_cancel_orphans();
-		pcapi_mend_times();
+		(void) pcapi_isolated(cancel_orphans, NULL);
+		(void) pcapi_isolated(mend_times, NULL);
 	}
 	more = pcapi_retention_step(pcapi_retention, pcapi_payload_retention, &after, &changed);
 }

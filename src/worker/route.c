@@ -23,12 +23,27 @@
 /* a second request beside one that is out: at once after a full batch, else so much later */
 #define GAP					(100 * USECS_PER_SEC / 1000)
 
+/* so many events may have been sent that can't be settled, before no more are */
+#define LEFT_MAX			5000
+
+/* what cannot be read */
+#define PUT_OFF_MIN_MS		1000
+#define PUT_OFF_MAX_MS		(15 * 60 * 1000)
+
 #define RESCAN_EVERY		(200 * USECS_PER_SEC / 1000)
 #define FULL_RESCAN_EVERY	(60 * USECS_PER_SEC)
 
 dlist_head	pcapi_routes = DLIST_STATIC_INIT(pcapi_routes);
 
 static MemoryContext targets_context;
+
+/*
+ * The file of the table _queue, as of this load and of the last one that was
+ * committed.  A table that was emptied (TRUNCATE), or written anew, has another
+ * one, and what is in it says nothing of how far it has been read.
+ */
+static Oid	queue_file;
+static Oid	read_file;
 
 static PcapiRoute *
 route_by_number(int dest)
@@ -60,6 +75,31 @@ pcapi_route_by_name(const char *destination)
 	return NULL;
 }
 
+static PcapiRoute *
+create_route(void)
+{
+	PcapiRoute *route = MemoryContextAllocZero(TopMemoryContext, sizeof(PcapiRoute));
+
+	dlist_init(&route->batches);
+	dlist_push_tail(&pcapi_routes, &route->node);
+	return route;
+}
+
+/* One that is made here is gone with its last batch. */
+PcapiRoute *
+pcapi_route_for(int dest)
+{
+	PcapiRoute *route = route_by_number(dest);
+
+	if (route == NULL)
+	{
+		route = create_route();
+		route->target.dest = dest;
+		route->target.name = route->target.api_url = "";
+	}
+	return route;
+}
+
 static void
 update_route(const PcapiTarget *target)
 {
@@ -67,9 +107,7 @@ update_route(const PcapiTarget *target)
 
 	if (route == NULL)
 	{
-		route = MemoryContextAllocZero(TopMemoryContext, sizeof(PcapiRoute));
-		dlist_init(&route->batches);
-		dlist_push_tail(&pcapi_routes, &route->node);
+		route = create_route();
 
 		/* how often the worker before this one read no success is not known, but that it came to that */
 		if (target->failing_since != 0 && target->backoff_reason &&
@@ -136,6 +174,8 @@ pcapi_routes_load(void)
 
 	MemoryContextSwitchTo(old);
 
+	queue_file = pcapi_queue_file();
+
 	/* from here on nothing fails but for lack of memory */
 	dlist_foreach_modify(it, &pcapi_routes)
 		dlist_container(PcapiRoute, node, it.cur)->known = false;
@@ -147,6 +187,8 @@ pcapi_routes_load(void)
 
 		if (!route->known)
 			keep_strings(route, context);
+		if (queue_file != read_file)
+			memset(&route->scan, 0, sizeof(PcapiScan));
 	}
 	MemoryContextSetParent(context, TopMemoryContext);
 	if (targets_context)
@@ -167,6 +209,7 @@ pcapi_routes_commit(void)
 {
 	dlist_iter	it;
 
+	read_file = queue_file;
 	dlist_foreach(it, &pcapi_routes)
 	{
 		PcapiRoute *route = dlist_container(PcapiRoute, node, it.cur);
@@ -241,6 +284,7 @@ TimestampTz
 pcapi_route_opens(PcapiRoute *route, TimestampTz now)
 {
 	int			out = 0;
+	int			left = 0;
 	TimestampTz at = Max(Max(route->target.backoff_until, route->wait_until), route->look_at);
 	int64		wait;
 	dlist_iter	it;
@@ -253,6 +297,8 @@ pcapi_route_opens(PcapiRoute *route, TimestampTz now)
 
 		/* an answer that can't be written down: don't make it two */
 		if (batch->state == PCAPI_B_ANSWERED)
+			return DT_NOEND;
+		if (batch->state == PCAPI_B_LEFT && (left += batch->n) > LEFT_MAX)
 			return DT_NOEND;
 		if (!batch->verify && (batch->state == PCAPI_B_OUT || batch->state == PCAPI_B_CLAIMED))
 			out++;
@@ -309,14 +355,16 @@ typedef struct Taking
 	int			want;
 	TimestampTz now;
 	bool		full;			/* by number or by size */
-	PcapiSettled *dropped;		/* what is not worth a request */
+	PcapiSettled *dropped;		/* what is not worth a request, or not now */
 	int			n_dropped;
 	int			room;
+	int			n_put_off;		/* for the first time */
+	PcapiSettled first_put_off;
 	PcapiReader reader;
 } Taking;
 
-static void
-drop(Taking *t, int64 id, PcapiFate fate, const char *reason)
+static PcapiSettled *
+drop(Taking *t, const PcapiClaimed *event, PcapiFate fate, const char *reason)
 {
 	PcapiSettled *s;
 
@@ -328,9 +376,42 @@ drop(Taking *t, int64 id, PcapiFate fate, const char *reason)
 	}
 	s = &t->dropped[t->n_dropped++];
 	memset(s, 0, sizeof(PcapiSettled));
-	s->id = id;
+	s->id = event->id;
+	s->created_at = event->created_at;
 	s->fate = fate;
 	s->reason = reason;
+	return s;
+}
+
+/*
+ * A payload that cannot be read (a damaged page, a disk's error) may be there
+ * again once somebody has acted: the event is put off, twice as long each time,
+ * and fails when retry_for is over.  It counts no attempt.
+ */
+static void
+put_off(Taking *t, const PcapiClaimed *event)
+{
+	TimestampTz tried_for = event->first_attempt_at ? Max(t->now - event->first_attempt_at, 0) : 0;
+	bool		over = tried_for >= t->route->target.retry_for;
+	PcapiSettled *s = drop(t, event, over ? PCAPI_FAILED : PCAPI_RETRY, over ? PCAPI_UNREADABLE : NULL);
+
+	s->error = psprintf(PCAPI_UNREADABLE ": %s", event->problem);
+	s->delay_ms = Min(Max(tried_for / 1000, PUT_OFF_MIN_MS), PUT_OFF_MAX_MS);
+	if (event->first_attempt_at == 0 && t->n_put_off++ == 0)
+		t->first_put_off = *s;
+}
+
+/* One line for all of a damaged page. */
+static void
+log_put_off(const Taking *t)
+{
+	if (t->n_put_off > 0)
+		ereport(LOG,
+				(errmsg_plural("%d event for destination \"%s\" is put off: id " INT64_FORMAT ": %s",
+							   "%d events for destination \"%s\" are put off, first of them id " INT64_FORMAT ": %s",
+							   t->n_put_off, t->n_put_off, t->route->target.name, t->first_put_off.id, t->first_put_off.error),
+				 errdetail("The others are sent. It is tried again, for as long as the destination's retry_for."),
+				 errhint("pinterest_capi.doctor() names what waits.")));
 }
 
 /* False when the batch has no room for it. */
@@ -346,14 +427,18 @@ take_event(Taking *t, PcapiClaimed *event)
 		return false;
 	}
 	if (t->now - event->event_time > t->route->target.max_event_age)
-		drop(t, event->id, PCAPI_EXPIRED, "older than max_event_age");
+		drop(t, event, PCAPI_EXPIRED, "older than max_event_age");
+	else if (event->problem)
+		put_off(t, event);
 	else if (payload == NULL)
-		drop(t, event->id, PCAPI_FAILED, "payload is gone");
+		drop(t, event, PCAPI_FAILED, "payload is gone");
+	else if (len < 2 || payload[0] != '{' || payload[len - 1] != '}')
+		drop(t, event, PCAPI_FAILED, "payload is no JSON object");
 	else
 	{
 		payload = pcapi_to_utf8(payload, len, &len);
 		if (payload == NULL)
-			drop(t, event->id, PCAPI_FAILED, "payload has no equivalent in UTF-8");
+			drop(t, event, PCAPI_FAILED, "payload has no equivalent in UTF-8");
 		else if (!pcapi_batch_add(t->batch, event, payload, (int) len))
 		{
 			t->full = true;
@@ -444,6 +529,22 @@ take_fresh(Taking *t, int n_held)
 		t->full = true;
 }
 
+/* After an error: one by one, and from the first, since it may have been any. */
+static void
+take_singly(Taking *t, int n_held)
+{
+	PcapiClaimed *events;
+	int			limit = t->want + n_held;
+	int			n = pcapi_fetch_singly(t->route->target.dest, 0, limit, &t->reader, &events);
+
+	for (int i = 0; i < n; i++)
+		if (!held(t->route, events[i].id) && !take_event(t, &events[i]))
+			return;
+	t->full = (n == limit);
+	/* whatever was passed by is read again */
+	t->route->scan.full_at = 0;
+}
+
 bool
 pcapi_route_take(PcapiRoute *route)
 {
@@ -465,7 +566,13 @@ pcapi_route_take(PcapiRoute *route)
 	}
 	t.want = Min(route->target.batch_size, route->target.test_mode ? TEST_MODE_BATCH : INT_MAX);
 	t.batch = pcapi_batch_create(route, t.want);
-	if (half)
+	if (route->look_failures > 0)
+	{
+		if (half)
+			half->state = PCAPI_B_TAKEN;	/* so that its events are among them */
+		take_singly(&t, n_held);
+	}
+	else if (half)
 		take_half(&t, half);
 	else
 	{
@@ -475,8 +582,16 @@ pcapi_route_take(PcapiRoute *route)
 	}
 	pcapi_batch_seal(t.batch);
 
+	log_put_off(&t);
+
+	/* what is left of these is found again by a later look */
 	if (t.n_dropped > 0)
-		pcapi_settle(route->target.dest, 0, 0, t.dropped, t.n_dropped);
+	{
+		char	   *problem;
+
+		t.n_dropped -= pcapi_settle(route->target.dest, 0, t.now, t.dropped, t.n_dropped,
+									palloc(sizeof(PcapiWritten) * t.n_dropped), &problem);
+	}
 	took = t.batch->n > 0 || t.n_dropped > 0 || half != NULL;
 	if (t.batch->n > 0)
 	{

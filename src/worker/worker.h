@@ -190,6 +190,7 @@ extern void pcapi_routes_commit(void);
 extern void pcapi_routes_rollback(void);
 extern void pcapi_routes_clock_back(void);
 extern PcapiRoute *pcapi_route_by_name(const char *destination);
+extern PcapiRoute *pcapi_route_for(int dest);	/* made, as one that is gone, if there is none */
 
 /* when the next request may start; DT_NOEND: not by time alone */
 extern TimestampTz pcapi_route_opens(PcapiRoute *route, TimestampTz now);
@@ -201,19 +202,36 @@ extern void pcapi_route_release(PcapiRoute *route, int64 id);	/* to be read agai
 
 /* ---- batch.c ---- */
 
+/*
+ * The way of a batch:
+ *
+ *	HALF -> TAKEN			its events are read again, into another batch
+ *	CLAIMED -> OUT			the lease is committed, the request leaves
+ *	OUT -> ANSWERED			by an answer, or without one
+ *	ANSWERED -> (freed)		all is written down
+ *	ANSWERED -> LEFT		all but some events, which others have locked, say
+ *	LEFT -> (freed)			these too
+ *	TAKEN, CLAIMED			back to HALF, or freed, if the transaction fails
+ *
+ * A batch of a worker before this one begins as LEFT: what became of its events
+ * is not known, which is to be written down.
+ */
 typedef enum PcapiBatchState
 {
 	PCAPI_B_HALF,				/* of a refused batch: only ids, no lease */
 	PCAPI_B_TAKEN,				/* a half whose events are in a claimed batch */
 	PCAPI_B_CLAIMED,			/* its lease is not committed yet */
 	PCAPI_B_OUT,
-	PCAPI_B_ANSWERED			/* to be settled */
+	PCAPI_B_ANSWERED,			/* to be settled; its destination waits for that */
+	PCAPI_B_LEFT				/* the rest of it is; its destination goes on */
 } PcapiBatchState;
 
 typedef struct PcapiSending
 {
 	int64		id;
 	ItemPointerData tid;
+	TransactionId xmin;
+	TimestampTz created_at;
 	int			attempts;
 	TimestampTz waits_since;
 	TimestampTz event_time;
@@ -236,6 +254,7 @@ typedef struct PcapiBatch
 	int64		lease;
 	TimestampTz sent_at;
 	TimestampTz refused_since;	/* a half's: the start of what it is a half of; 0: none */
+	int			life;			/* of the destination, when it was claimed */
 	char	   *url;
 	char	   *token;
 	PcapiRequest request;
@@ -243,6 +262,9 @@ typedef struct PcapiBatch
 	/* once it is answered */
 	PcapiSettled *settled;
 	int			n_settled;
+	PcapiWritten *written;		/* by the last settling: n_settled of them */
+	int			n_left;
+	char	   *problem;		/* why some are left; NULL: others have locked them */
 	bool		accepted;		/* of the destination: something was processed */
 	bool		recovered;		/* after its last refusal, if there was one */
 	char	   *error;			/* or NULL, as the next two */
@@ -267,6 +289,8 @@ extern bool pcapi_batch_holds(const PcapiBatch *batch, int64 id);
 extern void pcapi_batch_start(PcapiBatch *batch);
 extern void pcapi_batch_answered(PcapiBatch *batch);
 extern void pcapi_batch_settle(void *batch);	/* a PcapiWork */
+extern bool pcapi_batch_settled(PcapiBatch *batch); /* that is committed; false: some are left */
+extern int	pcapi_batch_adopt(void);	/* a worker's before this one; in a transaction, once; returns how many events */
 extern void pcapi_batch_free(PcapiBatch *batch);
 
 /* ---- verify.c ---- */

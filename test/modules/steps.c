@@ -116,6 +116,7 @@ step_settle(PG_FUNCTION_ARGS)
 	char	   *status = text_to_cstring(PG_GETARG_TEXT_PP(3));
 	PcapiIdentity saved;
 	PcapiSettled *settled;
+	char	   *problem;
 	Datum	   *ids;
 	int			n;
 
@@ -127,13 +128,18 @@ step_settle(PG_FUNCTION_ARGS)
 		settled[i].id = DatumGetInt64(ids[i]);
 		for (int c = 0; c < n_claimed; c++)
 			if (claimed[c].id == settled[i].id)
+			{
 				settled[i].tid = claimed[c].tid;
+				settled[i].xmin = claimed[c].xmin;
+				settled[i].created_at = claimed[c].created_at;
+			}
 		settled[i].attempted = true;
 		settled[i].fate = strcmp(status, "sent") == 0 ? PCAPI_SENT : PCAPI_RETRY;
 		settled[i].http_status = settled[i].fate == PCAPI_SENT ? 200 : 500;
 	}
 	pcapi_become_owner(&saved, true);
-	pcapi_settle(number_arg(fcinfo), PG_GETARG_INT64(1), GetCurrentTimestamp(), settled, n);
+	(void) pcapi_settle(number_arg(fcinfo), PG_GETARG_INT64(1), GetCurrentTimestamp(), settled, n,
+						palloc(sizeof(PcapiWritten) * Max(n, 1)), &problem);
 	pcapi_become_caller(&saved);
 	PG_RETURN_VOID();
 }
