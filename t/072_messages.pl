@@ -9,7 +9,8 @@ use Test::More;
 my $top = "$FindBin::RealBin/..";
 
 # what nobody at the keyboard can do anything about, or the value that was left out and why
-my %without_hint = map { ($_ => 1) } ('out of memory', '%s', 'more than one row returned by an expression');
+my %without_hint = map { ($_ => 1) } ('out of memory', '%s', 'more than one row returned by an expression',
+	'the row is too large for an expression');
 
 # the text of a call up to its closing bracket
 sub call_at
@@ -29,7 +30,8 @@ sub literal
 }
 
 my $calls = 0;
-for my $file (glob("$top/*.c $top/src/*/*.c"))
+my $made = 0;
+for my $file (glob("$top/*.c $top/src/*/*.c $top/src/*/*.h"))
 {
 	my $source = slurp_file($file);
 	my ($name) = $file =~ m{([^/]+)$};
@@ -58,10 +60,18 @@ for my $file (glob("$top/*.c $top/src/*/*.c"))
 		ok(@hints > 0, "$name: $message: has a hint");
 		for my $hint (map { literal($_) } @hints)
 		{
-			like($hint, qr/^[A-Z](?:[^\n]*[.)])$/, "$name: $hint: is a sentence");
+			# one that is made elsewhere is looked at there
+			next if $hint eq '%s';
+			like($hint, qr/^(?:%s )?[A-Z](?:[^\n]*[.)])$|^%s [\w.]+\(\) [^\n]*[.]$/, "$name: $hint: is a sentence");
 		}
 	}
+	for my $hint (map { literal($_) } $source =~ /(?:\bhint = |\w_HINT[\s\\]+)((?:"(?:[^"\\]|\\.)*"\s*)+)/g)
+	{
+		$made++;
+		like($hint, qr/^[A-Z](?:[^\n]*[.)])$/, "$name: $hint: is a sentence");
+	}
 }
+cmp_ok($made, '>', 3, 'hints that are made elsewhere were read');
 cmp_ok($calls, '>', 50, 'the sources were read');
 
 done_testing();
