@@ -97,6 +97,21 @@ finds('event not allowed', 'allowed events', qr/SELECT pinterest_capi\.allow_eve
 sql(q{SELECT pinterest_capi.allow_event('It''s new'); SELECT pinterest_capi.purge('0')});
 healthy('once it is, and forgotten');
 
+# an event for a destination that doesn't exist, which is on the list of one that does
+sql(q{
+	CREATE TABLE paid (id integer, email text, shop text);
+	CREATE TRIGGER pinterest AFTER INSERT ON paid FOR EACH ROW
+		EXECUTE FUNCTION pinterest_capi.track_trigger('Checkout', 'email=email', 'event_id=id', 'destination=shop', 'value:=1', 'currency:=USD');
+	INSERT INTO paid VALUES (1, 'a@example.com', 'berlin'), (2, 'a@example.com', 'default')});
+ok(poll(sub { sql_status($node, '2') eq 'sent' }), 'one of two rows names a destination that exists');
+finds('unknown destination', 'destination',
+	qr/\b1 of the last day's events were rejected, most of them 'Checkout', .*destination that does not exist \(there is 'default'\).*mapping.*configure_destination/);
+sql(q{DELETE FROM paid; INSERT INTO pinterest_capi.destination (destination) VALUES ('berlin')});
+like(complaints(), qr/\(there is 'berlin', 'default'\)/, 'unknown destination: those that exist are named');
+is(sql(q{SELECT string_agg(event_id, ' ') FROM pinterest_capi.dispatch_status WHERE reason = 'unknown destination'}), '1', 'which events, as it says');
+sql(q{SELECT pinterest_capi.drop_destination('berlin'); DROP TABLE paid; SELECT pinterest_capi.purge('0')});
+healthy('unknown destination, forgotten');
+
 # 3: a token that Pinterest refuses
 sql(sprintf(q{SELECT pinterest_capi.configure_destination('%s', 'pina_mistyped')}, PinterestStub::TAG));
 track('refused');
