@@ -41,7 +41,7 @@ CONF
 	like($first, qr/Events are queued.*HINT:.*max_worker_processes/s, 'which says what becomes of events, and what to do');
 	is($second, '', 'and says it once a session');
 	is($node->safe_psql('postgres', 'SELECT status, message FROM pinterest_capi.destination_status'),
-		'ready|ready; no worker is running: it starts with the next event, or see max_worker_processes', 'the view says so too');
+		'ready|ready; events go to ' . $stub->url . ', not to Pinterest; no worker is running: it starts with the next event, or see max_worker_processes', 'the view says so too');
 	is($node->safe_psql('postgres', 'SELECT count(*) FROM pinterest_capi.worker_status'), '0', 'no worker');
 	is($node->safe_psql('postgres', q{SELECT pinterest_capi.flush('0')}), 'f', 'flush knows that something waits');
 

@@ -73,7 +73,7 @@ like($err, qr/NOTICE:  this server sends from now on/, 'resume_destination says 
 like($out, qr/notification "pinterest_capi" with payload "\{"destination": "default", "status": "ready"/, 'who listens is told');
 ok($stub->wait_count(processed => 6), 'and the copy sends');
 like(slurp_file($copy->logfile), qr/LOG:  this server sends again/, 'which the log says');
-is($copy->safe_psql('postgres', q{SELECT status, message FROM pinterest_capi.destination_status}), 'ready|ready', 'it is ready');
+like($copy->safe_psql('postgres', q{SELECT status, message FROM pinterest_capi.destination_status}), qr/^ready\|ready/, 'it is ready');
 is($copy->safe_psql('postgres', q{SELECT status FROM pinterest_capi.doctor() WHERE "check" = 'dispatch'}), 'ok', 'doctor is content');
 $copy->restart;
 track($copy, 'claimed');

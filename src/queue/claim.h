@@ -124,6 +124,7 @@ typedef struct PcapiSettled
 	TimestampTz created_at;		/* of the event that is meant; 0: whichever has the id */
 	PcapiFate	fate;
 	bool		attempted;		/* counts as an attempt */
+	bool		test_mode;		/* of the request: Pinterest checks and discards */
 	int			http_status;	/* 0: none */
 	int64		delay_ms;		/* PCAPI_RETRY: from now */
 	const char *reason;			/* or NULL, as the next two; database's encoding */

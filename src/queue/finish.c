@@ -97,6 +97,8 @@ fill_outcome(TupleTableSlot *slot, int dest, TimestampTz attempted_at, Timestamp
 	pcapi_slot_set_text(slot, PCAPI_OUTCOME_ERROR, s->error);
 	if (s->warning)
 		pcapi_slot_set(slot, PCAPI_OUTCOME_WARNINGS, warnings_array(s->warning));
+	if (s->test_mode)
+		pcapi_slot_set(slot, PCAPI_OUTCOME_TEST_MODE, BoolGetDatum(true));
 }
 
 void

@@ -214,7 +214,7 @@ finish(void *arg, int from, int n)
 							   " USING free AS r WHERE" PCAPI_QUEUED_AS("r") " RETURNING q.*)"
 							   " INSERT INTO pinterest_capi._outcome (" PCAPI_OUTCOME_LIST ")"
 							   " SELECT g.id, clock_timestamp(), g.last_attempt_at, g.dest, g.attempts, g.http_status,"
-							   " 'queued', 'handed over to the dispatcher', g.error, g.warnings FROM gone AS g" PCAPI_REPLACING_OUTCOME,
+							   " 'queued', 'handed over to the dispatcher', g.error, g.warnings, NULL FROM gone AS g" PCAPI_REPLACING_OUTCOME,
 							   3, types, values, NULL, false, 0);
 	if (rc != SPI_OK_INSERT)
 		elog(ERROR, "could not hand over events: %s", SPI_result_code_string(rc));

@@ -47,7 +47,8 @@ static const Column queue_columns[] = {
 static const Column outcome_columns[] = {
 	{"id", INT8OID, true}, {"finished_at", TIMESTAMPTZOID, true}, {"last_attempt_at", TIMESTAMPTZOID, false},
 	{"dest", INT4OID, true}, {"attempts", INT4OID, true}, {"http_status", INT4OID, false},
-	{"status", TEXTOID, true}, {"reason", TEXTOID, false}, {"error", TEXTOID, false}, {"warnings", TEXTARRAYOID, false}
+	{"status", TEXTOID, true}, {"reason", TEXTOID, false}, {"error", TEXTOID, false}, {"warnings", TEXTARRAYOID, false},
+	{"test_mode", BOOLOID, false}
 };
 
 /* read, and deleted from */

@@ -96,7 +96,7 @@ finish_step(Datum dests, Datum ids, void *arg)
 								" THEN g.warnings || 'ended during a request, Pinterest may have processed it'::text"
 								" WHEN (SELECT e.destination IS NOT NULL FROM pinterest_capi._event AS e WHERE e.id = g.id)"
 								" THEN g.warnings || 'published, the dispatcher may send it'::text"
-								" ELSE g.warnings END FROM gone AS g" PCAPI_REPLACING_OUTCOME,
+								" ELSE g.warnings END, NULL FROM gone AS g" PCAPI_REPLACING_OUTCOME,
 								4, types),
 					 values, NULL, false, 0);
 	n = (int64) SPI_processed;

@@ -86,12 +86,12 @@ extern bool pcapi_execute_upsert(PcapiTable table, SPIPlanPtr plan, Datum *value
  * stands still because of it.
  */
 #define PCAPI_OUTCOME_LIST \
-	"id, finished_at, last_attempt_at, dest, attempts, http_status, status, reason, error, warnings"
+	"id, finished_at, last_attempt_at, dest, attempts, http_status, status, reason, error, warnings, test_mode"
 #define PCAPI_REPLACING_OUTCOME \
 	" ON CONFLICT (id) DO UPDATE SET finished_at = excluded.finished_at," \
 	" last_attempt_at = excluded.last_attempt_at, dest = excluded.dest, attempts = excluded.attempts," \
 	" http_status = excluded.http_status, status = excluded.status, reason = excluded.reason," \
-	" error = excluded.error, warnings = excluded.warnings"
+	" error = excluded.error, warnings = excluded.warnings, test_mode = excluded.test_mode"
 
 /* --- event_id.c --- */
 

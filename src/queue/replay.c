@@ -18,8 +18,11 @@
 #include "utils/guc.h"
 #include "utils/timestamp.h"
 
-/* The parameters of all statements that choose; $6 is the new event time, or null. */
-#define NARGS	6
+/*
+ * The parameters of all statements that choose; $6 is the new event time, or
+ * null, $7 whether only events that were sent in test mode are meant.
+ */
+#define NARGS	7
 
 /* The parameters of a step's statements. */
 #define STEP_NARGS	3
@@ -47,7 +50,8 @@
 	" CROSS JOIN LATERAL (SELECT v.* FROM pinterest_capi._event AS v WHERE v.id = o.id" \
 	" AND ($3 IS NULL OR pinterest_capi._fold(v.event_name) = pinterest_capi._fold($3))" \
 	" AND ($4 IS NULL OR v.created_at >= $4) AND ($5 IS NULL OR v.created_at < $5)" and " OFFSET 0) AS e" \
-	" WHERE o.dest = $1 AND o.status = $2 AND (o.reason IS NULL OR o.reason NOT LIKE '" SUCCEEDED "%%')"
+	" WHERE o.dest = $1 AND o.status = $2 AND (o.test_mode OR NOT $7)" \
+	" AND (o.reason IS NULL OR o.reason NOT LIKE '" SUCCEEDED "%%')"
 
 /*
  * Locked, what is read here is neither emptied by forget nor taken by purge or
@@ -67,7 +71,7 @@ typedef struct Counts
 	int64		old;
 } Counts;
 
-static Oid	argtypes[NARGS] = {INT4OID, TEXTOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID};
+static Oid	argtypes[NARGS] = {INT4OID, TEXTOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, BOOLOID};
 
 /* a statement with %s where the outcomes come from */
 static char *
@@ -213,7 +217,8 @@ pcapi_sql_replay(PG_FUNCTION_ARGS)
 	bool		event_time_now = !PG_ARGISNULL(6) && PG_GETARG_BOOL(6);
 	bool		dry_run = !PG_ARGISNULL(7) && PG_GETARG_BOOL(7);
 	Datum		values[NARGS];
-	char		nulls[NARGS] = {' ', ' ', ' ', ' ', ' ', ' '};
+	char		nulls[NARGS] = {' ', ' ', ' ', ' ', ' ', ' ', ' '};
+	bool		only_tested = false;
 	Replay		replay = {new_event_id, event_time_now ? GetCurrentTimestamp() : 0};
 	PcapiIdentity saved;
 	Counts		counts;
@@ -241,13 +246,31 @@ pcapi_sql_replay(PG_FUNCTION_ARGS)
 	if (!event_time_now)
 		nulls[5] = 'n';
 
-	counts = count(values, nulls);
+	/*
+	 * Sent again under the same event_id, an event that was only tested counts
+	 * for the first time; beside such ones those that Pinterest has are not
+	 * meant.
+	 */
+	if (strcmp(status, "sent") == 0 && !new_event_id)
+	{
+		values[6] = BoolGetDatum(true);
+		counts = count(values, nulls);
+		only_tested = counts.n > 0;
+	}
+	values[6] = BoolGetDatum(only_tested);
+	if (!only_tested)
+		counts = count(values, nulls);
 	if (!dry_run && counts.n > 0)
 	{
 		counts.n = run(&replay, values, nulls);
 		pcapi_wake_at_commit();
 	}
 	pcapi_become_caller(&saved);
+	if (only_tested)
+		ereport(NOTICE,
+				(errmsg("only events that were sent in test mode are taken, Pinterest has discarded these"),
+				 errhint("Events that were sent for real are taken where there is none of these, or with new_event_id => true."),
+				 pcapi_hide()));
 	tell(&counts);
 	PG_RETURN_INT64(counts.n);
 }

@@ -37,6 +37,7 @@ enum
 	A_REASON,
 	A_ERROR,
 	A_WARNING,
+	A_TEST,
 	A_COUNT
 };
 
@@ -57,6 +58,7 @@ static const struct
 	[A_REASON] = {TEXTOID, TEXTARRAYOID, -1, false, TYPALIGN_INT},
 	[A_ERROR] = {TEXTOID, TEXTARRAYOID, -1, false, TYPALIGN_INT},
 	[A_WARNING] = {TEXTOID, TEXTARRAYOID, -1, false, TYPALIGN_INT},
+	[A_TEST] = {BOOLOID, BOOLARRAYOID, 1, true, TYPALIGN_CHAR},
 };
 
 const char *
@@ -147,6 +149,8 @@ make_arrays(Datum arrays[A_COUNT], const Part *part)
 		put_text(elems[A_REASON], nulls[A_REASON], i, s->reason);
 		put_text(elems[A_ERROR], nulls[A_ERROR], i, s->error);
 		put_text(elems[A_WARNING], nulls[A_WARNING], i, s->warning);
+		elems[A_TEST][i] = BoolGetDatum(true);
+		nulls[A_TEST][i] = !s->test_mode;
 	}
 	for (int a = 0; a < A_COUNT; a++)
 	{
@@ -161,8 +165,8 @@ make_arrays(Datum arrays[A_COUNT], const Part *part)
 
 /* the arrays of a part, as rows */
 #define SETTLED_ARRAYS \
-	" (SELECT $10 AS dest, a.* FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9)" \
-	" AS a (id, created_at, status, attempted, http_status, delay, reason, error, warning) OFFSET 0) AS r"
+	" (SELECT $11 AS dest, a.* FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)" \
+	" AS a (id, created_at, status, attempted, http_status, delay, reason, error, warning, test_mode) OFFSET 0) AS r"
 
 /* their rows of the queue, if it is still the event that was meant */
 #define STILL_QUEUED \
@@ -179,21 +183,21 @@ make_arrays(Datum arrays[A_COUNT], const Part *part)
 	" DELETE FROM pinterest_capi._queue AS q USING free AS r" \
 	" WHERE" PCAPI_QUEUED_AS("r") \
 	" RETURNING q.id, r.status, q.attempts + r.attempted AS attempts," \
-	" CASE WHEN r.attempted > 0 THEN $11 ELSE q.last_attempt_at END AS last_attempt_at," \
+	" CASE WHEN r.attempted > 0 THEN $12 ELSE q.last_attempt_at END AS last_attempt_at," \
 	" coalesce(r.http_status, q.http_status) AS http_status, r.reason," \
 	" coalesce(r.error, CASE WHEN r.status <> 'sent' THEN q.error END) AS error," \
 	" CASE WHEN r.warning IS NULL THEN q.warnings" \
-	" ELSE q.warnings || string_to_array(r.warning, chr(10)) END AS warnings)" \
+	" ELSE q.warnings || string_to_array(r.warning, chr(10)) END AS warnings, r.test_mode)" \
 	" INSERT INTO pinterest_capi._outcome (" PCAPI_OUTCOME_LIST ")" \
-	" SELECT id, clock_timestamp(), last_attempt_at, $10, attempts, http_status," \
-	" status, reason, error, warnings FROM gone" PCAPI_REPLACING_OUTCOME " RETURNING id"
+	" SELECT id, clock_timestamp(), last_attempt_at, $11, attempts, http_status," \
+	" status, reason, error, warnings, test_mode FROM gone" PCAPI_REPLACING_OUTCOME " RETURNING id"
 
 /* first_attempt_at: no later than this one, should a clock have been ahead */
 #define PUT_RETRIES \
 	THOSE_FREE \
 	" UPDATE pinterest_capi._queue AS q SET attempts = q.attempts + r.attempted," \
 	" http_status = r.http_status, error = r.error," \
-	" first_attempt_at = least(q.first_attempt_at, $11), last_attempt_at = $11," \
+	" first_attempt_at = least(q.first_attempt_at, $12), last_attempt_at = $12," \
 	" due_at = clock_timestamp() + r.delay * interval '1 millisecond'," \
 	" warnings = CASE WHEN r.warning IS NULL OR r.warning = ANY (q.warnings)" \
 	" THEN q.warnings ELSE q.warnings || r.warning END" \

@@ -22,6 +22,8 @@ CREATE VIEW pinterest_capi._destination_facts AS
 	SELECT d.destination, r.status, r.reason, d.test_mode, d.max_event_age,
 		d.tag_id IS NOT NULL AND d.ad_account_id IS NOT NULL AS has_ids,
 		x.destination IS NOT NULL AS has_token,
+		CASE WHEN d.api_url = 'https://api.pinterest.com/v5' THEN 'Pinterest' ELSE 'The server at ' || d.api_url END AS api,
+		d.api_url <> 'https://api.pinterest.com/v5' AS stand_in,
 		s.last_sent_at,
 		-- what is wrong now; an error that is over is none
 		CASE WHEN s.paused_at IS NOT NULL THEN s.paused_reason
@@ -248,6 +250,8 @@ BEGIN ATOMIC
 				THEN format('%s is paused, its events wait: %s. Remedy that, then SELECT pinterest_capi.resume_destination(%s);', d.name, d.fault, d.literal)
 				WHEN d.test_mode
 				THEN format('%s is in test mode, Pinterest checks its events and discards them. When all is well: UPDATE pinterest_capi.destination SET test_mode = false WHERE destination = %s;', d.name, d.literal)
+				WHEN d.stand_in
+				THEN format('%s is ready. %s gets its events, not Pinterest: if that is to change, UPDATE pinterest_capi.destination SET api_url = DEFAULT WHERE destination = %s;', d.name, d.api, d.literal)
 				ELSE format('%s is ready.', d.name) END
 		FROM destinations AS d
 
@@ -270,14 +274,14 @@ BEGIN ATOMIC
 				WHEN NOT d.has_token
 				THEN format('%s has no access token; a dump carries none: SELECT pinterest_capi.configure_destination(''TAG ID'', ''ACCESS TOKEN'', destination => %s);', d.name, d.literal)
 				WHEN d.fault ~ E'^HTTP 401\\M'
-				THEN format('Pinterest refuses the token of %s (%s). Create a new one in Ads Manager, then SELECT pinterest_capi.configure_destination(''TAG ID'', ''ACCESS TOKEN'', destination => %s);', d.name, d.fault, d.literal)
+				THEN format('%s refuses the token of %s (%s). Create a new one in Ads Manager, then SELECT pinterest_capi.configure_destination(''TAG ID'', ''ACCESS TOKEN'', destination => %s);', d.api, d.name, d.fault, d.literal)
 				WHEN d.fault ~ E'^HTTP 403\\M'
 				THEN format('The token of %s may not write to its ad account (%s). Check the account''s permissions and id, then SELECT pinterest_capi.resume_destination(%s);', d.name, d.fault, d.literal)
 				WHEN d.fault LIKE '%access token file%'
 				THEN format('The token of %s can''t be read (%s). The file must be readable for the server''s user; then SELECT pinterest_capi.resume_destination(%s);', d.name, d.fault, d.literal)
 				WHEN d.last_sent_at IS NULL
 				THEN format('%s has a token that has not been used yet: SELECT pinterest_capi.verify_destination(%s);', d.name, d.literal)
-				ELSE format('Pinterest takes the token of %s.', d.name) END
+				ELSE format('%s takes the token of %s.', d.api, d.name) END
 		FROM destinations AS d CROSS JOIN server AS s
 
 		UNION ALL

@@ -256,12 +256,13 @@ CREATE TABLE pinterest_capi._outcome (
 	status text NOT NULL,
 	reason text,
 	error text,
-	warnings text[]
+	warnings text[],
+	test_mode boolean
 ) USING heap WITH (autovacuum_vacuum_insert_scale_factor = 0.1);
 CREATE INDEX _outcome_finished ON pinterest_capi._outcome USING brin (finished_at)
 	WITH (pages_per_range = 16, autosummarize = on);
 COMMENT ON TABLE pinterest_capi._outcome IS
-	'internal: the final state of events';
+	'internal: the final state of events; test_mode: null, or true where the last request had ?test=true';
 
 CREATE TABLE pinterest_capi._lease (
 	lease bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

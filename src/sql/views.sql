@@ -113,7 +113,8 @@ CREATE VIEW pinterest_capi.dispatch_status AS
 		nullif(coalesce(e.warnings, '{}') || coalesce(o.warnings, q.warnings, '{}'), '{}') AS warnings,
 		CASE WHEN (SELECT pg_catalog.has_function_privilege('pinterest_capi.cancel(pg_catalog.text, pg_catalog.text)', 'EXECUTE'))
 			THEN e.payload::jsonb END AS payload,
-		e.origin
+		e.origin,
+		coalesce(o.test_mode, false) AS test_mode
 	FROM pinterest_capi._event AS e
 		LEFT JOIN pinterest_capi._destination_state AS n ON n.dest = e.dest
 		LEFT JOIN pinterest_capi._outcome AS o ON o.id = e.id
@@ -149,6 +150,8 @@ COMMENT ON COLUMN pinterest_capi.dispatch_status.payload IS
 	'the event as it stands in the request; null for those who may not operate, and once it is emptied';
 COMMENT ON COLUMN pinterest_capi.dispatch_status.origin IS
 	'the subscription by which it came from another server; null: tracked here';
+COMMENT ON COLUMN pinterest_capi.dispatch_status.test_mode IS
+	'whether it was sent with ?test=true: Pinterest has checked and discarded it';
 
 CREATE VIEW pinterest_capi.destination_status AS
 	SELECT d.destination,
@@ -156,6 +159,8 @@ CREATE VIEW pinterest_capi.destination_status AS
 		pg_catalog.concat_ws('; ',
 			CASE WHEN p.publishing THEN 'ready: another server sends what is published here'
 				ELSE coalesce(r.reason, CASE WHEN r.status = 'ready' THEN 'ready' END) END,
+			CASE WHEN d.test_mode THEN 'test mode: Pinterest checks events and discards them' END,
+			CASE WHEN d.api_url <> 'https://api.pinterest.com/v5' THEN pg_catalog.format('events go to %s, not to Pinterest', d.api_url) END,
 			CASE WHEN p.publishing AND NOT EXISTS (SELECT FROM pinterest_capi._subscriber AS u
 					JOIN pg_catalog.pg_replication_slots AS l ON l.slot_name = u.slot)
 				THEN 'no dispatcher has subscribed'

@@ -185,6 +185,7 @@ settle_event(PcapiBatch *batch, int i, PcapiFate fate, const PcapiAnswer *answer
 	s->created_at = batch->events[i].created_at;
 	s->fate = fate;
 	s->attempted = true;
+	s->test_mode = batch->test_mode;
 	s->http_status = answer->http_status;
 	s->error = answer->message;
 	return s;
@@ -460,7 +461,7 @@ static char *
 request_url(const PcapiBatch *batch, const PcapiTarget *target)
 {
 	return psprintf("%s/ad_accounts/%s/events%s", target->api_url, target->ad_account_id,
-					target->test_mode || batch->verify ? "?test=true" : "");
+					batch->test_mode ? "?test=true" : "");
 }
 
 /* The request leaves.  The lease is committed; no transaction is open. */
@@ -471,6 +472,7 @@ pcapi_batch_start(PcapiBatch *batch)
 	const PcapiTarget *target = &batch->route->target;
 	char	   *problem = NULL;
 
+	batch->test_mode = target->test_mode || batch->verify;
 	batch->url = request_url(batch, target);
 	batch->sent_at = GetCurrentTimestamp();
 	if (!batch->verify)

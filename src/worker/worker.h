@@ -246,6 +246,7 @@ typedef struct PcapiBatch
 	PcapiRoute *route;
 	PcapiBatchState state;
 	bool		verify;			/* verify_destination's: no rows */
+	bool		test_mode;		/* of the request that left */
 	uint32		verify_no;
 	int			n;
 	PcapiSending *events;		/* in the body's order */
