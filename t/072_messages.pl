@@ -37,6 +37,9 @@ for my $file (glob("$top/*.c $top/src/*/*.c $top/src/*/*.h"))
 	my ($name) = $file =~ m{([^/]+)$};
 
 	$source =~ s{/\*.*?\*/}{}gs;
+	# a macro between literals, or behind the last one
+	$source =~ s/"\s*U?INT64_FORMAT\s*"/%lld/g;
+	$source =~ s/"\s*U?INT64_FORMAT(?=\s*[,)])/%lld"/g;
 	while ($source =~ /\b(?:ereport|pcapi_bad_call)\s*\(/g)
 	{
 		my $call = call_at($source, $-[0]);
