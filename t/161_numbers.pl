@@ -213,8 +213,8 @@ fact(macro('TEST_MODE_BATCH'), $reference, '`?test=true`, # events', $design, '`
 fact(macro('MAX_ANSWER'), $security, 'more than #, unpacked', $design, 'unpacked, into # at most', $design, 'An answer holds #');
 fact(macro('MAX_HEADERS'), $security, 'or # of headers', $design, 'and # of headers');
 fact(macro('MAX_MESSAGE'), $security, 'one line of #', $reference, 'one line of up to #', $design, 'one line of at most #');
-fact(macro('PCAPI_MAX_BLOCKED'), $operations, 'pauses after # in a row | | 408', $design, 'paused after # in a row | | 401');
-fact(macro('PCAPI_MAX_UNREAD'), $operations, 'pauses after # in a row | | 429', $design, 'paused after # in a row | `verdicts`');
+fact(macro('PCAPI_MAX_BLOCKED'), $operations, 'with 400, 413 or 422 # in a row', $operations, 'pauses after # in a row | | 408', $design, 'paused after # in a row | | 401');
+fact(macro('PCAPI_MAX_UNREAD'), $operations, 'and # answers in a row', $operations, 'pauses after # in a row | | 429', $design, 'paused after # in a row | `verdicts`');
 fact(macro('route.c:GAP'), $design, 'else after #. While a destination');
 fact(macro('LEFT_MAX'), $design, 'does not, up to # events');
 fact(macro('MAX_IDLE', 's'), $design, 'Connections go after # without use');
@@ -228,19 +228,19 @@ fact(macro('PUT_OFF_MAX_MS', 'ms'), $operations, 'tried again up to every #');
 fact(macro('RETRY_AFTER_MAX', 's'), $design, 'HTTP date, # at most');
 
 # the worker: when it wakes, what it waits for, when it ends
-fact(macro('SAFETY_POLL'), $operations, 'and every # looks', $design, 'safety poll, every #,', $operations, 'leave within # of COMMIT PREPARED');
-fact(macro('TICK', 'ms'), $operations, 'wakes once # to see', $design, 'Once # it asks for a lock');
-fact(found('src/queue/wake.c', qr/bgw_restart_time = (\d+);/), $operations, 'starts it again # after it failed');
+fact(macro('SAFETY_POLL'), $operations, 'polls the queue every # for', $operations, 'are sent within # of COMMIT PREPARED', $design, 'safety poll, every #,');
+fact(macro('TICK', 'ms'), $operations, 'wakes once # and checks', $design, 'Once # it asks for a lock');
+fact(found('src/queue/wake.c', qr/bgw_restart_time = (\d+);/), $operations, 'postmaster restarts it # later');
 fact(macro('LOCK_TIMEOUT'), $operations, "worker's waits end after #", $design, 'longer than #, and an answer', $design, 'lock longer than #. A refusal');
 fact(1 / found('src/worker/route.c', qr/no_rescan_before = now \+ (\d+) \*/), $design, 'for at most # of the time');
 # PostgreSQL's own is 1 s
 fact(found('src/worker/main.c', qr/"deadlock_timeout", ("\w+")/) / 1, $design, "its deadlock_timeout is # of everybody's");
-fact(found('src/worker/main.c', qr/"deadlock_timeout", ("\w+")/), $operations, 'gives way after #.');
+fact(found('src/worker/main.c', qr/"deadlock_timeout", ("\w+")/), $operations, 'its own wait after #.');
 fact(macro('AGAIN_MAX_MS', 'ms'), $operations, 'by itself, within # | 043');
 fact(macro('PCAPI_BACKOFF_MIN_MS', 'ms') / 2, $operations, 'tries again, from # to');
 fact(macro('LEFT_MAX_MS', 'ms'), $operations, 'tries again, from ~ to # later');
 fact(macro('LOOK_AGAIN_MS', 'ms'), $operations, 'preloaded within #, else', $design, 'new databases every #');
-fact(found('pinterest_capi.c', qr/launcher\.bgw_restart_time = (\d+);/), $operations, 'it is back after #');
+fact(found('pinterest_capi.c', qr/launcher\.bgw_restart_time = (\d+);/), $operations, 'launcher restarts after #');
 fact(macro('STAY_IDLE', 'ms'), $scale, 'after # without anything to do');
 fact(macro('STAY_BUSY', 'ms'), $scale, 'busy after #, when');
 fact(macro('BACK_WITHIN'), $scale, 'and after # in any case', $design, 'return within # is for');
@@ -248,7 +248,7 @@ fact(macro('dispatch.c:LOOK_GAP') && macro('NAP_MS', 'ms'), $design, "listen for
 
 # retention
 fact(found('src/queue/retention.c', qr/ORDER BY o\.id LIMIT (\d+)/), $operations, '# rows to a transaction', $design, '# rows to a transaction');
-fact(macro('EVERY', 'ms'), $operations, 'by the worker, once #,', $design, 'Once #, and after a reload');
+fact(macro('EVERY', 'ms'), $operations, 'It does so once #,', $design, 'Once #, and after a reload');
 fact(macro('ALL_EVERY', 'ms'), $design, 'so once #, at its start');
 fact(1 / (1 + macro('REST_AFTER_WORK')), $operations, 'for at most # of its time', $design, 'at most # of its time, or');
 fact(1 / (1 + macro('REST_AFTER_LOOK')), $design, 'for # of its time where it only looks');
@@ -266,8 +266,8 @@ fact(found('src/sql/report_data.sql', qr/<= interval '([^']+)' THEN '$_->[0]'/),
   for [ hour => 'of the hour (up to #)' ], [ day => 'day (#)' ], [ week => 'week (#)' ], [ month => 'month (#)' ];
 
 # Pinterest's documentation: for how long it merges what has one event_id
-fact(48 * 3600, $readme, 'merges those within #', $marketing, 'merges those within #', $operations, 'remembers the first one (# by',
-	$operations, 'what is older than # then', $scale, 'merges the rest for #', $security, 'events; after # |', $design, 'merged within #, whatever');
+fact(48 * 3600, $readme, 'merges those within #', $marketing, 'merges those within #', $operations, 'remembers the first event (# by',
+	$operations, 'Events older than # might', $scale, 'merges the rest for #', $security, 'events; after # |', $design, 'merged within #, whatever');
 
 # the bench
 my $of_payload = 'WAL, whole life';
