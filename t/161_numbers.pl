@@ -211,7 +211,7 @@ fact(1024**3 / found('src/session/row_argument.c', qr/size > MaxAllocSize \/ (\d
 fact(macro('PCAPI_MAX_BODY'), $reference, 'a request has at most #', $design, '~ in test mode, #.');
 fact(macro('TEST_MODE_BATCH'), $reference, '`?test=true`, # events', $design, '`batch_size` events, # in test mode');
 fact(macro('MAX_ANSWER'), $security, 'more than #, unpacked', $design, 'unpacked, into # at most', $design, 'An answer holds #');
-fact(macro('MAX_HEADERS'), $security, 'or # of headers', $design, 'and # of headers');
+fact(macro('MAX_HEADERS'), $security, 'more than # of headers', $design, 'and # of headers');
 fact(macro('MAX_MESSAGE'), $security, 'one line of #', $reference, 'one line of up to #', $design, 'one line of at most #');
 fact(macro('PCAPI_MAX_BLOCKED'), $operations, 'with 400, 413 or 422 # in a row', $operations, 'pauses after # in a row | | 408', $design, 'paused after # in a row | | 401');
 fact(macro('PCAPI_MAX_UNREAD'), $operations, 'and # answers in a row', $operations, 'pauses after # in a row | | 429', $design, 'paused after # in a row | `verdicts`');
