@@ -241,8 +241,8 @@ fact(macro('PCAPI_BACKOFF_MIN_MS', 'ms') / 2, $operations, 'tries again, from # 
 fact(macro('LEFT_MAX_MS', 'ms'), $operations, 'tries again, from ~ to # later');
 fact(macro('LOOK_AGAIN_MS', 'ms'), $operations, 'preloaded within #, else', $design, 'new databases every #');
 fact(found('pinterest_capi.c', qr/launcher\.bgw_restart_time = (\d+);/), $operations, 'launcher restarts after #');
-fact(macro('STAY_IDLE', 'ms'), $scale, 'after # without anything to do');
-fact(macro('STAY_BUSY', 'ms'), $scale, 'busy after #, when');
+fact(macro('STAY_IDLE', 'ms'), $scale, 'does so after # without work');
+fact(macro('STAY_BUSY', 'ms'), $scale, 'A busy worker does so after #, once');
 fact(macro('BACK_WITHIN'), $scale, 'and after # in any case', $design, 'return within # is for');
 fact(macro('dispatch.c:LOOK_GAP') && macro('NAP_MS', 'ms'), $design, "listen for # but to sockets");
 
@@ -267,7 +267,7 @@ fact(found('src/sql/report_data.sql', qr/<= interval '([^']+)' THEN '$_->[0]'/),
 
 # Pinterest's documentation: for how long it merges what has one event_id
 fact(48 * 3600, $readme, 'merges those within #', $marketing, 'merges those within #', $operations, 'remembers the first event (# by',
-	$operations, 'Events older than # might', $scale, 'merges the rest for #', $security, 'events; after # |', $design, 'merged within #, whatever');
+	$operations, 'Events older than # might', $scale, 'merges the others for #', $security, 'events; after # |', $design, 'merged within #, whatever');
 
 # the bench
 my $of_payload = 'WAL, whole life';
@@ -346,7 +346,7 @@ my @kinds = (
 	[ 'limits of PostgreSQL', qr/64 slots for syscache|256 MB in a JSON object|1 GB in an allocation|\(8 unless set\)|with 8 slots/ ],
 	# measured once, by hand, where the text says so; no test repeats it
 	[ 'what was seen', qr/would be 3 % of an event|some 100 \x{b5}s per event and change|200 events a second of 4,000 on a slow disk|some 25,000 rows a second/ ],
-	[ 'what was seen', qr/about two minutes on a bare|half a minute after that|in about twenty minutes|takes ten minutes|within about two seconds|about 25 seconds of one processor for 5 million|0 to 5 were sent twice|8 were sent twice/ ],
+	[ 'what was seen', qr/about two minutes on a bare|half a minute after that|in about twenty minutes|takes ten minutes|[Ww]ithin about two seconds|about 25 seconds of one processor for 5 million|0 to 5 were sent twice|8 were sent twice/ ],
 	[ 'what was seen', qr/50 postmasters, 50 backends and 100 workers killed|9,278 sent twice \(0\.92 %\)/ ],
 	[ 'none, and a share of all', qr/(?<![\w.,])0(?: to 1)?(?![\w,]|\.\d)/ ],
 );
