@@ -75,6 +75,9 @@ is(tested(), 0, 'without ?test=true');
 is(scalar($stub->received('before')), 0, 'what Pinterest had is not sent again');
 is(scalar($stub->received('tested-1')), 1, 'what was tested has arrived once for real');
 
+# the report
+unlike(sql('SELECT pinterest_capi.report_html()'), qr/in test mode, which Pinterest discards/, 'the report speaks of no test mode where there is none');
+
 # nothing was only tested: those that were sent are meant
 is(sql(q{SELECT pinterest_capi.replay('default', status => 'sent', dry_run => true)}), '5', 'then all that was sent is counted');
 
@@ -82,6 +85,7 @@ is(sql(q{SELECT pinterest_capi.replay('default', status => 'sent', dry_run => tr
 test_mode('true');
 track('tested-3');
 becomes($node, 'tested-3', 'status, test_mode', 'sent|t', 'another one in test mode');
+like(sql('SELECT pinterest_capi.report_html()'), qr/; 1 of them in test mode, which Pinterest discards</, 'the report tells them apart');
 is(sql(q{SELECT pinterest_capi.replay('default', status => 'sent', new_event_id => true, dry_run => true)}), '6', 'with another event_id all count');
 
 $node->stop;

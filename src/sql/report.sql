@@ -42,12 +42,14 @@ BEGIN ATOMIC
 			'<div><dt>Stopped before sending</dt><dd class="big">%s</dd><dd class="small soft">%s</dd></div>'
 			'<div><dt>Waiting now</dt><dd class="big">%s</dd><dd class="small soft">%s</dd></div></dl>',
 		pinterest_capi._report_n(t.events),
-		pinterest_capi._report_n(t.sent), pinterest_capi._report_share(t.sent, t.events),
+		pinterest_capi._report_n(t.sent), pinterest_capi._report_share(t.sent, t.events)
+			|| CASE WHEN t.tested > 0 THEN format('; %s of them in test mode, which Pinterest discards', pinterest_capi._report_n(t.tested)) ELSE '' END,
 		pinterest_capi._report_n(t.failed), pinterest_capi._report_share(t.failed, t.events),
 		pinterest_capi._report_n(t.stopped), pinterest_capi._report_share(t.stopped, t.events),
 		pinterest_capi._report_n(w.waiting), coalesce('oldest: ' || pinterest_capi._report_age(w.oldest), 'nothing'))
 	FROM (SELECT coalesce(sum(r.events), 0) AS events,
 			coalesce(sum(r.events) FILTER (WHERE r.status = 'sent'), 0) AS sent,
+			coalesce(sum(r.tested) FILTER (WHERE r.status = 'sent'), 0) AS tested,
 			coalesce(sum(r.events) FILTER (WHERE r.status = 'failed'), 0) AS failed,
 			coalesce(sum(r.events) FILTER (WHERE r.status IN ('suppressed', 'rejected', 'expired', 'cancelled')), 0) AS stopped
 			FROM unnest(rows) AS r) AS t

@@ -40,7 +40,8 @@ CREATE VIEW pinterest_capi._activity AS
 		count(*) FILTER (WHERE p.user_data ?| '{em,hashed_maids}'
 			OR p.user_data ?& '{client_ip_address,client_user_agent}') AS matchable,
 		sum(p.value) AS value,
-		max(coalesce(o.finished_at, q.last_attempt_at)) AS last_at
+		max(coalesce(o.finished_at, q.last_attempt_at)) AS last_at,
+		count(*) FILTER (WHERE o.test_mode) AS tested
 	FROM pinterest_capi._event AS e
 		LEFT JOIN pinterest_capi._destination_state AS n ON n.dest = e.dest
 		LEFT JOIN pinterest_capi._outcome AS o ON o.id = e.id
@@ -59,7 +60,7 @@ CREATE TYPE pinterest_capi._report_row AS (
 	slot timestamptz, destination text, event_name text, sent_as text, status text, reason text,
 	http_status integer, error text, currency text,
 	events bigint, kept bigint, em bigint, ph bigint, click_id bigint, external_id bigint,
-	hashed_maids bigint, ip_and_agent bigint, matchable bigint, value numeric, last_at timestamptz);
+	hashed_maids bigint, ip_and_agent bigint, matchable bigint, value numeric, last_at timestamptz, tested bigint);
 COMMENT ON TYPE pinterest_capi._report_row IS
 	'internal: a row of _activity, per slot of a report instead of per hour';
 
@@ -175,7 +176,8 @@ BEGIN ATOMIC
 			a.currency, sum(a.events)::bigint AS events, sum(a.kept)::bigint AS kept, sum(a.em)::bigint AS em,
 			sum(a.ph)::bigint AS ph, sum(a.click_id)::bigint AS click_id, sum(a.external_id)::bigint AS external_id,
 			sum(a.hashed_maids)::bigint AS hashed_maids, sum(a.ip_and_agent)::bigint AS ip_and_agent,
-			sum(a.matchable)::bigint AS matchable, sum(a.value) AS value, max(a.last_at) AS last_at
+			sum(a.matchable)::bigint AS matchable, sum(a.value) AS value, max(a.last_at) AS last_at,
+			sum(a.tested)::bigint AS tested
 		FROM activity AS a
 			LEFT JOIN names AS n ON n.event_name = a.event_name
 			LEFT JOIN messages AS m ON m.words = a.words

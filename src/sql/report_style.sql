@@ -122,6 +122,7 @@ footer { margin-top: 3rem; padding-top: 1.25rem; border-top: 1px solid var(--lin
 	th, td { padding: 0.25rem 0.3rem; }
 	thead th { font-size: 7.5pt; white-space: normal; }
 	.long { min-width: 0; }
+	.n { white-space: normal; }
 	summary { display: none; }
 	details::details-content { content-visibility: visible; block-size: auto; }
 }
