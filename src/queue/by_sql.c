@@ -15,6 +15,7 @@
 #include "lib/stringinfo.h"
 #include "queue/queue.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
@@ -139,6 +140,22 @@ pcapi_execute_upsert(PcapiTable table, SPIPlanPtr plan, Datum *values, const cha
 	return i.inserted;
 }
 
+#define REPLACING_OUTCOME \
+	" ON CONFLICT (id) DO UPDATE SET finished_at = excluded.finished_at," \
+	" last_attempt_at = excluded.last_attempt_at, dest = excluded.dest, attempts = excluded.attempts," \
+	" http_status = excluded.http_status, status = excluded.status, reason = excluded.reason," \
+	" error = excluded.error, warnings = excluded.warnings, test_mode = excluded.test_mode"
+
+SPIPlanPtr
+pcapi_outcome_plan(SPIPlanPtr plans[2], const char *sql, int nargs, Oid *argtypes)
+{
+	Relation	rel = table_open(pcapi_table(PCAPI_T_OUTCOME), RowExclusiveLock);
+	bool		replacing = rel->rd_rules == NULL && pcapi_uniqueness(rel, &pcapi_outcome_key).valid;
+
+	table_close(rel, NoLock);
+	return pcapi_plan(&plans[replacing], psprintf(sql, replacing ? REPLACING_OUTCOME : ""), nargs, argtypes);
+}
+
 typedef enum Conflict
 {
 	IS_ERROR,
@@ -166,6 +183,21 @@ insert_marked(Insertion *i, Conflict conflict, bool transient)
 	PG_END_TRY();
 }
 
+/*
+ * Of ordinary triggers none fires then; those that the owner has enabled for
+ * replicas too, as pg_repack does, go on.  Costs all plans of the session,
+ * which is fair while somebody plants triggers.
+ */
+static int
+fire_no_planted_trigger(void)
+{
+	int			level = NewGUCNestLevel();
+
+	(void) set_config_option("session_replication_role", "replica", PGC_SUSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	return level;
+}
+
 bool
 pcapi_insert_by_sql(PcapiWriter *writer, bool only_new)
 {
@@ -174,6 +206,7 @@ pcapi_insert_by_sql(PcapiWriter *writer, bool only_new)
 	int			n = 0;
 	PcapiUniqueness u = {0};
 	Conflict	conflict = IS_ERROR;
+	int			level = 0;
 	Insertion	i = {.values = values};
 
 	for (int c = 0; c < writer->slot->tts_tupleDescriptor->natts && c < COLUMNS_MAX; c++)
@@ -191,9 +224,13 @@ pcapi_insert_by_sql(PcapiWriter *writer, bool only_new)
 		else if (u.enforced)
 			conflict = IS_CAUGHT;
 	}
+	if (pcapi_has_planted_trigger(writer->table, writer->rel))
+		level = fire_no_planted_trigger();
 	SPI_connect();
 	i.plan = find_statement(writer, columns, conflict == IS_SKIPPED);
 	insert_marked(&i, conflict, u.transient);
 	SPI_finish();
+	if (level > 0)
+		AtEOXact_GUC(false, level);
 	return i.inserted;
 }

@@ -17,9 +17,11 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_index.h"
 #include "catalog/pg_opfamily.h"
+#include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "queue/rows.h"
+#include "utils/acl.h"
 #include "utils/rel.h"
 #include "utils/reltrigger.h"
 #include "utils/snapmgr.h"
@@ -145,17 +147,47 @@ has_other_constraints(PcapiTable table, TupleDesc desc)
 	return false;
 }
 
-/* Ours fires for replication alone, which has no part in what is written here. */
+/*
+ * Whether a trigger may run as the owner of the table.  Who was only given the
+ * right TRIGGER can plant one, which would then run with the owner's rights in
+ * every session that tracks.  A foreign key's, and one that the owner has
+ * enabled for replicas too, nobody else has made; else its function tells.
+ */
 static bool
-has_other_triggers(Relation rel)
+is_trusted_trigger(Relation rel, const Trigger *trigger)
+{
+	HeapTuple	tuple;
+	Oid			maker;
+
+	if (trigger->tgisinternal || trigger->tgenabled != TRIGGER_FIRES_ON_ORIGIN)
+		return true;
+	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(trigger->tgfoid));
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	maker = ((Form_pg_proc) GETSTRUCT(tuple))->proowner;
+	ReleaseSysCache(tuple);
+	return has_privs_of_role(maker, rel->rd_rel->relowner);
+}
+
+/* Ours fires for replication alone, which has no part in what is written here. */
+static void
+look_for_other_triggers(Relation rel, bool *trusted, bool *planted)
 {
 	const TriggerDesc *triggers = rel->trigdesc;
 
+	*trusted = *planted = false;
 	for (int i = 0; triggers && i < triggers->numtriggers; i++)
-		if (strcmp(triggers->triggers[i].tgname, "_received") != 0 ||
-			triggers->triggers[i].tgenabled != TRIGGER_FIRES_ON_REPLICA)
-			return true;
-	return false;
+	{
+		const Trigger *trigger = &triggers->triggers[i];
+
+		if (trigger->tgenabled == TRIGGER_DISABLED ||
+			(strcmp(trigger->tgname, "_received") == 0 && trigger->tgenabled == TRIGGER_FIRES_ON_REPLICA))
+			continue;
+		if (is_trusted_trigger(rel, trigger))
+			*trusted = true;
+		else
+			*planted = true;
+	}
 }
 
 /* What the insertion of an index entry alone would not do: expressions of somebody's, and checks that are put off. */
@@ -189,6 +221,7 @@ typedef struct Verdict
 	uint32		version;
 	bool		read;
 	bool		write;
+	bool		planted;		/* a trigger that must not run */
 } Verdict;
 
 static const Verdict *
@@ -199,6 +232,7 @@ verdict(PcapiTable table, Relation rel)
 	uint32		version = pcapi_table_version(table);
 	Form_pg_class form = rel->rd_rel;
 	bool		others = false;
+	bool		trusted;
 
 	if (v->known && v->relid == RelationGetRelid(rel) && v->version == version)
 		return v;
@@ -208,9 +242,9 @@ verdict(PcapiTable table, Relation rel)
 		form->relkind == RELKIND_RELATION && form->relam == HEAP_TABLE_AM_OID &&
 		!form->relhassubclass && !form->relhasrules &&
 		!(form->relrowsecurity && (form->relforcerowsecurity || form->relowner != GetUserId()));
-	v->write = v->read && !others && !form->relispartition &&
-		!has_other_constraints(table, RelationGetDescr(rel)) &&
-		!has_other_triggers(rel) && !has_other_indexes(rel);
+	look_for_other_triggers(rel, &trusted, &v->planted);
+	v->write = v->read && !others && !form->relispartition && !trusted &&
+		!has_other_constraints(table, RelationGetDescr(rel)) && !has_other_indexes(rel);
 	v->relid = RelationGetRelid(rel);
 	v->version = version;
 	v->known = true;
@@ -227,6 +261,12 @@ bool
 pcapi_writes_directly(PcapiTable table, Relation rel)
 {
 	return verdict(table, rel)->write;
+}
+
+bool
+pcapi_has_planted_trigger(PcapiTable table, Relation rel)
+{
+	return verdict(table, rel)->planted;
 }
 
 /* ---- indexes ---- */

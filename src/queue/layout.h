@@ -27,6 +27,9 @@ typedef struct PcapiKey
 extern bool pcapi_reads_directly(PcapiTable table, Relation rel);
 extern bool pcapi_writes_directly(PcapiTable table, Relation rel);
 
+/* a trigger of somebody who may not act as the owner: written directly, none fires; by SQL, none may */
+extern bool pcapi_has_planted_trigger(PcapiTable table, Relation rel);
+
 /* The columns that this library knows of, numbered as in rows.h. */
 extern const char *pcapi_column_name(PcapiTable table, int column);
 extern Oid	pcapi_column_type(PcapiTable table, int column);

@@ -79,14 +79,14 @@ typedef struct Finish
 static int64
 finish_step(Datum dests, Datum ids, void *arg)
 {
-	static SPIPlanPtr plan = NULL;
+	static SPIPlanPtr plans[2];
 	const Finish *finish = arg;
 	Oid			types[4] = {TEXTOID, TEXTOID, INT4ARRAYOID, INT8ARRAYOID};
 	Datum		values[4] = {CStringGetTextDatum(finish->status), CStringGetTextDatum(finish->reason), dests, ids};
 	int64		n;
 
 	SPI_connect();
-	SPI_execute_plan(pcapi_plan(&plan,
+	SPI_execute_plan(pcapi_outcome_plan(plans,
 								"WITH gone AS ("
 								" DELETE FROM pinterest_capi._queue AS q USING unnest($3, $4) AS chosen (dest, id)"
 								" WHERE" PCAPI_QUEUED_AS("chosen") " RETURNING q.*)"
@@ -96,7 +96,7 @@ finish_step(Datum dests, Datum ids, void *arg)
 								" THEN g.warnings || 'ended during a request, Pinterest may have processed it'::text"
 								" WHEN (SELECT e.destination IS NOT NULL FROM pinterest_capi._event AS e WHERE e.id = g.id)"
 								" THEN g.warnings || 'published, the dispatcher may send it'::text"
-								" ELSE g.warnings END, NULL FROM gone AS g" PCAPI_REPLACING_OUTCOME,
+								" ELSE g.warnings END, NULL FROM gone AS g%s",
 								4, types),
 					 values, NULL, false, 0);
 	n = (int64) SPI_processed;

@@ -87,11 +87,14 @@ extern bool pcapi_execute_upsert(PcapiTable table, SPIPlanPtr plan, Datum *value
  */
 #define PCAPI_OUTCOME_LIST \
 	"id, finished_at, last_attempt_at, dest, attempts, http_status, status, reason, error, warnings, test_mode"
-#define PCAPI_REPLACING_OUTCOME \
-	" ON CONFLICT (id) DO UPDATE SET finished_at = excluded.finished_at," \
-	" last_attempt_at = excluded.last_attempt_at, dest = excluded.dest, attempts = excluded.attempts," \
-	" http_status = excluded.http_status, status = excluded.status, reason = excluded.reason," \
-	" error = excluded.error, warnings = excluded.warnings, test_mode = excluded.test_mode"
+
+/*
+ * The plan of an INSERT into _outcome, prepared and kept; %s stands where ON
+ * CONFLICT does, which takes an index that may be missing: then a second
+ * outcome is better than none.  Two plans, of which the table as it is now
+ * decides; it is locked.
+ */
+extern SPIPlanPtr pcapi_outcome_plan(SPIPlanPtr plans[2], const char *sql, int nargs, Oid *argtypes);
 
 /* --- event_id.c --- */
 

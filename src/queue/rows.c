@@ -26,6 +26,7 @@
 
 const PcapiKey pcapi_event_key = {1, {PCAPI_EVENT_ID}};
 const PcapiKey pcapi_event_dedup_key = {3, {PCAPI_EVENT_EVENT_ID, PCAPI_EVENT_EVENT_NAME, PCAPI_EVENT_DEST}};
+const PcapiKey pcapi_outcome_key = {1, {PCAPI_OUTCOME_ID}};
 const PcapiKey pcapi_queue_key = {2, {PCAPI_QUEUE_DEST, PCAPI_QUEUE_ID}};
 const PcapiKey pcapi_visitor_key = {1, {PCAPI_VISITOR_VISITOR}};
 

@@ -78,6 +78,7 @@ enum
 /* The keys that rows are found by. */
 extern const PcapiKey pcapi_event_key;
 extern const PcapiKey pcapi_event_dedup_key;
+extern const PcapiKey pcapi_outcome_key;
 extern const PcapiKey pcapi_queue_key;
 extern const PcapiKey pcapi_visitor_key;
 

@@ -190,7 +190,7 @@ make_arrays(Datum arrays[A_COUNT], const Part *part)
 	" ELSE q.warnings || string_to_array(r.warning, chr(10)) END AS warnings, r.test_mode)" \
 	" INSERT INTO pinterest_capi._outcome (" PCAPI_OUTCOME_LIST ")" \
 	" SELECT id, clock_timestamp(), last_attempt_at, $11, attempts, http_status," \
-	" status, reason, error, warnings, test_mode FROM gone" PCAPI_REPLACING_OUTCOME " RETURNING id"
+	" status, reason, error, warnings, test_mode FROM gone%s RETURNING id"
 
 /* first_attempt_at: no later than this one, should a clock have been ahead */
 #define PUT_RETRIES \
@@ -207,7 +207,7 @@ make_arrays(Datum arrays[A_COUNT], const Part *part)
 
 /* Run one of these; the rows that it returns are marked. */
 static void
-run(SPIPlanPtr *plan, const char *sql, const Part *part, PcapiWritten mark)
+run(SPIPlanPtr *plans, const char *sql, const Part *part, PcapiWritten mark)
 {
 	Oid			types[A_COUNT + 2];
 	Datum		values[A_COUNT + 2];
@@ -226,7 +226,9 @@ run(SPIPlanPtr *plan, const char *sql, const Part *part, PcapiWritten mark)
 		nulls[A_COUNT + 1] = 'n';
 
 	SPI_connect();
-	rc = SPI_execute_plan(pcapi_plan(plan, sql, A_COUNT + 2, types), values, nulls, false, 0);
+	rc = SPI_execute_plan(mark == PCAPI_WRITTEN && !part->retries ?
+						  pcapi_outcome_plan(plans, sql, A_COUNT + 2, types) :
+						  pcapi_plan(plans, sql, A_COUNT + 2, types), values, nulls, false, 0);
 	if (rc < 0)
 		elog(ERROR, "could not settle events: %s", SPI_result_code_string(rc));
 	for (uint64 row = 0; row < SPI_processed; row++)
@@ -257,7 +259,7 @@ run(SPIPlanPtr *plan, const char *sql, const Part *part, PcapiWritten mark)
 static void
 write_part(void *arg, int from, int n)
 {
-	static SPIPlanPtr final_plan = NULL;
+	static SPIPlanPtr final_plans[2];
 	static SPIPlanPtr retry_plan = NULL;
 	Part		part = *(const Part *) arg;
 
@@ -266,7 +268,7 @@ write_part(void *arg, int from, int n)
 	if (part.retries)
 		run(&retry_plan, PUT_RETRIES, &part, PCAPI_WRITTEN);
 	else
-		run(&final_plan, PUT_FINAL, &part, PCAPI_WRITTEN);
+		run(final_plans, PUT_FINAL, &part, PCAPI_WRITTEN);
 }
 
 typedef struct Finish
