@@ -181,7 +181,7 @@ fact(macro('TOKEN_MAX'), $reference, '`access_token`: ~ to # visible');
 fact(found('src/sql/tables.sql', qr/octet_length\(destination\) <= (\d+)/), $reference, '`destination`: ~ to # bytes');
 fact(found('src/sql/tables.sql', qr/octet_length\(name\) <= (\d+)/), $reference, 'PRIMARY KEY` (~ to # bytes)');
 fact(macro('subscribe.c:NAME_MAX_BYTES'), $reference, '`name`, of up to # lower-case');
-fact(scalar(() = slurp('src/sql/tables.sql') =~ /^\t\t\('\w+', '\w+', '\{/mg), $reference, '`description`: # names');
+fact(scalar(() = slurp('src/sql/tables.sql') =~ /^\t\t\('\w+', '\w+', '\{/mg), $reference, 'A view of the # names');
 fact((() = slurp('src/sql/tables.sql') =~ /^\t\t\('\w+', '\w+', '\{/mg) - 4, $marketing, '`page_visit` and # others');
 
 # what a call and a row may hold
@@ -192,7 +192,7 @@ fact(macro('WARNINGS_MAX'), $reference, 'At most # for an event', $design, 'no v
 fact(macro('property.c:ID_MAX'), $reference, '`order_id` | `custom_data` | yes | up to #');
 fact(macro('LINES_MAX'), $reference, 'item_category, item_brand}`, up to #;');
 fact(macro('property.c:TEXT_MAX'), $reference, 'free text, up to # characters');
-fact(macro('URL_MAX'), $reference, 'or that is longer than #, leaves');
+fact(macro('URL_MAX'), $reference, 'or the URL is longer than #, only');
 fact(macro('CLICK_ID_MAX'), $reference, '`click_id` | as it is, up to #;');
 fact(macro('PCAPI_HEX_LEN'), $reference, 'Values that are # hex digits', $reference, 'the hash as # lower-case', $security, 'A value that is # hex digits');
 fact(macro('PHONE_MIN_DIGITS'), $reference, 'without leading zeros, # to');
