@@ -199,13 +199,13 @@ fact(macro('PHONE_MIN_DIGITS'), $reference, 'without leading zeros, # to');
 fact(macro('PHONE_MAX_DIGITS'), $reference, 'without leading zeros, ~ to #;');
 fact(macro('CARD_MIN'), $security, 'payment card number | # to', $design, 'variants of # digits');
 fact(macro('CARD_MAX'), $security, 'payment card number | ~ to # digits');
-fact(macro('column.c:TEXT_MAX'), $reference, 'looked at as far as #, arrays');
-fact(macro('ELEMENTS_MAX'), $reference, 'arrays as far as # elements');
+fact(macro('column.c:TEXT_MAX'), $reference, 'Texts are read up to #, arrays');
+fact(macro('ELEMENTS_MAX'), $reference, 'arrays up to # elements');
 fact(macro('TREE_MAX'), $reference, 'JSON of more than #');
-fact(macro('OUTPUT_MAX'), $reference, 'have more than #, and');
-fact(macro('OBJECT_MAX'), $reference, 'what goes beyond # of');
+fact(macro('OUTPUT_MAX'), $reference, 'and that have more than #;');
+fact(macro('OBJECT_MAX'), $reference, 'values beyond # of');
 fact(macro('PCAPI_JSON_DEPTH'), $reference, 'nested deeper than # levels');
-fact(1024**3 / found('src/session/row_argument.c', qr/size > MaxAllocSize \/ (\d)/), $reference, 'where these are more than # as');
+fact(1024**3 / found('src/session/row_argument.c', qr/size > MaxAllocSize \/ (\d)/), $reference, 'If these have more than # as');
 
 # the worker: requests and answers
 fact(macro('PCAPI_MAX_BODY'), $reference, 'a request has at most #', $design, '~ in test mode, #.');
