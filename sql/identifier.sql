@@ -21,5 +21,18 @@ SELECT pinterest_capi.normalize_identifier('', 'a@example.com');
 \set VERBOSITY sqlstate
 SELECT pinterest_capi.hash_identifier('EM', 'a@example.com');
 \set VERBOSITY default
-SELECT proname, provolatile, proisstrict, proparallel FROM pg_proc WHERE proname IN ('normalize_identifier', 'hash_identifier') ORDER BY 1;
+-- phone numbers in national form and states, where the country is known; a country of null is none
+SELECT kind, value, country, pinterest_capi.normalize_identifier(kind, value, country) AS normalized,
+	pinterest_capi.hash_identifier(kind, value, country) = encode(sha256(convert_to(pinterest_capi.normalize_identifier(kind, value, country), 'UTF8')), 'hex') AS hashed
+FROM (VALUES
+	('ph', '0171 1234567', 'DE'), ('ph', '0171 1234567', 'Deutschland'), ('ph', '+49 (0)171 1234567', NULL), ('ph', '0171 1234567', NULL),
+	('ph', '06 6982 1234', 'IT'), ('ph', '8 (912) 345-67-89', 'RU'), ('ph', '8~10 44 20 7946 0958', 'RU'), ('ph', '06 20 123 4567', 'HU'),
+	('ph', '011 44 20 7946 0958', 'us'), ('ph', '0011 44 20 7946 0958', 'AU'), ('ph', '(212) 555-1234', 'USA'), ('ph', '555-1234', 'US'),
+	('ph', '011 15-2345-6789', 'AR'), ('ph', '020 7946 0958 ext. 12', 'UK'), ('ph', '49301234567', 'DE'), ('ph', '491711234567', 'DE'),
+	('ph', '0171 1234567', 'Narnia'), ('ph', NULL, 'DE'),
+	('st', 'Ontario', 'CA'), ('st', 'Ontario', 'US'), ('st', 'Georgia', 'DE'), ('st', 'Georgia', NULL),
+	('em', 'Jane@Example.com', 'DE'), (NULL, 'Jane@Example.com', 'DE')
+) AS v (kind, value, country);
+SELECT pinterest_capi.normalize_identifier('db', '2999-12-31');
+SELECT proname, pg_get_function_arguments(oid), provolatile, proisstrict, proparallel FROM pg_proc WHERE proname IN ('normalize_identifier', 'hash_identifier') ORDER BY 1, 2;
 DROP EXTENSION pinterest_capi;

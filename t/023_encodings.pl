@@ -39,9 +39,9 @@ my @rows = (
 	[ 'fn', 'İNCİ', 'inci', 'tr' ], [ 'fn', 'GROSS ß', 'gross ß' ],
 	[ 'ct', 'St. Louis', 'stlouis' ], [ 'ct', 'Saint-Étienne', 'saintétienne' ], [ 'ct', "Saint-E\x{301}tienne", 'saintétienne', 'utf8' ],
 	[ 'ct', 'ISTANBUL', 'istanbul' ], [ 'ct', 'Île «d’Yeu»', 'îledyeu', 'utf8' ],
-	[ 'st', 'CA', 'ca' ], [ 'st', 'IL', 'il' ], [ 'st', 'New York', 'newyork' ],
+	[ 'st', 'CA', 'ca' ], [ 'st', 'IL', 'il' ], [ 'st', 'New York', 'ny' ], [ 'st', 'Bayern', 'bayern' ],
 	[ 'zp', '10001-1234', '100011234' ], [ 'zp', 'SW1A 1AA', 'sw1a1aa' ], [ 'zp', 'K1A 0I1', 'k1a0i1' ],
-	[ 'country', 'US', 'us' ], [ 'country', 'IT', 'it' ], [ 'country', 'USA', undef ],
+	[ 'country', 'US', 'us' ], [ 'country', 'IT', 'it' ], [ 'country', 'USA', 'us' ], [ 'country', 'XX', undef ],
 	[ 'external_id', ' User-ABC 42 ', 'User-ABC 42' ], [ 'external_id', 'É', 'É' ], [ 'external_id', "E\x{301}", "E\x{301}", 'utf8' ],
 	[ 'hashed_maids', ' 7A3CBEA0-BDF5-4A3E-91C1-2D4F5B6A7C8D ', '7a3cbea0-bdf5-4a3e-91c1-2d4f5b6a7c8d' ],
 	[ 'hashed_maids', '00000000-0000-0000-0000-000000000000', undef ]);

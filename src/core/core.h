@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* --- normalize.c, sha256.c: identifiers --- */
+/* --- normalize*.c, sha256.c: identifiers --- */
 
 typedef enum PcapiKind
 {
@@ -41,19 +41,42 @@ extern const char *pcapi_kind_name(PcapiKind kind);
 /* a kind from the API's key; -1 when there is none of that name */
 extern int	pcapi_kind_from_name(const char *name, size_t len);
 
+/* What is known besides the value; all zero: nothing. */
+typedef struct PcapiIdentifierContext
+{
+	char		country[3];		/* two lower-case letters: where a phone number in
+								 * national form, or a state, is of */
+	int			today;			/* YYYYMMDD: a birth date lies before it */
+} PcapiIdentifierContext;
+
+/* The code for a context of what somebody wrote as a country; false: none known. */
+extern bool pcapi_country_code(const char *in, size_t len, char code[3]);
+
+/*
+ * The same of a country's SHA-256, of which there are few.  hex has 64
+ * lower-case digits.
+ */
+extern bool pcapi_country_of_hash(const char *hex, char code[3]);
+
+/* Has it no plus sign before its digits, and is no hash?  Then it needs a country. */
+extern bool pcapi_phone_may_be_national(const char *in, size_t len);
+
+/* A phone number that would need its country has this warning without one. */
+#define PCAPI_NO_COUNTRY_CODE "country code seems to be missing"
+
 /*
  * Normalise.  On true, *out is malloc'd, NUL-terminated, *outlen bytes.  On
  * false there is no usable value (*out NULL).  *warning is a static text
  * without the value ("not an e-mail address", "country code seems to be
  * missing") or NULL; it can be set with either result.  An empty or blank
- * value is false without a warning.
+ * value is false without a warning.  Where nothing is known, context is NULL.
  */
 extern bool pcapi_normalize(PcapiKind kind, const char *in, size_t len,
-							char **out, size_t *outlen, const char **warning);
+							const PcapiIdentifierContext *context, char **out, size_t *outlen, const char **warning);
 
 /* The same and SHA-256; a value that is 64 hex digits passes, lower-cased. */
 extern bool pcapi_hash_identifier(PcapiKind kind, const char *in, size_t len,
-								  char hex[PCAPI_HEX_LEN + 1], const char **warning);
+								  const PcapiIdentifierContext *context, char hex[PCAPI_HEX_LEN + 1], const char **warning);
 
 /* SHA-256 with one fetched digest and one context per process */
 extern bool pcapi_sha256(const void *data, size_t len, unsigned char digest[32]);

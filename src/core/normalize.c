@@ -4,8 +4,9 @@
  *
  * Runs for every identifier of every event in the caller's transaction: ASCII,
  * which most values are, takes a path without malloc and, where no punctuation
- * is to be dropped, without utf8proc.  Phone numbers and dates, which have a
- * syntax, are in normalize_parts.c.
+ * is to be dropped, without utf8proc.  Kinds with a syntax of their own have
+ * files of their own: normalize_phone.c, normalize_date.c, normalize_email.c,
+ * normalize_place.c.
  */
 #include "core/normalize.h"
 
@@ -126,21 +127,23 @@ lower(const char *in, size_t len, Squeeze squeeze, PcapiText *out)
 	return ok;
 }
 
+/* The same for what out holds. */
 static bool
-is_email(const char *s, size_t len)
+lower_in_place(PcapiText *out)
 {
-	const char *end = s + len;
-	const char *at = memchr(s, '@', len);
+	char	   *copy;
+	bool		ok;
 
-	if (at == NULL || at == s || at + 1 == end ||
-		memchr(at + 1, '@', (size_t) (end - at - 1)) != NULL)
-		return false;
-	while (s < end)
+	if (pcapi_is_ascii(out->data, out->len))
 	{
-		if (pcapi_is_blank(pcapi_next_char(&s, end)))
-			return false;
+		for (size_t i = 0; i < out->len; i++)
+			out->data[i] = pcapi_ascii_lower(out->data[i]);
+		return true;
 	}
-	return true;
+	copy = pcapi_strndup(out->data, out->len);
+	ok = copy != NULL && lower(copy, strlen(copy), KEEP_ALL, out);
+	free(copy);
+	return ok;
 }
 
 static bool
@@ -235,26 +238,113 @@ refuse(const char **warning, const char *reason)
 	return false;
 }
 
+/* Base64 or base64url of so many bytes; without padding, a word has no digits. */
+static bool
+is_base64(const char *s, size_t len, size_t bytes)
+{
+	size_t		characters = (bytes * 8 + 5) / 6;
+	bool		upper = false;
+	bool		lower = false;
+	bool		digit = false;
+
+	for (size_t i = 0; i < characters; i++)
+	{
+		if (s[i] >= 'A' && s[i] <= 'Z')
+			upper = true;
+		else if (s[i] >= 'a' && s[i] <= 'z')
+			lower = true;
+		else if (pcapi_ascii_digit(s[i]))
+			digit = true;
+		else if (s[i] != '+' && s[i] != '/' && s[i] != '-' && s[i] != '_')
+			return false;
+	}
+	for (size_t i = characters; i < len; i++)
+	{
+		if (s[i] != '=')
+			return false;
+	}
+	return len > characters || (upper && lower && digit);
+}
+
+/*
+ * An MD5, a SHA-1, a SHA-384 or a SHA-512 in hex, or one of them or a SHA-256
+ * in base64.  Hashed once more it would match nobody.
+ */
+static bool
+is_other_digest(const char *s, size_t len)
+{
+	switch (len)
+	{
+		case 32:
+		case 40:
+		case 96:
+		case 128:
+			for (size_t i = 0; i < len; i++)
+			{
+				if (!pcapi_ascii_alnum(s[i]) || pcapi_ascii_lower(s[i]) > 'f')
+					return false;
+			}
+			return true;
+		case 22:
+		case 24:
+			return is_base64(s, len, 16);
+		case 27:
+		case 28:
+			return is_base64(s, len, 20);
+		case 43:
+		case 44:
+			return is_base64(s, len, 32);
+		case 64:
+			return is_base64(s, len, 48);
+		case 86:
+		case 88:
+			return is_base64(s, len, 64);
+		default:
+			return false;
+	}
+}
+
+/* the two letters of a name or, with a warning, whatever it is */
+static bool
+state(const char *in, size_t len, const PcapiIdentifierContext *context, PcapiText *out,
+	  const char **warning)
+{
+	const char *code;
+
+	if (is_two_letters(out))
+		return true;
+	code = pcapi_state_code(in, len, context->country);
+	if (code != NULL)
+		return pcapi_text_set(out, code, 2);
+	*warning = "not a two-letter code";
+	return true;
+}
+
 /* a kind's own rule; in is trimmed, valid and not empty */
 static bool
-normalize_kind(PcapiKind kind, const char *in, size_t len, PcapiText *out,
-			   const char **warning)
+normalize_kind(PcapiKind kind, const char *in, size_t len,
+			   const PcapiIdentifierContext *context, PcapiText *out, const char **warning)
 {
 	Squeeze		squeeze = KEEP_ALL;
 
 	switch (kind)
 	{
 		case PCAPI_PH:
-			return pcapi_normalize_phone(in, len, out, warning);
+			return pcapi_normalize_phone(in, len, context->country, out, warning);
 		case PCAPI_DB:
-			return pcapi_normalize_date(in, len, out, warning);
+			return pcapi_normalize_date(in, len, context->today, out, warning);
+		case PCAPI_COUNTRY:
+			return pcapi_normalize_country(in, len, out, warning);
 		case PCAPI_EXTERNAL_ID:
 			return pcapi_text_set(out, in, len) || refuse(warning, out_of_memory);
 		case PCAPI_EM:
-			/* most of what is no address need not be folded to see it */
-			if (!is_email(in, len))
-				return refuse(warning, "not an e-mail address");
-			break;
+			if (!pcapi_find_address(in, len, out, warning))
+				return false;
+			if (!lower_in_place(out))
+				return refuse(warning, out_of_memory);
+			if (pcapi_is_misspelled_domain(out->data, out->len))
+				*warning = "domain looks misspelled";
+			return true;
 		case PCAPI_CT:
 		case PCAPI_ST:
 		case PCAPI_ZP:
@@ -274,13 +364,9 @@ normalize_kind(PcapiKind kind, const char *in, size_t len, PcapiText *out,
 		case PCAPI_GE:
 			return gender(out) || refuse(warning, "not a known gender");
 		case PCAPI_ST:
-			if (!is_two_letters(out))
-				*warning = "not a two-letter code";
-			return true;
+			return state(in, len, context, out, warning);
 		case PCAPI_ZP:
 			return postal_code(out) || refuse(warning, "not a postal code");
-		case PCAPI_COUNTRY:
-			return is_two_letters(out) || refuse(warning, "not a two-letter country code");
 		case PCAPI_MAIDS:
 			return !is_zero_maid(out);
 		default:
@@ -290,9 +376,13 @@ normalize_kind(PcapiKind kind, const char *in, size_t len, PcapiText *out,
 
 /* the whole of it, into a buffer that needs no malloc for short ASCII */
 static bool
-normalize_into(PcapiKind kind, const char *in, size_t len, PcapiText *out,
-			   const char **warning)
+normalize_into(PcapiKind kind, const char *in, size_t len,
+			   const PcapiIdentifierContext *context, PcapiText *out, const char **warning)
 {
+	static const PcapiIdentifierContext nothing_known;
+	static const char other_digest[] = "a digest, but not a SHA-256 in hex";
+	bool		is_text = kind != PCAPI_EXTERNAL_ID && kind != PCAPI_MAIDS;
+
 	*warning = NULL;
 
 	if (len > PCAPI_MAX_IDENTIFIER)
@@ -312,12 +402,17 @@ normalize_into(PcapiKind kind, const char *in, size_t len, PcapiText *out,
 			out->data[i] = pcapi_ascii_lower(out->data[i]);
 		return true;
 	}
-	return normalize_kind(kind, in, len, out, warning);
+	if (is_text && is_other_digest(in, len))
+		return refuse(warning, other_digest);
+	if (!normalize_kind(kind, in, len, context ? context : &nothing_known, out, warning))
+		return false;
+	/* it may have had dashes or colons between its digits */
+	return !(is_text && is_other_digest(out->data, out->len)) || refuse(warning, other_digest);
 }
 
 bool
 pcapi_normalize(PcapiKind kind, const char *in, size_t len,
-				char **out, size_t *outlen, const char **warning)
+				const PcapiIdentifierContext *context, char **out, size_t *outlen, const char **warning)
 {
 	PcapiText	buf;
 	bool		ok;
@@ -325,7 +420,7 @@ pcapi_normalize(PcapiKind kind, const char *in, size_t len,
 	*out = NULL;
 	*outlen = 0;
 	pcapi_text_init(&buf);
-	ok = normalize_into(kind, in, len, &buf, warning);
+	ok = normalize_into(kind, in, len, context, &buf, warning);
 	if (ok)
 	{
 		*out = pcapi_strndup(buf.data, buf.len);
@@ -340,14 +435,14 @@ pcapi_normalize(PcapiKind kind, const char *in, size_t len,
 
 bool
 pcapi_hash_identifier(PcapiKind kind, const char *in, size_t len,
-					  char hex[PCAPI_HEX_LEN + 1], const char **warning)
+					  const PcapiIdentifierContext *context, char hex[PCAPI_HEX_LEN + 1], const char **warning)
 {
 	PcapiText	buf;
 	bool		ok;
 
 	hex[0] = '\0';
 	pcapi_text_init(&buf);
-	ok = normalize_into(kind, in, len, &buf, warning);
+	ok = normalize_into(kind, in, len, context, &buf, warning);
 	if (ok && pcapi_is_sha256_hex(buf.data, buf.len))
 	{
 		memcpy(hex, buf.data, buf.len);

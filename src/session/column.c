@@ -538,6 +538,13 @@ seconds_to_time(double seconds, TimestampTz *out)
 	return IS_VALID_TIMESTAMP(*out);
 }
 
+/* Eight digits are YYYYMMDD: as seconds they would lie in the years up to 1973. */
+static bool
+is_day(const char *text)
+{
+	return strlen(text) == 8 && strspn(text, "0123456789") == 8;
+}
+
 typedef struct TimeInput
 {
 	char	   *text;
@@ -591,7 +598,7 @@ pcapi_column_to_time(const PcapiColumnType *ct, Datum value, TimestampTz *out)
 	if (in.text == NULL || in.text[0] == '\0' || strlen(in.text) > MAXDATELEN)
 		return false;
 	seconds = strtod(in.text, &end);
-	if (end != in.text && *end == '\0')
+	if (end != in.text && *end == '\0' && !is_day(in.text))
 		return seconds_to_time(seconds, out);
 	if (!pcapi_guarded(parse_time, &in) || TIMESTAMP_NOT_FINITE(in.result))
 		return false;

@@ -59,9 +59,21 @@ pcapi_properties_from_jsonb(PcapiProperties *props, Jsonb *properties)
 	}
 }
 
+/* A line that takes something back, as orders with returns have them. */
+static bool
+is_negative(JsonbContainer *line)
+{
+	JsonbValue	buffer;
+	const JsonbValue *v = getKeyJsonValueFromContainer(line, "quantity", strlen("quantity"), &buffer);
+	char	   *ignored;
+
+	return v != NULL && pcapi_value_decimal(v, &ignored) == pcapi_negative;
+}
+
 /*
  * One line; false when nothing usable is in it.  *id and *quantity get what
- * the totals are made of.
+ * the totals are made of.  Nothing was bought by a line with a negative
+ * quantity, so it doesn't go: without its quantity it would count as one.
  */
 static bool
 append_line(StringInfo buf, JsonbContainer *line, const PcapiAllowed *allowed,
@@ -76,6 +88,11 @@ append_line(StringInfo buf, JsonbContainer *line, const PcapiAllowed *allowed,
 
 	*id = NULL;
 	*quantity = 1;
+	if (is_negative(line))
+	{
+		pcapi_warn(warnings, "contents", "lines with a negative quantity left out");
+		return false;
+	}
 	if (buf->data[start - 1] != '[')
 		appendStringInfoCharMacro(buf, ',');
 	appendStringInfoCharMacro(buf, '{');

@@ -16,26 +16,56 @@
 PG_FUNCTION_INFO_V1(pcapi_sql_normalize_identifier);
 PG_FUNCTION_INFO_V1(pcapi_sql_hash_identifier);
 
-/* the arguments of either function; false where the value can't be used */
-static bool
-arguments(FunctionCallInfo fcinfo, PcapiKind *kind, char **value, size_t *len)
+/* An argument as UTF-8, or NULL where there is none or it is no identifier. */
+static char *
+utf8_argument(FunctionCallInfo fcinfo, int n, size_t *len)
 {
-	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	int			found = pcapi_kind_from_name(name, strlen(name));
 	char	   *raw;
 	size_t		raw_len;
+
+	if (PG_ARGISNULL(n))
+		return NULL;
+	raw = text_to_cstring(PG_GETARG_TEXT_PP(n));
+	raw_len = strlen(raw);
+
+	/* GB18030 may take twice UTF-8's bytes; this only bounds the conversion */
+	if (raw_len > PCAPI_MAX_IDENTIFIER * MAX_CONVERSION_GROWTH)
+		return NULL;
+	return pcapi_to_utf8(raw, raw_len, len);
+}
+
+/*
+ * The arguments of either function; false where the value can't be used.  The
+ * country is none where it is not given, null or not known.  There is no clock
+ * in an immutable function, so no date of today either.
+ */
+static bool
+arguments(FunctionCallInfo fcinfo, PcapiKind *kind, PcapiIdentifierContext *context,
+		  char **value, size_t *len)
+{
+	char	   *name;
+	int			found;
+	char	   *country;
+	size_t		country_len;
+
+	memset(context, 0, sizeof(*context));
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		return false;
+	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	found = pcapi_kind_from_name(name, strlen(name));
 
 	if (found < 0)
 		pcapi_bad_call(("unknown kind of identifier"),
 					   ("Kinds are em, ph, ge, db, ln, fn, ct, st, zp, country, external_id and hashed_maids."));
 	*kind = (PcapiKind) found;
 
-	/* GB18030 may take twice UTF-8's bytes; this only bounds the conversion */
-	raw = text_to_cstring(PG_GETARG_TEXT_PP(1));
-	raw_len = strlen(raw);
-	if (raw_len > PCAPI_MAX_IDENTIFIER * MAX_CONVERSION_GROWTH)
-		return false;
-	*value = pcapi_to_utf8(raw, raw_len, len);
+	if (PG_NARGS() > 2)
+	{
+		country = utf8_argument(fcinfo, 2, &country_len);
+		if (country)
+			(void) pcapi_country_code(country, country_len, context->country);
+	}
+	*value = utf8_argument(fcinfo, 1, len);
 	return *value != NULL;
 }
 
@@ -49,6 +79,7 @@ Datum
 pcapi_sql_normalize_identifier(PG_FUNCTION_ARGS)
 {
 	PcapiKind	kind;
+	PcapiIdentifierContext context;
 	char	   *value;
 	size_t		len;
 	char	   *normalized;
@@ -57,8 +88,8 @@ pcapi_sql_normalize_identifier(PG_FUNCTION_ARGS)
 	char	   *utf8;
 	char	   *result;
 
-	if (!arguments(fcinfo, &kind, &value, &len) ||
-		!pcapi_normalize(kind, value, len, &normalized, &normalized_len, &warning))
+	if (!arguments(fcinfo, &kind, &context, &value, &len) ||
+		!pcapi_normalize(kind, value, len, &context, &normalized, &normalized_len, &warning))
 		PG_RETURN_NULL();
 
 	/* nothing between here and free() may raise an error */
@@ -87,13 +118,14 @@ Datum
 pcapi_sql_hash_identifier(PG_FUNCTION_ARGS)
 {
 	PcapiKind	kind;
+	PcapiIdentifierContext context;
 	char	   *value;
 	size_t		len;
 	char		hex[PCAPI_HEX_LEN + 1];
 	const char *warning;
 
-	if (!arguments(fcinfo, &kind, &value, &len) ||
-		!pcapi_hash_identifier(kind, value, len, hex, &warning))
+	if (!arguments(fcinfo, &kind, &context, &value, &len) ||
+		!pcapi_hash_identifier(kind, value, len, &context, hex, &warning))
 		PG_RETURN_NULL();
 	PG_RETURN_TEXT_P(cstring_to_text_with_len(hex, PCAPI_HEX_LEN));
 }

@@ -12,6 +12,7 @@
 
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
+#include "utils/datetime.h"
 #include "utils/numeric.h"
 
 #define VALUES_MAX		100		/* of one kind; nobody has more e-mail addresses */
@@ -162,21 +163,32 @@ take_ip(PcapiIdentifiers *ids, const char *s, size_t len)
 	return NULL;
 }
 
-static const char *
-take_hash(PcapiIdentifiers *ids, PcapiKind kind, const char *s, size_t len)
+/* The date of now where it is latest, which is a day ahead of Greenwich's evening. */
+static int
+date_of_today(void)
 {
+	int			days = (int) (GetCurrentTimestamp() / USECS_PER_DAY) + POSTGRES_EPOCH_JDATE + 1;
+	int			year;
+	int			month;
+	int			day;
+
+	j2date(days, &year, &month, &day);
+	return year * 10000 + month * 100 + day;
+}
+
+/* Hash UTF-8 text; return NULL, or what is wrong with it. */
+static const char *
+add_hash(PcapiIdentifiers *ids, PcapiKind kind, const char *country, const char *utf8, size_t len)
+{
+	PcapiIdentifierContext context = {{0}, 0};
 	char		hex[PCAPI_HEX_LEN + 1];
 	const char *warning = NULL;
-	size_t		utf8_len;
-	char	   *utf8;
 	ListCell   *lc;
 
-	if (len > PCAPI_MAX_IDENTIFIER)
-		return "too long";
-	utf8 = pcapi_to_utf8(s, len, &utf8_len);
-	if (utf8 == NULL)
-		return "not valid in UTF-8";
-	if (!pcapi_hash_identifier(kind, utf8, utf8_len, hex, &warning))
+	strlcpy(context.country, country, sizeof(context.country));
+	if (kind == PCAPI_DB)
+		context.today = date_of_today();
+	if (!pcapi_hash_identifier(kind, utf8, len, &context, hex, &warning))
 		return warning;
 	foreach(lc, ids->hashes[kind])
 	{
@@ -189,13 +201,136 @@ take_hash(PcapiIdentifiers *ids, PcapiKind kind, const char *s, size_t len)
 	return warning;
 }
 
+/* a phone number that waits for its country */
+typedef struct National
+{
+	const char *key;			/* as the caller named it */
+	char	   *utf8;
+	size_t		len;
+} National;
+
+static const char *
+take_hash(PcapiIdentifiers *ids, const char *key, PcapiKind kind, const char *s, size_t len)
+{
+	size_t		utf8_len;
+	char	   *utf8;
+
+	if (len > PCAPI_MAX_IDENTIFIER)
+		return "too long";
+	utf8 = pcapi_to_utf8(s, len, &utf8_len);
+	if (utf8 == NULL)
+		return "not valid in UTF-8";
+	if (kind == PCAPI_PH && pcapi_phone_may_be_national(utf8, utf8_len))
+	{
+		National   *phone;
+
+		if (list_length(ids->hashes[kind]) + list_length(ids->national) >= VALUES_MAX)
+			return "too many values, the rest left out";
+		phone = palloc(sizeof(National));
+		phone->key = key;
+		phone->utf8 = utf8;
+		phone->len = utf8_len;
+		ids->national = lappend(ids->national, phone);
+		return NULL;
+	}
+	return add_hash(ids, kind, ids->country, utf8, utf8_len);
+}
+
+const char *
+pcapi_known_country(PcapiIdentifiers *ids)
+{
+	if (ids->country[0] == '\0' && ids->hashes[PCAPI_COUNTRY] != NIL)
+		(void) pcapi_country_of_hash(linitial(ids->hashes[PCAPI_COUNTRY]), ids->country);
+	return ids->country;
+}
+
+void
+pcapi_hash_national(PcapiIdentifiers *ids, const char *country, List **warnings)
+{
+	List	   *stored = NIL;
+	ListCell   *lc;
+
+	/* the visitor's stand in where none of the call's own can be used */
+	if (ids->own_phones == 0)
+	{
+		stored = ids->hashes[PCAPI_PH];
+		ids->hashes[PCAPI_PH] = NIL;
+	}
+	foreach(lc, ids->national)
+	{
+		National   *phone = lfirst(lc);
+		const char *wrong = add_hash(ids, PCAPI_PH, country, phone->utf8, phone->len);
+
+		if (wrong)
+			pcapi_warn(warnings, phone->key, wrong);
+	}
+	ids->own_phones = list_length(ids->hashes[PCAPI_PH]);
+	if (ids->own_phones == 0)
+		ids->hashes[PCAPI_PH] = stored;
+}
+
+void
+pcapi_hash_national_anywhere(PcapiIdentifiers *ids, PcapiSettings *settings)
+{
+	List	   *ignored = NIL;
+	ListCell   *lc;
+
+	ids->own_phones = 1;		/* none replaces another */
+	pcapi_hash_national(ids, "", &ignored);
+	if (ids->country[0] != '\0')
+		pcapi_hash_national(ids, ids->country, &ignored);
+	foreach(lc, pcapi_default_countries(settings))
+		pcapi_hash_national(ids, lfirst(lc), &ignored);
+}
+
+/* The country that user_data names; of several, the first that there is. */
+static void
+find_country(PcapiIdentifiers *ids, Jsonb *user_data)
+{
+	JsonbValue	buffer;
+	const JsonbValue *v = getKeyJsonValueFromContainer(&user_data->root, "country", strlen("country"), &buffer);
+	JsonbValue	elem;
+	JsonbIterator *it = NULL;
+
+	if (v == NULL)
+		return;
+	if (v->type == jbvBinary && JsonContainerIsArray(v->val.binary.data))
+	{
+		it = JsonbIteratorInit(v->val.binary.data);
+		v = &elem;
+	}
+	for (;;)
+	{
+		if (it != NULL)
+		{
+			JsonbIteratorToken token = JsonbIteratorNext(&it, &elem, true);
+
+			if (token == WJB_DONE)
+				return;
+			if (token != WJB_ELEM)
+				continue;
+		}
+		if (v->type == jbvString && v->val.string.len <= PCAPI_MAX_IDENTIFIER)
+		{
+			size_t		len;
+			char	   *utf8 = pcapi_to_utf8(v->val.string.val, v->val.string.len, &len);
+
+			if (utf8 != NULL && pcapi_country_code(utf8, len, ids->country))
+				return;
+		}
+		if (it == NULL)
+			return;
+	}
+}
+
 /*
  * One value of a key.  Where the API takes one value only, the first usable
  * one of an array stands.
  */
 static const char *
-take_value(PcapiIdentifiers *ids, int kind, const JsonbValue *v)
+take_value(PcapiIdentifiers *ids, int key, const JsonbValue *v)
 {
+	int			kind = keys[key].kind;
 	const char *s;
 	size_t		len;
 
@@ -214,7 +349,7 @@ take_value(PcapiIdentifiers *ids, int kind, const JsonbValue *v)
 		return "not text";
 
 	if (kind < PCAPI_KINDS)
-		return take_hash(ids, (PcapiKind) kind, s, len);
+		return take_hash(ids, keys[key].name, (PcapiKind) kind, s, len);
 
 	while (len > 0 && (unsigned char) *s <= ' ')
 	{
@@ -278,6 +413,7 @@ pcapi_identifiers_from_jsonb(PcapiIdentifiers *ids, Jsonb *user_data, List **war
 	if (user_data == NULL || JB_ROOT_COUNT(user_data) == 0)
 		return;
 
+	find_country(ids, user_data);
 	it = JsonbIteratorInit(&user_data->root);
 	(void) JsonbIteratorNext(&it, &v, true);	/* the object's beginning */
 	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
@@ -305,14 +441,14 @@ pcapi_identifiers_from_jsonb(PcapiIdentifiers *ids, Jsonb *user_data, List **war
 			{
 				if (token != WJB_ELEM || elem.type == jbvNull)
 					continue;
-				wrong = take_value(ids, keys[key].kind, &elem);
+				wrong = take_value(ids, key, &elem);
 				if (wrong)
 					pcapi_warn(warnings, keys[key].name, wrong);
 			}
 		}
 		else
 		{
-			wrong = take_value(ids, keys[key].kind, &v);
+			wrong = take_value(ids, key, &v);
 			if (wrong)
 				pcapi_warn(warnings, keys[key].name, wrong);
 		}
@@ -321,9 +457,10 @@ pcapi_identifiers_from_jsonb(PcapiIdentifiers *ids, Jsonb *user_data, List **war
 	/* of two aliases one may be null: a value outweighs it */
 	for (int kind = 0; kind < PCAPI_KINDS; kind++)
 	{
-		if (ids->hashes[kind] != NIL)
+		if (ids->hashes[kind] != NIL || (kind == PCAPI_PH && ids->national != NIL))
 			ids->cleared &= ~((uint32) 1 << kind);
 	}
+	ids->own_phones = list_length(ids->hashes[PCAPI_PH]);
 	ids->clear_ip &= ids->ip == NULL;
 	ids->clear_user_agent &= ids->user_agent == NULL;
 	ids->clear_click_id &= ids->click_id == NULL;

@@ -27,6 +27,7 @@ typedef struct PcapiDestination
 	char	   *default_checkout_value; /* decimal text; NULL: switched off */
 	char	   *default_checkout_currency;
 	bool		suppress_opt_out;
+	char		default_country[3]; /* lower case; empty: none */
 	int64		max_event_age;	/* microseconds */
 	List	   *rules;			/* of PcapiRule *, those that apply here, by name */
 	List	   *rule_paths;		/* what those look at that apply here alone (rule.c) */
@@ -70,6 +71,7 @@ extern bool pcapi_any_suppression(const PcapiSettings *settings);	/* that list i
 extern bool pcapi_any_destination(PcapiSettings *settings);
 extern bool pcapi_any_ip(PcapiSettings *settings);	/* some destination sends the client's IP */
 extern bool pcapi_any_user_agent(PcapiSettings *settings);
+extern List *pcapi_default_countries(PcapiSettings *settings);	/* of char *, lower case, no duplicates */
 extern List *pcapi_rule_paths(const PcapiSettings *settings);	/* of rules for all destinations */
 extern void pcapi_settings_relcache_changed(Oid relid);
 
@@ -173,6 +175,10 @@ typedef struct PcapiIdentifiers
 {
 	List	   *hashes[PCAPI_KINDS];	/* of char *, 64 hex digits, order kept, no duplicates */
 	uint32		cleared;		/* bit per kind: JSON null was given */
+	char		country[3];		/* the call's own, two letters; empty: none known */
+	List	   *national;		/* phone numbers without a plus sign, still as they
+								 * were given: see pcapi_hash_national */
+	int			own_phones;		/* how many of the hashes are the call's own */
 	char	   *click_id;
 	char	   *partner_id;
 	char	   *ip;
@@ -185,6 +191,18 @@ typedef struct PcapiIdentifiers
 
 /* warnings are appended: "em: not an e-mail address" */
 extern void pcapi_identifiers_from_jsonb(PcapiIdentifiers *ids, Jsonb *user_data, List **warnings);
+
+/*
+ * Hash the phone numbers that may be in national form, as numbers of this
+ * country ("": unknown), for ids->hashes.
+ */
+extern void pcapi_hash_national(PcapiIdentifiers *ids, const char *country, List **warnings);
+
+/* The same in every form that such a number may have been stored or sent in. */
+extern void pcapi_hash_national_anywhere(PcapiIdentifiers *ids, PcapiSettings *settings);
+
+/* The country of the call or, once the visitor's identifiers are there, of the visitor; or "". */
+extern const char *pcapi_known_country(PcapiIdentifiers *ids);
 
 /*
  * ---- visitor.c

@@ -398,6 +398,13 @@ pcapi_any_ip(PcapiSettings *settings)
 	return settings->any_ip;
 }
 
+List *
+pcapi_default_countries(PcapiSettings *settings)
+{
+	read_totals(settings);
+	return settings->default_countries;
+}
+
 bool
 pcapi_any_user_agent(PcapiSettings *settings)
 {

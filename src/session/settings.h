@@ -43,6 +43,7 @@ struct PcapiSettings
 	bool		any_destination;
 	bool		any_ip;
 	bool		any_user_agent;
+	List	   *default_countries;	/* of char * */
 };
 
 /*

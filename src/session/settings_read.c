@@ -39,12 +39,14 @@ static const struct
 	[READ_SUPPRESSION] = {"SELECT EXISTS (SELECT FROM pinterest_capi._suppression)", 0},
 	[READ_TOTALS] = {"SELECT EXISTS (SELECT FROM pinterest_capi.destination),"
 		" EXISTS (SELECT FROM pinterest_capi.destination AS d WHERE d.send_client_ip),"
-	" EXISTS (SELECT FROM pinterest_capi.destination AS d WHERE d.send_user_agent)", 0},
+		" EXISTS (SELECT FROM pinterest_capi.destination AS d WHERE d.send_user_agent),"
+		" ARRAY (SELECT DISTINCT pg_catalog.lower(d.default_country) FROM pinterest_capi.destination AS d"
+	" WHERE d.default_country IS NOT NULL)", 0},
 	[READ_DESTINATION] = {"SELECT (SELECT s.dest FROM pinterest_capi._destination_state AS s"
 		" WHERE s.destination OPERATOR(pg_catalog.=) d.destination),"
 		" d.send_client_ip, d.send_user_agent, d.page_url_detail,"
 		" d.default_checkout_value::pg_catalog.text, d.default_checkout_currency,"
-		" d.opt_out_action, d.max_event_age"
+		" d.opt_out_action, d.max_event_age, d.default_country"
 		" FROM pinterest_capi.destination AS d"
 	" WHERE d.destination OPERATOR(pg_catalog.=) $1", 1},
 	[READ_ALLOWED] = {"SELECT a.event_name, a.destination, a.send_as, a.properties"
@@ -206,11 +208,22 @@ pcapi_read_common(PcapiSettings *settings)
 void
 pcapi_read_totals(PcapiSettings *settings)
 {
+	Datum	   *countries;
+	int			n;
+	bool		isnull;
+	MemoryContext old;
+
 	SPI_connect();
 	query(READ_TOTALS, NULL, NULL);
 	settings->any_destination = bool_column(0, 1);
 	settings->any_ip = bool_column(0, 2);
 	settings->any_user_agent = bool_column(0, 3);
+	deconstruct_array(DatumGetArrayTypeP(column(0, 4, &isnull)), TEXTOID, -1, false, TYPALIGN_INT,
+					  &countries, NULL, &n);
+	old = MemoryContextSwitchTo(settings->context);
+	for (int i = 0; i < n; i++)
+		settings->default_countries = lappend(settings->default_countries, TextDatumGetCString(countries[i]));
+	MemoryContextSwitchTo(old);
 	settings->totals_read = true;
 	SPI_finish();
 }
@@ -222,6 +235,7 @@ destination_from_row(const char *name, MemoryContext to)
 {
 	PcapiDestination *d = MemoryContextAllocZero(to, sizeof(PcapiDestination));
 	const char *detail = text_column(0, 4, CurrentMemoryContext);
+	const char *country;
 	bool		isnull;
 
 	d->name = MemoryContextStrdup(to, name);
@@ -236,6 +250,9 @@ destination_from_row(const char *name, MemoryContext to)
 	d->default_checkout_currency = text_column(0, 6, to);
 	d->suppress_opt_out = strcmp(text_column(0, 7, CurrentMemoryContext), "suppress") == 0;
 	d->max_event_age = interval_length(column(0, 8, &isnull));
+	country = text_column(0, 9, CurrentMemoryContext);
+	if (country)
+		(void) pcapi_country_code(country, strlen(country), d->default_country);
 	return d;
 }
 

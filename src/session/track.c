@@ -155,6 +155,20 @@ click_id_in(CallState *state, int property)
 	return click_id;
 }
 
+/* By any form that a phone number may have at some destination, or had before one had a country. */
+static bool
+is_forgotten(CallState *state, const unsigned char *visitor)
+{
+	PcapiIdentifiers ids = state->ids;
+
+	if (ids.national != NIL)
+	{
+		ids.hashes[PCAPI_PH] = list_copy(ids.hashes[PCAPI_PH]);
+		pcapi_hash_national_anywhere(&ids, state->settings);
+	}
+	return pcapi_is_suppressed(visitor, &ids);
+}
+
 /* Identifiers of the call, a click id in its URLs, then what is known of the visitor. */
 static char *
 gather_identifiers(CallState *state, const unsigned char *visitor)
@@ -177,8 +191,17 @@ gather_identifiers(CallState *state, const unsigned char *visitor)
 	}
 	if (visitor)
 		pcapi_visitor_fill(visitor, &state->ids, &state->consent);
-	state->forgotten = pcapi_any_suppression(state->settings) &&
-		pcapi_is_suppressed(visitor, &state->ids);
+	if (state->ids.national != NIL)
+	{
+		const char *country = pcapi_known_country(&state->ids);
+
+		if (country[0] != '\0')
+		{
+			pcapi_hash_national(&state->ids, country, &state->warnings);
+			state->ids.national = NIL;
+		}
+	}
+	state->forgotten = pcapi_any_suppression(state->settings) && is_forgotten(state, visitor);
 	return from_url;
 }
 
@@ -194,6 +217,7 @@ static bool
 decide_for(CallState *state, PcapiAllowed *allowed, PcapiDecision *d)
 {
 	PcapiDestination *dest = allowed->destination;
+	PcapiIdentifiers own;
 	const PcapiIdentifiers *ids = &state->ids;
 	const char *rule;
 	const char *reason;
@@ -226,6 +250,13 @@ decide_for(CallState *state, PcapiAllowed *allowed, PcapiDecision *d)
 	{
 		decide(d, "rejected", state->reject);
 		return true;
+	}
+	if (ids->national != NIL)
+	{
+		own = *ids;
+		own.hashes[PCAPI_PH] = list_copy(ids->hashes[PCAPI_PH]);
+		pcapi_hash_national(&own, dest->default_country, &d->warnings);
+		ids = &own;
 	}
 	reason = pcapi_build_event(allowed, &state->props, ids, state->action_source,
 							   state->event_id, state->event_time, &d->warnings, &payload);

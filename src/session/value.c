@@ -80,6 +80,8 @@ as_text(const JsonbValue *v, const char **s, size_t *len)
 	return true;
 }
 
+const char pcapi_negative[] = "negative";
+
 /*
  * Decimal text as the API wants it: digits, at most one point with digits on
  * both sides, no sign, no exponent, no leading zeros.  Digits after the point
@@ -154,7 +156,7 @@ pcapi_value_decimal(const JsonbValue *v, char **out)
 	if (i < len)
 		return "not a number";
 	if (negative && !zero)
-		return "negative";
+		return pcapi_negative;
 	/* amounts have a plus sign, but not the digits of a telephone number as well */
 	if (*s == '+' && pcapi_pii_find_in_id(s, len) != NULL)
 		return "looks like a phone number, left out";

@@ -162,6 +162,31 @@ store_visitor(const unsigned char *visitor, const PcapiIdentifiers *ids,
 		pcapi_visitor_drop_clicks(visitor);
 }
 
+static bool
+is_suppressed(const unsigned char *visitor, PcapiIdentifiers ids, PcapiSettings *settings)
+{
+	if (ids.national != NIL)
+	{
+		ids.hashes[PCAPI_PH] = list_copy(ids.hashes[PCAPI_PH]);
+		pcapi_hash_national_anywhere(&ids, settings);
+	}
+	return pcapi_is_suppressed(visitor, &ids);
+}
+
+/*
+ * What is stored is hashed now and for all destinations: of these, only a
+ * country on which they agree can stand in for the call's own.
+ */
+static const char *
+country_of(PcapiIdentifiers *ids, PcapiSettings *settings)
+{
+	const char *country = pcapi_known_country(ids);
+
+	if (country[0] == '\0' && list_length(pcapi_default_countries(settings)) == 1)
+		country = linitial(pcapi_default_countries(settings));
+	return country;
+}
+
 PG_FUNCTION_INFO_V1(pcapi_sql_identify);
 Datum
 pcapi_sql_identify(PG_FUNCTION_ARGS)
@@ -180,8 +205,12 @@ pcapi_sql_identify(PG_FUNCTION_ARGS)
 	settings = pcapi_settings();
 	pcapi_visitor_hash(visitor_id, visitor);
 	pcapi_identifiers_from_jsonb(&ids, user_data, &warnings);
-	if (!(pcapi_any_suppression(settings) && pcapi_is_suppressed(visitor, &ids)))
+	if (!(pcapi_any_suppression(settings) && is_suppressed(visitor, ids, settings)))
+	{
+		if (ids.national != NIL)
+			pcapi_hash_national(&ids, country_of(&ids, settings), &warnings);
 		store_visitor(visitor, &ids, settings, consent);
+	}
 	pcapi_become_caller(&saved);
 	tell(warnings);
 	PG_RETURN_VOID();
@@ -367,6 +396,15 @@ pcapi_sql_forget(PG_FUNCTION_ARGS)
 	pcapi_identifiers_from_jsonb(&ids, user_data, &warnings);
 	if (has_visitor)
 		pcapi_visitor_hash(visitor_id, visitor);
+	if (ids.national != NIL)
+	{
+		pcapi_become_owner(&saved, true);
+		(void) pcapi_known_country(&ids);
+		pcapi_hash_national_anywhere(&ids, pcapi_settings());
+		pcapi_become_caller(&saved);
+		if (ids.hashes[PCAPI_PH] == NIL)
+			warnings = lappend(warnings, "phone: not a phone number");
+	}
 	pcapi_person_add(&person, has_visitor ? visitor : NULL, &ids);
 	if (person.visitors == NIL && person.keys == NIL)
 		pcapi_bad_call(("forget() needs a visitor_id or an identifier in user_data"),

@@ -107,6 +107,16 @@ CREATE FUNCTION pinterest_capi.hash_identifier(kind text, value text) RETURNS te
 	AS 'MODULE_PATHNAME', 'pcapi_sql_hash_identifier';
 COMMENT ON FUNCTION pinterest_capi.hash_identifier(text, text) IS
 	'SHA-256 of the normalised value as 64 lower-case hex digits; a value that is a hash already passes. Errors: 22023';
+CREATE FUNCTION pinterest_capi.normalize_identifier(kind text, value text, country text) RETURNS text
+	LANGUAGE c IMMUTABLE PARALLEL SAFE
+	AS 'MODULE_PATHNAME', 'pcapi_sql_normalize_identifier';
+COMMENT ON FUNCTION pinterest_capi.normalize_identifier(text, text, text) IS
+	'the same where the country is known, for phone numbers in national form and names of states; a country of null is an unknown one. Errors: 22023';
+CREATE FUNCTION pinterest_capi.hash_identifier(kind text, value text, country text) RETURNS text
+	LANGUAGE c IMMUTABLE PARALLEL SAFE
+	AS 'MODULE_PATHNAME', 'pcapi_sql_hash_identifier';
+COMMENT ON FUNCTION pinterest_capi.hash_identifier(text, text, text) IS
+	'the same where the country is known, for phone numbers in national form and names of states; a country of null is an unknown one. Errors: 22023';
 
 CREATE FUNCTION pinterest_capi.identify(visitor_id text, user_data jsonb DEFAULT '{}',
 		consent jsonb DEFAULT NULL) RETURNS void

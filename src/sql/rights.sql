@@ -11,6 +11,8 @@ REVOKE ALL ON ALL FUNCTIONS IN SCHEMA pinterest_capi FROM PUBLIC;
 GRANT USAGE ON SCHEMA pinterest_capi TO PUBLIC;
 GRANT EXECUTE ON FUNCTION pinterest_capi.normalize_identifier(text, text) TO PUBLIC;
 GRANT EXECUTE ON FUNCTION pinterest_capi.hash_identifier(text, text) TO PUBLIC;
+GRANT EXECUTE ON FUNCTION pinterest_capi.normalize_identifier(text, text, text) TO PUBLIC;
+GRANT EXECUTE ON FUNCTION pinterest_capi.hash_identifier(text, text, text) TO PUBLIC;
 
 SELECT pinterest_capi.grant_access('pg_monitor', 'monitor');
 

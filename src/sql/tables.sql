@@ -57,6 +57,7 @@ CREATE TABLE pinterest_capi.destination (
 		CHECK (default_checkout_currency ~ '^[A-Z]{3}$'),
 	opt_out_action text NOT NULL DEFAULT 'forward'
 		CHECK (opt_out_action IN ('forward', 'suppress')),
+	default_country text CHECK (default_country ~ '^[A-Za-z]{2}$'),
 	max_event_age interval NOT NULL DEFAULT '7 days'
 		CHECK (max_event_age > interval '0' AND max_event_age <= interval '3650 days'),
 	retry_for interval NOT NULL DEFAULT '48 hours'
@@ -72,6 +73,8 @@ COMMENT ON TABLE pinterest_capi.destination IS
 	'where events go: a Pinterest ad account and tag, and how to talk to it; the access token is kept apart';
 COMMENT ON COLUMN pinterest_capi.destination.api_url IS
 	'base URL of the API; only a superuser may change it';
+COMMENT ON COLUMN pinterest_capi.destination.default_country IS
+	'two letters of ISO 3166-1: where phone numbers in national form are from if neither the event nor its visitor has a country; NULL: unknown';
 COMMENT ON COLUMN pinterest_capi.destination.default_checkout_value IS
 	'value of a Checkout that has none, in default_checkout_currency; NULL: such a Checkout is rejected';
 

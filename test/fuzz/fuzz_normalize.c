@@ -1,6 +1,7 @@
 /*
  * fuzz_normalize.c
- *	  Any bytes as any kind of identifier; the first byte selects the kind.
+ *	  Any bytes as any kind of identifier; the first byte selects the kind, and
+ *	  with its highest bit set the two that follow are a country.
  */
 #include "check.h"
 
@@ -14,7 +15,7 @@ check_stable(PcapiKind kind, const char *value, size_t len)
 	size_t		again_len;
 	const char *warning;
 
-	CHECK(pcapi_normalize(kind, value, len, &again, &again_len, &warning));
+	CHECK(pcapi_normalize(kind, value, len, NULL, &again, &again_len, &warning));
 	CHECK(again_len == len && memcmp(again, value, len) == 0);
 	free(again);
 }
@@ -23,6 +24,7 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	PcapiKind	kind;
+	PcapiIdentifierContext context = {{0}, 0};
 	const char *raw;
 	char	   *value;
 	size_t		len;
@@ -33,14 +35,20 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (size == 0)
 		return 0;
-	kind = (PcapiKind) (data[0] % PCAPI_KINDS);
+	kind = (PcapiKind) (data[0] % 128 % PCAPI_KINDS);
 	raw = (const char *) data + 1;
 	size--;
+	if (data[0] >= 128 && size >= 2)
+	{
+		(void) pcapi_country_code(raw, 2, context.country);
+		raw += 2;
+		size -= 2;
+	}
 
-	ok = pcapi_normalize(kind, raw, size, &value, &len, &warning);
+	ok = pcapi_normalize(kind, raw, size, &context, &value, &len, &warning);
 	CHECK(warning != without_warning);
 	CHECK(ok == (value != NULL));
-	CHECK(pcapi_hash_identifier(kind, raw, size, hex, &hash_warning) == ok);
+	CHECK(pcapi_hash_identifier(kind, raw, size, &context, hex, &hash_warning) == ok);
 	CHECK(warning == hash_warning || strcmp(warning, hash_warning) == 0);
 	if (!ok)
 	{

@@ -13,8 +13,12 @@
 #define NO_CC "country code seems to be missing"
 #define GENDER "not a known gender"
 #define DATE "not a date, or its order can't be told"
+#define LETTERS "letters in a phone number"
+#define DIGEST "a digest, but not a SHA-256 in hex"
+#define TYPO "domain looks misspelled"
+#define FUTURE "in the future"
 #define STATE "not a two-letter code"
-#define COUNTRY "not a two-letter country code"
+#define COUNTRY "not a country"
 #define POSTAL "not a postal code"
 #define EMPTY "nothing but blanks and punctuation"
 #define UTF8 "not valid UTF-8"
@@ -41,6 +45,25 @@ static const struct
 	{PCAPI_EM, "a@b@c", NULL, EMAIL},
 	{PCAPI_EM, "jane doe@shop.com", NULL, EMAIL},
 	{PCAPI_EM, "jane\xC2\xA0" "doe@shop.com", NULL, EMAIL},
+	{PCAPI_EM, "\xE2\x80\x8B" "jane\xC2\xAD@sh\xEF\xBB\xBFop.com\xE2\x80\x8B ", "jane@shop.com", NULL},
+	{PCAPI_EM, "\xE2\x80\xAA" "Jane\xE2\x81\xA0@shop.com\xE2\x80\xAC", "jane@shop.com", NULL},
+	{PCAPI_EM, "M\xC3\x9CLLER\xE2\x80\x8B@Shop.DE", "müller@shop.de", NULL},
+	{PCAPI_EM, "\xE2\x80\x8B", NULL, EMAIL},
+	{PCAPI_EM, "mailto:Jane@Shop.com", "jane@shop.com", NULL},
+	{PCAPI_EM, "MailTo: jane@shop.com?subject=Hello", "jane@shop.com", NULL},
+	{PCAPI_EM, "<jane@shop.com>", "jane@shop.com", NULL},
+	{PCAPI_EM, "Jane Doe <Jane@Shop.com>", "jane@shop.com", NULL},
+	{PCAPI_EM, "\"Doe, Jane <JD>\" < jane@shop.com > ", "jane@shop.com", NULL},
+	{PCAPI_EM, "J\xC3\xA9ro <mailto:jane@shop.com>", "jane@shop.com", NULL},
+	{PCAPI_EM, "jane@shop.com>", NULL, EMAIL},
+	{PCAPI_EM, "<jane@shop.com", NULL, EMAIL},
+	{PCAPI_EM, "Jane <jane@shop.com> or so", NULL, EMAIL},
+	{PCAPI_EM, "<>", NULL, EMAIL},
+	{PCAPI_EM, "mailto:", NULL, EMAIL},
+	{PCAPI_EM, "mail", NULL, EMAIL},
+	{PCAPI_EM, "jane@GMIAL.com", "jane@gmial.com", TYPO},
+	{PCAPI_EM, "jane@gmail.con", "jane@gmail.con", TYPO},
+	{PCAPI_EM, "jane@gmail.com", "jane@gmail.com", NULL},
 	{PCAPI_EM, "", NULL, NULL},
 	{PCAPI_EM, " \t\xE2\x80\xA8 ", NULL, NULL},
 	{PCAPI_EM, "jane@shop.com\xFF", NULL, UTF8},
@@ -71,6 +94,53 @@ static const struct
 	{PCAPI_PH, "00000000000000000000491234567", "491234567", NULL},
 	{PCAPI_PH, "none", NULL, PHONE},
 	{PCAPI_PH, "", NULL, NULL},
+
+	{PCAPI_PH, "+49 (0)30 1234567", "49301234567", NULL},
+	{PCAPI_PH, "0049 ( 0 ) 30 1234567", "49301234567", NULL},
+	{PCAPI_PH, "49 (0)30 1234567", "49301234567", NULL},
+	{PCAPI_PH, "+49 030 1234567", "49301234567", NULL},
+	{PCAPI_PH, "+44(0)2079460958", "442079460958", NULL},
+	{PCAPI_PH, "＋４９（０）３０１２３４５６７", "49301234567", NULL},
+	{PCAPI_PH, "+39 (0)6 6982 1234", "390669821234", NULL},
+	{PCAPI_PH, "+39 06 6982 1234", "390669821234", NULL},
+	{PCAPI_PH, "+7 (0)912 345-67-89", "79123456789", NULL},
+	{PCAPI_PH, "+1 204 555 0123", "12045550123", NULL},
+	{PCAPI_PH, "+40 021 123 4567", "40211234567", NULL},
+	{PCAPI_PH, "(0)30 1234567", "301234567", NO_CC},
+	{PCAPI_PH, "+0171 1234567", "1711234567", NO_CC},
+	{PCAPI_PH, "+1-800-555-CALL", NULL, LETTERS},
+	{PCAPI_PH, "1-800-FLOWERS (356-9377)", NULL, LETTERS},
+	{PCAPI_PH, "+1 800 555 XRAY", NULL, LETTERS},
+	{PCAPI_PH, "555 1234 home", NULL, LETTERS},
+	{PCAPI_PH, "+49 171 1234567 (work)", "491711234567", NULL},
+	{PCAPI_PH, "+49 171 1234567 (", "491711234567", NULL},
+	{PCAPI_PH, "+49 171 1234567 (CALL 2255)", NULL, LETTERS},
+	{PCAPI_PH, "+1 212 555 1234 extension 99", "12125551234", NULL},
+	{PCAPI_PH, "+7 495 123-45-67 доб. 12", "74951234567", NULL},
+	{PCAPI_PH, "+1 212 555 1234 ｅｘｔ 99", "12125551234", NULL},
+	{PCAPI_PH, "+1 212 555 1234 extraordinarily", NULL, LETTERS},
+	{PCAPI_PH, "+1 212 555 1234 телефон", NULL, LETTERS},
+	{PCAPI_PH, "tel:+1-212-555-1234;phone-context=example.com", "12125551234", NULL},
+	{PCAPI_PH, "0000000000000000000000000000000000000000000000000000000000000000000491234567", NULL, PHONE},
+
+	/* digests of another kind */
+	{PCAPI_PH, "5d41402abc4b2a76b9719d911017c592", NULL, DIGEST},
+	{PCAPI_PH, "12345678901234567890123456789012", NULL, DIGEST},
+	{PCAPI_EM, "5D41402ABC4B2A76B9719D911017C592", NULL, DIGEST},
+	{PCAPI_FN, "aaf4c61ddcc5e8a2dabede0f3b482cd9aea9434d", NULL, DIGEST},
+	{PCAPI_CT, "59e1748777448c69de6b800d7a33bbfb9ff1b463e44354c3553bcdb9c666fa90125a3c79f90397bdf5f6a13de828684f", NULL, DIGEST},
+	{PCAPI_LN, "9b71d224bd62f3785d96d46ad3ea3d73319bfbc2890caadae2dff72519673ca72323c3d99ba5c11d7c7acc6e14b8c5da0c4663475c2e5c3adef46f73bcdec043", NULL, DIGEST},
+	{PCAPI_LN, "XUFAKrxLKna5cZ2REBfFkg==", NULL, DIGEST},
+	{PCAPI_LN, "XUFAKrxLKna5cZ2REBfFkg", NULL, DIGEST},
+	{PCAPI_ZP, "qvTGHdzF6KLavt4PO0gs2a6pQ00=", NULL, DIGEST},
+	{PCAPI_EM, "LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ=", NULL, DIGEST},
+	{PCAPI_EM, "LPJNul-wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ", NULL, DIGEST},
+	{PCAPI_FN, "WeF0h3dEjGnea4ANejO7+5/xtGPkQ1TDVTvNucZm+pASWjx5+QOXvfX2oT3oKGhP", NULL, DIGEST},
+	{PCAPI_FN, "m3HSJL1i83hdltRq0+o9czGb+8KJDKra4t/3JRlnPKcjI8PZm6XBHXx6zG4UuMXaDEZjR1wuXDre9G9zvN7AQw==", NULL, DIGEST},
+	{PCAPI_ZP, "5d41402a-bc4b-2a76-b971-9d911017c592", NULL, DIGEST},
+	{PCAPI_CT, "Llanfairpwllgwyngyllgo", "llanfairpwllgwyngyllgo", NULL},
+	{PCAPI_EXTERNAL_ID, "5d41402abc4b2a76b9719d911017c592", "5d41402abc4b2a76b9719d911017c592", NULL},
+	{PCAPI_MAIDS, "7A3CBEA0BDF511E48DFCAA07A5B093DB", "7a3cbea0bdf511e48dfcaa07a5b093db", NULL},
 
 	/* gender */
 	{PCAPI_GE, "Female", "f", NULL},
@@ -114,6 +184,9 @@ static const struct
 	{PCAPI_DB, "1996-02-01 or so", NULL, DATE},
 	{PCAPI_DB, "1996-02-01T", NULL, DATE},
 	{PCAPI_DB, "yesterday", NULL, DATE},
+	{PCAPI_DB, "2999-01-01", NULL, FUTURE},
+	{PCAPI_DB, "2100-01-01", "21000101", NULL},
+	{PCAPI_DB, "2100-01-02", NULL, FUTURE},
 	{PCAPI_DB, "", NULL, NULL},
 
 	/* names */
@@ -150,7 +223,11 @@ static const struct
 	/* state */
 	{PCAPI_ST, "CA", "ca", NULL},
 	{PCAPI_ST, "c.a.", "ca", NULL},
-	{PCAPI_ST, "New York", "newyork", STATE},
+	{PCAPI_ST, "New York", "ny", NULL},
+	{PCAPI_ST, "Washington, D.C.", "dc", NULL},
+	{PCAPI_ST, "Québec", "qc", NULL},
+	{PCAPI_ST, "Île-du-Prince-Édouard", "pe", NULL},
+	{PCAPI_ST, "Bayern", "bayern", STATE},
 	{PCAPI_ST, "75", "75", STATE},
 	{PCAPI_ST, "é", "é", STATE},
 	{PCAPI_ST, "..", NULL, EMPTY},
@@ -169,8 +246,30 @@ static const struct
 	/* country */
 	{PCAPI_COUNTRY, "US", "us", NULL},
 	{PCAPI_COUNTRY, " de ", "de", NULL},
-	{PCAPI_COUNTRY, "USA", NULL, COUNTRY},
-	{PCAPI_COUNTRY, "Germany", NULL, COUNTRY},
+	{PCAPI_COUNTRY, "USA", "us", NULL},
+	{PCAPI_COUNTRY, "U.S.A.", "us", NULL},
+	{PCAPI_COUNTRY, "U.S.", "us", NULL},
+	{PCAPI_COUNTRY, "Germany", "de", NULL},
+	{PCAPI_COUNTRY, "Deutschland", "de", NULL},
+	{PCAPI_COUNTRY, "DEU", "de", NULL},
+	{PCAPI_COUNTRY, "UK", "gb", NULL},
+	{PCAPI_COUNTRY, "EL", "gr", NULL},
+	{PCAPI_COUNTRY, "Great Britain", "gb", NULL},
+	{PCAPI_COUNTRY, "Côte d\xE2\x80\x99Ivoire", "ci", NULL},
+	{PCAPI_COUNTRY, "COTE D'IVOIRE", "ci", NULL},
+	{PCAPI_COUNTRY, "Ελλάς", NULL, COUNTRY},
+	{PCAPI_COUNTRY, "ΕΛΛΑΔΑ", "gr", NULL},
+	{PCAPI_COUNTRY, "Россия", "ru", NULL},
+	{PCAPI_COUNTRY, "日本", "jp", NULL},
+	{PCAPI_COUNTRY, "대한민국", "kr", NULL},
+	{PCAPI_COUNTRY, "مصر", "eg", NULL},
+	{PCAPI_COUNTRY, "Trinidad & Tobago", "tt", NULL},
+	{PCAPI_COUNTRY, "The Netherlands", "nl", NULL},
+	{PCAPI_COUNTRY, "XX", NULL, COUNTRY},
+	{PCAPI_COUNTRY, "ZZZ", NULL, COUNTRY},
+	{PCAPI_COUNTRY, "EU", NULL, COUNTRY},
+	{PCAPI_COUNTRY, "Korea", NULL, COUNTRY},
+	{PCAPI_COUNTRY, "..", NULL, COUNTRY},
 	{PCAPI_COUNTRY, "é", NULL, COUNTRY},
 	{PCAPI_COUNTRY, "D1", NULL, COUNTRY},
 	{PCAPI_COUNTRY, "", NULL, NULL},
@@ -253,13 +352,13 @@ test_cases(void)
 		size_t		len;
 		const char *warning;
 		char		hex[PCAPI_HEX_LEN + 1];
-		bool		ok = pcapi_normalize(cases[i].kind, raw, strlen(raw), &got, &len, &warning);
+		bool		ok = pcapi_normalize(cases[i].kind, raw, strlen(raw), NULL, &got, &len, &warning);
 
 		tap_is(got, cases[i].normalized, "%s: %s", name, raw);
 		tap_is(warning, cases[i].warning, "%s: %s: warning", name, raw);
 		tap_ok(ok == (got != NULL) && (!ok || len == strlen(got)), "%s: %s: length", name, raw);
 
-		ok = pcapi_hash_identifier(cases[i].kind, raw, strlen(raw), hex, &warning);
+		ok = pcapi_hash_identifier(cases[i].kind, raw, strlen(raw), NULL, hex, &warning);
 		tap_is(warning, cases[i].warning, "%s: %s: warning when hashing", name, raw);
 		if (cases[i].normalized == NULL)
 			tap_ok(!ok && hex[0] == '\0', "%s: %s: nothing is hashed", name, raw);
@@ -286,7 +385,7 @@ test_vectors(void)
 	for (size_t i = 0; i < sizeof(vectors) / sizeof(vectors[0]); i++)
 	{
 		bool		ok = pcapi_hash_identifier(vectors[i].kind, vectors[i].raw,
-											   strlen(vectors[i].raw), hex, &warning);
+											   strlen(vectors[i].raw), NULL, hex, &warning);
 
 		tap_is(ok ? hex : NULL, vectors[i].hash, "hash of %s %s",
 			   pcapi_kind_name(vectors[i].kind), vectors[i].raw);
@@ -295,7 +394,7 @@ test_vectors(void)
 	tap_ok(pcapi_sha256("", 0, digest), "SHA-256 of nothing");
 	pcapi_hex(digest, 32, hex);
 	tap_is(hex, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855", "its value");
-	pcapi_hash_identifier(PCAPI_EM, "mu\xCC\x88ller@example.de", 19, hex, &warning);
+	pcapi_hash_identifier(PCAPI_EM, "mu\xCC\x88ller@example.de", 19, NULL, hex, &warning);
 	tap_is(hex, "eb2f85748266705ba113bc5c4ee633d9c2a7cc769d5f6d9f9767b854584b3c88",
 		   "decomposed and composed letters hash alike");
 }
@@ -313,11 +412,11 @@ test_hashes_pass(void)
 		char	   *got;
 		size_t		len;
 
-		tap_ok(pcapi_hash_identifier((PcapiKind) kind, raw, strlen(raw), hex, &warning),
+		tap_ok(pcapi_hash_identifier((PcapiKind) kind, raw, strlen(raw), NULL, hex, &warning),
 			   "%s: a hash is taken", name);
 		tap_is(hex, HEX_LOWER, "%s: a hash passes, lower-cased", name);
 		tap_is(warning, NULL, "%s: without a warning", name);
-		pcapi_normalize((PcapiKind) kind, raw, strlen(raw), &got, &len, &warning);
+		pcapi_normalize((PcapiKind) kind, raw, strlen(raw), NULL, &got, &len, &warning);
 		tap_is(got, HEX_LOWER, "%s: and is what normalising returns", name);
 		free(got);
 	}
@@ -335,25 +434,25 @@ test_limits(void)
 	const char *warning;
 
 	memset(huge, 'A', PCAPI_MAX_IDENTIFIER + 1);
-	tap_ok(pcapi_normalize(PCAPI_LN, huge, PCAPI_MAX_IDENTIFIER, &got, &len, &warning) &&
+	tap_ok(pcapi_normalize(PCAPI_LN, huge, PCAPI_MAX_IDENTIFIER, NULL, &got, &len, &warning) &&
 		   len == PCAPI_MAX_IDENTIFIER && got[len - 1] == 'a', "the longest ASCII value");
 	free(got);
-	tap_ok(!pcapi_normalize(PCAPI_LN, huge, PCAPI_MAX_IDENTIFIER + 1, &got, &len, &warning),
+	tap_ok(!pcapi_normalize(PCAPI_LN, huge, PCAPI_MAX_IDENTIFIER + 1, NULL, &got, &len, &warning),
 		   "a byte more is none");
 	tap_is(warning, "too long", "and says so");
 
 	for (int i = 0; i < PCAPI_MAX_IDENTIFIER; i++)
 		huge[i] = "Ⱥ"[i % 2];
-	tap_ok(pcapi_normalize(PCAPI_LN, huge, PCAPI_MAX_IDENTIFIER, &got, &len, &warning) &&
+	tap_ok(pcapi_normalize(PCAPI_LN, huge, PCAPI_MAX_IDENTIFIER, NULL, &got, &len, &warning) &&
 		   len == PCAPI_MAX_IDENTIFIER / 2 * 3, "a value that grows");
 	free(got);
 	free(huge);
 
-	tap_ok(!pcapi_normalize(PCAPI_EM, "a\0@b", 4, &got, &len, &warning), "NUL inside");
+	tap_ok(!pcapi_normalize(PCAPI_EM, "a\0@b", 4, NULL, &got, &len, &warning), "NUL inside");
 	tap_is(warning, UTF8, "is no text");
-	tap_ok(!pcapi_normalize(PCAPI_EM, "jane@shop.com", 0, &got, &len, &warning) &&
+	tap_ok(!pcapi_normalize(PCAPI_EM, "jane@shop.com", 0, NULL, &got, &len, &warning) &&
 		   warning == NULL, "length zero");
-	tap_ok(pcapi_normalize(PCAPI_EM, "a@bcd", 3, &got, &len, &warning), "no terminator needed");
+	tap_ok(pcapi_normalize(PCAPI_EM, "a@bcd", 3, NULL, &got, &len, &warning), "no terminator needed");
 	tap_is(got, "a@b", "length is what counts");
 	free(got);
 	tap_ok(pcapi_utf8_valid("", 0) && pcapi_utf8_valid("a\xF4\x8F\xBF\xBF", 5) &&

@@ -1,70 +1,17 @@
 /*
- * normalize_parts.c
- *	  Telephone numbers and dates of birth.
+ * normalize_date.c
+ *	  Dates of birth.
  *
- * normalize.c trims and checks before, and knows the kinds without a syntax.
+ * A caller that knows the day gives it, since a birth date lies before.  Where
+ * none is given the answer must not depend on the clock; NO_BIRTH_YET then keeps
+ * out what is a mistake for certain.
  */
 #include "core/normalize.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#define PHONE_MIN_DIGITS 7
-#define PHONE_MAX_DIGITS 15
-
-/* where an extension begins: "x12", "ext. 12", ";ext=12", "#12", full-width too */
-static bool
-starts_extension(int32_t c)
-{
-	return c == 'x' || c == 'X' || c == '#' ||
-		c == 0xFF58 || c == 0xFF38 || c == 0xFF03;
-}
-
-bool
-pcapi_normalize_phone(const char *in, size_t len, PcapiText *out, const char **warning)
-{
-	const char *end = in + len;
-	bool		plus = false;
-	int			seen = 0;		/* digits, leading zeros among them */
-	int			zeros = 0;		/* leading ones */
-
-	while (in < end)
-	{
-		int32_t		c = pcapi_next_char(&in, end);
-		int			digit = pcapi_digit_value(c);
-
-		if (digit < 0)
-		{
-			if (seen == 0 && (c == '+' || c == 0xFF0B))
-				plus = true;
-
-			/* before the first digit it is a word such as "fax" */
-			if (seen > 0 && starts_extension(c))
-				break;
-			continue;
-		}
-
-		if (digit == 0 && zeros == seen)
-			zeros++;
-		else if (out->len < PHONE_MAX_DIGITS)
-			out->data[out->len++] = (char) ('0' + digit);
-		else
-		{
-			*warning = "not a phone number";
-			return false;
-		}
-		seen++;
-	}
-
-	if (out->len < PHONE_MIN_DIGITS)
-	{
-		*warning = "not a phone number";
-		return false;
-	}
-	if (!plus && zeros < 2)
-		*warning = "country code seems to be missing";
-	return true;
-}
+#define NO_BIRTH_YET	21000101
 
 /* up to max digits at *s, which advances; returns how many */
 static int
@@ -127,7 +74,8 @@ time_or_nothing(const char *s, const char *end)
 }
 
 bool
-pcapi_normalize_date(const char *in, size_t len, PcapiText *out, const char **warning)
+pcapi_normalize_date(const char *in, size_t len, int today, PcapiText *out,
+					 const char **warning)
 {
 	const char *end = in + len;
 	int			year;
@@ -150,6 +98,11 @@ pcapi_normalize_date(const char *in, size_t len, PcapiText *out, const char **wa
 	if (!ok || !time_or_nothing(in, end) || !real_date(year, month, day))
 	{
 		*warning = "not a date, or its order can't be told";
+		return false;
+	}
+	if (year * 10000 + month * 100 + day > (today > 0 ? today : NO_BIRTH_YET))
+	{
+		*warning = "in the future";
 		return false;
 	}
 	out->len = (size_t) snprintf(out->data, out->size, "%04d%02d%02d", year, month, day);
