@@ -125,7 +125,7 @@ reads_little('cancel', 0.1, sub { is(sql(q{SELECT pinterest_capi.cancel('alone',
 sql(q{UPDATE pinterest_capi._queue SET attempts = 1, due_at = now() - interval '1 minute',
 	first_attempt_at = now() - interval '2 minutes', last_attempt_at = now() - interval '2 minutes'});
 my $settled = written('_outcome', 'ins');
-reads_little('retries', 10, sub {
+reads_little('retries', 15, sub {
 	sql('SELECT pinterest_capi.resume_destination()');
 	ok(until_written('_outcome', 'ins', $settled + EVENTS), 'all retries are sent');
 });
@@ -138,7 +138,7 @@ reads_little('replay since', 10, sub {
 });
 reads_little('replay', 10, sub { is(sql(q{SELECT pinterest_capi.replay('default', 'sent')}), EVENTS, 'all are replayed') });
 $settled = written('_outcome', 'ins');
-reads_little('replayed', 10, sub {
+reads_little('replayed', 15, sub {
 	sql('SELECT pinterest_capi.resume_destination()');
 	ok(until_written('_outcome', 'ins', $settled + EVENTS), 'all are sent again');
 });

@@ -10,11 +10,12 @@
  * nobody else can see them.
  */
 #include "queue/live.h"
-#include "queue/queue.h"
+#include "queue/operate.h"
 
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
@@ -77,12 +78,15 @@ look_for_strays(void *arg)
 {
 	bool	   *found = arg;
 	PcapiIdentity saved;
+	int			level;
 
 	pcapi_become_owner(&saved, true);
+	level = pcapi_plan_by_key();
 	SPI_connect();
 	SPI_execute("SELECT FROM pinterest_capi._stray AS x WHERE x.destination IS NULL", true, 1);
 	*found = SPI_processed > 0;
 	SPI_finish();
+	AtEOXact_GUC(true, level);
 	pcapi_become_caller(&saved);
 }
 

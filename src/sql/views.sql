@@ -70,12 +70,13 @@ CREATE VIEW pinterest_capi._readiness AS
 COMMENT ON VIEW pinterest_capi._readiness IS
 	'internal: whether a destination can be sent to, and if not, why';
 
--- From one number to the next by the queue's key, not through all of its rows.
+-- From one number to the next by the queue's key, not through all of its rows:
+-- of a table that it takes for empty the planner would have min() read all.
 CREATE VIEW pinterest_capi._stray AS
 	WITH RECURSIVE numbers (dest) AS (
-		SELECT min(q.dest) FROM pinterest_capi._queue AS q
+		SELECT (SELECT q.dest FROM pinterest_capi._queue AS q ORDER BY q.dest, q.id LIMIT 1)
 		UNION ALL
-		SELECT (SELECT min(q.dest) FROM pinterest_capi._queue AS q WHERE q.dest > n.dest)
+		SELECT (SELECT q.dest FROM pinterest_capi._queue AS q WHERE q.dest > n.dest ORDER BY q.dest, q.id LIMIT 1)
 		FROM numbers AS n WHERE n.dest IS NOT NULL)
 	SELECT n.dest, s.destination,
 		(SELECT e.event_id FROM pinterest_capi._event AS e
