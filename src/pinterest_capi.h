@@ -109,6 +109,7 @@ extern bool pcapi_guarded_unique(PcapiGuarded call, void *arg);
  * The same errors go on, as they would stop the others too.
  */
 extern char *pcapi_isolated(PcapiGuarded call, void *arg);
+extern char *pcapi_isolated_code(PcapiGuarded call, void *arg, int *sqlerrcode);	/* set on failure */
 
 /*
  * Work on a set that is not to be all or nothing: on all n of it from one on,

@@ -68,7 +68,7 @@ append_to_file("$scripts/pinterest_capi--1.0--1.0.1.sql", join "\n",
 my $stub = PinterestStub->new;
 my $node = PostgreSQL::Test::Cluster->new('update', install_path => $install_path);
 $node->init(extra => [ '-E', 'UTF8', '--no-locale' ]);
-$node->append_conf('postgresql.conf', "pinterest_capi.ca_file = '@{[$stub->ca_file]}'\nlog_statement = none");
+$node->append_conf('postgresql.conf', "pinterest_capi.ca_file = '@{[$stub->ca_file]}'\nlog_statement = none\nclient_min_messages = warning");
 $node->start;
 is($node->safe_psql('postgres', q{SELECT setting FROM pg_config WHERE name = 'PKGLIBDIR'}), dirname($library), 'the server is the copy');
 configure($node, $stub, 'postgres');

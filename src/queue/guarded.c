@@ -106,13 +106,14 @@ pcapi_guarded_unique(PcapiGuarded call, void *arg)
  * somebody's trigger may.
  */
 char *
-pcapi_isolated(PcapiGuarded call, void *arg)
+pcapi_isolated_code(PcapiGuarded call, void *arg, int *sqlerrcode)
 {
 	ErrorData  *error = pcapi_attempt(call, arg);
 	char	   *message;
 
 	if (error == NULL)
 		return NULL;
+	*sqlerrcode = error->sqlerrcode;
 	switch (ERRCODE_TO_CATEGORY(error->sqlerrcode))
 	{
 		case ERRCODE_DATA_EXCEPTION:
@@ -124,6 +125,14 @@ pcapi_isolated(PcapiGuarded call, void *arg)
 	}
 	FreeErrorData(error);
 	return message;
+}
+
+char *
+pcapi_isolated(PcapiGuarded call, void *arg)
+{
+	int			sqlerrcode;
+
+	return pcapi_isolated_code(call, arg, &sqlerrcode);
 }
 
 typedef struct Part

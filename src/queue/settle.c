@@ -271,6 +271,66 @@ write_part(void *arg, int from, int n)
 		run(final_plans, PUT_FINAL, &part, PCAPI_WRITTEN);
 }
 
+/* one of a part, to find out whether it is the row that is in the way */
+typedef struct Single
+{
+	Part	   *part;
+	int			place;
+} Single;
+
+static void
+write_whole(void *arg)
+{
+	Single	   *all = arg;
+
+	write_part(all->part, 0, all->part->n);
+}
+
+static void
+write_single(void *arg)
+{
+	Single	   *single = arg;
+
+	write_part(single->part, single->place, 1);
+}
+
+/* An error that says as little of a row as a quota that is used up does: these have no code of their own. */
+static bool
+fails_as_server(Part *part, int place)
+{
+	Single		single = {part, place};
+	int			code;
+
+	return pcapi_isolated_code(write_single, &single, &code) != NULL &&
+		(code == ERRCODE_INTERNAL_ERROR || ERRCODE_TO_CATEGORY(code) == ERRCODE_SYSTEM_ERROR);
+}
+
+/*
+ * What stops the first one and the last one alone is taken for the server's
+ * trouble, and is an error of the whole: the answer is kept, and written down
+ * once the trouble is over, and nothing is sent meanwhile.  Else the set comes
+ * apart.  Returns why some could not be written, or NULL.
+ */
+static char *
+write_as_far_as_possible(Part *part)
+{
+	char	   *problem;
+	int			code;
+	Single		all = {part, 0};
+
+	if (part->n == 0)
+		return NULL;
+	problem = pcapi_isolated_code(write_whole, &all, &code);
+	if (problem == NULL)
+		return NULL;
+	if (part->n > 1 && fails_as_server(part, 0) && fails_as_server(part, part->n - 1))
+		ereport(ERROR,
+				(errcode(code),
+				 errmsg("could not settle events: %s", problem),
+				 errhint("The answer is kept, and written down when this is over.")));
+	return pcapi_by_halves(write_part, part, 0, part->n);
+}
+
 typedef struct Finish
 {
 	Part	   *part;
@@ -348,7 +408,7 @@ pcapi_settle(int dest, int64 lease, TimestampTz attempted_at,
 		int			missing = 0;
 
 		choose(&part, n, retries);
-		why = pcapi_by_halves(write_part, &part, 0, part.n);
+		why = write_as_far_as_possible(&part);
 		for (int i = 0; i < part.n; i++)
 			missing += written[part.which[i]] != PCAPI_WRITTEN;
 		if (missing == 0)
