@@ -1,4 +1,4 @@
-# PGXS build: make && make install; tests: test/run
+# PGXS build: make && make install; tests: test/run, or make check-unit lint format
 MODULE_big = pinterest_capi
 EXTENSION = pinterest_capi
 DATA_built = pinterest_capi--1.0.sql
@@ -18,7 +18,13 @@ ISOLATION = $(sort $(notdir $(basename $(wildcard $(srcdir)/specs/*.spec))))
 ISOLATION_OPTS = --inputdir=$(srcdir)
 TAP_TESTS = 1
 
-PG_CPPFLAGS = -I$(srcdir) -I$(srcdir)/src $(shell curl-config --cflags)
+# Each object's headers, written by the compiler beside the object: x.o has x.d.
+# PGXS's own way (autodepend) names the file after the last part of the object's
+# name alone, so queue/verify.o and worker/verify.o would share one.
+override autodepend = no
+DEPENDENCIES = $(OBJS:.o=.d)
+EXTRA_CLEAN = $(DEPENDENCIES)
+PG_CPPFLAGS = -MMD -MP -I$(srcdir) -I$(srcdir)/src $(shell curl-config --cflags)
 # WERROR= for whoever packages it with a compiler that nobody here has seen
 WERROR ?= -Werror
 PG_CFLAGS = -Wall -Wextra $(WERROR) -Wno-unused-parameter -Wno-sign-compare \
@@ -30,12 +36,27 @@ PG_CFLAGS += -Wno-unknown-warning-option -Wno-ignored-attributes \
 endif
 SHLIB_LINK = $(shell curl-config --libs) -lcrypto -lutf8proc
 
+# What needs no server comes without PGXS, so that it runs where there is none.
+SERVERLESS = check-unit lint format
+ifneq ($(filter-out $(SERVERLESS),$(or $(MAKECMDGOALS),all)),)
 PG_CONFIG ?= pg_config
 # Everything here is one translation unit from the JIT's point of view; no
 # bitcode is needed, so the build asks for no clang.
 override with_llvm = no
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
+endif
+
+check-unit:
+	$(MAKE) -s -C $(srcdir)/test/unit check
+
+lint:
+	$(srcdir)/test/lint
+
+format:
+	$(srcdir)/test/lint --fix
+
+.PHONY: $(SERVERLESS)
 
 pinterest_capi--1.0.sql: $(SQL_PARTS)
 	cat $(SQL_PARTS) >$@
@@ -47,4 +68,4 @@ $(OBJS): | $(OBJ_DIRS)
 $(OBJ_DIRS):
 	mkdir -p $@
 
-$(OBJS): $(wildcard $(srcdir)/src/*.h) $(wildcard $(srcdir)/src/*/*.h)
+-include $(DEPENDENCIES)

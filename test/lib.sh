@@ -181,18 +181,19 @@ unpack_tools() {
 	export PATH="$work/tools/usr/bin:$PATH"
 }
 
-# a directory of our own, which the caller removes at the end
+# a directory of our own, $work, which the caller removes at the end; the tree's copy is $src
 make_work() {
 	work=$(mktemp -d "${TMPDIR:-/tmp}/pinterest_capi.XXXXXX")
 	chmod 755 "$work"
-	mkdir "$work/src"
+	src="$work/src"
+	mkdir "$src"
 }
 
 # the tree without what was built in it, so that nothing of another version comes along
 copy_tree() {
-	(cd "$top" && tar -c --exclude=./.git --exclude='*.o' --exclude='*.so' --exclude='*.bc' \
+	(cd "$top" && tar -c --exclude=./.git --exclude='*.o' --exclude='*.so' --exclude='*.bc' --exclude=./pinterest_capi.d --exclude='./src/*.d' \
 		--exclude=./pinterest_capi--1.0.sql --exclude=./test/unit/bin --exclude=./test/fuzz/bin --exclude=./results \
-		--exclude=./tmp_check --exclude=./log .) | tar -x -C "$work/src"
+		--exclude=./tmp_check --exclude=./log .) | tar -x -C "$src"
 }
 
 build_and_install() {
@@ -203,8 +204,8 @@ build_and_install() {
 	pgxs_dir=$(dirname "$(dirname "$("$PG_CONFIG" --pgxs)")")
 	export PATH="$bindir:$PATH"
 
-	with_progress 'building the extension' make -j 2 -C "$work/src" PG_CONFIG="$PG_CONFIG"
-	as_root make -s -C "$work/src" PG_CONFIG="$PG_CONFIG" install >/dev/null
+	with_progress 'building the extension' make -j 2 -C "$src" PG_CONFIG="$PG_CONFIG"
+	as_root make -s -C "$src" PG_CONFIG="$PG_CONFIG" install >/dev/null
 	[ "$(id -u)" != 0 ] || chown -R postgres: "$work"
 }
 
