@@ -277,6 +277,8 @@ split(PcapiBatch *batch)
 {
 	int			middle = batch->n / 2;
 
+	elog(DEBUG1, "batch of %d events for destination \"%s\" is split into %d and %d",
+		 batch->n, batch->route->target.name, middle, batch->n - middle);
 	for (int part = 0; part < 2; part++)
 	{
 		int			n = part == 0 ? middle : batch->n - middle;
@@ -435,12 +437,35 @@ judge(PcapiBatch *batch, const PcapiAnswer *answer)
 	}
 }
 
+static const char *
+transport_name(PcapiTransport transport)
+{
+	switch (transport)
+	{
+		case PCAPI_HTTP_ANSWERED:
+			return "answered";
+		case PCAPI_HTTP_UNREACHABLE:
+			return "no connection";
+		case PCAPI_HTTP_CUT:
+			return "broken off";
+		case PCAPI_HTTP_UNTRUSTED:
+			return "certificate refused";
+		case PCAPI_HTTP_MISCONFIGURED:
+			return "refused by libcurl";
+	}
+	return "unknown";
+}
+
 void
 pcapi_batch_answered(PcapiBatch *batch)
 {
 	MemoryContext old = MemoryContextSwitchTo(batch->context);
 	PcapiAnswer *answer = pcapi_read_answer(&batch->request, batch->n, batch->token);
 
+	if (batch->started_ms != 0)
+		elog(DEBUG1, "request for destination \"%s\" ended: %s, status %d, " INT64_FORMAT " ms",
+			 batch->route->target.name, transport_name(batch->request.transport), batch->request.status,
+			 pcapi_clock_ms() - batch->started_ms);
 	if (batch->verify)
 	{
 		if (answer->verdict == PCAPI_A_PAUSE)
@@ -489,8 +514,13 @@ pcapi_batch_start(PcapiBatch *batch)
 		batch->request.transport = PCAPI_HTTP_UNREACHABLE;
 		strlcpy(batch->request.error, problem, sizeof(batch->request.error));
 		pcapi_batch_answered(batch);
+		MemoryContextSwitchTo(old);
+		return;
 	}
-	else if (!pcapi_http_start(&batch->request, batch->url, batch->token))
+	elog(DEBUG1, "request for destination \"%s\" starts: %s, events: %d, bytes: %d",
+		 target->name, batch->verify ? "verification" : "batch", batch->n, batch->body.len);
+	batch->started_ms = pcapi_clock_ms();
+	if (!pcapi_http_start(&batch->request, batch->url, batch->token))
 		pcapi_batch_answered(batch);
 	MemoryContextSwitchTo(old);
 }

@@ -75,6 +75,7 @@ start_one(Oid database)
 
 	if (!pcapi_start_worker(database, InvalidTransactionId, true, &handle))
 		return false;
+	elog(DEBUG1, "pinterest_capi launcher starts a worker for database %u", database);
 	if (WaitForBackgroundWorkerStartup(handle, &pid) == BGWH_POSTMASTER_DIED)
 		proc_exit(1);
 	pfree(handle);
@@ -107,6 +108,7 @@ pcapi_launcher_main(Datum main_arg)
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
+	elog(DEBUG1, "pinterest_capi launcher started");
 
 	kept = AllocSetContextCreate(TopMemoryContext, "pinterest_capi launcher", ALLOCSET_SMALL_SIZES);
 	looking = AllocSetContextCreate(TopMemoryContext, "pinterest_capi launcher's look", ALLOCSET_SMALL_SIZES);

@@ -94,16 +94,34 @@ lock_extension(void)
 	return extension == my_extension;
 }
 
+/* Exit, and say why in the log of somebody who asks for it.  Code 1: the postmaster starts the process again. */
+static void
+exit_worker(int code, const char *reason)
+{
+	elog(DEBUG1, "pinterest_capi worker of database %u exits: %s", my_database, reason);
+	proc_exit(code);
+}
+
+/* Promise the process's slot to a database that waits for one; false: another worker was faster. */
+static bool
+hand_slot_to(Oid database)
+{
+	if (!pcapi_turn_promise(database, my_slot))
+		return false;
+	elog(DEBUG1, "pinterest_capi worker of database %u hands its slot to database %u", my_database, database);
+	return true;
+}
+
 /* No worker is needed here, or no second one; but the slot may be needed elsewhere. */
 static void
-leave(bool served)
+leave(bool served, const char *reason)
 {
 	Oid			next;
 
 	if (!served)
 		pcapi_turn_drop(my_database);
 	next = pcapi_turn_first(my_database, GetCurrentTimestamp());
-	proc_exit(OidIsValid(next) && pcapi_turn_promise(next, my_slot) ? 1 : 0);
+	exit_worker(OidIsValid(next) && hand_slot_to(next) ? 1 : 0, reason);
 }
 
 /* What the worker knows is of an extension that is gone: the next one, if any, begins anew. */
@@ -116,8 +134,8 @@ leave_dropped(void)
 	again = OidIsValid(get_extension_oid("pinterest_capi", true));
 	CommitTransactionCommand();
 	if (!again)
-		leave(false);
-	proc_exit(1);
+		leave(false, "the extension is dropped");
+	exit_worker(1, "the extension is dropped and created again");
 }
 
 bool
@@ -190,7 +208,7 @@ static void
 leave_for_good(int code, Datum arg)
 {
 	if (database_gone)
-		leave(false);
+		leave(false, "the database is dropped or accepts no connections");
 }
 
 static void
@@ -247,7 +265,10 @@ whose_turn(void)
 	Oid			database = pcapi_turn_take(my_slot, now + MISSED_AFTER);
 
 	if (OidIsValid(database))
+	{
+		elog(DEBUG1, "pinterest_capi worker of database %u takes over the slot of database %u", database, my_slot);
 		return database;
+	}
 	if (!pcapi_turn_listed(my_slot))
 		return my_slot;
 	database = pcapi_turn_first(InvalidOid, now);
@@ -274,13 +295,13 @@ take_office(void)
 		pcapi_lock_alive();
 	CommitTransactionCommand();
 	if (!needed)
-		leave(true);
+		leave(true, "another worker serves the database");
 
 	StartTransactionCommand();
 	needed = OidIsValid(pcapi_extension_owner(true));
 	CommitTransactionCommand();
 	if (!needed)
-		leave(false);
+		leave(false, "the database does not have the extension");
 }
 
 static void
@@ -329,7 +350,7 @@ check_office(void)
 
 	/* the connection attempt of the next one waits for the lock, and ends if the database is gone */
 	if (database_wanted)
-		proc_exit(1);
+		exit_worker(1, "the database is locked by a session that drops or copies it");
 	if (dropped)
 		leave_dropped();
 	if (replicates)
@@ -338,7 +359,7 @@ check_office(void)
 	{
 		ereport(LOG,
 				(errmsg("no subscription writes the queue any more: the worker of this database begins to send")));
-		proc_exit(1);
+		exit_worker(1, "no subscription writes the queue any more");
 	}
 }
 
@@ -380,11 +401,11 @@ share_slot(TimestampTz now)
 	}
 	else
 		return;
-	if (!rests || !pcapi_turn_promise(next, my_slot))
+	if (!rests || !hand_slot_to(next))
 		return;
 	pcapi_turn_ask(MyDatabaseId, back);
 	pcapi_turn_put_off(MyDatabaseId, back);
-	proc_exit(1);
+	exit_worker(1, "another database waits for the slot");
 }
 
 /* Exit, to be started again, where look-ups that never end have piled up, and nothing is under way. */
@@ -397,7 +418,7 @@ renew_worn(void)
 		return;
 	ereport(LOG,
 			(errmsg("pinterest_capi worker exits to be started again, since many name look-ups got no answer")));
-	proc_exit(1);
+	exit_worker(1, "many name look-ups got no answer");
 }
 
 static void
@@ -456,7 +477,8 @@ pcapi_worker_main(Datum main_arg)
 
 	pcapi_live = pcapi_live_create();
 	if (!pcapi_transaction(begin_work, NULL))
-		proc_exit(1);
+		exit_worker(1, "its first transaction failed");
+	elog(DEBUG1, "pinterest_capi worker of database %u started", my_database);
 	pgstat_report_activity(STATE_IDLE, NULL);
 	in_office_since = pcapi_clock_ms();
 	pcapi_retention_reloaded();

@@ -254,6 +254,7 @@ typedef struct PcapiBatch
 	StringInfoData body;
 	int64		lease;
 	TimestampTz sent_at;
+	int64		started_ms;		/* of pcapi_clock_ms(); 0: libcurl was not given the request */
 	TimestampTz refused_since;	/* a half's: the start of what it is a half of; 0: none */
 	int			life;			/* of the destination, when it was claimed */
 	char	   *url;
