@@ -422,9 +422,9 @@ judge(PcapiBatch *batch, const PcapiAnswer *answer)
 	}
 
 	/*
-	 * The API's answer about events is one, whatever it says of them.  But a request
-	 * that was out already when another was refused says nothing of what the
-	 * API takes now.
+	 * The API's answer about events is one, whatever it says of them.  But a
+	 * request that was out already when another was refused says nothing of
+	 * what the API takes now.
 	 */
 	batch->recovered = (answer->verdict == PCAPI_A_ENTRIES || answer->verdict == PCAPI_A_REFUSED) &&
 		(route->refusals == 0 || batch->sent_at >= route->refused_at);
