@@ -276,6 +276,7 @@ figure(bench('disk, when settled') * 1e6 / 1e9, $dba, 'emptied (~) | ~ | # GB');
 figure(bench($of_payload), $dba, 'over its life | # bytes');
 figure(bench($of_payload) * 1e6 / 1e9, $dba, 'over its life | ~ bytes | # GB');
 figure(bench('disk, when settled', 'reference'), $dba, "payload of # bytes on disk");
+figure(bench('trigger, track'), $recipes, "a trigger costs about # \x{b5}s a row");
 figure(bench('drain'), $scale, '(`bench/run drain`) | #');
 my @parts = ([ session => 'the session' ], [ walsender => 'the walsender' ], [ handover => 'handing over' ], [ apply => 'the apply worker' ], [ send => 'sending' ]);
 my %cost;
