@@ -104,7 +104,7 @@ sql(q{
 		EXECUTE FUNCTION pinterest_capi.track_trigger('Checkout', 'email=email', 'event_id=id', 'destination=shop', 'value:=1', 'currency:=USD');
 	INSERT INTO paid VALUES (1, 'a@example.com', 'berlin'), (2, 'a@example.com', 'default')});
 ok(poll(sub { sql_status($node, '2') eq 'sent' }), 'one of two rows names a destination that exists');
-finds('unknown destination', 'destination',
+finds('a destination that does not exist', 'unknown destination',
 	qr/\b1 of the last day's events were rejected, most of them 'Checkout', .*destination that does not exist \(there is 'default'\).*mapping.*configure_destination/);
 sql(q{DELETE FROM paid; INSERT INTO pinterest_capi.destination (destination) VALUES ('berlin')});
 like(complaints(), qr/\(there is 'berlin', 'default'\)/, 'unknown destination: those that exist are named');

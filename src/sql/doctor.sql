@@ -255,17 +255,6 @@ BEGIN ATOMIC
 				ELSE format('%s is ready.', d.name) END
 		FROM destinations AS d
 
-		-- such events keep no destination, so they are told in the report of each one
-		UNION ALL
-		SELECT 6, 'destination', '', 'warning',
-			format('%s of the last day''s events were rejected, most of them %s, since they named a destination that does not exist (%s). Correct "destination" in the trigger''s mapping, in the rows that it reads or in the call; or make the destination: SELECT pinterest_capi.configure_destination(''TAG ID'', ''ACCESS TOKEN'', ''AD ACCOUNT ID'', destination => ''NAME''); then track the events again; which ones: SELECT event_id, created_at FROM pinterest_capi.dispatch_status WHERE reason = ''unknown destination'';',
-				sum(n.events), quote_literal((array_agg(n.event_name ORDER BY n.events DESC, n.event_name))[1]),
-				(SELECT coalesce('there is ' || string_agg(quote_literal(k.destination), ', ' ORDER BY k.destination), 'there is none')
-					FROM pinterest_capi._destination_facts AS k))
-		FROM last_day AS n
-		WHERE n.reason = 'unknown destination'
-		HAVING sum(n.events) > 0
-
 		UNION ALL
 		SELECT 7, 'token', d.destination,
 			CASE WHEN s.publishing THEN 'ok' WHEN NOT d.has_token OR d.fault ~ E'^HTTP 40[13]\\M' OR d.fault LIKE '%access token file%' THEN 'error' ELSE 'ok' END,
@@ -468,6 +457,17 @@ BEGIN ATOMIC
 		UNION ALL
 		SELECT 16, 'unknown destination', '', 'ok', 'All events that wait belong to a destination.'
 		WHERE NOT EXISTS (SELECT FROM pinterest_capi._stray)
+
+		-- such events keep no destination, so they are told in the report of each one
+		UNION ALL
+		SELECT 16, 'unknown destination', '', 'warning',
+			format('%s of the last day''s events were rejected, most of them %s, since they named a destination that does not exist (%s). Correct "destination" in the trigger''s mapping, in the rows that it reads or in the call; or make the destination: SELECT pinterest_capi.configure_destination(''TAG ID'', ''ACCESS TOKEN'', ''AD ACCOUNT ID'', destination => ''NAME''); then track the events again; which ones: SELECT event_id, created_at FROM pinterest_capi.dispatch_status WHERE reason = ''unknown destination'';',
+				sum(n.events), quote_literal((array_agg(n.event_name ORDER BY n.events DESC, n.event_name))[1]),
+				(SELECT coalesce('there is ' || string_agg(quote_literal(k.destination), ', ' ORDER BY k.destination), 'there is none')
+					FROM pinterest_capi._destination_facts AS k))
+		FROM last_day AS n
+		WHERE n.reason = 'unknown destination'
+		HAVING sum(n.events) > 0
 
 		UNION ALL
 		SELECT 16, 'settings', '',
