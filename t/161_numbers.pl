@@ -195,8 +195,8 @@ fact(macro('property.c:TEXT_MAX'), $reference, 'free text, up to # characters');
 fact(macro('URL_MAX'), $reference, 'or the URL is longer than #, only');
 fact(macro('CLICK_ID_MAX'), $reference, '`click_id` | as it is, up to #;');
 fact(macro('PCAPI_HEX_LEN'), $reference, 'Values that are # hex digits', $reference, 'the hash as # lower-case', $security, 'A value that is # hex digits');
-fact(macro('PHONE_MIN_DIGITS'), $reference, 'without leading zeros, # to');
-fact(macro('PHONE_MAX_DIGITS'), $reference, 'without leading zeros, ~ to #;');
+fact(macro('normalize_phone.c:MIN_DIGITS'), $reference, 'without leading zeros, # to');
+fact(macro('normalize_phone.c:MAX_DIGITS'), $reference, 'without leading zeros, ~ to #;');
 fact(macro('CARD_MIN'), $security, 'payment card number | # to', $design, 'variants of # digits');
 fact(macro('CARD_MAX'), $security, 'payment card number | ~ to # digits');
 fact(macro('column.c:TEXT_MAX'), $reference, 'Texts are read up to #, arrays');
@@ -335,7 +335,7 @@ my %tests = map { m{/(\d+)_\w+\.pl$} ? ($1 => 1) : () } glob "$top/t/*.pl";
 # those of the reference's table, and the server's own that are spoken of
 my %sqlstates = map { $_ => 1 } slurp($reference) =~ /^\| ([0-9A-Z]{5}) \|/mg, qw(40001 40P01 55P03 57014);
 my @kinds = (
-	[ 'standards', qr/SHA-256|UTF-8|HTTP\/[12](?:\.1)?|TLS 1\.2|UUID of version 7|127\.0\.0\.0\/8|port 443|3-2-4 digits|mode 0600|killed with -9/ ],
+	[ 'standards', qr/SHA-(?:1|256|384|512)\b|ISO 3166-1|the 249 there are|none after 2100-01-01|UTF-8|HTTP\/[12](?:\.1)?|TLS 1\.2|UUID of version 7|127\.0\.0\.0\/8|port 443|3-2-4 digits|mode 0600|killed with -9/ ],
 	[ 'dates', qr/(?:\d+ )?(?:January|November|December) 20\d\d|since 1970/ ],
 	[ 'versions', qr/\b(?:Debian|Ubuntu|PostgreSQL|psql|libcurl|OpenSSL|utf8proc|Node|Patroni|Citus|pg_auto_failover|repmgr|pg_upgrade|version)\s+\(?(?:(?:from|before)\s+)?$versions(?:(?:,| or| to| and|;)\s+(?:or\s+)?(?:later;\s+)?\d[\d.]*)*|\(from 16 or before\)/ ],
 	[ 'SQLSTATEs', qr/\bclass \d\d\b|\b([0-9][0-9A-Z]{4})\b(?=[\s,.;:)|])/, \%sqlstates ],
