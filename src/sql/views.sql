@@ -212,15 +212,15 @@ COMMENT ON COLUMN pinterest_capi.destination_status.oldest_queued_at IS
 
 CREATE VIEW pinterest_capi.event_activity AS
 	WITH recent AS (
-		SELECT e.dest, CASE WHEN e.dest <> 0 THEN lower(e.event_name) END AS event_name, e.created_at,
+		SELECT e.dest, CASE WHEN e.dest <> 0 THEN pinterest_capi._fold(e.event_name) ELSE '' END AS folded, e.created_at,
 			o.id IS NULL AS waiting, o.status
 		FROM pinterest_capi._event AS e LEFT JOIN pinterest_capi._outcome AS o ON o.id = e.id
 		WHERE e.created_at > pg_catalog.statement_timestamp() - interval '1 hour'),
 	kinds AS (
-		SELECT a.event_name, a.destination, s.dest
+		SELECT a.event_name, pinterest_capi._fold(a.event_name) AS folded, a.destination, s.dest
 		FROM pinterest_capi.allowed_event AS a
 			LEFT JOIN pinterest_capi._destination_state AS s ON s.destination = a.destination
-		UNION ALL VALUES (NULL, NULL, 0))
+		UNION ALL VALUES (NULL, '', NULL, 0))
 	SELECT k.event_name, k.destination,
 		count(r.dest) AS tracked_last_hour,
 		count(*) FILTER (WHERE r.waiting) AS waiting,
@@ -232,8 +232,7 @@ CREATE VIEW pinterest_capi.event_activity AS
 		count(*) FILTER (WHERE r.status = 'cancelled') AS cancelled,
 		max(r.created_at) AS last_tracked_at
 	FROM kinds AS k
-		LEFT JOIN recent AS r ON r.dest = k.dest
-			AND r.event_name IS NOT DISTINCT FROM lower(k.event_name)
+		LEFT JOIN recent AS r ON r.dest = k.dest AND r.folded = k.folded
 	GROUP BY k.event_name, k.destination;
 COMMENT ON VIEW pinterest_capi.event_activity IS
 	'per allowed event and destination, what was tracked in the last hour and what has become of it; a row of nulls for all events that go nowhere';
