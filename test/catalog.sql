@@ -1,6 +1,6 @@
 -- What the extension pinterest_capi consists of in this database, a line for
 -- each property of each object, in a fixed order and without OIDs: two databases
--- that print the same have the same extension.  For t/077_update.pl.
+-- that print the same have the same extension.  For t/077_update_scripts.pl.
 --
 -- The physical place of a column is no property: an updated table may have a
 -- dropped one, or the same ones in the same order after a gap.  Nor is what the
