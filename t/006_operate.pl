@@ -6,8 +6,7 @@ use FindBin;
 use lib $FindBin::RealBin;
 
 use IPC::Run ();
-use JSON::PP ();
-use PinterestStub;
+use PinterestStub qw(:DEFAULT sql track track_sql settled new_worker worker_pid worker_polls);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -17,42 +16,25 @@ my $stub = PinterestStub->new;
 my $node = setup_node('operate', $stub, conf => 'pinterest_capi.request_timeout = 300s');
 my $accepted = qr/^Pinterest accepted the test event\b/;
 
-sub sql { return $node->safe_psql('postgres', $_[0]) }
-
-sub track
-{
-	my ($id, $destination) = @_;
-
-	sql(qq{SELECT pinterest_capi.track('Checkout', '{"value": 1, "currency": "USD"}', '{"em": "a\@example.com"}',
-		event_id => '$id', destination => '@{[$destination // 'default']}')});
-	return;
-}
-
-# an event whose request hangs
-sub hang
-{
-	my ($id, $destination) = @_;
-
-	$stub->reset;
-	$stub->script({ hang => 1 });
-	track($id, $destination);
-	ok($stub->wait_count(hanging => 1), "$id: a request hangs");
-	return;
-}
-
 # what hangs is answered, and the answer is settled
 sub let_go
 {
 	$stub->release;
-	ok($node->poll_query_until('postgres',
-			'SELECT in_flight_requests = 0 AND NOT EXISTS (SELECT FROM pinterest_capi._lease) FROM pinterest_capi.worker_status'),
-		'the answer is settled');
+	settled($node);
 	return;
 }
 
+# ---- nothing to do ----
+
+is(sql("SELECT pinterest_capi.replay('default')"), '0', 'replay of nothing: 0');
+is(sql("SELECT pinterest_capi.replay('default', 'sent', new_event_id => true, dry_run => true)"), '0', 'a dry run of nothing: 0');
+is(sql("SELECT pinterest_capi.cancel('never-was')"), '0', 'cancel of nothing: 0');
+is(sql("SELECT pinterest_capi.purge('0')"), '0', 'purge of nothing: 0');
+is(sql('SELECT pinterest_capi.flush()'), 't', 'flush of nothing: at once');
+
 # ---- flush ----
 
-hang('hanging');
+$stub->hang($node, 'hanging', destination => 'default');
 my $begin = time();
 is(sql(q{SELECT pinterest_capi.flush('500 ms')}), 'f', 'flush: what is in a request is not finished');
 cmp_ok(time() - $begin, '>=', 0.5, 'after the time that it was given');
@@ -80,8 +62,8 @@ $waiting->query_safe('COMMIT');
 $waiting->quit;
 
 # a worker that is not there is started
-my $old = sql('SELECT pid FROM pinterest_capi.worker_status');
-hang('lost');
+my $old = worker_pid($node);
+$stub->hang($node, 'lost', destination => 'default');
 sql("SELECT pg_terminate_backend($old)");
 $stub->reset;
 is(sql('SELECT pinterest_capi.flush()'), 't', 'flush waits for the worker after this one');
@@ -89,7 +71,7 @@ is(sql_status($node, 'lost', 'status, attempts'), 'sent|2', 'which sends again w
 
 # ---- cancel, drop: what comes back later overwrites nothing ----
 
-hang('cancelled');
+$stub->hang($node, 'cancelled', destination => 'default');
 is(sql("SELECT pinterest_capi.cancel('cancelled')"), '1', 'cancelled while its request is out');
 let_go();
 is(sql_status($node, 'cancelled', 'status, reason, warnings'),
@@ -98,7 +80,7 @@ is(scalar($stub->received('cancelled')), 1, 'though it was received');
 is(sql("SELECT pinterest_capi.cancel('hanging')"), '0', 'what was sent cannot be cancelled');
 
 # somebody who cancels and doesn't commit holds up no more than that answer
-hang('undecided');
+$stub->hang($node, 'undecided', destination => 'default');
 my $undecided = $node->background_psql('postgres');
 $undecided->query_safe('BEGIN');
 is($undecided->query_safe("SELECT pinterest_capi.cancel('undecided')"), '1', 'cancelled, but not committed');
@@ -108,31 +90,52 @@ $undecided->query_safe('ROLLBACK');
 becomes($node, 'undecided', 'status, attempts', 'sent|1', 'rolled back: the answer is written down after all');
 is(scalar($stub->received('undecided')), 1, 'and nothing goes twice');
 
-sql(sprintf(q{SELECT pinterest_capi.configure_destination('%s', '%s', '%s', 'other')},
-		PinterestStub::TAG, PinterestStub::TOKEN, PinterestStub::ACCOUNT));
-sql("UPDATE pinterest_capi.destination SET api_url = '@{[$stub->url]}' WHERE destination = 'other'");
-sql("SELECT pinterest_capi.allow_event('Checkout', destination => 'other')");
-my $worker = sql('SELECT pid FROM pinterest_capi.worker_status');
-hang('dropped', 'other');
+# a person who is forgotten, whatever the answer is
+for my $answer ({}, { status => 503 }, { status => 401 }, { fail => { 0 => 'No.' } })
+{
+	my $name = 'person-' . ($answer->{status} // ($answer->{fail} ? 'failed' : 'sent'));
+
+	$stub->hang($node, $name, email => "$name\@example.com", %$answer);
+	is(sql(qq{SELECT pinterest_capi.forget(user_data => '{"em": "$name\@example.com"}')}), '1', 'the person is forgotten meanwhile');
+	let_go();
+	is(sql_status($node, $name, q{status, reason, attempts, http_status IS NULL, payload IS NULL, warnings}),
+		'suppressed|forgotten|0|t|t|{"ended during a request, Pinterest may have processed it"}', 'the answer overwrites nothing');
+	is(sql(qq{SELECT count(*) FROM pinterest_capi._queue}), '0', 'and puts nothing back into the queue');
+	worker_polls($node);
+	is($stub->count->{requests}, 1, 'nor is it sent again');
+	sql('SELECT pinterest_capi.resume_destination()');
+}
+
+# cancelled, and replayed while the first request is still in flight
+$stub->hang($node, 'twice');
+is(sql("SELECT pinterest_capi.cancel('twice'); SELECT pinterest_capi.replay('default', 'cancelled', since => (SELECT created_at FROM pinterest_capi.dispatch_status WHERE event_id = 'twice'))"), "1\n1",
+	'cancelled, and replayed');
+let_go();
+becomes($node, 'twice', 'status, attempts', 'sent|1', 'the answer of the request that was in flight counts');
+worker_polls($node);
+is(scalar($stub->received('twice')), 1, 'and no other request was made');
+
+add_destination($node, $stub, 'other');
+my $worker = worker_pid($node);
+$stub->hang($node, 'dropped', destination => 'other');
 my $late = $node->background_psql('postgres');
 $late->query_safe('BEGIN');
-$late->query_safe(q{SELECT pinterest_capi.track('Checkout', '{"value": 1, "currency": "USD"}', '{"em": "a@example.com"}',
-		event_id => 'too-late', destination => 'other')});
+$late->query_safe(track_sql('too-late', destination => 'other'));
 sql("SELECT pinterest_capi.drop_destination('other')");
 $late->query_safe('COMMIT');
 $late->quit;
 let_go();
 is(sql_status($node, 'dropped', 'status, reason, destination'), 'cancelled|destination dropped|other', 'dropped while its request is out');
-is(sql('SELECT pid FROM pinterest_capi.worker_status'), $worker, 'the worker takes it calmly');
+is(worker_pid($node), $worker, 'by the same worker');
 # it looks for such rows once a minute, and when it starts
-sql("SELECT pg_terminate_backend($worker)");
+new_worker($node);
 becomes($node, 'too-late', 'status, reason', 'cancelled|destination dropped', 'what was tracked during the drop is cancelled too');
 
 # ---- replay ----
 
 $stub->reset;
 $stub->script({ fail => { 'again' => 'Not today.' } });
-track('again');
+track($node, 'again', destination => 'default');
 becomes($node, 'again', 'status, attempts, error', 'failed|1|Not today.', 'an event fails');
 is(sql("SELECT pinterest_capi.replay('default', dry_run => true)"), '1', 'a dry run counts it');
 is(sql_status($node, 'again', 'status'), 'failed', 'and leaves it');
@@ -156,7 +159,7 @@ is(sql_status($node, $new->{event}{event_id}, 'status'), 'sent', 'it has a row o
 $stub->reset;
 sql("UPDATE pinterest_capi.destination SET retry_for = '1 second'");
 $stub->down;
-track('unlucky');
+track($node, 'unlucky', destination => 'default');
 becomes($node, 'unlucky', 'status, reason', 'failed|retries used up', 'out of reach for longer than retry_for');
 sql(q{
 	UPDATE pinterest_capi.destination SET retry_for = DEFAULT;
@@ -201,6 +204,7 @@ for my $how ('statement_timeout', 'pg_terminate_backend')
 		my ($status, $out, $err) = $node->psql('postgres',
 			"SET statement_timeout = '500 ms'; SELECT pinterest_capi.verify_destination()");
 		like($err, qr/canceling statement due to statement timeout/, "$how ends a verification");
+		ok($stub->wait_count(hanging => 1), 'which was in flight');
 	}
 	else
 	{
@@ -236,22 +240,13 @@ $node->append_conf('postgresql.conf', 'pinterest_capi.dispatch = off');
 $node->reload;
 ok($node->poll_query_until('postgres', 'SHOW pinterest_capi.dispatch', 'off'), 'dispatch is off');
 $stub->reset;
-track('kept');
+track($node, 'kept', destination => 'default');
 is(sql('SELECT pinterest_capi.verify_destination()'), 'Nothing was sent: pinterest_capi.dispatch is off on this server.', 'verify says so');
 is(sql('SELECT pinterest_capi.flush()'), 't', 'nothing is due');
+worker_polls($node);
 is($stub->count->{requests}, 0, 'and nothing was sent');
 is(sql_status($node, 'kept', 'status'), 'queued', 'the event waits');
 
-# ---- what listeners are told ----
-
-my $listener = $node->background_psql('postgres');
-$listener->query_safe('LISTEN pinterest_capi');
-my $heard = $listener->query_safe('SELECT pinterest_capi.pause_destination(); SELECT pinterest_capi.pause_destination(); SELECT pinterest_capi.resume_destination(); SELECT pinterest_capi.resume_destination(); SELECT 1');
-my @told = map { JSON::PP::decode_json($_) } $heard =~ /with payload "(\{.*?\})" received/g;
-is_deeply([ map { "$_->{destination} $_->{status}" } @told ], [ 'default paused', 'default ready' ], 'a pause and its end, once each')
-  or diag($heard);
-$listener->quit;
-
-$node->stop('fast');
+$node->stop;
 $stub->stop;
 done_testing();

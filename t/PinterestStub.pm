@@ -22,7 +22,8 @@ use Test::More;
 use Time::HiRes qw(time usleep);
 
 our @EXPORT = qw(poll sha256_hex setup_node configure add_destination sql_status becomes set_conf rss);
-our @EXPORT_OK = qw(track_sql track all_sent clean_log processes crash server_copy);
+our @EXPORT_OK = qw(new_node sql track_sql track track_many all_sent sent clean_log settled pauses
+	worker_pid new_worker worker_polls workers no_worker processes crash server_copy has_module fake_clock);
 
 use constant {
 	TAG => '2617998078212',
@@ -31,6 +32,9 @@ use constant {
 };
 
 my $top = "$FindBin::RealBin/..";
+
+# the cluster that sql() asks: the first one that new_node made or configure saw
+my $first_node;
 
 # true as soon as the condition is; false when time is up
 sub poll
@@ -175,18 +179,22 @@ sub arrives
 {
 	my ($self, $id, $name) = @_;
 
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
 	ok(poll(sub { grep { $_->{verdict} eq 'processed' } $self->received($id) }), $name);
 	return;
 }
 
-# an event whose request hangs, until release(), and is then answered by the rule, if any
+# Tracks an event whose request hangs until release() and is then answered by the
+# rule, if any.  Of %rule, track() takes what it knows.
 sub hang
 {
 	my ($self, $node, $id, %rule) = @_;
+	my %event = map { exists $rule{$_} ? ($_ => delete $rule{$_}) : () } qw(database destination email);
 
 	$self->reset;
 	$self->script({ hang => 1, %rule });
-	track($node, $id);
+	track($node, $id, %event);
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
 	ok($self->wait_count(hanging => 1), "$id: a request hangs");
 	return;
 }
@@ -228,30 +236,51 @@ sub server_copy
 
 # ---- clusters ----
 
-# A running cluster that trusts the stub's authority.  conf => more settings;
-# database => where the extension is created and its destination configured.
+# A running cluster without the extension.  conf => settings; initdb => [...], more
+# options of initdb; install_path as PostgreSQL::Test::Cluster has it.
+sub new_node
+{
+	my ($name, %params) = @_;
+	my $node = PostgreSQL::Test::Cluster->new($name, $params{install_path} ? (install_path => $params{install_path}) : ());
+
+	$first_node //= $node;
+	$node->init(extra => [ '-E', 'UTF8', '--no-locale', @{ $params{initdb} // [] } ]);
+	$node->append_conf('postgresql.conf', $params{conf}) if $params{conf};
+	$node->start;
+	return $node;
+}
+
+# A running cluster that trusts the stub's authority; parameters as for new_node,
+# and database => where the extension is created and its destination configured.
 sub setup_node
 {
 	my ($name, $stub, %params) = @_;
-	my $node = PostgreSQL::Test::Cluster->new($name);
-
-	$node->init(extra => [ '-E', 'UTF8', '--no-locale' ]);
-	$node->append_conf('postgresql.conf', <<"CONF");
+	my $node = new_node($name, %params, conf => <<"CONF" . ($params{conf} // ''));
 log_statement = none
 pinterest_capi.ca_file = '@{[$stub->ca_file]}'
 pinterest_capi.connect_timeout = 5s
 CONF
-	$node->append_conf('postgresql.conf', $params{conf}) if $params{conf};
-	$node->start;
+
 	configure($node, $stub, $params{database} // 'postgres');
 	return $node;
 }
 
+# Runs statements in the first cluster's database "postgres", in one session, and
+# returns what they return.
+sub sql
+{
+	my (@statements) = @_;
+
+	return $first_node->safe_psql('postgres', join ";\n", @statements);
+}
+
+# Makes the extension, where it is not there already, and its destination.
 sub configure
 {
 	my ($node, $stub, $database) = @_;
 
-	$node->safe_psql($database, 'CREATE EXTENSION pinterest_capi');
+	$first_node //= $node;
+	$node->safe_psql($database, 'SET client_min_messages = warning; CREATE EXTENSION IF NOT EXISTS pinterest_capi');
 	my $answer = $node->safe_psql($database,
 		"SELECT pinterest_capi.configure_destination('@{[TAG]}', '@{[TOKEN]}', '@{[ACCOUNT]}')");
 	die "configure_destination: $answer"
@@ -275,29 +304,135 @@ sub add_destination
 	return;
 }
 
-# a call that is sent
+# A call whose event is sent.  destination => its name, where there are several;
+# email => whose.
 sub track_sql
 {
-	my ($id) = @_;
+	my ($id, %event) = @_;
 
-	return qq{SELECT pinterest_capi.track('Checkout', '{"value": 1, "currency": "USD"}', '{"em": "a\@example.com"}', event_id => '$id')};
+	return sprintf q{SELECT pinterest_capi.track('Checkout', '{"value": 1, "currency": "USD"}', '{"em": "%s"}', event_id => '%s'%s)},
+	  $event{email} // 'a@example.com', $id, $event{destination} ? ", destination => '$event{destination}'" : '';
 }
 
-# returns what the session was told besides
+# Tracks an event, in a transaction of its own; %event as for track_sql, and
+# database.  Returns what the session was told besides.
 sub track
 {
-	my ($node, $id, $database) = @_;
+	my ($node, $id, %event) = @_;
 	my $err = '';
 
-	$node->psql($database // 'postgres', track_sql($id), stderr => \$err, on_error_die => 1);
+	$node->psql($event{database} // 'postgres', track_sql($id, %event), stderr => \$err, on_error_die => 1);
 	return $err;
 }
 
+# Tracks $prefix-1 to $prefix-$n, each in a transaction of its own.
+sub track_many
+{
+	my ($node, $prefix, $n, %event) = @_;
+
+	$node->safe_psql($event{database} // 'postgres', join ";\n", map { track_sql("$prefix-$_", %event) } 1 .. $n);
+	return;
+}
+
+# until the rows of all events say so
 sub all_sent
 {
 	my ($node, $name) = @_;
 
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
 	ok($node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM pinterest_capi.dispatch_status WHERE status <> 'sent'}), $name);
+	return;
+}
+
+# until the rows of $n events with this prefix say so
+sub sent
+{
+	my ($node, $prefix, $n, $name) = @_;
+
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	ok($node->poll_query_until('postgres', qq{
+			SELECT count(*) = $n FROM pinterest_capi.dispatch_status WHERE event_id LIKE '$prefix-%' AND status = 'sent'}), $name);
+	return;
+}
+
+# until the worker has written down every answer that it has got
+sub settled
+{
+	my ($node, $name) = @_;
+
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	ok($node->poll_query_until('postgres',
+			'SELECT in_flight_requests = 0 AND NOT EXISTS (SELECT FROM pinterest_capi._lease) FROM pinterest_capi.worker_status'),
+		$name // 'the answer is settled');
+	return;
+}
+
+# until a destination is paused
+sub pauses
+{
+	my ($node, $name, $destination) = @_;
+
+	$destination //= 'default';
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	ok($node->poll_query_until('postgres', "SELECT status FROM pinterest_capi.destination_status WHERE destination = '$destination'", 'paused'), $name);
+	return;
+}
+
+# ---- the worker ----
+
+sub worker_pid
+{
+	my ($node, $database) = @_;
+
+	return $node->safe_psql($database // 'postgres', 'SELECT pid FROM pinterest_capi.worker_status');
+}
+
+# how many worker processes the server has, in all databases
+sub workers
+{
+	my ($node) = @_;
+
+	return $node->safe_psql('postgres', q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'pinterest_capi worker'});
+}
+
+# Ends the worker, and waits for the next one.
+sub new_worker
+{
+	my ($node, $name, $database) = @_;
+	my $pid = worker_pid($node, $database);
+
+	$node->safe_psql($database // 'postgres', "SELECT pg_terminate_backend($pid)");
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	ok($node->poll_query_until($database // 'postgres', "SELECT count(*) = 1 FROM pinterest_capi.worker_status WHERE pid <> $pid"),
+		$name // 'another worker starts');
+	return;
+}
+
+# Restarts a server without a preload: it has no worker until something is committed.
+sub no_worker
+{
+	my ($node) = @_;
+
+	$node->restart;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	is(workers($node), '0', 'no worker');
+	return;
+}
+
+# Waits until the worker has polled its queue, from begin to end, since all that is
+# committed by now.  "Nothing was sent" proves nothing before that.
+sub worker_polls
+{
+	my ($node, $database) = @_;
+
+	$database //= 'postgres';
+	for (1 .. 2)
+	{
+		my $at = $node->safe_psql($database, 'SELECT clock_timestamp()');
+
+		$node->poll_query_until($database, "SELECT last_cycle_at > '$at' FROM pinterest_capi.worker_status")
+		  or die 'the worker does not poll';
+	}
 	return;
 }
 
@@ -378,6 +513,36 @@ sub set_conf
 		'SELECT count(*) = 0 FROM pinterest_capi.worker_status WHERE last_cycle_at <= pg_conf_load_time()')
 	  or die 'the worker has not read its settings';
 	return;
+}
+
+# whether the server comes with this module
+sub has_module
+{
+	my ($name) = @_;
+	my $folder = PostgreSQL::Test::Cluster->new('probe')->config_data('--pkglibdir') =~ s/\s+\z//r;
+
+	return -e "$folder/$name.so";
+}
+
+# A wall clock of the test's for processes that are started with the environment
+# that is returned, behind a sub that sets how many seconds it is ahead.
+sub fake_clock
+{
+	my ($folder) = @_;
+	my $clock = "$folder/clock";
+	my $set = sub {
+		my ($seconds) = @_;
+
+		# the same file, whose pages the server has mapped
+		open my $file, (-e $clock ? '+<' : '>'), $clock or die "$clock: $!";
+		syswrite $file, pack('q', $seconds);
+		close $file;
+		return;
+	};
+
+	PostgreSQL::Test::Utils::system_or_bail('cc', '-shared', '-fPIC', '-O', '-o', "$clock.so", "$top/test/clock.c");
+	$set->(0);
+	return ($set, LD_PRELOAD => "$clock.so", TEST_CLOCK => $clock);
 }
 
 # kB of memory that a process has touched, shared buffers left out
