@@ -5,7 +5,7 @@ use warnings;
 use FindBin;
 use lib $FindBin::RealBin;
 
-use PinterestStub;
+use PinterestStub qw(:DEFAULT sql track all_sent clean_log worker_pid worker_polls workers);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -16,23 +16,7 @@ my $request_timeout = 300;
 
 my $stub = PinterestStub->new;
 my $node = setup_node('lifecycle', $stub,
-	conf => "pinterest_capi.request_timeout = ${request_timeout}s\nrestart_after_crash = on");
-
-sub track
-{
-	my ($id, $database) = @_;
-
-	$node->safe_psql($database // 'postgres', qq{
-		SELECT pinterest_capi.track('Checkout', '{"value": 1, "currency": "USD"}', '{"em": "a\@example.com"}', event_id => '$id')});
-	return;
-}
-
-sub worker
-{
-	my ($database) = @_;
-
-	return $node->safe_psql($database // 'postgres', 'SELECT pid FROM pinterest_capi.worker_status');
-}
+	conf => "pinterest_capi.request_timeout = ${request_timeout}s\nrestart_after_crash = on\nlog_min_messages = debug1");
 
 sub within
 {
@@ -44,25 +28,13 @@ sub within
 	return;
 }
 
-# an event whose request hangs
-sub hang
-{
-	my ($id, $database) = @_;
-
-	$stub->reset;
-	$stub->script({ hang => 1 });
-	track($id, $database);
-	ok($stub->wait_count(hanging => 1), "$id: a request hangs");
-	return;
-}
-
+# an event is processed, and its row says so
 sub arrives
 {
 	my ($id, $name) = @_;
 
-	ok(poll(sub { grep { $_->{verdict} eq 'processed' } $stub->received($id) }), $name);
-	ok($node->poll_query_until('postgres', "SELECT status FROM pinterest_capi.dispatch_status WHERE event_id = '$id'", 'sent'),
-		"$id: and is sent");
+	$stub->arrives($id, $name);
+	becomes($node, $id, 'status', 'sent', "$id: and is sent");
 	return;
 }
 
@@ -70,66 +42,96 @@ sub arrives
 
 # a restart with events queued
 $stub->down;
-track("kept-$_") for 1 .. 20;
+track($node, "kept-$_") for 1 .. 20;
 within(20, 'a fast shutdown with events queued', sub { $node->restart });
 $stub->up;
-track('after-restart');
+track($node, 'after-restart');
 ok($stub->wait_count(processed => 21), 'what was queued before a restart is sent with the next event');
+all_sent($node, 'and settled');
 is($stub->count->{duplicates}, 0, 'none twice');
 
 # a fast shutdown does not wait for an answer
-hang('shutdown');
+$stub->hang($node, 'shutdown');
 within(15, 'a fast shutdown while a request hangs', sub { $node->restart });
 $stub->release;
-track('after-shutdown');
+track($node, 'after-shutdown');
 arrives('shutdown', 'the event in question arrives');
 arrives('after-shutdown', 'the next one too');
+
+# CREATE EXTENSION that is rolled back has no worker started.  The postmaster starts
+# workers in the order in which they were registered: the one for another database
+# shows that none was registered before it.
+sql('CREATE DATABASE undone');
+sql('CREATE DATABASE done');
+my $undone = sql(q{SELECT oid FROM pg_database WHERE datname = 'undone'});
+my $log_from = -s $node->logfile;
+$node->safe_psql('undone', 'BEGIN; CREATE EXTENSION pinterest_capi; ROLLBACK');
+$node->safe_psql('done', 'CREATE EXTENSION pinterest_capi');
+ok($node->poll_query_until('done', 'SELECT count(*) = 1 FROM pinterest_capi.worker_status'), 'CREATE EXTENSION that is committed has a worker started');
+my @registered = slurp_file($node->logfile, $log_from) =~ /registering background worker "pinterest_capi worker for database (\d+)"/g;
+is(scalar(@registered), 1, 'one');
+isnt($registered[0], $undone, 'not for the one that was rolled back');
+within(15, 'and is in nobody\'s way', sub { sql("DROP DATABASE $_") for qw(undone done) });
 
 # ---- preloaded ----
 
 $node->append_conf('postgresql.conf', "shared_preload_libraries = 'pinterest_capi'");
 $stub->reset;
 $stub->down;
-track("preload-$_") for 1 .. 5;
+track($node, "preload-$_") for 1 .. 5;
 $node->restart;
 $stub->up;
 ok($stub->wait_count(processed => 5), 'preloaded: what was queued before a restart is sent without another event');
 ok($node->poll_query_until('postgres', 'SELECT count(*) = 1 FROM pinterest_capi.worker_status'), 'one worker');
 
 # SIGTERM of the worker
-hang('sigterm');
-my $pid = worker();
+$stub->hang($node, 'sigterm');
+my $pid = worker_pid($node);
 within(5, 'SIGTERM ends a worker while its request hangs', sub {
 		$node->safe_psql('postgres', "SELECT pg_terminate_backend($pid)");
 		ok($node->poll_query_until('postgres', "SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = $pid"), 'the worker is gone');
 	});
 $stub->release;
-ok(poll(sub { my $new = worker(); $new ne '' && $new ne $pid }), 'another one takes over by itself');
+ok(poll(sub { my $new = worker_pid($node); $new ne '' && $new ne $pid }), 'another one takes over by itself');
 arrives('sigterm', 'the event in question arrives');
 
+# again and again, while events come
+$stub->reset;
+for my $turn (1 .. 10)
+{
+	sql(q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'pinterest_capi worker'});
+	track($node, "ended-$turn");
+}
+ok($stub->wait_count(distinct => 10), 'a worker that is ended again and again: all arrives');
+all_sent($node, 'all is settled');
+ok(poll(sub { workers($node) eq '1' }), 'by one worker');
+
 # a worker that is killed takes all connections down; nothing is lost by that
-hang('sigkill');
-$pid = worker();
+$stub->hang($node, 'sigkill');
+$pid = worker_pid($node);
 kill 'KILL', $pid;
 ok($node->poll_query_until('postgres', "SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = $pid"), 'the server comes back from a crash');
 $stub->release;
 arrives('sigkill', 'the event in question arrives');
 
 # settings are read again while a request hangs
-hang('reload');
+$stub->hang($node, 'reload');
 $node->append_conf('postgresql.conf', 'pinterest_capi.dispatch = off');
 $node->reload;
 $stub->release;
 ok($node->poll_query_until('postgres', q{SELECT status = 'sent' FROM pinterest_capi.dispatch_status WHERE event_id = 'reload'}),
 	'dispatch off: what is under way is finished');
-track('held');
-like($node->safe_psql('postgres', 'SELECT message FROM pinterest_capi.destination_status'), qr/dispatch is off/, 'the view says so');
+track($node, 'held');
+like(sql('SELECT message FROM pinterest_capi.destination_status'), qr/dispatch is off/, 'the view says so');
+worker_polls($node);
+is_deeply([ $stub->received('held') ], [], 'dispatch off: what is tracked then is not sent');
+is(sql_status($node, 'held', 'status, attempts'), 'queued|0', 'it waits');
 $node->adjust_conf('postgresql.conf', 'pinterest_capi.dispatch', 'on');
 $node->reload;
 arrives('held', 'dispatch on: what waited arrives');
 
 # DROP EXTENSION
-hang('drop-extension');
+$stub->hang($node, 'drop-extension');
 within(10, 'DROP EXTENSION while a request hangs',
 	sub { $node->safe_psql('postgres', 'DROP EXTENSION pinterest_capi CASCADE') });
 $stub->release;
@@ -139,45 +141,40 @@ ok($node->poll_query_until('postgres', q{
 is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_namespace WHERE nspname = 'pinterest_capi'}), '0', 'nothing remains');
 $stub->reset;
 configure($node, $stub, 'postgres');
-track('created-again');
+track($node, 'created-again');
 arrives('created-again', 'CREATE EXTENSION again, and it works');
-
-# CREATE EXTENSION that is rolled back leaves no worker
-$node->safe_psql('postgres', 'CREATE DATABASE undone');
-$node->safe_psql('undone', 'BEGIN; CREATE EXTENSION pinterest_capi; ROLLBACK');
-within(15, 'and is in nobody\'s way', sub { $node->safe_psql('postgres', 'DROP DATABASE undone') });
 
 # a database as template, while its worker's request hangs
 $node->safe_psql('postgres', 'CREATE DATABASE shop');
 configure($node, $stub, 'shop');
 $stub->reset;
-track('shop-first', 'shop');
+track($node, 'shop-first', database => 'shop');
 ok($stub->wait_count(processed => 1), 'another database sends too');
-isnt(worker('shop'), worker('postgres'), 'by a worker of its own');
-hang('template', 'shop');
+isnt(worker_pid($node, 'shop'), worker_pid($node), 'by a worker of its own');
+$stub->hang($node, 'template', database => 'shop');
 within(10, 'CREATE DATABASE ... TEMPLATE while a request hangs',
 	sub { $node->safe_psql('postgres', 'CREATE DATABASE copy TEMPLATE shop') });
 $stub->release;
 ok(poll(sub { grep { $_->{verdict} eq 'processed' } $stub->received('template') }), 'the event in question arrives');
 
 # DROP DATABASE, with and without force
-hang('drop-database', 'shop');
+$stub->hang($node, 'drop-database', database => 'shop');
 within(10, 'DROP DATABASE while a request hangs', sub { $node->safe_psql('postgres', 'DROP DATABASE shop') });
 $stub->release;
 $node->safe_psql('postgres', 'CREATE DATABASE shop');
 configure($node, $stub, 'shop');
-hang('drop-force', 'shop');
+$stub->hang($node, 'drop-force', database => 'shop');
 within(10, 'DROP DATABASE (FORCE) while a request hangs',
 	sub { $node->safe_psql('postgres', 'DROP DATABASE shop WITH (FORCE)') });
 $stub->release;
 
 # a fast shutdown once more, preloaded
-hang('shutdown-preloaded');
+$stub->hang($node, 'shutdown-preloaded');
 within(15, 'preloaded: a fast shutdown while a request hangs', sub { $node->restart });
 $stub->release;
 arrives('shutdown-preloaded', 'the event arrives after the restart, without another one');
 
-unlike(slurp_file($node->logfile), qr/PANIC|TRAP:|invalid memory|out of memory|resource .* leak/i, 'no such word in the log');
+clean_log($node);
 
 $node->stop;
 $stub->stop;

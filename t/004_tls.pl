@@ -5,22 +5,13 @@ use warnings;
 use FindBin;
 use lib $FindBin::RealBin;
 
-use PinterestStub;
+use PinterestStub qw(:DEFAULT track);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $stub = PinterestStub->new;
 my $node = setup_node('tls', $stub);
-
-sub track
-{
-	my ($id) = @_;
-
-	$node->safe_psql('postgres', qq{
-		SELECT pinterest_capi.track('Checkout', '{"value": 1, "currency": "USD"}', '{"em": "a\@example.com"}', event_id => '$id')});
-	return;
-}
 
 sub paused
 {
@@ -49,7 +40,7 @@ sub recovers
 }
 
 # what it is like when all is well
-track('trusted');
+track($node, 'trusted');
 ok($stub->wait_count(processed => 1), 'a certificate from the authority in ca_file is taken');
 
 # an authority that isn't known
@@ -57,7 +48,7 @@ $stub->stop;
 $stub->start('server');
 $node->adjust_conf('postgresql.conf', 'pinterest_capi.ca_file', "'$stub->{dir}/stranger-ca.pem'");
 $node->reload;
-track('stranger');
+track($node, 'stranger');
 paused('stranger', qr/certificate/i, 'unknown authority');
 $node->adjust_conf('postgresql.conf', 'pinterest_capi.ca_file', "'" . $stub->ca_file . "'");
 $node->reload;
@@ -68,7 +59,7 @@ $stub->stop;
 $stub->start('server');
 $node->adjust_conf('postgresql.conf', 'pinterest_capi.ca_file', "''");
 $node->reload;
-track('system');
+track($node, 'system');
 paused('system', qr/certificate/i, 'not in the system\'s store');
 $node->adjust_conf('postgresql.conf', 'pinterest_capi.ca_file', "'" . $stub->ca_file . "'");
 $node->reload;
@@ -77,7 +68,7 @@ recovers('system', 'not in the system\'s store');
 # the right authority, another host
 $stub->stop;
 $stub->start('other');
-track('other');
+track($node, 'other');
 paused('other', qr/certificate|name/i, 'wrong name');
 $stub->stop;
 $stub->start('server');
@@ -96,7 +87,7 @@ $stub->reset;
 $node->safe_psql('postgres', "UPDATE pinterest_capi.destination SET api_url = 'http://127.0.0.1:1/v5', test_mode = true");
 like($node->safe_psql('postgres', 'SELECT pinterest_capi.verify_destination()'), qr/^The test event could not be sent: no connection/,
 	'http to this machine is tried');
-track('loopback');
+track($node, 'loopback');
 ok($node->poll_query_until('postgres', q{SELECT reason LIKE 'no connection%' FROM pinterest_capi.dispatch_status WHERE event_id = 'loopback'}),
 	'by events too');
 $node->safe_psql('postgres', "SELECT pinterest_capi.cancel('loopback'); SELECT pinterest_capi.resume_destination()");
@@ -106,7 +97,7 @@ $node->safe_psql('postgres', "UPDATE pinterest_capi.destination SET api_url = '"
 $stub->reset;
 $node->adjust_conf('postgresql.conf', 'pinterest_capi.ca_file', "'/nonexistent/ca.pem'");
 $node->reload;
-track('no-file');
+track($node, 'no-file');
 ok($node->poll_query_until('postgres', q{SELECT status = 'queued' AND reason IS NOT NULL FROM pinterest_capi.dispatch_status WHERE event_id = 'no-file'}),
 	'a ca_file that is not there: the event waits, with a reason');
 is($stub->count->{requests}, 0, 'and nothing is sent');

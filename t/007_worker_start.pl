@@ -1,19 +1,27 @@
-# A session that commits fast while the worker comes up has one started, not one
-# at each commit: background worker slots are few, and for all of the server.
+# However many sessions commit while no worker is there, one of them has one started,
+# and no other: background worker slots are few, and for all of the server.
 use strict;
 use warnings;
 
-use PostgreSQL::Test::Cluster;
+use FindBin;
+use lib $FindBin::RealBin;
+
+use IPC::Run ();
+use PinterestStub qw(:DEFAULT track_sql all_sent clean_log);
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = PostgreSQL::Test::Cluster->new('start');
-$node->init(extra => [ '-E', 'UTF8', '--no-locale' ]);
-$node->append_conf('postgresql.conf', <<'CONF');
-log_min_messages = debug1
-pinterest_capi.proxy = 'http://127.0.0.1:1'
-CONF
-$node->start;
+my $stub = PinterestStub->new;
+my $node = setup_node('start', $stub, conf => "log_min_messages = debug1\n");
+
+sub registered
+{
+	my ($offset) = @_;
+
+	return scalar(() = slurp_file($node->logfile, $offset) =~ /registering background worker "pinterest_capi worker/g);
+}
+
+# ---- a session that commits fast while the worker comes up ----
 
 # more than once: how long a worker takes to come up is up to the machine
 for my $n (1 .. 3)
@@ -26,24 +34,47 @@ for my $n (1 .. 3)
 	$node->psql($database, join("\n", 'CREATE EXTENSION pinterest_capi;',
 			q{SELECT pinterest_capi.configure_destination('1', 'pina_start', '2');},
 			'SELECT pinterest_capi.pause_destination();',
-			map { "SELECT pinterest_capi.allow_event('event $_');" } 1 .. 60),
+			map { "SELECT pinterest_capi.allow_event('event $_', 'Custom');" } 1 .. 60),
 		stdout => \$out, stderr => \$err, on_error_die => 1);
 	is($err, '', 'a session that commits fast hears of nothing');
 	ok($node->poll_query_until($database, 'SELECT count(*) = 1 FROM pinterest_capi.worker_status'), 'a worker is there');
-
-	my @registered = slurp_file($node->logfile, $offset) =~ /registering background worker "pinterest_capi worker/g;
-	is(scalar(@registered), 1, 'and no other one was started');
+	is(registered($offset), 1, 'and no other one was started');
 }
 
-# gone for good, it is started anew
+# ---- a worker that has left for good ----
+
 my ($before) = $node->safe_psql('shop1', 'SELECT pid FROM pinterest_capi.worker_status');
 my $session = $node->background_psql('shop1', on_error_die => 1);
-$session->query_safe(q{SELECT pinterest_capi.allow_event('once more')});
+$session->query_safe(q{SELECT pinterest_capi.allow_event('once more', 'Custom')});
 $session->query_safe('DROP EXTENSION pinterest_capi');
 ok($node->poll_query_until('postgres', "SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = $before"), 'DROP EXTENSION: the worker leaves');
 $session->query_safe('CREATE EXTENSION pinterest_capi');
 ok($node->poll_query_until('shop1', 'SELECT count(*) = 1 FROM pinterest_capi.worker_status'), 'CREATE EXTENSION in the same session: another one comes');
 $session->quit;
 
+# ---- many sessions that all find no worker, and with a preload a launcher too ----
+
+for my $preload (0, 1)
+{
+	$node->append_conf('postgresql.conf', "shared_preload_libraries = 'pinterest_capi'") if $preload;
+	$node->restart;
+	$stub->reset;
+
+	my @sessions = map {
+		my ($n, $out, $err) = ($_, '', '');
+		my $in = join '', map { track_sql("race-$preload-$n-$_") . ";\n" } 1 .. 5;
+
+		IPC::Run::start([ 'psql', '-XAtq', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr('postgres') ], '<' => \$in, '>' => \$out, '2>' => \$err);
+	} 1 .. 12;
+	is(scalar(grep { !$_->finish } @sessions), 0, "preload $preload: each of many sessions commits");
+	ok($stub->wait_count(processed => 60), 'all of it arrives');
+	all_sent($node, 'and is settled');
+	is($stub->count->{duplicates}, 0, 'none twice');
+	ok($node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'pinterest_capi worker' AND datname = 'postgres'}),
+		'by one worker: others left again');
+}
+
+clean_log($node);
 $node->stop;
+$stub->stop;
 done_testing();

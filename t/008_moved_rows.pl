@@ -6,15 +6,13 @@ use warnings;
 use FindBin;
 use lib $FindBin::RealBin;
 
-use PinterestStub;
+use PinterestStub qw(:DEFAULT sql);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $stub = PinterestStub->new;
 my $node = setup_node('moved', $stub, conf => "autovacuum = off\n");
-
-sub sql { return $node->safe_psql('postgres', join ";\n", @_) }
 
 sub place
 {

@@ -8,16 +8,13 @@ use FindBin;
 use lib $FindBin::RealBin;
 
 use IPC::Run ();
-use PinterestStub;
+use PinterestStub qw(:DEFAULT new_node sql);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = PostgreSQL::Test::Cluster->new('visitors');
-$node->init(extra => [ '-E', 'UTF8', '--no-locale' ]);
 # nothing leaves: there is no token; the worker is here for what it lets go of
-$node->append_conf('postgresql.conf', "shared_preload_libraries = 'pinterest_capi'\nlog_lock_waits = on\n");
-$node->start;
+my $node = new_node('visitors', conf => "shared_preload_libraries = 'pinterest_capi'\nlog_lock_waits = on\n");
 $node->safe_psql('postgres', q{
 	CREATE EXTENSION pinterest_capi;
 	INSERT INTO pinterest_capi.destination (destination) VALUES ('default');
@@ -26,8 +23,6 @@ $node->safe_psql('postgres', q{
 		SELECT payload #>> '{user_data,click_id}' FROM pinterest_capi.preview('page_visit', user_data => '{"external_id": 1}', visitor_id => visitor) $$;
 	CREATE FUNCTION known(visitor text) RETURNS TABLE (click_id text, click_id_at timestamptz) LANGUAGE sql AS $$
 		SELECT click_id, click_id_at FROM pinterest_capi._visitor AS v WHERE substr(v.visitor, 1, 32) = sha256(convert_to($1, 'UTF8')) ORDER BY v.click_id_at DESC NULLS LAST $$});
-
-sub sql { return $node->safe_psql('postgres', @_) }
 
 # ---- shapes ----
 

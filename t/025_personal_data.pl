@@ -10,15 +10,13 @@ use warnings;
 use FindBin;
 use lib $FindBin::RealBin;
 
+use PinterestStub qw(new_node sql);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $folder = $ENV{PINTEREST_CAPI_TEST_ORDERS} || "$FindBin::RealBin/../test/data/shop";
-my $node = PostgreSQL::Test::Cluster->new('personal_data');
-$node->init(extra => [ '-E', 'UTF8', '--no-locale' ]);
-$node->start;
-sub sql { return $node->safe_psql('postgres', @_) }
+my $node = new_node('personal_data');
 
 sql(q{
 	CREATE EXTENSION pinterest_capi;

@@ -14,17 +14,19 @@ use Test::More;
 
 my $top = "$FindBin::RealBin/..";
 
-for my $file (qw(pinterest_capi.c pinterest_capi.control Makefile README.md))
-{
-	ok(-f "$top/$file", "$file is at the top");
-}
-for my $folder (qw(sql expected))
-{
-	ok(-d "$top/$folder", "$folder is at the top");
-}
-my @sql = map { /([^\/]+)\.sql$/ } glob "$top/sql/*.sql";
-is_deeply([ grep { !-s "$top/expected/$_.out" } @sql ], [], 'each test in sql has what is expected');
-like(slurp_file("$top/Makefile"), qr/^include \$\(PGXS\)$/m, 'the Makefile is one for PGXS');
+sub names { return [ sort map { m{([^/]+)\.\w+$} } glob "$top/$_[0]" ] }
+
+# What PGXS would run and install, as make itself says.  A test that it leaves out, or that has no
+# expected output, would be missed by nobody.
+my ($said) = run_command([ 'make', '-s', '-C', $top, '--eval=say: ; @echo "$(REGRESS);$(ISOLATION);$(EXTENSION);$(TAP_TESTS)"', 'say' ]);
+my ($regress, $isolation, $extension, $tap) = split /;/, $said;
+my $expected = [ sort @{ names('sql/*.sql') }, @{ names('specs/*.spec') } ];
+cmp_ok(scalar(@$expected), '>', 20, 'there are tests in sql and specs');
+is_deeply([ split / /, $regress ], names('sql/*.sql'), 'make installcheck runs each test in sql');
+is_deeply([ split / /, $isolation ], names('specs/*.spec'), 'and each in specs');
+is($tap, 1, 'and those in t');
+is_deeply([ grep { !-s "$top/expected/$_.out" } @$expected ], [], 'each has an expected output');
+is_deeply(names('*.control'), [$extension], 'the extension has its control file');
 
 my ($libdir) = PostgreSQL::Test::Utils::run_command([ 'pg_config', '--pkglibdir' ]);
 my ($linked) = PostgreSQL::Test::Utils::run_command([ 'ldd', "$libdir/pinterest_capi.so" ]);

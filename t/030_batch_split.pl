@@ -6,13 +6,11 @@ use FindBin;
 use lib $FindBin::RealBin;
 
 use JSON::PP ();
-use PinterestStub;
+use PinterestStub qw(:DEFAULT sql);
 use Test::More;
 
 my $stub = PinterestStub->new;
 my $node = setup_node('split', $stub);
-
-sub sql { return $node->safe_psql('postgres', $_[0]) }
 
 # n events in one transaction, while the destination is paused, so that they leave together
 sub track_together

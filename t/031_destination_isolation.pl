@@ -8,15 +8,13 @@ use lib $FindBin::RealBin;
 
 use JSON::PP ();
 use List::Util qw(min);
-use PinterestStub;
+use PinterestStub qw(:DEFAULT sql);
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time);
 
 my $stub = PinterestStub->new(accounts => [ 601 .. 603 ]);
 my $node = setup_node('neighbours', $stub, conf => 'pinterest_capi.request_timeout = 300s');
-
-sub sql { return $node->safe_psql('postgres', $_[0]) }
 
 add_destination($node, $stub, "d$_", $_) for 601 .. 603;
 

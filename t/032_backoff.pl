@@ -9,7 +9,7 @@ use lib $FindBin::RealBin;
 
 use JSON::PP ();
 use List::Util qw(max min sum uniq);
-use PinterestStub;
+use PinterestStub qw(:DEFAULT sql track);
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time);
@@ -21,21 +21,10 @@ my $failing = PinterestStub->new(accounts => \@accounts);
 append_to_file($stub->ca_file, slurp_file($failing->ca_file));
 my $node = setup_node('backoff', $stub);
 
-sub sql { return $node->safe_psql('postgres', $_[0]) }
-
-sub track
-{
-	my ($id, $destination) = @_;
-
-	sql(qq{SELECT pinterest_capi.track('Checkout', '{"value": 1, "currency": "USD"}', '{"em": "a\@example.com"}',
-		event_id => '$id', destination => '@{[$destination // 'default']}')});
-	return;
-}
-
 # they have all the time of what comes next
 add_destination($node, $failing, "d$_", $_) for @accounts;
 $failing->script(map { +{ account => "$_", times => 5, status => 503, body => { code => 4197, message => 'No traffic.' } } } @accounts);
-track("five-$_", "d$_") for @accounts;
+track($node, "five-$_", destination => "d$_") for @accounts;
 
 # a worker that has nothing to do after its one event
 my $idle = PinterestStub->new;
@@ -75,9 +64,9 @@ for my $name (sort keys %asks)
 
 	$stub->reset;
 	$stub->script({ status => 429, headers => $headers, body => { code => 8, message => 'This request exceeded a rate limit.' } });
-	track($id);
+	track($node, $id, destination => 'default');
 	becomes($node, $id, "status, attempts, reason LIKE '%exceeded a rate limit%'", 'queued|0|t', "429, $name: waits, without an attempt");
-	track("$id-too");
+	track($node, "$id-too", destination => 'default');
 	becomes($node, $id, 'status, attempts, http_status', 'sent|1|200', 'and is sent, with one');
 	becomes($node, "$id-too", 'status, attempts', 'sent|1', 'what came meanwhile too');
 	my @requests = $stub->requests;
@@ -91,20 +80,20 @@ for my $name (sort keys %asks)
 # the same beside a success, and beside a 503
 $stub->reset;
 $stub->script({ headers => { 'X-RateLimit-Limit' => '1', 'X-RateLimit-Remaining' => 0, 'X-RateLimit-Reset' => 2 } });
-track('last-one');
+track($node, 'last-one', destination => 'default');
 becomes($node, 'last-one', 'status', 'sent', 'the last request of a window');
-track('next-window');
+track($node, 'next-window', destination => 'default');
 becomes($node, 'next-window', 'status', 'sent', 'the next event');
 my @requests = $stub->requests;
 cmp_ok($requests[1]{arrived_ms} - $requests[0]{answered_ms}, '>=', 2000, 'leaves in the next window');
 $stub->reset;
 $stub->script({ headers => { 'X-RateLimit-Remaining' => 7, 'X-RateLimit-Reset' => 3600 } });
-track('some-left');
-track('some-left-too');
+track($node, 'some-left', destination => 'default');
+track($node, 'some-left-too', destination => 'default');
 becomes($node, 'some-left-too', 'status', 'sent', 'where requests remain, the window is nothing to wait for');
 $stub->reset;
 $stub->script({ status => 503, headers => { 'Retry-After' => 2 } });
-track('busy');
+track($node, 'busy', destination => 'default');
 becomes($node, 'busy', 'status, attempts', 'sent|2', '503 with Retry-After: an attempt');
 @requests = $stub->requests;
 cmp_ok($requests[1]{arrived_ms} - $requests[0]{answered_ms}, '>=', 2000, 'and no request before that');
@@ -113,13 +102,13 @@ cmp_ok($requests[1]{arrived_ms} - $requests[0]{answered_ms}, '>=', 2000, 'and no
 sql('UPDATE pinterest_capi.destination SET batch_size = 1');
 $stub->reset;
 $stub->script({ hang => JSON::PP::true }, { status => 429, headers => { 'Retry-After' => 3 } });
-track('slow');
+track($node, 'slow', destination => 'default');
 ok($stub->wait_count(hanging => 1), 'a request hangs');
-track('refused');
+track($node, 'refused', destination => 'default');
 becomes($node, 'refused', "status, reason IS NOT NULL", 'queued|t', 'another one is answered 429');
 $stub->release;
 becomes($node, 'slow', 'status', 'sent', 'the first one succeeds after all');
-track('later');
+track($node, 'later', destination => 'default');
 becomes($node, $_, 'status, attempts', 'sent|1', "$_: sent") for qw(refused later);
 @requests = $stub->requests;
 my ($refusal) = grep { $_->{status} == 429 } @requests;
@@ -163,9 +152,9 @@ cmp_ok(scalar(uniq(map { int($_ / 5) } @all)), '>', 30, 'and no two destinations
 # what one event waits for is its own; a resumed destination doesn't wait for its backoff
 $stub->reset;
 $stub->script({ status => 500, headers => { 'Retry-After' => 3600 } });
-track('an-hour');
+track($node, 'an-hour', destination => 'default');
 becomes($node, 'an-hour', "status, next_attempt_at > now() + interval '50 minutes'", 'retrying|t', '500 with Retry-After: 3600: an hour');
-track('behind-it');
+track($node, 'behind-it', destination => 'default');
 becomes($node, 'behind-it', "status, reason IS NOT NULL", 'queued|t', 'and the next event waits for the destination');
 sql('SELECT pinterest_capi.resume_destination()');
 becomes($node, 'behind-it', 'status, attempts', 'sent|1', 'resumed by hand: it is sent at once');
@@ -173,9 +162,9 @@ becomes($node, 'behind-it', 'status, attempts', 'sent|1', 'resumed by hand: it i
 # another api_url is another server, which nobody has asked to wait
 $stub->reset;
 $stub->script({ status => 500, headers => { 'Retry-After' => 3600 } });
-track('here');
+track($node, 'here', destination => 'default');
 becomes($node, 'here', 'status', 'retrying', 'the destination backs off again');
-track('elsewhere');
+track($node, 'elsewhere', destination => 'default');
 becomes($node, 'elsewhere', "status, reason IS NOT NULL", 'queued|t', 'and the next event waits for it');
 sql(q{UPDATE pinterest_capi.destination SET batch_size = 999 WHERE destination = 'default'});
 is(sql(q{SELECT backoff_until > now() FROM pinterest_capi._destination_state WHERE destination = 'default'}), 't',
@@ -191,7 +180,7 @@ sql(qq{UPDATE pinterest_capi.destination SET api_url = '@{[$stub->url]}' WHERE d
 $stub->reset;
 sql(q{UPDATE pinterest_capi.destination SET max_event_age = '1 hour', retry_for = '1 day' WHERE destination = 'default'});
 $stub->script({ status => 503, headers => { 'Retry-After' => 1 } });
-track('old-retry');
+track($node, 'old-retry', destination => 'default');
 becomes($node, 'old-retry', 'status', 'retrying', 'an event is to be retried');
 sql(q{UPDATE pinterest_capi._event SET event_time = event_time - interval '2 hours' WHERE event_id = 'old-retry'});
 becomes($node, 'old-retry', 'status, reason, attempts, http_status', 'expired|older than max_event_age|1|503', 'grown too old meanwhile: expired');
@@ -201,7 +190,7 @@ is(scalar($stub->received('old-retry')), 1, 'without another request');
 sql(q{UPDATE pinterest_capi.destination SET retry_for = '2 seconds' WHERE destination = 'default'});
 $stub->reset;
 $stub->script({ times => 0, status => 429, body => { code => 8, message => 'Slow down.' } });
-track('never');
+track($node, 'never', destination => 'default');
 becomes($node, 'never', 'status, attempts, reason, error', 'failed|0|retries used up|HTTP 429: Slow down. (code 8)', '429 for longer than retry_for: failed');
 
 # ---- meanwhile, the other worker has had nothing to do for half a minute ----
@@ -225,7 +214,7 @@ my $reads = q{SELECT idx_scan, idx_tup_read FROM pg_stat_user_indexes WHERE inde
 my ($scans, $read) = split /\|/, sql($reads);
 for my $n (1 .. 10)
 {
-	track("today-$n");
+	track($node, "today-$n", destination => 'default');
 	becomes($node, "today-$n", 'status', 'sent', "behind 5000 undue retries, $n: sent");
 }
 ok($node->poll_query_until('postgres', qq{SELECT s.idx_scan >= $scans + 10 FROM ($reads) AS s}), 'the index of what is due was asked');

@@ -9,25 +9,13 @@ use lib $FindBin::RealBin;
 use IPC::Run ();
 use JSON::PP ();
 use List::Util qw(max);
-use PinterestStub;
+use PinterestStub qw(:DEFAULT sql track pauses);
 use POSIX qw(mkfifo);
 use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $stub = PinterestStub->new(accounts => ['601']);
 my $node = setup_node('token', $stub, conf => 'pinterest_capi.max_concurrent_requests = 1');
-
-sub sql { return $node->safe_psql('postgres', $_[0]) }
-sub paused { return $node->poll_query_until('postgres', q{SELECT status FROM pinterest_capi.destination_status WHERE destination = 'default'}, 'paused') }
-
-sub track
-{
-	my ($id, $destination) = @_;
-
-	sql(qq{SELECT pinterest_capi.track('Checkout', '{"value": 1, "currency": "USD"}', '{"em": "a\@example.com"}',
-		event_id => '$id', destination => '@{[$destination // 'default']}')});
-	return;
-}
 
 sub new_token
 {
@@ -82,7 +70,7 @@ for my $concurrent (1, 4)
 	ok($stub->wait_count(processed => 20), "$concurrent at a time: events are sent");
 	my $revoked = "${token}_$concurrent";
 	$stub->take_token($revoked);
-	ok(paused(), 'the token is revoked: the destination is paused');
+	pauses($node, 'the token is revoked: the destination is paused');
 	my $before = $stub->count;
 	my $tracked = sql(q{SELECT max(id) FROM pinterest_capi._event});
 	ok(poll(sub { sql(q{SELECT max(id) FROM pinterest_capi._event}) > $tracked + 100 }), 'events go on coming');
@@ -115,10 +103,10 @@ sql("UPDATE pinterest_capi.destination SET batch_size = 1 WHERE destination = 'd
 $stub->reset;
 $stub->script({ hang => JSON::PP::true, status => 401, body => { code => 2, message => 'Authentication failed.' } },
 	{ status => 401, body => { code => 2, message => 'Authentication failed.' } });
-track('straggler');
+track($node, 'straggler', destination => 'default');
 ok($stub->wait_count(hanging => 1), 'a request hangs');
-track('refused');
-ok(paused(), 'another one is refused: paused');
+track($node, 'refused', destination => 'default');
+pauses($node, 'another one is refused: paused');
 $stub->take_token("${token}_new");
 new_token("${token}_new");
 becomes($node, 'refused', 'status, attempts', 'sent|1', 'the new token sends');
@@ -129,11 +117,11 @@ is(sql(q{SELECT status FROM pinterest_capi.destination_status WHERE destination 
 # refused with the token that is still configured, it is
 $stub->reset;
 $stub->script({ hang => JSON::PP::true, status => 401 });
-track('resumed');
+track($node, 'resumed', destination => 'default');
 ok($stub->wait_count(hanging => 1), 'a request hangs');
 sql('SELECT pinterest_capi.pause_destination(); SELECT pinterest_capi.resume_destination()');
 $stub->release;
-ok(paused(), 'resumed meanwhile with the same token: paused');
+pauses($node, 'resumed meanwhile with the same token: paused');
 becomes($node, 'resumed', 'status, attempts', 'queued|0', 'the event waits');
 sql('SELECT pinterest_capi.resume_destination()');
 becomes($node, 'resumed', 'status', 'sent', 'and is sent');
@@ -147,7 +135,7 @@ for my $status (401, 503)
 {
 	$stub->reset;
 	$stub->script({ hang => JSON::PP::true, status => $status, account => '601' });
-	track("dropped-$status", 'shortlived');
+	track($node, "dropped-$status", destination => 'shortlived');
 	ok($stub->wait_count(hanging => 1), "$status: a request hangs");
 	sql("SELECT pinterest_capi.drop_destination('shortlived')");
 	$stub->release;
@@ -157,7 +145,7 @@ for my $status (401, 503)
 	becomes($node, "dropped-$status", 'status, reason', 'cancelled|destination dropped', 'the event is cancelled');
 	add_destination($node, $stub, 'shortlived', '601');
 	sql(sprintf(q{SELECT pinterest_capi.configure_destination('%s', '%s', '601', 'shortlived')}, PinterestStub::TAG, "${token}_new"));
-	track("again-$status", 'shortlived');
+	track($node, "again-$status", destination => 'shortlived');
 	becomes($node, "again-$status", 'status', 'sent', 'the name comes back and works');
 }
 unlike(slurp_file($node->logfile, $offset), qr/"shortlived" is paused/, 'nobody is told of a pause');
@@ -165,9 +153,9 @@ unlike(slurp_file($node->logfile, $offset), qr/"shortlived" is paused/, 'nobody 
 # a token file that is a pipe: opening it would wait for ever, and every destination with it
 mkfifo("$stub->{dir}/pipe", oct(600)) or die "mkfifo: $!";
 sql(sprintf(q{SELECT pinterest_capi.configure_destination('%s', 'file:%s/pipe', '601', 'shortlived')}, PinterestStub::TAG, $stub->{dir}));
-track('pipe', 'shortlived');
+track($node, 'pipe', destination => 'shortlived');
 becomes($node, 'pipe', q{status, attempts, reason LIKE '%no regular file%'}, 'queued|0|t', 'a pipe instead of a token file: the event waits and says why');
-track('beside');
+track($node, 'beside', destination => 'default');
 becomes($node, 'beside', 'status', 'sent', 'others are sent meanwhile');
 
 unlike(slurp_file($node->logfile), qr/\Q$token\E/, 'no token in the log');

@@ -7,7 +7,7 @@ use FindBin;
 use lib $FindBin::RealBin;
 
 use JSON::PP ();
-use PinterestStub;
+use PinterestStub qw(:DEFAULT sql track worker_pid clean_log);
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time);
@@ -122,34 +122,13 @@ my $n_cases = (@by_http2 + @by_http1) / 2;
 my @accounts = map { 1000 + $_ } 1 .. $n_cases + 4;
 my $stub = PinterestStub->new(accounts => \@accounts);
 my $old = PinterestStub->new(accounts => \@accounts, options => ['--http1']);
-my $node = PostgreSQL::Test::Cluster->new('unkind');
-
 # one authority for both
 append_to_file($stub->ca_file, slurp_file($old->ca_file));
-$node->init(extra => [ '-E', 'UTF8', '--no-locale' ]);
-$node->append_conf('postgresql.conf', <<"CONF");
-log_statement = none
-pinterest_capi.ca_file = '@{[$stub->ca_file]}'
-pinterest_capi.request_timeout = 4s
-CONF
-$node->start;
-configure($node, $stub, 'postgres');
+my $node = setup_node('unkind', $stub, conf => "pinterest_capi.request_timeout = 4s\n");
 
-sub sql { return $node->safe_psql('postgres', $_[0]) }
-sub worker { return sql('SELECT pid FROM pinterest_capi.worker_status') }
-
-sub track
-{
-	my ($id, $destination) = @_;
-
-	sql(qq{SELECT pinterest_capi.track('Checkout', '{"value": 1, "currency": "USD"}', '{"em": "a\@example.com"}',
-		event_id => '$id', destination => '@{[$destination // 'default']}')});
-	return;
-}
-
-track('start');
+track($node, 'start', destination => 'default');
 becomes($node, 'start', 'status', 'sent', 'all is well');
-my $worker = worker();
+my $worker = worker_pid($node);
 
 my ($account, @cases, %rules) = (1000);
 for my $list ([ $stub, 'HTTP/2', @by_http2 ], [ $old, 'HTTP/1.1', @by_http1 ])
@@ -186,7 +165,7 @@ for my $case (@cases)
 	is($row{ $case->{account} }, $case->{expected}, $case->{name});
 	like($last_error{ $case->{account} } // '', $case->{error}, "$case->{name}: the destination says why");
 }
-is(worker(), $worker, 'the worker is still the same');
+is(worker_pid($node), $worker, 'the worker is still the same');
 like($last_error{$_->{account}}, qr/^(?!.*\Q@{[PinterestStub::TOKEN]}\E)/, 'no token in an error') for grep { $_->{name} =~ /the token/ } @cases;
 
 # 401 and 403 pause, whatever comes with them
@@ -195,7 +174,7 @@ for my $status (401, 403)
 	$account++;
 	add_destination($node, $old, "d$account", $account);
 	$old->script({ account => "$account", status => $status, unkind => 'longer', n => 10 });
-	track("pause-$status", "d$account");
+	track($node, "pause-$status", destination => "d$account");
 	ok($node->poll_query_until('postgres', "SELECT status FROM pinterest_capi.destination_status WHERE destination = 'd$account'", 'paused'),
 		"$status, broken off: paused");
 	is(sql_status($node, "pause-$status", 'status, attempts'), 'queued|0', 'the event waits');
@@ -206,14 +185,14 @@ $account++;
 add_destination($node, $old, "d$account", $account);
 $old->script({ account => "$account", unkind => 'raw', n => 1,
 		body => "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{\"events\":[{\"status\":\"processed\",\"warning_message\":\"caf\x{e9}\"}]}" });
-track('latin1', "d$account");
+track($node, 'latin1', destination => "d$account");
 becomes($node, 'latin1', q{status, attempts, 'outcome of an earlier attempt unknown' = ANY (warnings)}, $again, 'invalid UTF-8: sent again');
 
 # alone, since libcurl gives up the whole connection for it
 $account++;
 add_destination($node, $stub, "d$account", $account);
 $stub->script({ account => "$account", unkind => 'early', n => 1000 });
-track('flood', "d$account");
+track($node, 'flood', destination => "d$account");
 becomes($node, 'flood', q{status, attempts, 'outcome of an earlier attempt unknown' = ANY (warnings)}, $again,
 	'HTTP/2: a flood of interim answers: sent again');
 
@@ -239,7 +218,7 @@ for my $turn (1 .. 2)
 
 		$stub->reset;
 		$stub->script($huge{$name});
-		track($id);
+		track($node, $id, destination => 'default');
 		ok(poll(sub { sql_status($node, $id, 'attempts') >= 1 }), "$name: an attempt");
 		# the answer is read and understood in that time, on a slow machine too
 		cmp_ok(time() - $begin, '<', 10, 'and over soon');
@@ -262,7 +241,7 @@ set_conf($node, request_timeout => 30);
 sql("UPDATE pinterest_capi.destination SET api_url = '@{[$old->url]}' WHERE destination = 'default'");
 $old->reset;
 $old->script({ unkind => 'transfer_bomb', n => 100 * $mb });
-track('transfer');
+track($node, 'transfer', destination => 'default');
 becomes($node, 'transfer', q{status, attempts, 'outcome of an earlier attempt unknown' = ANY (warnings)}, $again, 'gzip as a transfer encoding: sent again');
 SKIP:
 {
@@ -283,8 +262,8 @@ my $usual = sub {
 my ($warm, $worn) = ($usual->('warm', 300), $usual->('worn', 1000));
 note("result: worker, in kB: $warm after 300 requests, $worn after 1000 more");
 cmp_ok($worn - $warm, '<', 4 * 1024, 'a thousand requests leave nothing behind');
-is(worker(), $worker, 'and the worker is still the same');
-unlike(slurp_file($node->logfile), qr/PANIC|TRAP:|invalid memory|out of memory|resource .* leak/i, 'no such word in the log');
+is(worker_pid($node), $worker, 'and the worker is still the same');
+clean_log($node);
 
 $node->stop;
 $stub->stop;

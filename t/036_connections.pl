@@ -8,13 +8,11 @@ use lib $FindBin::RealBin;
 
 use JSON::PP ();
 use List::Util qw(max sum);
-use PinterestStub;
+use PinterestStub qw(:DEFAULT sql sent worker_polls);
 use Test::More;
 
 my $stub = PinterestStub->new(accounts => [ 601 .. 604 ]);
 my $node = setup_node('connections', $stub);
-
-sub sql { return $node->safe_psql('postgres', $_[0]) }
 
 # each in a transaction of its own
 sub track
@@ -28,34 +26,12 @@ sub track
 	return;
 }
 
-sub sent
-{
-	my ($name, $n, $what) = @_;
-
-	ok($node->poll_query_until('postgres', qq{
-			SELECT count(*) = $n FROM pinterest_capi.dispatch_status WHERE event_id LIKE '$name-%' AND status = 'sent'}), $what);
-	return;
-}
-
-# the worker has taken at least so many turns since, a second or less each
-sub turns
-{
-	my ($n) = @_;
-
-	for (1 .. $n)
-	{
-		my $at = sql('SELECT clock_timestamp()');
-		$node->poll_query_until('postgres', "SELECT last_cycle_at > '$at' FROM pinterest_capi.worker_status") or die;
-	}
-	return;
-}
-
 # ---- HTTP/2: everything on one connection ----
 
 track('default', 'first');
 ok($stub->wait_count(processed => 1), 'a first event');
 track('default', map { "one-$_" } 1 .. 20);
-sent('one', 20, 'and twenty more, one by one');
+sent($node, 'one', 20, 'and twenty more, one by one');
 is($stub->count->{connections}, 1, 'over one connection');
 
 sql('UPDATE pinterest_capi.destination SET batch_size = 1');
@@ -63,12 +39,12 @@ $stub->reset;
 $stub->script({ times => 0, hang => JSON::PP::true });
 track('default', map { "many-$_" } 1 .. 10);
 ok($stub->wait_count(hanging => 4), 'four requests are out at once');
-turns(2);
+worker_polls($node);
 is($stub->count->{requests}, 4, 'max_concurrent_requests: and no fifth');
 is(sql('SELECT in_flight_requests, state FROM pinterest_capi.worker_status'), '4|sending', 'worker_status says so');
 is($stub->count->{connections}, 0, 'multiplexed over the connection that was there');
 $stub->reset;
-sent('many', 10, 'let go, all are sent');
+sent($node, 'many', 10, 'let go, all are sent');
 is(sql('SELECT max(attempts) FROM pinterest_capi.dispatch_status'), '1', 'at the first attempt');
 
 set_conf($node, max_concurrent_requests => 9);
@@ -76,11 +52,11 @@ $stub->reset;
 $stub->script({ times => 0, hang => JSON::PP::true });
 track('default', map { "nine-$_" } 1 .. 12);
 ok($stub->wait_count(hanging => 9), 'nine at once after a reload');
-turns(2);
+worker_polls($node);
 is($stub->count->{requests}, 9, 'and no tenth');
 is($stub->count->{open}, 1, 'over one connection still');
 $stub->reset;
-sent('nine', 12, 'all are sent');
+sent($node, 'nine', 12, 'all are sent');
 set_conf($node, max_concurrent_requests => 4);
 
 # destinations at the same host share it; those that hang cost the others nothing
@@ -91,11 +67,11 @@ $stub->script(map { +{ account => "$_", times => 0, hang => JSON::PP::true } } 6
 track("d$_", map { my $n = $_; $n } map { "hang-$_" } ($_ * 10 .. $_ * 10 + 7)) for 601 .. 603;
 ok($stub->wait_count(hanging => 12), 'three destinations hang, with four requests each');
 track('d604', map { "free-$_" } 1 .. 5);
-sent('free', 5, 'the fourth one is served all the same');
+sent($node, 'free', 5, 'the fourth one is served all the same');
 is($stub->count->{connections}, 0, 'over the same connection');
 is($stub->count->{hanging}, 12, 'while they hang');
 $stub->reset;
-sent('hang', 24, 'let go, all are sent');
+sent($node, 'hang', 24, 'let go, all are sent');
 sql("SELECT pinterest_capi.drop_destination(destination) FROM pinterest_capi.destination WHERE destination LIKE 'd%' AND destination <> 'default'");
 
 # ---- when a connection ends ----
@@ -137,11 +113,11 @@ $stub->stop;
 $stub->{options} = [ @{ $stub->{options} }, '--http1' ];
 $stub->start('server');
 track('default', 'warm-1');
-sent('warm', 1, 'a server that speaks HTTP/1.1 alone: sent');
+sent($node, 'warm', 1, 'a server that speaks HTTP/1.1 alone: sent');
 $stub->script({ times => 0, hang => JSON::PP::true });
 track('default', map { "old-$_" } 1 .. 10);
 ok($stub->wait_count(hanging => 4), 'four requests at once');
-turns(2);
+worker_polls($node);
 is($stub->count->{requests}, 1 + 4, 'and no fifth');
 my $count = $stub->count;
 is($count->{open}, 4, 'over four connections');
@@ -153,7 +129,7 @@ $stub->script();
 ok($stub->wait_count(hanging => 4), 'four more hang, as the script says');
 is($stub->count->{connections}, 4, 'over the same four connections');
 $stub->reset;
-sent('old', 10, 'all are sent');
+sent($node, 'old', 10, 'all are sent');
 
 # as many destinations as there are: no limit of connections is in anybody's way
 add_destination($node, $stub, "d$_", $_) for 601 .. 604;
@@ -162,10 +138,10 @@ $stub->script(map { +{ account => "$_", times => 0, hang => JSON::PP::true } } 6
 track("d$_", map { "hang1-$_" } ($_ * 10 .. $_ * 10 + 7)) for 601 .. 603;
 ok($stub->wait_count(hanging => 12), 'three destinations hang, with a connection for each of four requests');
 track('d604', map { "free1-$_" } 1 .. 5);
-sent('free1', 5, 'the fourth one is served all the same');
+sent($node, 'free1', 5, 'the fourth one is served all the same');
 is($stub->count->{hanging}, 12, 'while they hang');
 $stub->reset;
-sent('hang1', 24, 'let go, all are sent');
+sent($node, 'hang1', 24, 'let go, all are sent');
 
 # ---- natural batching ----
 
@@ -176,10 +152,10 @@ $stub->script({ hang => JSON::PP::true });
 track('default', 'idle');
 ok($stub->wait_count(hanging => 1), 'the first event after idleness leaves at once');
 track('default', map { "queue-$_" } 1 .. 300);
-turns(1);
+worker_polls($node);
 is($stub->count->{requests}, 1, '300 more queue up while it is out');
 $stub->release;
-sent('queue', 300, 'answered, they leave');
+sent($node, 'queue', 300, 'answered, they leave');
 my @requests = $stub->requests;
 is_deeply([ map { $_->{events} } @requests ], [ 1, 300 ], 'together, in one request');
 
@@ -191,7 +167,7 @@ track('default', map { "beside-$_" } 1 .. 400);
 ok($stub->wait_count(hanging => 1), 'the first request of many events hangs');
 ok(poll(sub { (sum(map { $_->{events} } $stub->requests) // 0) == 400 || $stub->count->{hanging} == 4 }), 'the others leave beside it');
 $stub->release;
-sent('beside', 400, 'and are sent');
+sent($node, 'beside', 400, 'and are sent');
 cmp_ok(scalar($stub->requests), '<=', 12, 'in few requests: ' . join ' ', map { $_->{events} } $stub->requests);
 
 # ---- ceilings: number, test mode, bytes ----
@@ -207,13 +183,13 @@ sub track_together
 }
 $stub->reset;
 track_together('full', 1500);
-sent('full', 1500, '1500 events of one transaction');
+sent($node, 'full', 1500, '1500 events of one transaction');
 is_deeply([ sort { $a <=> $b } map { $_->{events} } $stub->requests ], [ 500, 1000 ], 'no more than 1000 in a request');
 
 sql("UPDATE pinterest_capi.destination SET test_mode = true WHERE destination = 'default'");
 $stub->reset;
 track_together('testing', 50);
-sent('testing', 50, '50 events in test mode');
+sent($node, 'testing', 50, '50 events in test mode');
 is_deeply([ sort { $a <=> $b } map { $_->{events} } $stub->requests ], [ 10, 20, 20 ], 'no more than 20 in a request');
 is(scalar(grep { !$_->{test} } $stub->requests), 0, 'all of them test requests');
 sql("UPDATE pinterest_capi.destination SET test_mode = false WHERE destination = 'default'");
@@ -222,7 +198,7 @@ sql("UPDATE pinterest_capi.destination SET test_mode = false WHERE destination =
 $stub->reset;
 track_together('large', 1000, q{jsonb_build_object('value', 1, 'currency', 'USD', 'contents',
 	(SELECT jsonb_agg(jsonb_build_object('id', 'article-number-' || n || '-' || i, 'quantity', 1, 'item_price', 1.25)) FROM generate_series(1, 60) AS i))});
-sent('large', 1000, '1000 large events');
+sent($node, 'large', 1000, '1000 large events');
 my @bytes = map { $_->{bytes} } $stub->requests;
 cmp_ok(sum(@bytes), '>', 2 * 1024 * 1024, 'of ' . sum(@bytes) . ' bytes together');
 cmp_ok(max(@bytes), '<=', 2 * 1024 * 1024, 'no request is larger than 2 MB: ' . join ' ', @bytes);

@@ -9,7 +9,7 @@ use lib $FindBin::RealBin;
 use IO::Socket::INET;
 use IPC::Run ();
 use JSON::PP ();
-use PinterestStub;
+use PinterestStub qw(:DEFAULT sql track);
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time);
@@ -23,16 +23,7 @@ my $node = do {
 };
 my $accepted = qr/^Pinterest accepted the test event\b/;
 
-sub sql { return $node->safe_psql('postgres', $_[0]) }
 sub verify { return sql('SELECT pinterest_capi.verify_destination()') }
-
-sub track
-{
-	my ($id) = @_;
-
-	sql(qq{SELECT pinterest_capi.track('Checkout', '{"value": 1, "currency": "USD"}', '{"em": "a\@example.com"}', event_id => '$id')});
-	return;
-}
 
 # a proxy; what it has seen is in the list that {seen} returns
 sub start_proxy
@@ -57,21 +48,21 @@ sub stop_proxy { $_[0]{process}->kill_kill(grace => 5); return }
 
 # ---- proxy ----
 
-track('direct');
+track($node, 'direct');
 becomes($node, 'direct', 'status', 'sent', 'without a proxy, whatever the environment says');
 
 # an idle connection that is there already is none through the proxy
 my $proxy = start_proxy();
 set_conf($node, proxy => $proxy->{url});
 $stub->reset;
-track('proxied');
+track($node, 'proxied');
 becomes($node, 'proxied', 'status, attempts', 'sent|1', 'through a proxy');
 my @seen = $proxy->{seen}->();
 is(scalar(@seen), 1, 'which was asked once') or diag(explain(\@seen));
 is("$seen[0]{method} $seen[0]{target}", "CONNECT localhost:$stub->{port}", 'by CONNECT, for the API\'s host');
 ok(!$seen[0]{authorized}, 'and has not seen the token');
 is(($stub->requests)[0]{http_version}, '2.0', 'HTTP/2 goes through the tunnel');
-track('proxied-too');
+track($node, 'proxied-too');
 becomes($node, 'proxied-too', 'status', 'sent', 'another event');
 is(scalar($proxy->{seen}->()), 1, 'goes through the same tunnel');
 
@@ -85,7 +76,7 @@ sql("UPDATE pinterest_capi.destination SET api_url = '@{[$stub->url]}'");
 # TLS ends at the API, not at the proxy
 $stub->stop;
 $stub->start('other');
-track('intercepted');
+track($node, 'intercepted');
 ok($node->poll_query_until('postgres', 'SELECT status FROM pinterest_capi.destination_status', 'paused'), 'another certificate behind the proxy: paused');
 like(sql('SELECT message FROM pinterest_capi.destination_status'), qr/certificate/, 'for its certificate');
 is($stub->count->{requests}, 0, 'and nothing was sent');
@@ -100,7 +91,7 @@ for my $status (407, 502, 403, 429)
 {
 	$proxy = start_proxy('--status' => $status);
 	set_conf($node, proxy => $proxy->{url});
-	track("proxy-$status");
+	track($node, "proxy-$status");
 	becomes($node, "proxy-$status", "status, attempts, reason LIKE 'no connection%$status%'",
 		'queued|0|t', "a proxy that answers $status: no connection");
 	is(sql(q{SELECT backoff_until < now() + interval '10 minutes' FROM pinterest_capi._destination_state WHERE destination = 'default'}), 't',
@@ -108,7 +99,7 @@ for my $status (407, 502, 403, 429)
 	sql("SELECT pinterest_capi.cancel('proxy-$status'); SELECT pinterest_capi.resume_destination()");
 	stop_proxy($proxy);
 }
-track('no-proxy');
+track($node, 'no-proxy');
 becomes($node, 'no-proxy', "status, attempts, reason LIKE 'no connection%'", 'queued|0|t', 'a proxy that is not there: no connection');
 set_conf($node, proxy => '');
 sql('SELECT pinterest_capi.resume_destination()');
@@ -154,7 +145,7 @@ for my $status (301, 302, 308)
 {
 	$stub->reset;
 	$stub->script({ status => $status, headers => { location => $stub->url . '/ad_accounts/' . PinterestStub::ACCOUNT . '/events' }, body => '' });
-	track("redirect-$status");
+	track($node, "redirect-$status");
 	ok($node->poll_query_until('postgres', 'SELECT status FROM pinterest_capi.destination_status', 'paused'), "$status: paused");
 	like(sql('SELECT message FROM pinterest_capi.destination_status'), qr/HTTP $status: redirects are not followed/, 'with the reason');
 	is($stub->count->{requests}, 1, 'and nobody follows it');
@@ -176,7 +167,7 @@ for my $version ('TLSv1.1', 'TLSv1.2', 'TLSv1.3')
 		my ($status, undef, undef, $err) = $stub->curl('--tlsv1.0', '--tls-max', '1.1', '--ciphers', 'DEFAULT@SECLEVEL=0', '-d', '{}', $stub->url . '/x');
 		is($status, 404, "a server that offers $version at most answers who takes it") or diag($err);
 		$stub->reset;
-		track('too-old');
+		track($node, 'too-old');
 		becomes($node, 'too-old', "status, attempts, reason LIKE 'no connection%'", 'queued|0|t', 'the worker does not: no connection');
 		is($stub->count->{connections}, 0, 'none came about');
 		cmp_ok($stub->count->{tls_errors}, '>', 0, 'although it was tried');

@@ -7,7 +7,7 @@ use FindBin;
 use lib $FindBin::RealBin;
 
 use JSON::PP ();
-use PinterestStub;
+use PinterestStub qw(:DEFAULT sql track fake_clock);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -16,20 +16,7 @@ use Time::HiRes qw(time);
 plan skip_all => 'the wall clock can be replaced on Linux alone' if $^O ne 'linux';
 
 my $stub = PinterestStub->new;
-my $clock = "$stub->{dir}/clock";
-system_or_bail('cc', '-shared', '-fPIC', '-O', '-o', "$clock.so", "$FindBin::RealBin/../test/clock.c");
-
-sub set_clock
-{
-	my ($seconds) = @_;
-
-	# the same file, whose pages the server has mapped
-	open my $file, (-e $clock ? '+<' : '>'), $clock or die "$clock: $!";
-	syswrite $file, pack('q', $seconds);
-	close $file;
-	return;
-}
-set_clock(0);
+my ($set_clock, %clock) = fake_clock($stub->{dir});
 
 my $node = PostgreSQL::Test::Cluster->new('clock');
 $node->init(extra => [ '-E', 'UTF8', '--no-locale' ]);
@@ -43,23 +30,13 @@ CONF
 # its clock is the test's, ours isn't
 sub start
 {
-	local @ENV{qw(LD_PRELOAD TEST_CLOCK)} = ("$clock.so", $clock);
+	local @ENV{ keys %clock } = values %clock;
 
 	$node->start;
 	return;
 }
 start();
 configure($node, $stub, 'postgres');
-
-sub sql { return $node->safe_psql('postgres', $_[0]) }
-
-sub track
-{
-	my ($id) = @_;
-
-	sql(qq{SELECT pinterest_capi.track('Checkout', '{"value": 1, "currency": "USD"}', '{"em": "a\@example.com"}', event_id => '$id')});
-	return;
-}
 
 sub server_ahead { return sql('SELECT extract(epoch FROM clock_timestamp())') - time() }
 
@@ -68,24 +45,24 @@ use constant { HOUR => 3600, AHEAD => 36 * 3600 };
 
 # ---- it is set back while the worker runs ----
 
-set_clock(AHEAD);
+$set_clock->(AHEAD);
 cmp_ok(abs(server_ahead() - AHEAD), '<', 5, 'a clock that is a day and a half ahead');
-track('ahead');
+track($node, 'ahead');
 becomes($node, 'ahead', 'status', 'sent', 'events are sent all the same');
 
 # a transaction that has drawn its event's id, others overtake it, and then the clock goes back
 my $late = $node->background_psql('postgres');
 $late->query_safe('BEGIN');
 $late->query_safe(q{SELECT pinterest_capi.track('Checkout', '{"value": 1, "currency": "USD"}', '{"em": "a@example.com"}', event_id => 'late')});
-track('overtakes');
+track($node, 'overtakes');
 becomes($node, 'overtakes', 'status', 'sent', 'an event overtakes another one');
 
 # a request hangs, a retry and the whole destination wait
 $stub->script({ status => 503, headers => { 'Retry-After' => 5 } });
-track('retry');
+track($node, 'retry');
 becomes($node, 'retry', 'status', 'retrying', 'an event is to be retried in some seconds');
 my $begin = time();
-set_clock(0);
+$set_clock->(0);
 cmp_ok(abs(server_ahead()), '<', 5, 'the clock is set right');
 $late->query_safe('COMMIT');
 $late->quit;
@@ -96,32 +73,32 @@ my ($refused) = grep { $_->{status} == 503 } @requests;
 cmp_ok((grep { $_->{number} > $refused->{number} } @requests)[0]{arrived_ms} - $refused->{answered_ms}, '>=', 4900,
 	'and no sooner than it was asked for');
 becomes($node, 'late', 'status', 'sent', 'what was committed behind the cursor is found');
-track('after');
+track($node, 'after');
 becomes($node, 'after', 'status, attempts', 'sent|1', 'new events are sent');
 
 # an hour back in the middle of a request
-set_clock(HOUR);
+$set_clock->(HOUR);
 $stub->reset;
 $stub->script({ hang => JSON::PP::true });
-track('hanging');
+track($node, 'hanging');
 ok($stub->wait_count(hanging => 1), 'a request hangs');
 $begin = time();
-set_clock(0);
+$set_clock->(0);
 ok(poll(sub { sql_status($node, 'hanging', 'attempts') >= 1 }), 'its time is up');
 cmp_ok(time() - $begin, '<', 10, 'after request_timeout, whatever the clock says');
 becomes($node, 'hanging', 'status, attempts', 'sent|2', 'and it is sent again');
 
 # ---- it is right after a restart ----
 
-set_clock(AHEAD);
+$set_clock->(AHEAD);
 $stub->reset;
 $stub->script({ status => 503, headers => { 'Retry-After' => 2 } });
-track('restarted');
+track($node, 'restarted');
 becomes($node, 'restarted', 'status', 'retrying', 'an event is to be retried, by a clock that is a day and a half ahead');
 $stub->down;
-track('behind-it');
+track($node, 'behind-it');
 $node->stop('fast');
-set_clock(0);
+$set_clock->(0);
 start();
 ok($node->poll_query_until('postgres', 'SELECT count(*) = 1 FROM pinterest_capi.worker_status'), 'the server starts with the right clock');
 $stub->up;
@@ -131,7 +108,7 @@ is(sql(q{SELECT status, backoff_until IS NULL FROM pinterest_capi._readiness WHE
 # what is meant to wait for long goes on waiting: no time is mended that needs it
 $stub->reset;
 $stub->script({ status => 500, headers => { 'Retry-After' => 86400 } });
-track('tomorrow');
+track($node, 'tomorrow');
 becomes($node, 'tomorrow', 'status', 'retrying', 'an event is to be retried tomorrow');
 my $due = sql_status($node, 'tomorrow', 'next_attempt_at');
 my $worker = sql('SELECT pid FROM pinterest_capi.worker_status');

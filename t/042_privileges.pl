@@ -6,7 +6,7 @@ use warnings;
 use FindBin;
 use lib $FindBin::RealBin;
 
-use PinterestStub;
+use PinterestStub qw(:DEFAULT sql);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -17,8 +17,6 @@ my $node = setup_node('privileges', $stub,
 	conf => $statements ? "shared_preload_libraries = 'pg_stat_statements'\npg_stat_statements.track = all" : '');
 my $superuser = getpwuid($>);
 my $files = PostgreSQL::Test::Utils::tempdir();
-
-sub sql { return $node->safe_psql('postgres', @_) }
 
 # as a role, each statement of its own; what comes back is output and error
 sub as
@@ -40,7 +38,7 @@ sub refused
 	return;
 }
 
-sub all_sent
+sub nothing_waits
 {
 	return $node->poll_query_until('postgres',
 		q{SELECT count(*) = 0 FROM pinterest_capi.dispatch_status WHERE status IN ('queued', 'retrying')});
@@ -226,7 +224,7 @@ sql(q{SET ROLE none; SELECT pinterest_capi.track('Checkout', '{"value": 3, "curr
 ok(poll(sub { $stub->received('by-worker') }), 'sends');
 sql('SET ROLE none; ALTER DATABASE postgres RESET search_path');
 sql('SET ROLE none; ALTER DATABASE postgres RESET role');
-ok(all_sent(), 'and settles');
+ok(nothing_waits(), 'and settles');
 is(sql(q{SELECT string_agg(DISTINCT who || ' ran ' || what, E'\n') FROM public.caught WHERE what NOT LIKE '%_is_visible%'}), '', 'the worker ran nothing planted');
 
 # ---- triggers, rules and policies on the extension's tables ----
@@ -263,7 +261,7 @@ ok($node->poll_query_until('postgres', "SELECT count(*) = 1 FROM pinterest_capi.
 as('tracker', q{SELECT pinterest_capi.track('Checkout', '{"value": 3, "currency": "EUR"}', '{"em": "t@example.com"}', event_id => 'triggered')});
 $stub->script({ status => 500 });
 as('tracker', q{SELECT pinterest_capi.track('Checkout', '{"value": 3, "currency": "EUR"}', '{"em": "t@example.com"}', event_id => 'triggered-retry')});
-ok(all_sent(), 'claims, settles, backs off, retries');
+ok(nothing_waits(), 'claims, settles, backs off, retries');
 is(sql(q{SELECT string_agg(DISTINCT what, E'\n') FROM caught WHERE what LIKE '% pinterest_capi'}), '', 'the worker runs no planted trigger');
 is(sql('SELECT count(*) FROM caught'), '0', 'nor do sessions that track');
 # by SQL, as into a table that its owner has changed
@@ -473,13 +471,19 @@ $other->safe_psql('postgres', q{SET ROLE tracker; SELECT pinterest_capi.track('C
 ok(poll(sub { $stub->received('of-plain') }), 'events go out');
 ok($other->poll_query_until('postgres', q{SELECT status = 'sent' FROM pinterest_capi.dispatch_status WHERE event_id = 'of-plain'}), 'and are settled');
 is($other->safe_psql('postgres', 'SELECT DISTINCT who FROM caught'), 'plain', 'the worker works as the owner');
-my $operations = join ";\n", 'SELECT pinterest_capi.pause_destination()', 'SELECT pinterest_capi.resume_destination()', 'SELECT pinterest_capi.verify_destination()',
-  q{SELECT pinterest_capi.identify('v', '{"em": "p@example.com"}')}, q{SELECT pinterest_capi.allow_event('lead')}, q{SELECT pinterest_capi.disallow_event('lead')},
-  q{SELECT pinterest_capi.replay('default', 'sent')}, 'SELECT pinterest_capi.flush()', q{SELECT pinterest_capi.forget('v')}, q{SELECT pinterest_capi.purge('0')},
-  q{SELECT pinterest_capi.grant_access('tracker', 'operate')}, q{SELECT pinterest_capi.revoke_access('tracker', 'operate')}, $configure,
-  'SELECT * FROM pinterest_capi.dispatch_status', 'SELECT * FROM pinterest_capi.destination_status', 'SELECT * FROM pinterest_capi.worker_status';
-$other->safe_psql('postgres', $operations, connstr => $plain);
-pass('all of the functions work for this owner');
+for my $call (
+	[ 'pause_destination()', qr/^$/, 'destination_status', 'default|paused' ], [ 'resume_destination()', qr/^$/, 'destination_status', 'default|ready' ],
+	[ 'verify_destination()', qr/^Pinterest accepted the test event/ ], [ q{identify('v', '{"em": "p@example.com"}')}, qr/^$/ ],
+	[ q{allow_event('lead')}, qr/^$/ ], [ q{disallow_event('lead')}, qr/^t$/ ], [ q{replay('default', 'sent')}, qr/^1$/ ], [ 'flush()', qr/^t$/ ],
+	[ q{forget('v')}, qr/^1$/ ], [ q{purge('0')}, qr/^\d+$/ ], [ q{grant_access('tracker', 'operate')}, qr/^$/ ], [ q{revoke_access('tracker', 'operate')}, qr/^$/ ],
+	[ $configure =~ s/^SELECT pinterest_capi\.//r, qr/^Your destination is configured and ready/ ])
+{
+	my ($function, $answer, $view, $row) = @$call;
+
+	like($other->safe_psql('postgres', "SELECT pinterest_capi.$function", connstr => $plain), $answer, 'this owner may ' . $function =~ s/\(.*//sr);
+	is($other->safe_psql('postgres', "SELECT destination, status FROM pinterest_capi.$view", connstr => $plain), $row, "and sees it in $view") if $view;
+}
+is($other->safe_psql('postgres', "SELECT count(*) FROM pinterest_capi.$_", connstr => $plain), '1', "and reads $_") for qw(worker_status destination_status);
 
 # it owns the table of secrets, but that makes it no reader of the server's files
 (undef, my $owner_error) = run_command([ 'psql', '-XAtq', '-d', $plain, '-c', "SELECT pinterest_capi.configure_destination('1', 'file:$token_file', '2')" ]);

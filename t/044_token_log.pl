@@ -7,7 +7,7 @@ use warnings;
 use FindBin;
 use lib $FindBin::RealBin;
 
-use PinterestStub qw(:DEFAULT track);
+use PinterestStub qw(:DEFAULT track sql);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -22,8 +22,6 @@ my $files = PostgreSQL::Test::Utils::tempdir();
 
 # a constant of a parse tree is written as a list of bytes
 my $bytes = join ' ', map { ord } split //, substr($token, 0, 12);
-
-sub sql { return $node->safe_psql('postgres', @_) }
 
 sql('CREATE EXTENSION pg_stat_statements') if $statements;
 sql(<<'SQL');

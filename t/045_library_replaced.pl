@@ -11,7 +11,7 @@ use lib $FindBin::RealBin;
 
 use File::Basename qw(dirname);
 use File::Copy qw(copy);
-use PinterestStub qw(:DEFAULT track_sql track all_sent clean_log server_copy);
+use PinterestStub qw(:DEFAULT track_sql track clean_log server_copy sql new_worker worker_pid);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -66,24 +66,8 @@ append_to_file("$scripts/pinterest_capi--1.0--1.0.1.sql", join "\n",
 # ---- the cluster ----
 
 my $stub = PinterestStub->new;
-my $node = PostgreSQL::Test::Cluster->new('update', install_path => $install_path);
-$node->init(extra => [ '-E', 'UTF8', '--no-locale' ]);
-$node->append_conf('postgresql.conf', "pinterest_capi.ca_file = '@{[$stub->ca_file]}'\nlog_statement = none\nclient_min_messages = warning");
-$node->start;
-is($node->safe_psql('postgres', q{SELECT setting FROM pg_config WHERE name = 'PKGLIBDIR'}), dirname($library), 'the server is the copy');
-configure($node, $stub, 'postgres');
-
-sub sql { return $node->safe_psql('postgres', @_) }
-
-sub new_worker
-{
-	my ($name) = @_;
-	my $pid = sql('SELECT pid FROM pinterest_capi.worker_status');
-
-	sql("SELECT pg_terminate_backend($pid)");
-	ok($node->poll_query_until('postgres', "SELECT count(*) = 1 FROM pinterest_capi.worker_status WHERE pid <> $pid"), $name);
-	return;
-}
+my $node = setup_node('update', $stub, install_path => $install_path);
+is(sql(q{SELECT setting FROM pg_config WHERE name = 'PKGLIBDIR'}), dirname($library), 'the server is the copy');
 
 # which library a process has: that of the file that is there now, or one that is gone
 sub has_current
@@ -128,7 +112,7 @@ my $old_pid = $old->query_safe('SELECT pg_backend_pid()');
 everything($old, 'before');
 $stub->hang($node, 'installed-under-it');
 install_library("$newer/pinterest_capi.so");
-my $worker = sql('SELECT pid FROM pinterest_capi.worker_status');
+my $worker = worker_pid($node);
 is(has_current($old_pid) . has_current($worker), '00', 'a newer library is there; a session and the worker have the old one');
 $stub->release;
 $stub->arrives('installed-under-it', 'what was in a request arrives');
@@ -137,8 +121,8 @@ my $new = $node->background_psql('postgres', on_error_stop => 0);
 my $new_pid = $new->query_safe('SELECT pg_backend_pid()');
 everything($new, 'new-session-old-worker');
 is(has_current($new_pid), 1, 'this session has the newer one');
-new_worker('a worker that starts now');
-is(has_current(sql('SELECT pid FROM pinterest_capi.worker_status')), 1, 'has the newer one too');
+new_worker($node, 'a worker that starts now');
+is(has_current(worker_pid($node)), 1, 'has the newer one too');
 everything($old, 'old-session-new-worker');
 everything($new, 'new-session-new-worker');
 
@@ -160,7 +144,7 @@ everything($old, 'which-goes-on');
 
 # an older library with the newer script, worker included: a package that was taken back
 install_library("$root/old.so");
-new_worker('a worker with the older library');
+new_worker($node, 'a worker with the older library');
 my $back = $node->background_psql('postgres', on_error_stop => 0);
 everything($back, 'older-library-newer-script');
 $_->quit for $old, $new, $back;
@@ -176,8 +160,8 @@ install_library("$root/old.so");
 $node->append_conf('postgresql.conf', "shared_preload_libraries = 'pinterest_capi'");
 $node->restart;
 install_library("$newer/pinterest_capi.so");
-new_worker('preloaded: a worker that starts after that');
-is(has_current(sql('SELECT pid FROM pinterest_capi.worker_status')), 0, 'still has the old library');
+new_worker($node, 'preloaded: a worker that starts after that');
+is(has_current(worker_pid($node)), 0, 'still has the old library');
 track($node, 'preloaded');
 $stub->arrives('preloaded', 'and sends');
 my (undef, undef, $missing) = $node->psql('postgres', 'SELECT pinterest_capi._newer()');

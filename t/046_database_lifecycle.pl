@@ -63,7 +63,7 @@ for my $database (qw(one two))
 }
 $node->safe_psql('postgres', 'CREATE DATABASE without');
 $stub->down;
-track($node, "start-$_", $_) for qw(postgres one two);
+track($node, "start-$_", database => $_) for qw(postgres one two);
 $node->restart;
 $stub->up;
 $stub->arrives("start-$_", "$_: what was queued is sent after a restart, without an event") for qw(postgres one two);
@@ -82,7 +82,7 @@ has_worker('without', 'as it does in one that the launcher has passed over');
 # A copy has extension, token and what waits, and nothing is committed in it.
 $stub->reset;
 $stub->down;
-track($node, 'copied', 'one');
+track($node, 'copied', database => 'one');
 $node->safe_psql('postgres', 'CREATE DATABASE copy TEMPLATE one');
 has_worker('copy', 'a database that is copied: the launcher finds it by itself');
 $stub->up;

@@ -7,7 +7,7 @@ use warnings;
 use FindBin;
 use lib $FindBin::RealBin;
 
-use PinterestStub qw(:DEFAULT track_sql);
+use PinterestStub qw(:DEFAULT track_sql sql worker_pid);
 use PostgreSQL::Test::Utils;
 use Test::More;
 
@@ -20,8 +20,6 @@ autovacuum = off
 pinterest_capi.max_concurrent_requests = 1
 CONF
 
-sub sql { return $node->safe_psql('postgres', $_[0]) }
-
 # rows that were read of the extension's tables, by index or without
 sub rows_read
 {
@@ -29,15 +27,13 @@ sub rows_read
 		+ (SELECT sum(seq_tup_read) FROM pg_stat_user_tables WHERE schemaname = 'pinterest_capi')});
 }
 
-sub worker { return sql('SELECT pid FROM pinterest_capi.worker_status') }
-
 # a worker that ends has reported all that it has read; the next one is there
 sub next_worker
 {
-	my $pid = worker();
+	my $pid = worker_pid($node);
 
 	sql("SELECT pg_terminate_backend($pid)");
-	poll(sub { (worker() || $pid) != $pid }) or BAIL_OUT('no worker comes back');
+	poll(sub { (worker_pid($node) || $pid) != $pid }) or BAIL_OUT('no worker comes back');
 	return;
 }
 

@@ -14,7 +14,7 @@ use lib $FindBin::RealBin;
 
 use IPC::Run ();
 use JSON::PP ();
-use PinterestStub;
+use PinterestStub qw(:DEFAULT sql worker_pid);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -30,10 +30,6 @@ my $step = $events > 1_000_000 ? 100_000 : 10_000;
 my $stub = PinterestStub->new;
 my $node = setup_node('memory', $stub,
 	conf => "max_wal_size = '4GB'\nautovacuum = on\npinterest_capi.max_concurrent_requests = 4");
-
-sub sql { return $node->safe_psql('postgres', @_) }
-
-sub worker { return sql('SELECT pid FROM pinterest_capi.worker_status') }
 
 # kB that are the process's own; 0 when it is gone
 sub own_memory
@@ -124,7 +120,7 @@ sub send_to
 send_to($counter_port);
 queue(1, "'first'");
 $node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM pinterest_capi._queue});
-my $pid = worker();
+my $pid = worker_pid($node);
 ok($pid, 'a worker runs');
 
 # ---- one after the other ----
@@ -200,7 +196,7 @@ my $took = answered('four million bytes of escapes', '{"message":"' . '\\u00e9' 
 cmp_ok($took, '<', 10, 'which take no time to speak of');
 answered('a message given a hundred thousand times', '{"events":[{' . '"error_message":"x",' x 100_000 . '"status":1}]}', 'repeated');
 
-is(worker(), $pid, 'the same worker all the time');
+is(worker_pid($node), $pid, 'the same worker all the time');
 unlike(slurp_file($node->logfile), qr/PANIC|TRAP:|ERROR:|server process .* was terminated/, 'no such word in the log');
 $node->stop;
 $counter->kill_kill(grace => 5);

@@ -6,7 +6,7 @@ use warnings;
 use FindBin;
 use lib $FindBin::RealBin;
 
-use PinterestStub;
+use PinterestStub qw(:DEFAULT sql);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -14,8 +14,6 @@ use Test::More;
 my $stub = PinterestStub->new;
 my $node = setup_node('statement', $stub);
 my $token = PinterestStub::TOKEN;
-
-sub sql { return $node->safe_psql('postgres', @_) }
 
 # the answer of a statement, or its error
 sub said

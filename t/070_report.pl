@@ -9,7 +9,7 @@ use lib $FindBin::RealBin;
 use IPC::Run ();
 use JSON::PP ();
 use List::Util qw(sum0 uniq);
-use PinterestStub;
+use PinterestStub qw(:DEFAULT sql);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -23,7 +23,6 @@ IPC::Run::run([ 'node', '-e', q{require('playwright-core'); require('axe-core')}
 my $stub = PinterestStub->new;
 my $node = setup_node('report', $stub);
 
-sub sql { return $node->safe_psql('postgres', $_[0]) }
 sub rows { return [ map { [ split /\|/, $_, -1 ] } split /\n/, sql($_[0]) ] }
 
 # 1234567 as 1,234,567

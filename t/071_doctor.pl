@@ -5,7 +5,7 @@ use warnings;
 use FindBin;
 use lib $FindBin::RealBin;
 
-use PinterestStub;
+use PinterestStub qw(:DEFAULT sql);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -14,8 +14,6 @@ use Time::HiRes qw(time);
 my $stub = PinterestStub->new;
 my $node = setup_node('doctor', $stub);
 my $ready = qr/^Your destination is configured and ready\.$/;
-
-sub sql { return $node->safe_psql('postgres', $_[0]) }
 
 sub track
 {

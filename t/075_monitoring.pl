@@ -11,7 +11,7 @@ use lib $FindBin::RealBin;
 use HTTP::Tiny;
 use IPC::Run ();
 use JSON::PP ();
-use PinterestStub;
+use PinterestStub qw(:DEFAULT sql);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -21,7 +21,6 @@ my $stub = PinterestStub->new;
 my $node = setup_node('monitoring', $stub);
 my $http = HTTP::Tiny->new(timeout => 10);
 
-sub sql { return $node->safe_psql('postgres', $_[0]) }
 sub monitor { return $node->safe_psql('postgres', $_[0], extra_params => [ '-U', 'prometheus' ]) }
 
 sub track

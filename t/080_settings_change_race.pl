@@ -9,15 +9,13 @@ use warnings;
 use FindBin;
 use lib $FindBin::RealBin;
 
-use PinterestStub;
+use PinterestStub qw(:DEFAULT sql);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $stub = PinterestStub->new;
 my $node = setup_node('order', $stub, conf => 'deadlock_timeout = 1h');
-
-sub sql { return $node->safe_psql('postgres', $_[0]) }
 
 # what settings to begin with, and what to change them to before event $id is tracked
 sub changes_in_between

@@ -7,16 +7,13 @@ use FindBin;
 use lib $FindBin::RealBin;
 
 use IPC::Run ();
+use PinterestStub qw(new_node sql);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = PostgreSQL::Test::Cluster->new('shop');
-$node->init(extra => [ '-E', 'UTF8', '--no-locale' ]);
 # nothing is sent
-$node->append_conf('postgresql.conf', "pinterest_capi.dispatch = off\n");
-$node->start;
-sub sql { return $node->safe_psql('postgres', $_[0]) }
+my $node = new_node('shop', conf => "pinterest_capi.dispatch = off\n");
 
 # what the check says, a line for each row
 sub says

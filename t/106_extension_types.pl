@@ -3,16 +3,12 @@
 use strict;
 use warnings;
 
+use PinterestStub qw(new_node sql);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = PostgreSQL::Test::Cluster->new('types');
-$node->init(extra => [ '-E', 'UTF8', '--no-locale' ]);
-$node->append_conf('postgresql.conf', 'pinterest_capi.dispatch = off');
-$node->start;
-
-sub sql { return $node->safe_psql('postgres', @_) }
+my $node = new_node('types', conf => 'pinterest_capi.dispatch = off');
 
 my $available = sql(q{SELECT count(*) FROM pg_available_extensions WHERE name IN ('citext', 'hstore', 'isn', 'ltree', 'cube')});
 plan skip_all => 'needs the extensions that come with the server' if $available < 5;

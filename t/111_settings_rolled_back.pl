@@ -7,21 +7,17 @@ use warnings;
 use FindBin;
 use lib $FindBin::RealBin;
 
+use PinterestStub qw(new_node sql);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = PostgreSQL::Test::Cluster->new('rolled_back');
-$node->init(extra => [ '-E', 'UTF8', '--no-locale' ]);
 # nothing is sent
-$node->append_conf('postgresql.conf', "pinterest_capi.dispatch = off\nautovacuum = off\nmax_prepared_transactions = 5\n");
-$node->start;
+my $node = new_node('rolled_back', conf => "pinterest_capi.dispatch = off\nautovacuum = off\nmax_prepared_transactions = 5\n");
 $node->safe_psql('postgres', q{
 	CREATE EXTENSION pinterest_capi;
 	INSERT INTO pinterest_capi.destination (destination) VALUES ('default');
 	SELECT pinterest_capi.allow_event('lead')});
-
-sub sql { return $node->safe_psql('postgres', $_[0]) }
 
 my $session = $node->background_psql('postgres');
 sub ask { return $session->query_safe($_[0]) }

@@ -7,18 +7,14 @@ use warnings;
 use FindBin;
 use lib $FindBin::RealBin;
 
+use PinterestStub qw(new_node sql);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time);
 
-my $node = PostgreSQL::Test::Cluster->new('many');
-$node->init(extra => [ '-E', 'UTF8', '--no-locale' ]);
 # nothing is sent
-$node->append_conf('postgresql.conf', "pinterest_capi.dispatch = off\nautovacuum = off\nmax_wal_size = 4GB\nshared_buffers = 512MB\n");
-$node->start;
-
-sub sql { return $node->safe_psql('postgres', $_[0]) }
+my $node = new_node('many', conf => "pinterest_capi.dispatch = off\nautovacuum = off\nmax_wal_size = 4GB\nshared_buffers = 512MB\n");
 
 sql(q{CREATE EXTENSION pinterest_capi;
 	INSERT INTO pinterest_capi.destination (destination) VALUES ('default');

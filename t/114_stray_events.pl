@@ -7,7 +7,7 @@ use warnings;
 use FindBin;
 use lib $FindBin::RealBin;
 
-use PinterestStub qw(:DEFAULT track_sql);
+use PinterestStub qw(:DEFAULT track_sql sql);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -15,7 +15,6 @@ use Test::More;
 my $stub = PinterestStub->new;
 my $node = setup_node('strays', $stub);
 
-sub sql { return $node->safe_psql('postgres', $_[0]) }
 sub doctor { return sql("SELECT status, advice FROM pinterest_capi.doctor() WHERE \"check\" = '$_[0]' ORDER BY 2") }
 
 is(doctor('unknown destination'), 'ok|All events that wait belong to a destination.', 'none at first');

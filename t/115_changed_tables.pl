@@ -8,7 +8,7 @@ use warnings;
 use FindBin;
 use lib $FindBin::RealBin;
 
-use PinterestStub qw(:DEFAULT track_sql clean_log);
+use PinterestStub qw(:DEFAULT clean_log sql);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -17,8 +17,6 @@ my $stub = PinterestStub->new;
 my $node = setup_node('changed', $stub, conf => "allow_in_place_tablespaces = on\n");
 my $warm = $node->background_psql('postgres');
 my $ids = 0;
-
-sub sql { return $node->safe_psql('postgres', join ";\n", @_) }
 
 # a click of a visitor's who is known already, so that _visitor is read as well
 sub track_of

@@ -6,7 +6,7 @@ use warnings;
 use FindBin;
 use lib $FindBin::RealBin;
 
-use PinterestStub qw(:DEFAULT clean_log);
+use PinterestStub qw(:DEFAULT clean_log sql);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -15,8 +15,6 @@ use constant { CLIENTS => 8, ROUNDS => 40 };
 
 my $stub = PinterestStub->new;
 my $node = setup_node('reindex', $stub, conf => "fsync = off\npinterest_capi.dispatch = off\n");
-
-sub sql { return $node->safe_psql('postgres', join ";\n", @_) }
 
 # groups of clients get the same number at about the same time
 sql('CREATE SEQUENCE numbers CACHE 1');

@@ -7,15 +7,13 @@ use warnings;
 use FindBin;
 use lib $FindBin::RealBin;
 
-use PinterestStub qw(:DEFAULT track_sql clean_log);
+use PinterestStub qw(:DEFAULT track_sql clean_log sql);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $stub = PinterestStub->new;
 my $node = setup_node('defaults', $stub, conf => "allow_in_place_tablespaces = on\n");
-
-sub sql { return $node->safe_psql('postgres', join ";\n", @_) }
 
 sql('DROP EXTENSION pinterest_capi');
 sql('CREATE ACCESS METHOD heap2 TYPE TABLE HANDLER heap_tableam_handler', q{CREATE TABLESPACE elsewhere LOCATION ''}, 'CREATE SCHEMA strange',

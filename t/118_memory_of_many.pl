@@ -5,7 +5,7 @@ use warnings;
 use FindBin;
 use lib $FindBin::RealBin;
 
-use PinterestStub;
+use PinterestStub qw(:DEFAULT sql);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -19,8 +19,6 @@ my $stub = PinterestStub->new;
 
 # shared memory counts in the peak of what a process has touched
 my $node = setup_node('many', $stub, conf => "shared_buffers = 1MB\nfsync = off\nwork_mem = 64kB\nautovacuum = off\njit = off\n");
-
-sub sql { return $node->safe_psql('postgres', join ";\n", @_) }
 
 sub make
 {

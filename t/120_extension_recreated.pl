@@ -7,15 +7,13 @@ use warnings;
 use FindBin;
 use lib $FindBin::RealBin;
 
-use PinterestStub qw(:DEFAULT track track_sql clean_log);
+use PinterestStub qw(:DEFAULT track track_sql clean_log sql);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $stub = PinterestStub->new;
 my $node = setup_node('anew', $stub, conf => 'log_min_messages = log');
-
-sub sql { return $node->safe_psql('postgres', join ";\n", @_) }
 
 sub configured
 {

@@ -7,7 +7,7 @@ use warnings;
 use FindBin;
 use lib $FindBin::RealBin;
 
-use PinterestStub qw(:DEFAULT clean_log);
+use PinterestStub qw(:DEFAULT clean_log sql track_sql track new_worker);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -15,25 +15,7 @@ use Test::More;
 my $stub = PinterestStub->new(accounts => [ 701 ]);
 my $node = setup_node('rows', $stub, conf => "fsync = off\nautovacuum = off\n");
 
-# to the first destination alone
-sub track_sql
-{
-	my ($id) = @_;
-
-	return qq{SELECT pinterest_capi.track('Checkout', '{"value": 1, "currency": "USD"}', '{"em": "a\@example.com"}', event_id => '$id', destination => 'default')};
-}
-sub sql { return $node->safe_psql('postgres', join ";\n", @_) }
-sub track_default { return sql(track_sql($_[0])) }
 sub doctor { return sql(q{SELECT coalesce(string_agg(advice, ' '), '') FROM pinterest_capi.doctor() WHERE "check" = 'stuck events'}) }
-# rows put back by hand are looked for once a minute, or by a new worker
-sub anew
-{
-	my $worker = sql('SELECT pid FROM pinterest_capi.worker_status');
-
-	sql("SELECT pg_terminate_backend($worker)");
-	ok($node->poll_query_until('postgres', "SELECT count(*) = 1 FROM pinterest_capi.worker_status WHERE pid <> $worker"), 'a new worker');
-	return;
-}
 sub errors { return scalar(() = slurp_file($node->logfile, $_[0]) =~ /ERROR:/g) }
 
 # while the server is down
@@ -58,12 +40,13 @@ sub damage
 
 # ---- an outcome that is there already ----
 
-track_default('again');
+track($node, 'again', destination => 'default');
 becomes($node, 'again', 'status', 'sent', 'an event is sent');
 my $from = -s $node->logfile;
 sql('SELECT pinterest_capi.pause_destination()', q{INSERT INTO pinterest_capi._queue (id, dest) SELECT id, dest FROM pinterest_capi._event},
-	track_sql('beside'));
-anew();
+	track_sql('beside', destination => 'default'));
+# rows put back by hand are looked for once a minute, or by a new worker
+new_worker($node);
 sql('SELECT pinterest_capi.resume_destination()');
 becomes($node, $_, 'status', 'sent', "$_: put back by hand, it is sent with those beside it") for qw(again beside);
 ok($node->poll_query_until('postgres', 'SELECT count(*) = 0 FROM pinterest_capi._queue'), 'nothing waits');
@@ -71,7 +54,7 @@ is(sql('SELECT pinterest_capi.flush()'), 't', 'nor is anything due');
 sql('SELECT pinterest_capi.pause_destination()', q{INSERT INTO pinterest_capi._queue (id, dest) SELECT id, dest FROM pinterest_capi._event});
 is(sql(q{SELECT pinterest_capi.cancel('again')}), '1', 'or it is cancelled');
 is(sql_status($node, 'again', 'status'), 'cancelled', 'the newer outcome counts');
-anew();
+new_worker($node);
 sql('SELECT pinterest_capi.resume_destination()');
 ok($node->poll_query_until('postgres', 'SELECT count(*) = 0 FROM pinterest_capi._queue'), 'the other one goes');
 
@@ -80,14 +63,14 @@ ok($node->poll_query_until('postgres', 'SELECT count(*) = 0 FROM pinterest_capi.
 add_destination($node, $stub, 'other', '701');
 sql(q{DELETE FROM pinterest_capi._outcome}, q{CREATE UNIQUE INDEX somebodys ON pinterest_capi._outcome (dest, status)});
 $stub->reset;
-sql('SELECT pinterest_capi.pause_destination()', (map { track_sql("one-$_") } 1 .. 3), 'SELECT pinterest_capi.resume_destination()');
+sql('SELECT pinterest_capi.pause_destination()', (map { track_sql("one-$_", destination => 'default') } 1 .. 3), 'SELECT pinterest_capi.resume_destination()');
 ok($stub->wait_count(processed => 3), 'three events are sent');
 ok(poll(sub { doctor() =~ /^2 of the events for "default" cannot be dealt with.*its outcome is known/ }), 'one is written down, doctor() names the others') or diag(doctor());
 unlike(doctor(), qr/one-/, 'by no value');
 is(sql('SELECT pinterest_capi.flush()'), 't', 'flush() does not wait for them');
 sql(q{SELECT pinterest_capi.track('Checkout', '{"value": 1, "currency": "USD"}', '{"em": "a@example.com"}', event_id => 'elsewhere', destination => 'other')});
 becomes($node, 'elsewhere', 'status', 'sent', 'other destinations go on');
-track_default('one-4');
+track($node, 'one-4', destination => 'default');
 ok($stub->wait_count(processed => 5), 'as does its own');
 sql('DROP INDEX pinterest_capi.somebodys');
 becomes($node, "one-$_", 'status, attempts', 'sent|1', "one-$_: written down once that is possible") for 1 .. 4;
@@ -99,7 +82,7 @@ cmp_ok(errors($from), '<=', 1, 'the log is not filled with errors');
 
 my $large = q{SELECT pinterest_capi.track('Checkout', jsonb_build_object('value', 1, 'currency', 'USD',
 	'content_ids', (SELECT jsonb_agg(md5(g::text)) FROM generate_series(1, 900) g)), '{"em": "a@example.com"}', event_id => 'damaged', destination => 'default')};
-sql('SELECT pinterest_capi.pause_destination()', track_sql('before'), $large, track_sql('behind'));
+sql('SELECT pinterest_capi.pause_destination()', track_sql('before', destination => 'default'), $large, track_sql('behind', destination => 'default'));
 damage(q{(SELECT reltoastrelid FROM pg_class WHERE oid = 'pinterest_capi._event'::regclass)}, "\0" x 8192, 0);
 $from = -s $node->logfile;
 sql('SELECT pinterest_capi.resume_destination()');
@@ -119,7 +102,7 @@ sql(q{UPDATE pinterest_capi.destination SET retry_for = '48 hours'});
 
 $node->safe_psql('postgres', $_) for 'SELECT pinterest_capi.pause_destination()', 'DELETE FROM pinterest_capi._outcome', 'DELETE FROM pinterest_capi._event',
 	'VACUUM FULL pinterest_capi._event';
-sql(map { track_sql("page-$_") } 1 .. 40);
+sql(map { track_sql("page-$_", destination => 'default') } 1 .. 40);
 my $lost = sql(q{SELECT count(*) FROM pinterest_capi._event WHERE ctid < '(1,0)'});
 cmp_ok($lost, '<', 30, 'there are events on a page beside the damaged one');
 damage(q{'pinterest_capi._event'}, "\xff" x 512, 0);
@@ -133,7 +116,7 @@ is(scalar(() = slurp_file($node->logfile, $from) =~ /LOG:.*are put off, first of
 # ---- what other tables refer to ----
 
 $node->safe_psql('postgres', $_) for 'SELECT pinterest_capi.pause_destination()', 'TRUNCATE pinterest_capi._event, pinterest_capi._queue, pinterest_capi._outcome', 'SELECT pinterest_capi.resume_destination()';
-sql(map { track_sql("kept-$_") } 1 .. 5);
+sql(map { track_sql("kept-$_", destination => 'default') } 1 .. 5);
 becomes($node, "kept-$_", 'status', 'sent', "kept-$_ is sent") for 1 .. 5;
 sql(q{CREATE TABLE audit (event bigint REFERENCES pinterest_capi._event ON DELETE RESTRICT)},
 	q{INSERT INTO audit SELECT id FROM pinterest_capi._event WHERE event_id = 'kept-3'},
@@ -145,7 +128,7 @@ ok(poll(sub { sql('SELECT pg_reload_conf()', q{SELECT count(*) FROM pinterest_ca
 
 # a row of the queue whose event is gone
 sql(q{INSERT INTO pinterest_capi._queue (id, dest) VALUES (999999, 1)});
-track_default('last');
+track($node, 'last', destination => 'default');
 becomes($node, 'last', 'status', 'sent', 'an event is sent');
 is(sql('SELECT pinterest_capi.flush()'), 't', 'flush() does not wait for a row whose event is missing');
 like(doctor(), qr/row in _event is missing \(id 999999\)/, 'which doctor() names');

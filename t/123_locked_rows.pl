@@ -7,7 +7,7 @@ use FindBin;
 use lib $FindBin::RealBin;
 
 use JSON::PP ();
-use PinterestStub qw(:DEFAULT clean_log);
+use PinterestStub qw(:DEFAULT clean_log sql track_sql track);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -16,24 +16,6 @@ my $stub = PinterestStub->new(accounts => [ 701 ]);
 my $node = setup_node('locked', $stub);
 
 add_destination($node, $stub, 'other', '701');
-
-# to the first destination alone
-sub track_sql
-{
-	my ($id) = @_;
-
-	return qq{SELECT pinterest_capi.track('Checkout', '{"value": 1, "currency": "USD"}', '{"em": "a\@example.com"}', event_id => '$id', destination => 'default')};
-}
-sub sql { return $node->safe_psql('postgres', join ";\n", @_) }
-sub track_default { return sql(track_sql($_[0])) }
-
-sub track_other
-{
-	my ($id) = @_;
-
-	sql(qq{SELECT pinterest_capi.track('Checkout', '{"value": 1, "currency": "USD"}', '{"em": "a\@example.com"}', event_id => '$id', destination => 'other')});
-	return;
-}
 
 sub cancels
 {
@@ -52,16 +34,16 @@ for my $end (qw(ROLLBACK COMMIT))
 	# ---- while a worker takes over ----
 	$stub->reset;
 	$stub->script({ hang => JSON::PP::true });
-	sql('BEGIN', track_sql("air-$name"), track_sql("air2-$name"), 'COMMIT');
+	sql('BEGIN', track_sql("air-$name", destination => 'default'), track_sql("air2-$name", destination => 'default'), 'COMMIT');
 	ok($stub->wait_count(hanging => 1), 'a request hangs');
 	my $session = cancels("air-$name");
 	my $worker = sql('SELECT pid FROM pinterest_capi.worker_status');
 	sql("SELECT pg_terminate_backend($worker)");
 	ok($node->poll_query_until('postgres', "SELECT count(*) = 1 FROM pinterest_capi.worker_status WHERE pid <> $worker"), 'another worker is there');
-	track_other("other-$name");
+	track($node, "other-$name", destination => 'other');
 	becomes($node, "other-$name", 'status', 'sent', 'other destinations go on');
 	becomes($node, "air2-$name", q{status, attempts, 'outcome of an earlier attempt unknown' = ANY (warnings)}, 'sent|2|t', 'as does what was in the same request');
-	track_default("new-$name");
+	track($node, "new-$name", destination => 'default');
 	becomes($node, "new-$name", 'status, attempts', 'sent|1', 'and what is tracked now');
 	is(scalar($stub->received("air-$name")), 0, 'what is locked does not go again') or diag(scalar($stub->received("air-$name")));
 	is(sql("SELECT pid <> $worker FROM pinterest_capi.worker_status"), 't', 'the worker stays');
@@ -80,12 +62,12 @@ for my $end (qw(ROLLBACK COMMIT))
 	# ---- while an answer comes ----
 	$stub->reset;
 	$stub->script({ hang => JSON::PP::true });
-	sql('BEGIN', track_sql("answer-$name"), track_sql("answer2-$name"), 'COMMIT');
+	sql('BEGIN', track_sql("answer-$name", destination => 'default'), track_sql("answer2-$name", destination => 'default'), 'COMMIT');
 	ok($stub->wait_count(hanging => 1), 'a request hangs');
 	$session = cancels("answer-$name");
 	$stub->release;
 	becomes($node, "answer2-$name", 'status, attempts', 'sent|1', 'what was in the same request is settled');
-	track_default("behind-$name");
+	track($node, "behind-$name", destination => 'default');
 	becomes($node, "behind-$name", 'status, attempts', 'sent|1', 'the destination goes on');
 	$session->query_safe($end);
 	$session->quit;
@@ -95,7 +77,7 @@ for my $end (qw(ROLLBACK COMMIT))
 
 # ---- what expires, and is kept too long ----
 
-sql('SELECT pinterest_capi.pause_destination()', track_sql('old'), track_sql('older'), track_sql('young'),
+sql('SELECT pinterest_capi.pause_destination()', track_sql('old', destination => 'default'), track_sql('older', destination => 'default'), track_sql('young', destination => 'default'),
 	q{UPDATE pinterest_capi._event SET event_time = event_time - interval '8 days' WHERE event_id IN ('old', 'older')});
 my $session = cancels('old');
 sql('SELECT pinterest_capi.resume_destination()');

@@ -6,7 +6,7 @@ use warnings;
 use FindBin;
 use lib $FindBin::RealBin;
 
-use PinterestStub qw(:DEFAULT track);
+use PinterestStub qw(:DEFAULT track fake_clock);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -15,20 +15,8 @@ use Time::HiRes qw(time);
 plan skip_all => 'the wall clock can be replaced on Linux alone' if $^O ne 'linux';
 
 my $stub = PinterestStub->new;
-my $clock = "$stub->{dir}/clock";
-system_or_bail('cc', '-shared', '-fPIC', '-O', '-o', "$clock.so", "$FindBin::RealBin/../test/clock.c");
-
-sub set_clock
-{
-	my ($seconds) = @_;
-
-	# the same file, whose pages the server has mapped
-	open my $file, (-e $clock ? '+<' : '>'), $clock or die "$clock: $!";
-	syswrite $file, pack('q', $seconds);
-	close $file;
-	return;
-}
-set_clock(3600);
+my ($set_clock, %clock) = fake_clock($stub->{dir});
+$set_clock->(3600);
 
 my $node = PostgreSQL::Test::Cluster->new('turns');
 $node->init(extra => [ '-E', 'UTF8', '--no-locale' ]);
@@ -38,7 +26,7 @@ pinterest_capi.ca_file = '@{[$stub->ca_file]}'
 CONF
 {
 	# its clock is the test's, ours isn't
-	local @ENV{qw(LD_PRELOAD TEST_CLOCK)} = ("$clock.so", $clock);
+	local @ENV{ keys %clock } = values %clock;
 
 	$node->start;
 }
@@ -57,20 +45,20 @@ for my $database (qw(a b))
 {
 	$node->safe_psql('postgres', "CREATE DATABASE $database");
 	configure($node, $stub, $database);
-	track($node, "first-$database", $database);
+	track($node, "first-$database", database => $database);
 }
 is_sent($_, "first-$_", "$_: sent, with one slot for both") for qw(a b);
 for my $database (qw(a b a))
 {
 	my $waits = $database eq 'a' ? 'b' : 'a';
 
-	set_clock(3600);
-	track($node, "ahead-$database-" . time(), $database);
+	$set_clock->(3600);
+	track($node, "ahead-$database-" . time(), database => $database);
 	ok(poll(sub { served() eq $database }, 60), "$database: a worker, by a clock that is an hour ahead");
 	# it has been seen to be served, and has put its time off
 	ok(poll(sub { my @files = glob($node->data_dir . '/pg_stat_tmp/pinterest_capi.*'); grep { (stat $_)[9] > time() + 1800 } @files }), 'times of that clock are listed');
-	set_clock(0);
-	track($node, "waits-$waits-$database", $waits);
+	$set_clock->(0);
+	track($node, "waits-$waits-$database", database => $waits);
 	is_sent($waits, "waits-$waits-$database", "$waits: the clock is set right, and its turn comes");
 }
 

@@ -8,7 +8,7 @@ use FindBin;
 use lib $FindBin::RealBin;
 
 use JSON::PP ();
-use PinterestStub qw(:DEFAULT track clean_log);
+use PinterestStub qw(:DEFAULT track clean_log sql);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -16,7 +16,6 @@ use Test::More;
 my $stub = PinterestStub->new;
 my $node = setup_node('failing', $stub, conf => "pinterest_capi.request_timeout = 120s\n");
 
-sub sql { return $node->safe_psql('postgres', $_[0]) }
 sub message { return sql('SELECT message FROM pinterest_capi.destination_status') }
 sub reason { return sql_status($node, $_[0], 'reason') }
 

@@ -7,7 +7,7 @@ use FindBin;
 use lib $FindBin::RealBin;
 
 use JSON::PP ();
-use PinterestStub;
+use PinterestStub qw(:DEFAULT sql);
 use PostgreSQL::Test::Utils;
 use Test::More;
 
@@ -15,8 +15,6 @@ my @statuses = 200 .. 599;
 my @accounts = map { 1000 + $_ } @statuses;
 my $stub = PinterestStub->new(accounts => \@accounts);
 my $node = setup_node('statuses', $stub);
-
-sub sql { return $node->safe_psql('postgres', $_[0]) }
 
 # docs/design.md, "Answers": the event's status, whether an attempt is counted, a
 # warning that it may have been processed, and whether the destination is paused

@@ -7,21 +7,12 @@ use FindBin;
 use lib $FindBin::RealBin;
 
 use JSON::PP ();
-use PinterestStub;
+use PinterestStub qw(:DEFAULT sql track);
 use Test::More;
 
 my $stub = PinterestStub->new;
 my $node = setup_node('unread', $stub, conf => "shared_preload_libraries = 'pinterest_capi'\n");
 
-sub sql { return $node->safe_psql('postgres', $_[0]) }
-
-sub track
-{
-	my ($id) = @_;
-
-	sql(PinterestStub::track_sql($id));
-	return;
-}
 my $outcome = q{status, attempts, coalesce('outcome of an earlier attempt unknown' = ANY (warnings), false)};
 
 # ---- what is read ----
@@ -40,7 +31,7 @@ for my $version (2, 1)
 
 		$stub->reset;
 		$stub->script({ unkind => 'packed', n => $n });
-		track("$version-$n");
+		track($node, "$version-$n");
 		becomes($node, "$version-$n", $outcome, 'sent|1|f', "HTTP/$version: $name is read");
 		like(($stub->requests)[0]{accept_encoding} // '', qr/\bgzip\b/, 'and the request said what it takes') if $n == 0;
 	}
@@ -49,9 +40,9 @@ for my $version (2, 1)
 	{
 		$stub->reset;
 		$stub->script({ unkind => $kind });
-		track("$version-$kind");
+		track($node, "$version-$kind");
 		becomes($node, "$version-$kind", $outcome, 'sent|1|f', "HTTP/$version: $kind, the answer is taken");
-		track("$version-$kind-next");
+		track($node, "$version-$kind-next");
 		becomes($node, "$version-$kind-next", $outcome, 'sent|1|f', 'and the next event does not wait', 20);
 	}
 }
@@ -98,7 +89,7 @@ for my $case (
 
 	$stub->reset;
 	$stub->script({ times => 0, %$rule });
-	track($id);
+	track($node, $id);
 	pauses($id, 3, $like, $what);
 	resumes($id, 4);
 }
@@ -110,16 +101,16 @@ like(sql(q{SELECT advice FROM pinterest_capi.doctor() WHERE "check" = 'connectio
 # in a row: what is read between them is a new beginning
 $stub->reset;
 $stub->script({ times => 2, body => '<html>' }, {}, { times => 2, body => '<html>' });
-track('first');
+track($node, 'first');
 becomes($node, 'first', $outcome, 'sent|3|t', 'twice a portal, then the API');
-track('second');
+track($node, 'second');
 becomes($node, 'second', $outcome, 'sent|3|t', 'and again: not paused');
 
 # batches that are out together are one round
 sql('UPDATE pinterest_capi.destination SET batch_size = 1');
 $stub->reset;
 $stub->script({ times => 4, hang => JSON::PP::true, body => '<html>' });
-track("round-$_") for 1 .. 4;
+track($node, "round-$_") for 1 .. 4;
 ok($stub->wait_count(hanging => 4), 'four requests are out at once');
 $stub->release;
 ok($node->poll_query_until('postgres', q{SELECT count(*) = 4 FROM pinterest_capi.dispatch_status WHERE event_id LIKE 'round-%' AND status = 'sent'}),
@@ -129,7 +120,7 @@ sql('UPDATE pinterest_capi.destination SET batch_size = DEFAULT');
 # a worker that starts goes on where the one before was
 $stub->reset;
 $stub->script({ times => 0, body => '<html>', headers => { 'retry-after' => '2' } });
-track('restarted');
+track($node, 'restarted');
 becomes($node, 'restarted', 'attempts', 1, 'one more answer from a portal');
 $node->restart('fast');
 pauses('restarted', 2, qr/HTTP 200 with a body that can't be read/, 'another one after a restart');

@@ -7,13 +7,11 @@ use FindBin;
 use lib $FindBin::RealBin;
 
 use JSON::PP ();
-use PinterestStub;
+use PinterestStub qw(:DEFAULT sql sent);
 use Test::More;
 
 my $stub = PinterestStub->new;
 my $node = setup_node('repeats', $stub);
-
-sub sql { return $node->safe_psql('postgres', $_[0]) }
 
 sub track
 {
@@ -22,15 +20,6 @@ sub track
 	sql(qq{SELECT count(pinterest_capi.track('Checkout', jsonb_build_object('value', 1, 'currency', 'USD', 'content_ids',
 		(SELECT jsonb_agg(md5(n::text || x)) FROM generate_series(1, 20) AS x)), '{"em": "a\@example.com"}', event_id => '$name-' || n))
 		FROM generate_series(1, $n) AS n});
-	return;
-}
-
-sub sent
-{
-	my ($name, $n, $what) = @_;
-
-	ok($node->poll_query_until('postgres', qq{
-		SELECT count(*) = $n FROM pinterest_capi.dispatch_status WHERE event_id LIKE '$name-%' AND status = 'sent'}), $what);
 	return;
 }
 
@@ -69,11 +58,11 @@ for my $version ('2', '1.1')
 			my $name = "v$version-$n-$cut";
 
 			track("warm-$name", 1);
-			sent("warm-$name", 1, "HTTP/$version: a connection is there");
+			sent($node, "warm-$name", 1, "HTTP/$version: a connection is there");
 			$stub->reset;
 			$stub->script({ cut => $cut });
 			track($name, $n);
-			sent($name, $n, "it ends after a request of $n events was read ($cut): sent");
+			sent($node, $name, $n, "it ends after a request of $n events was read ($cut): sent");
 			is(($stub->requests)[0]{http_version}, $version eq '2' ? '2.0' : '1.1', "by HTTP/$version");
 			is(by_server(), "2: $n", 'the server has had each twice');
 			is(by_rows($name), "2|t|$n", 'and so say the rows, with a warning');
@@ -82,11 +71,11 @@ for my $version ('2', '1.1')
 
 	# as often as it happens, one after the other
 	track("warm-many-$version", 1);
-	sent("warm-many-$version", 1, "HTTP/$version: a connection is there");
+	sent($node, "warm-many-$version", 1, "HTTP/$version: a connection is there");
 	$stub->reset;
 	$stub->script({ times => 3, cut => 'lost' });
 	track("v$version-many", 1);
-	sent("v$version-many", 1, 'three times in a row: sent');
+	sent($node, "v$version-many", 1, 'three times in a row: sent');
 	is(by_server(), '4: 1', 'the server has had it four times');
 	is(by_rows("v$version-many"), '4|t|1', 'and so says the row');
 }
@@ -97,19 +86,19 @@ for my $status (502, 504)
 	$stub->reset;
 	$stub->script({ status => $status, body => '<html>' });
 	track("gateway-$status", 1);
-	sent("gateway-$status", 1, "$status: sent again");
+	sent($node, "gateway-$status", 1, "$status: sent again");
 	is(by_rows("gateway-$status"), '2|t|1', 'with a warning');
 }
 
 # the server was gone before anything could be sent: no attempt, no warning
 track('idle', 1);
-sent('idle', 1, 'a connection is there');
+sent($node, 'idle', 1, 'a connection is there');
 $stub->reset;
 $stub->down;
 track('down', 1);
 ok($node->poll_query_until('postgres', q{SELECT reason LIKE 'no connection%' FROM pinterest_capi.dispatch_status WHERE event_id = 'down-1'}), 'the server is gone: no connection');
 $stub->up;
-sent('down', 1, 'it is back: sent');
+sent($node, 'down', 1, 'it is back: sent');
 is(by_rows('down'), '1|f|1', 'at the first attempt, without a warning');
 is(by_server(), '1: 1', 'and once');
 

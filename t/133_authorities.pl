@@ -7,7 +7,7 @@ use FindBin;
 use lib $FindBin::RealBin;
 
 use File::Copy qw(copy);
-use PinterestStub;
+use PinterestStub qw(:DEFAULT sql track);
 use POSIX qw(mkfifo);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -46,21 +46,11 @@ my $node = do {
 	setup_node('authorities', $stub, conf => "pinterest_capi.ca_file = '$file'\n");
 };
 
-sub sql { return $node->safe_psql('postgres', $_[0]) }
-
-sub track
-{
-	my ($id) = @_;
-
-	sql(PinterestStub::track_sql($id));
-	return;
-}
-
 sub sends
 {
 	my ($id, $name) = @_;
 
-	track($id);
+	track($node, $id);
 	becomes($node, $id, 'status, attempts', 'sent|1', $name, 20);
 	return;
 }
@@ -70,7 +60,7 @@ sub pauses
 	my ($id, $like, $name) = @_;
 	my $requests = $stub->count->{requests};
 
-	track($id);
+	track($node, $id);
 	ok($node->poll_query_until('postgres', 'SELECT status FROM pinterest_capi.destination_status', 'paused'), "$name: paused");
 	like(sql('SELECT message FROM pinterest_capi.destination_status'), $like, 'with the reason');
 	is($stub->count->{requests}, $requests, 'nothing was sent');
@@ -142,7 +132,7 @@ for my $name (sort keys %wrong)
 
 sends('before', 'a connection is there');
 set_conf($node, proxy => 'http://127.0.0.1:1');
-track('proxied');
+track($node, 'proxied');
 ok($node->poll_query_until('postgres', q{SELECT reason LIKE 'no connection%' FROM pinterest_capi.dispatch_status WHERE event_id = 'proxied'}), 'it is not used any more');
 set_conf($node, proxy => '');
 sql('SELECT pinterest_capi.resume_destination()');

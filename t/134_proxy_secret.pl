@@ -7,7 +7,7 @@ use lib $FindBin::RealBin;
 
 use IPC::Run ();
 use JSON::PP ();
-use PinterestStub;
+use PinterestStub qw(:DEFAULT sql track);
 use POSIX qw(mkfifo);
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -16,14 +16,6 @@ my $stub = PinterestStub->new;
 my $node = setup_node('secret', $stub);
 my $secret = 'geheim-4711';
 my $file = "$stub->{dir}/proxy";
-
-sub sql { return $node->safe_psql('postgres', $_[0]) }
-
-sub track
-{
-	sql(PinterestStub::track_sql($_[0]));
-	return;
-}
 
 # the file that the setting names
 sub write_file
@@ -46,7 +38,7 @@ $listener->query_safe('LISTEN pinterest_capi');
 
 write_file("http://sh%40p:$secret\@127.0.0.1:$port\n");
 set_conf($node, proxy => "file:$file");
-track('in-file');
+track($node, 'in-file');
 becomes($node, 'in-file', 'status, attempts', 'sent|1', 'a proxy whose URL is in a file: sent');
 $proxy{process}->pump_nb;
 my (undef, @seen) = map { JSON::PP::decode_json($_) } split /\n/, $proxy{stdout};
@@ -88,7 +80,7 @@ for my $how ('in the file', 'in the setting')
 			$node->adjust_conf('postgresql.conf', 'pinterest_capi.proxy', "'$wrong{$what}'");
 			$node->start;
 		}
-		track($id);
+		track($node, $id);
 		ok($node->poll_query_until('postgres', qq{
 			SELECT reason ~ '(no connection|no request could be made): .' FROM pinterest_capi.dispatch_status WHERE event_id = '$id'}),
 			"$what, $how: nothing is sent") or diag(sql('SELECT * FROM pinterest_capi.destination_status'));
@@ -126,7 +118,7 @@ for my $case ([ "file:$stub->{dir}/pipe" => qr/it is no regular file/ ], [ "file
 
 	set_conf($node, proxy => $setting);
 	sql('SELECT pinterest_capi.resume_destination()');
-	track($id);
+	track($node, $id);
 	ok($node->poll_query_until('postgres', 'SELECT status FROM pinterest_capi.destination_status', 'paused'), "$id: paused");
 	like(sql('SELECT message FROM pinterest_capi.destination_status'), $like, 'with the reason');
 }

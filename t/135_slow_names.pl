@@ -6,7 +6,7 @@ use warnings;
 use FindBin;
 use lib $FindBin::RealBin;
 
-use PinterestStub;
+use PinterestStub qw(:DEFAULT sql track worker_pid);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -23,29 +23,17 @@ my $node = do {
 	setup_node('names', $stub, conf => "pinterest_capi.connect_timeout = 1s\n");
 };
 
-sub sql { return $node->safe_psql('postgres', $_[0]) }
-sub worker { return sql('SELECT pid FROM pinterest_capi.worker_status') }
-
-sub track
-{
-	my ($id, $destination) = @_;
-
-	sql(qq{SELECT pinterest_capi.track('Checkout', '{"value": 1, "currency": "USD"}', '{"em": "a\@example.com"}',
-		event_id => '$id', destination => '$destination')});
-	return;
-}
-
 # more than one: names are looked up
 sub threads { return scalar(() = glob("/proc/$_[0]/task/*")) }
 
 add_destination($node, $stub, 'slow');
 sql(q{UPDATE pinterest_capi.destination SET api_url = 'https://api.slow.example/v5' WHERE destination = 'slow'});
-track('first', 'default');
+track($node, 'first', destination => 'default');
 becomes($node, 'first', 'status', 'sent', 'a name that is known: sent');
-my $worker = worker();
+my $worker = worker_pid($node);
 
 # twice the time limit of a look-up that is under way all the while
-track('waits', 'slow');
+track($node, 'waits', destination => 'slow');
 ok(poll(sub { threads($worker) > 1 }), 'a look-up is under way');
 my $begin = time();
 my $worst = 0;
@@ -53,13 +41,13 @@ for (my $i = 1; time() - $begin < 3; $i++)
 {
 	my $tracked = time();
 
-	track("good-$i", 'default');
+	track($node, "good-$i", destination => 'default');
 	last unless becomes($node, "good-$i", 'status', 'sent', "event $i to another destination meanwhile: sent", 20);
 	$worst = time() - $tracked if $worst < time() - $tracked;
 }
 cmp_ok($worst, '<', 5, sprintf('none waits for the name server: %.2f s at most', $worst));
 becomes($node, 'waits', q{status, attempts, reason LIKE 'no connection: %timed out%'}, 'queued|0|t', 'its own event waits, and says why');
-is(worker(), $worker, 'the worker is still the same');
+is(worker_pid($node), $worker, 'the worker is still the same');
 cmp_ok(threads($worker), '>', 1, 'with a thread that is still asked for the name');
 
 # DROP DATABASE waits for the worker, which sees within a second that it is in the way
@@ -73,7 +61,7 @@ sql('DROP DATABASE other');
 cmp_ok(time() - $begin, '<', 10, sprintf('which can be dropped: %.2f s', time() - $begin));
 
 # nor does a shutdown wait, whatever is under way
-track('once-more', 'slow');
+track($node, 'once-more', destination => 'slow');
 $begin = time();
 $node->stop('fast');
 cmp_ok(time() - $begin, '<', 10, sprintf('a fast shutdown: %.2f s', time() - $begin));
@@ -84,11 +72,11 @@ cmp_ok(time() - $begin, '<', 10, sprintf('a fast shutdown: %.2f s', time() - $be
 
 	$node->start;
 }
-track('third', 'slow');
+track($node, 'third', destination => 'slow');
 ok($node->poll_query_until('postgres', 'SELECT count(*) = 1 FROM pinterest_capi.worker_status'), 'after a restart');
-ok(poll(sub { threads(worker()) > 1 }), 'a look-up is under way again');
+ok(poll(sub { threads(worker_pid($node)) > 1 }), 'a look-up is under way again');
 append_to_file($answers, '');
-ok(poll(sub { threads(worker()) == 1 }, 60), 'the name server answers: no thread is left behind');
+ok(poll(sub { threads(worker_pid($node)) == 1 }, 60), 'the name server answers: no thread is left behind');
 
 $node->stop;
 $stub->stop;

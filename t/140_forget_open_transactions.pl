@@ -7,14 +7,12 @@ use warnings;
 use FindBin;
 use lib $FindBin::RealBin;
 
-use PinterestStub;
+use PinterestStub qw(:DEFAULT sql);
 use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $stub = PinterestStub->new;
 my $node = setup_node('forget', $stub, conf => 'max_prepared_transactions = 2');
-
-sub sql { return $node->safe_psql('postgres', $_[0]) }
 
 sub tracked
 {

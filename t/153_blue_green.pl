@@ -6,7 +6,7 @@ use warnings;
 use FindBin;
 use lib $FindBin::RealBin;
 
-use PinterestStub qw(:DEFAULT add_destination track_sql track clean_log);
+use PinterestStub qw(:DEFAULT add_destination track_sql clean_log track_many);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -25,14 +25,6 @@ my $tables = $green->safe_psql('postgres', q{
 	WHERE c.relnamespace = 'pinterest_capi'::regnamespace AND c.relkind = 'r' AND c.relpersistence = 'p' AND c.relname <> '_sending_server'
 		AND EXISTS (SELECT FROM query_to_xml(format('SELECT 1 FROM %s LIMIT 1', c.oid::regclass), false, true, '') AS x WHERE x::text LIKE '%row%')});
 is($tables, '', 'no table has rows from the start but the one that may have');
-
-sub track_many
-{
-	my ($node, $prefix, $n) = @_;
-
-	$node->safe_psql('postgres', join ";\n", map { track_sql("$prefix-$_") } 1 .. $n);
-	return;
-}
 
 # ---- green follows blue ----
 

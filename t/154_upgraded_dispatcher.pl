@@ -7,7 +7,7 @@ use warnings;
 use FindBin;
 use lib $FindBin::RealBin;
 
-use PinterestStub qw(:DEFAULT track_sql clean_log);
+use PinterestStub qw(:DEFAULT track_many clean_log);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -30,14 +30,6 @@ $shop->safe_psql('postgres', q{
 	SELECT pinterest_capi.publish()});
 my $connection = $shop->connstr('postgres') =~ s/'/''/gr;
 
-sub track_many
-{
-	my ($prefix, $n) = @_;
-
-	$shop->safe_psql('postgres', join ";\n", map { track_sql("$prefix-$_") } 1 .. $n);
-	return;
-}
-
 sub doctor
 {
 	my ($node, $check) = @_;
@@ -50,7 +42,7 @@ sub doctor
 $dispatcher->safe_psql('postgres', q{SELECT pinterest_capi.disallow_event('checkout')});
 like(doctor($dispatcher, 'allowed events'), qr/^error: No event is allowed/, 'before it is a dispatcher: no event is allowed');
 $dispatcher->safe_psql('postgres', "SELECT pinterest_capi.subscribe('$connection', 'shop')");
-track_many('before', 5);
+track_many($shop, 'before', 5);
 ok($stub->wait_count(processed => 5), 'it sends what the shop tracks');
 is($dispatcher->safe_psql('postgres', q{SELECT "check", status, advice FROM pinterest_capi.doctor() WHERE status = 'error'}), '', 'doctor finds no error in it');
 like(doctor($dispatcher, 'subscription'), qr/^ok: .*shop takes the events of another server/, 'it has looked at the subscription');
@@ -71,7 +63,7 @@ command_ok(
 		'-s', $new->host, '-p', $dispatcher->port, '-P', $new->port
 	],
 	'pg_upgrade');
-track_many('during', 5);
+track_many($shop, 'during', 5);
 $new->start;
 
 SKIP:
@@ -83,7 +75,7 @@ SKIP:
 	like(doctor($new, 'subscription'), qr/^error: .*Never enable it.*subscribe\('CONNECTION', 'shop'\).*publish\(since/, 'doctor says what to do');
 	my ($status, $out, $err) = $new->psql('postgres', 'ALTER SUBSCRIPTION shop ENABLE');
 	like($err, qr/cannot enable subscription that does not have a slot name/, 'it can\'t be enabled');
-	track_many('after', 5);
+	track_many($shop, 'after', 5);
 	is($shop->safe_psql('postgres', q{SELECT pinterest_capi.flush('2 s')}), 'f', 'the shop waits');
 	is($shop->safe_psql('postgres', q{SELECT count(*) FROM pinterest_capi.dispatch_status WHERE event_id ~ '^(during|after)' AND reason = 'waits for the dispatcher'}),
 		'10', 'it does not take them for handed over');

@@ -236,7 +236,8 @@ fact(1 / found('src/worker/route.c', qr/no_rescan_before = now \+ (\d+) \*/), $d
 # PostgreSQL's own is 1 s
 fact(found('src/worker/main.c', qr/"deadlock_timeout", ("\w+")/) / 1, $design, "its deadlock_timeout is # of everybody's");
 fact(found('src/worker/main.c', qr/"deadlock_timeout", ("\w+")/), $operations, 'its own wait after #.');
-fact(macro('AGAIN_MAX_MS', 'ms'), $operations, 'by itself, within # | 043');
+fact(macro('LEFT_MAX_MS', 'ms'), $operations, 'by itself, within # | 052');
+fact(macro('LEFT_MAX'), $operations, 'stops when # of its events');
 fact(macro('PCAPI_BACKOFF_MIN_MS', 'ms') / 2, $operations, 'tries again, from # to');
 fact(macro('LEFT_MAX_MS', 'ms'), $operations, 'tries again, from ~ to # later');
 fact(macro('LOOK_AGAIN_MS', 'ms'), $operations, 'preloaded within #, else', $design, 'new databases every #');
@@ -324,8 +325,8 @@ my $events = found('t/040_crash.pl', qr/CRASH_ROUNDS\} \? ([\d_]+) :/);
 fact($rounds, $operations, 'Its long run has # rounds');
 fact($events, $operations, 'rounds of # events');
 fact($rounds * $events, $operations, 'two processors: # events');
-fact(found('t/092_databases.pl', qr/SCALE_DATABASES\} \/\/ (\d+);/), $scale, 'So # databases drain');
-fact(found('t/043_lifecycle_more.pl', qr/stopped in under (\d+ s) with/), $operations, 'it takes less than #');
+fact(found('t/092_many_databases.pl', qr/SCALE_DATABASES\} \/\/ (\d+);/), $scale, 'So # databases drain');
+fact(found('t/051_shutdown_modes.pl', qr/stopped in under (\d+ s) with/), $operations, 'it takes less than #');
 fact(found('pinterest_capi.control', qr/^default_version = '([\d.]+)'/m), $operations, 'and reconnect. # is the first');
 
 # ---- what is no fact of this code ----

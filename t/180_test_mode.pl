@@ -6,14 +6,12 @@ use warnings;
 use FindBin;
 use lib $FindBin::RealBin;
 
-use PinterestStub;
+use PinterestStub qw(:DEFAULT sql);
 use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $stub = PinterestStub->new;
 my $node = setup_node('test_mode', $stub);
-
-sub sql { return $node->safe_psql('postgres', $_[0]) }
 
 sub track
 {

@@ -1,6 +1,6 @@
 /*
  * worker.c
- *	  For t/121_worker_start.pl: has a worker started as another transaction
+ *	  For t/121_worker_registration.pl: has a worker started as another transaction
  *	  would have had, and tells where a process has its PGPROC.
  */
 #include "postgres.h"

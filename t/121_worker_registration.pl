@@ -6,18 +6,16 @@ use warnings;
 use FindBin;
 use lib $FindBin::RealBin;
 
-use PinterestStub qw(:DEFAULT track crash);
+use PinterestStub qw(:DEFAULT sql track crash worker_pid workers);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $stub = PinterestStub->new;
-my $node = setup_node('start', $stub);
+my $node = setup_node('registration', $stub, conf => "log_min_messages = debug1\n");
 my $library = "$stub->{dir}/worker";
 
 system_or_bail('cc', '-shared', '-fPIC', '-O', '-I' . ($node->config_data('--includedir-server') =~ s/\s+\z//r), '-o', "$library.so", "$FindBin::RealBin/../test/worker.c");
-
-sub sql { return $node->safe_psql('postgres', $_[0]) }
 
 sub has_worker
 {
@@ -32,10 +30,9 @@ sub without_worker
 {
 	crash($node);
 	$node->start;
-	is(sql(q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'pinterest_capi worker'}), '0', 'no worker is there');
+	is(workers($node), '0', 'no worker is there');
 	return;
 }
-
 
 sql("CREATE FUNCTION test_procno(integer) RETURNS integer LANGUAGE c AS '$library'");
 sql("CREATE FUNCTION test_register(bigint, integer, integer) RETURNS boolean LANGUAGE c AS '$library'");
@@ -84,6 +81,18 @@ ok($node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM pg_stat_activi
 is(sql('SELECT count(*) FROM pinterest_capi.worker_status'), '0', 'so long there is no worker');
 $other->query_safe('COMMIT');
 has_worker('then there is one');
+
+# ---- another one where there is one ----
+
+my $first = worker_pid($node);
+my $log_from = -s $node->logfile;
+my $exited = qr/background worker "pinterest_capi worker for database \d+" \(PID (\d+)\) exited with exit code 0/;
+sql('SELECT test_register(0, 0, 0)');
+ok(poll(sub { slurp_file($node->logfile, $log_from) =~ $exited }), 'one of two workers exits');
+my ($second) = slurp_file($node->logfile, $log_from) =~ $exited;
+isnt($second, $first, 'it is the one that started later');
+is(worker_pid($node), $first, 'the first one stays');
+is(workers($node), '1', 'alone');
 
 $node->stop;
 $stub->stop;
