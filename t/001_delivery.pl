@@ -5,7 +5,7 @@ use warnings;
 use FindBin;
 use lib $FindBin::RealBin;
 
-use PinterestStub;
+use PinterestStub qw(:DEFAULT worker_polls);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -19,6 +19,7 @@ $node->append_conf('postgresql.conf', "pinterest_capi.ca_file = '" . $stub->ca_f
 $node->start;
 my $started = $node->safe_psql('postgres', 'SELECT pg_postmaster_start_time()');
 configure($node, $stub, 'postgres');
+worker_polls($node);
 is($stub->count->{requests}, 0, 'nothing goes out before an event');
 
 # commit

@@ -6,7 +6,7 @@ use FindBin;
 use lib $FindBin::RealBin;
 
 use JSON::PP ();
-use PinterestStub;
+use PinterestStub qw(:DEFAULT worker_polls);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -142,6 +142,7 @@ for my $code (401, 403, 404)
 	becomes($node, "paused-$code", "status, reason LIKE '%paused%', next_attempt_at IS NULL", 'queued|t|t', 'the event waits');
 	track("paused-$code-too");
 	is($node->safe_psql('postgres', 'SELECT pinterest_capi.flush()'), 't', 'what a paused destination holds is not due');
+	worker_polls($node);
 	is($stub->count->{requests}, 1, 'and no further attempt is made');
 	ok($node->wait_for_log(qr/Refused with $code/, $offset), 'the log says why');
 	my $log = slurp_file($node->logfile, $offset);

@@ -5,7 +5,7 @@ use warnings;
 use FindBin;
 use lib $FindBin::RealBin;
 
-use PinterestStub qw(:DEFAULT track);
+use PinterestStub qw(:DEFAULT track worker_polls);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -100,6 +100,7 @@ $node->reload;
 track($node, 'no-file');
 ok($node->poll_query_until('postgres', q{SELECT status = 'queued' AND reason IS NOT NULL FROM pinterest_capi.dispatch_status WHERE event_id = 'no-file'}),
 	'a ca_file that is not there: the event waits, with a reason');
+worker_polls($node);
 is($stub->count->{requests}, 0, 'and nothing is sent');
 $node->adjust_conf('postgresql.conf', 'pinterest_capi.ca_file', "'" . $stub->ca_file . "'");
 $node->reload;

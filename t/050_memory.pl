@@ -119,7 +119,7 @@ sub send_to
 
 send_to($counter_port);
 queue(1, "'first'");
-$node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM pinterest_capi._queue});
+ok($node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM pinterest_capi._queue}), 'a first event leaves');
 my $pid = worker_pid($node);
 ok($pid, 'a worker runs');
 

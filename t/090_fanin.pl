@@ -177,7 +177,7 @@ is($dispatcher->safe_psql('postgres', q{
 
 # cancelling where it can't be cancelled any more
 $dispatcher->safe_psql('postgres', 'ALTER SUBSCRIPTION shop_3 DISABLE');
-$shop[2]->poll_query_until('postgres', 'SELECT NOT active FROM pg_replication_slots');
+ok($shop[2]->poll_query_until('postgres', 'SELECT NOT active FROM pg_replication_slots'), 'a subscription that is disabled reads no slot');
 $shop[2]->safe_psql('postgres', q{
 	SELECT pinterest_capi.track('checkout', '{"value": 1, "currency": "USD"}', '{"em": "a@example.com"}', event_id => 'too-late');
 	SELECT pinterest_capi.cancel('too-late')});
@@ -215,7 +215,7 @@ ok(poll(sub { $stub->count->{distinct} > 100 }, $patience), 'the load flows');
 
 # the first is killed and comes back; what was not committed is tracked again
 $shop[0]->stop('immediate');
-$load[0]->finish;
+ok(!$load[0]->finish, 'the load of a server that is killed ends');
 $shop[0]->start;
 my $committed = $shop[0]->safe_psql('postgres', q{SELECT count(*) FROM pinterest_capi.dispatch_status WHERE event_id LIKE 'load-0-%'});
 cmp_ok($committed, '<', $events, "killed in the middle, after $committed");
@@ -225,14 +225,14 @@ is($committed % 20, 0, 'whole transactions are there');
 $shop[1]->safe_psql('postgres', q{
 	ALTER ROLE dispatcher NOLOGIN;
 	SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE active});
-$load[1]->finish;
+ok($load[1]->finish, 'all of the load commits');
 $shop[1]->safe_psql('postgres', "CALL many('load-1-', 1, $events)");
 $shop[0]->safe_psql('postgres', "CALL many('load-0-', 1, $events)");
 
 # the dispatcher is killed in the middle of requests
 $dispatcher->stop('immediate');
 $dispatcher->start;
-$load[2]->finish;
+ok($load[2]->finish, 'no load notices that the dispatcher is killed');
 
 is($shop[1]->safe_psql('postgres', q{
 		SELECT count(*) > 0 FROM pinterest_capi.dispatch_status WHERE event_id LIKE 'load-1-%' AND reason = 'waits for the dispatcher'}),
@@ -293,7 +293,7 @@ $stub->reset;
 my $lost = $dispatcher->safe_psql('postgres', q{
 	WITH gone AS (DELETE FROM pinterest_capi._event WHERE event_id IN ('gap-7', 'gap-8') RETURNING id)
 	DELETE FROM pinterest_capi._outcome AS o USING gone WHERE o.id = gone.id RETURNING 1});
-$shop[2]->poll_query_until('postgres', 'SELECT count(*) = 0 FROM pinterest_capi._queue');
+ok($shop[2]->poll_query_until('postgres', 'SELECT count(*) = 0 FROM pinterest_capi._queue'), 'all is handed over');
 cmp_ok($shop[2]->safe_psql('postgres', q{SELECT pinterest_capi.publish(since => now() - interval '1 hour')}), '>=', 120, 'publish(since)');
 ok($stub->wait_count(processed => 2, $patience), 'what the dispatcher lacks is sent again');
 ok($shop[2]->poll_query_until('postgres', 'SELECT count(*) = 0 FROM pinterest_capi._queue'), 'and handed over');

@@ -60,7 +60,7 @@ $standby->append_conf('postgresql.conf', 'hot_standby = on');
 $standby->start;
 $primary->append_conf('postgresql.conf', "synchronous_standby_names = '*'");
 $primary->reload;
-$primary->poll_query_until('postgres', q{SELECT sync_state = 'sync' FROM pg_stat_replication});
+ok($primary->poll_query_until('postgres', q{SELECT sync_state = 'sync' FROM pg_stat_replication}), 'a synchronous standby');
 $primary->safe_psql('postgres',
 	"SELECT pinterest_capi.subscribe('" . ($shop->connstr('postgres') =~ s/'/''/gr) . "', 'shop')");
 is($primary->safe_psql('postgres', 'SELECT subsynccommit FROM pg_subscription'), 'on', 'where there is a synchronous standby, the subscription waits for it');

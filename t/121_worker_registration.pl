@@ -86,7 +86,7 @@ has_worker('then there is one');
 
 my $first = worker_pid($node);
 my $log_from = -s $node->logfile;
-my $exited = qr/background worker "pinterest_capi worker for database \d+" \(PID (\d+)\) exited with exit code 0/;
+my $exited = qr/background worker "pinterest_capi worker" \(PID (\d+)\) exited with exit code 0/;
 sql('SELECT test_register(0, 0, 0)');
 ok(poll(sub { slurp_file($node->logfile, $log_from) =~ $exited }), 'one of two workers exits');
 my ($second) = slurp_file($node->logfile, $log_from) =~ $exited;

@@ -6,7 +6,7 @@ use warnings;
 use FindBin;
 use lib $FindBin::RealBin;
 
-use PinterestStub qw(:DEFAULT track clean_log);
+use PinterestStub qw(:DEFAULT track clean_log worker_polls);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -46,6 +46,7 @@ my $rehearsal = upgraded($copy, 'rehearsal');
 ok($rehearsal->poll_query_until('postgres', q{SELECT count(*) = 1 FROM pinterest_capi.worker_status WHERE state = 'held'}),
 	'the original runs on: what was made of its copy is held');
 like($rehearsal->safe_psql('postgres', q{SELECT message FROM pinterest_capi.destination_status}), qr/looks like a copy of the server on host/, 'it says so');
+worker_polls($rehearsal);
 is($stub->count->{requests}, 0, 'nothing has been sent');
 $rehearsal->stop;
 
