@@ -127,10 +127,12 @@ for my $db (sort keys %databases)
 			visitor_id => 'é', event_id => 'ü', event_time => now()) IS NULL;
 		SELECT regexp_replace(payload, '"event_time":[0-9]+', '') FROM pinterest_capi._event WHERE event_id = 'ü'}));
 
-	$node->safe_psql($db, q{SELECT pinterest_capi.track('initiatecheckout', '{"value": 1, "currency": "EUR"}', '{"em": "a@shop.example"}')});
+	# events that came before the name was written otherwise are counted with those that come after
 	is($node->safe_psql($db, encode_utf8(q{
-			SELECT event_name = 'ÉTÉ', tracked_last_hour FROM pinterest_capi.event_activity WHERE event_name IN ('INITIATECHECKOUT', 'ÉTÉ') ORDER BY 1})),
-		"f|1\nt|1", "$db: event_activity counts events whose names differ in case");
+			SELECT pinterest_capi.track('initiatecheckout', '{"value": 1, "currency": "EUR"}', '{"em": "a@shop.example"}') IS NULL;
+			SELECT pinterest_capi.allow_event('InitiateCheckout'), pinterest_capi.allow_event('Été', 'Lead', properties => '{*}');
+			SELECT event_name = 'Été', tracked_last_hour FROM pinterest_capi.event_activity WHERE event_name IN ('InitiateCheckout', 'Été') ORDER BY 1})),
+		"f\n|\nf|1\nt|1", "$db: event_activity counts events whose names differ in case");
 }
 for my $db (sort keys %databases)
 {

@@ -267,7 +267,7 @@ is(sql('SELECT count(*) FROM caught'), '0', 'nor do sessions that track');
 # by SQL, as into a table that its owner has changed
 sql('ALTER TABLE pinterest_capi._event ADD COLUMN theirs integer; ALTER TABLE pinterest_capi._outcome ADD COLUMN theirs integer');
 as('tracker', q{SELECT pinterest_capi.track('Checkout', '{"value": 3, "currency": "EUR"}', '{"em": "t@example.com"}', event_id => 'triggered-by-sql')});
-ok(all_sent(), 'an event into tables with a column more');
+ok(nothing_waits(), 'an event into tables with a column more');
 is(sql('SELECT count(*) FROM caught'), '0', 'neither runs it');
 sql('ALTER TABLE pinterest_capi._event DROP COLUMN theirs; ALTER TABLE pinterest_capi._outcome DROP COLUMN theirs');
 sql('UPDATE pinterest_capi._queue SET attempts = attempts; UPDATE pinterest_capi._outcome SET attempts = attempts');
