@@ -128,6 +128,15 @@ everything($new, 'new-session-new-worker');
 
 # ---- the script ----
 
+# to the version that it has, to one that there is not, into another schema
+my ($notice, $refused) = ('', '');
+$node->psql('postgres', 'ALTER EXTENSION pinterest_capi UPDATE', stderr => \$notice);
+like($notice, qr/^psql:<stdin>:1: NOTICE:  version "1\.0" of extension "pinterest_capi" is already installed$/, 'ALTER EXTENSION UPDATE to the version that it has: a notice');
+$node->psql('postgres', q{ALTER EXTENSION pinterest_capi UPDATE TO '99'}, stderr => \$refused);
+like($refused, qr/ERROR:  extension "pinterest_capi" has no update path from version "1\.0" to version "99"/, 'to one that there is not: the server\'s error');
+$node->psql('postgres', 'ALTER EXTENSION pinterest_capi SET SCHEMA public', stderr => \$refused);
+like($refused, qr/does not support SET SCHEMA/, 'its schema stays');
+
 $stub->hang($node, 'updated-under-it');
 sql(q{ALTER EXTENSION pinterest_capi UPDATE TO '1.0.1'});
 is(sql(q{SELECT extversion FROM pg_extension WHERE extname = 'pinterest_capi'}), '1.0.1', 'ALTER EXTENSION UPDATE, while a request hangs');
