@@ -475,7 +475,7 @@ for my $call (
 	[ 'pause_destination()', qr/^$/, 'destination_status', 'default|paused' ], [ 'resume_destination()', qr/^$/, 'destination_status', 'default|ready' ],
 	[ 'verify_destination()', qr/^Pinterest accepted the test event/ ], [ q{identify('v', '{"em": "p@example.com"}')}, qr/^$/ ],
 	[ q{allow_event('lead')}, qr/^$/ ], [ q{disallow_event('lead')}, qr/^t$/ ], [ q{replay('default', 'sent')}, qr/^1$/ ], [ 'flush()', qr/^t$/ ],
-	[ q{forget('v')}, qr/^1$/ ], [ q{purge('0')}, qr/^\d+$/ ], [ q{grant_access('tracker', 'operate')}, qr/^$/ ], [ q{revoke_access('tracker', 'operate')}, qr/^$/ ],
+	[ q{forget('v')}, qr/^2$/ ], [ q{purge('0')}, qr/^\d+$/ ], [ q{grant_access('tracker', 'operate')}, qr/^$/ ], [ q{revoke_access('tracker', 'operate')}, qr/^$/ ],
 	[ $configure =~ s/^SELECT pinterest_capi\.//r, qr/^Your destination is configured and ready/ ])
 {
 	my ($function, $answer, $view, $row) = @$call;
