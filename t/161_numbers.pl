@@ -236,8 +236,7 @@ fact(1 / found('src/worker/route.c', qr/no_rescan_before = now \+ (\d+) \*/), $d
 # PostgreSQL's own is 1 s
 fact(found('src/worker/main.c', qr/"deadlock_timeout", ("\w+")/) / 1, $design, "its deadlock_timeout is # of everybody's");
 fact(found('src/worker/main.c', qr/"deadlock_timeout", ("\w+")/), $operations, 'its own wait after #.');
-fact(macro('LEFT_MAX_MS', 'ms'), $operations, 'by itself, within # | 052');
-fact(macro('LEFT_MAX'), $operations, 'stops when # of its events');
+fact(macro('AGAIN_MAX_MS', 'ms'), $operations, 'by itself, within # | 052');
 fact(macro('PCAPI_BACKOFF_MIN_MS', 'ms') / 2, $operations, 'tries again, from # to');
 fact(macro('LEFT_MAX_MS', 'ms'), $operations, 'tries again, from ~ to # later');
 fact(macro('LOOK_AGAIN_MS', 'ms'), $operations, 'preloaded within #, else', $design, 'new databases every #');
