@@ -73,7 +73,7 @@ for my $kind (sort keys %of_kind)
 
 	is(join(' ', map { "$_: $row{$_}" } @other), '', "$kind: " . scalar(@{ $of_kind{$kind} }) . ' statuses');
 }
-is(sql(q{SELECT message FROM pinterest_capi.destination_status WHERE destination = 's406'}), 'destination paused: HTTP 406: So it is (406). (code 7)', 'a pause says why');
+is(sql(q{SELECT message FROM pinterest_capi.destination_status WHERE destination = 's406'}), 'destination paused: HTTP 406: So it is (406). (code 7); events go to ' . $stub->url . ', not to Pinterest', 'a pause says why');
 sql(q{SELECT pinterest_capi.drop_destination(destination) FROM pinterest_capi.destination WHERE destination <> 'default'});
 
 # ---- a whole batch ----
