@@ -16,10 +16,10 @@ CREATE FUNCTION custom(properties jsonb, OUT custom_data jsonb, OUT warnings tex
 $$;
 
 -- every property of the API, in the API's types, from the API's types
-\set everything '{"page_url": "https://shop.example/a?b=c", "referrer": "https://search.example/?q=secret", "opt_out": false, "partner_name": "ss-shop", "language": "en", "app_id": "429047995", "app_name": "Shop", "app_version": "7.9", "device_brand": "Apple", "device_carrier": "T-Mobile", "device_model": "iPhone X", "device_type": "iPhone", "os_version": "12.1.4", "wifi": true, "currency": "USD", "value": "72.39", "order_id": "my_order_id", "num_items": 5, "content_ids": ["p-1", "p-2"], "contents": [{"id": "p-1", "item_price": "14.99", "quantity": 3, "item_name": "shirt", "item_category": "shirts", "item_brand": "own"}], "predicted_ltv": "2794.82", "search_string": "blue shirt", "content_name": "clothing", "content_category": "shirts", "content_brand": "own", "opt_out_type": "LDP", "np": "ss-shop", "external_measurement_id": "rbos-1", "external_measurement_vendor_id": 1}'
+\set everything '{"page_url": "https://shop.example/a?b=c", "referrer": "https://search.example/?q=secret", "opt_out": false, "partner_name": "ss-shop", "language": "en", "app_id": "429047995", "app_name": "Shop", "app_version": "7.9", "device_brand": "Apple", "device_carrier": "T-Mobile", "device_model": "iPhone X", "device_type": "iPhone", "os_version": "12.1.4", "wifi": true, "advertiser_tracking_enabled": false, "currency": "USD", "value": "72.39", "order_id": "my_order_id", "num_items": 5, "content_ids": ["p-1", "p-2"], "contents": [{"id": "p-1", "item_price": "14.99", "quantity": 3, "item_name": "shirt", "item_category": "shirts", "item_brand": "own", "item_brand_id": "b-7"}], "predicted_ltv": "2794.82", "search_string": "blue shirt", "content_name": "clothing", "content_category": "shirts", "content_brand": "own", "opt_out_type": "LDP", "np": "ss-shop", "external_measurement_id": "rbos-1", "external_measurement_vendor_id": 1}'
 SELECT jsonb_pretty(payload), warnings FROM made('All', :'everything');
 -- the same from text: numbers and booleans arrive as the API's types
-SELECT (made('All', :'everything')).payload = (made('All', :'everything'::jsonb || '{"opt_out": "f", "wifi": "yes", "value": 72.39, "num_items": "5", "predicted_ltv": 2794.82, "external_measurement_vendor_id": "1", "app_id": 429047995, "content_ids": ["p-1", null, "p-2"], "contents": {"id": "p-1", "item_price": 14.99, "quantity": "3", "item_name": "shirt", "item_category": "shirts", "item_brand": "own"}}')).payload AS same;
+SELECT (made('All', :'everything')).payload = (made('All', :'everything'::jsonb || '{"opt_out": "f", "wifi": "yes", "value": 72.39, "num_items": "5", "predicted_ltv": 2794.82, "external_measurement_vendor_id": "1", "app_id": 429047995, "content_ids": ["p-1", null, "p-2"], "contents": {"id": "p-1", "item_price": 14.99, "quantity": "3", "item_name": "shirt", "item_category": "shirts", "item_brand": "own", "item_brand_id": "b-7"}, "advertiser_tracking_enabled": "no"}')).payload AS same;
 -- JSON null is absence, for each of them
 SELECT made('All', (SELECT jsonb_object_agg(key, NULL) FROM jsonb_each(:'everything')));
 
@@ -94,5 +94,14 @@ SELECT s.event_name, a.sent_as, b.sent_as = a.sent_as AND a.payload ->> 'event_n
 -- and each property the table names is one
 SELECT p FROM pinterest_capi.standard_event, unnest(required || properties) AS p WHERE NOT pinterest_capi._properties_ok(ARRAY[p]);
 
+-- of device_info.languages two letters go, whatever their case
+SELECT payload -> 'device_info' AS device_info, warnings FROM made('All', '{"device_info": {"languages": ["EN", "de-DE", "deu", "", null, "fr"]}}');
+SELECT payload -> 'device_info' AS device_info, warnings FROM made('All', '{"device_info": {"languages": "en-US"}}');
+SELECT payload -> 'custom_data' AS custom_data, warnings FROM made('All', jsonb_build_object('contents', jsonb_build_object('item_brand_id', repeat('b', 65), 'id', '1')));
+SELECT given, p.payload -> 'user_data' -> 'customer_type' AS customer_type, p.warnings
+FROM (VALUES ('"new"'), ('"Returning "'), ('["x", "new", "returning"]'), ('"guest"'), ('null')) AS v (given),
+	pinterest_capi.preview('All', user_data => jsonb_build_object('em', 'a@example.com', 'customer_type', given::jsonb)) AS p;
+SELECT pinterest_capi.identify('customer', '{"customer_type": "new", "em": "a@example.com"}');
+SELECT payload -> 'user_data' ? 'customer_type' AS stored FROM pinterest_capi.preview('All', visitor_id => 'customer');
 DROP EXTENSION pinterest_capi CASCADE;
 DROP FUNCTION made, custom;

@@ -117,7 +117,7 @@ $stub->reset;
 $stub->script({
 	status => 422,
 	body => {
-		code => 0, message => 'Not all events were successfully processed.',
+		code => 953, message => 'The action could not be processed properly due to some or all data provided being invalid.',
 		details => {
 			num_events_received => 2, num_events_processed => 1,
 			events => [ { status => 'failed', error_message => 'so it is' }, { status => 'processed' } ]

@@ -154,8 +154,9 @@ sub plain
 
 my @free = qw(search_string content_name content_category content_brand app_name device_brand device_carrier device_model device_type);
 my @structured = qw(value currency order_id product_id product_ids quantity num_items content_ids predicted_ltv opt_out opt_out_type
-  language np partner_name external_measurement_id external_measurement_vendor_id app_id app_version os_version wifi);
-my @lines = qw(id item_price quantity item_name item_category item_brand);
+  language np partner_name external_measurement_id external_measurement_vendor_id app_id app_version os_version wifi
+  advertiser_tracking_enabled);
+my @lines = qw(id item_price quantity item_name item_category item_brand item_brand_id);
 my @app = qw(app_id app_name app_package_name app_store app_version install_time user_agent window_height window_width);
 my @device = qw(battery_level brand carrier cpu_cores external_storage_free_space external_storage_size form_factor kernel_version
   languages locale model network_type os_family os_name os_release_name os_version screen_density screen_height screen_width
@@ -203,6 +204,7 @@ sub user_data
 	push @pairs, quoted(one(qw(ip client_ip_address))) . ':' . one('"203.0.113.9"', '"2001:db8::1"', value(1, \&plain)) if chance(0.3);
 	push @pairs, quoted(one(qw(user_agent client_user_agent))) . ':' . one('"Mozilla/5.0 (X11)"', value(1, \&plain)) if chance(0.3);
 	push @pairs, quoted(one(qw(click_id epik))) . ':' . one('"dj0yJnU9"', value(1, \&plain)) if chance(0.2);
+	push @pairs, '"customer_type":' . one('"new"', '"Returning"', 'null', '["x", "new"]', value(1, \&plain)) if chance(0.1);
 	push @pairs, '"partner_id":' . value(1, \&plain) if chance(0.1);
 	push @pairs, quoted(text()) . ':' . value(3, \&identifier) if chance(0.1);
 	return '{' . join(',', sort { rand() <=> 0.5 } @pairs) . '}';

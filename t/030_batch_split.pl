@@ -56,6 +56,17 @@ for my $status (400, 422, 413)
 	is(sql('SELECT status FROM pinterest_capi.destination_status'), 'ready', 'the destination is ready');
 }
 
+# the same three, named in a 422 as the API was seen to send it: nothing needs to be split
+$stub->reset;
+$stub->script({ times => 0, refusal => 422, fail => { map { ("named-$_" => 'Invalid event_timestamp parameter.') } 1, 500, 777 } });
+track_together('named', 1000);
+ok($stub->wait_count(processed => 997), '422 with verdicts: 997 get through');
+is(sql('SELECT pinterest_capi.flush()'), 't', 'nothing is due');
+is($stub->count->{requests}, 1, 'in one request');
+is(outcomes('named'), "failed|1|422|3\nsent|1|422|997", '3 failed, 997 were sent, with one attempt each');
+is(sql(q{SELECT string_agg(event_id || ': ' || error, ' ' ORDER BY id) FROM pinterest_capi.dispatch_status WHERE status = 'failed' AND event_id LIKE 'named-%'}),
+	join(' ', map { "named-$_: Invalid event_timestamp parameter." } 1, 500, 777), 'the right ones, with Pinterest\'s words');
+
 # all of them are bad: no worse than two requests an event
 $stub->reset;
 $stub->script({ times => 0, refuse => [ map { "all-$_" } 1 .. 64 ] });

@@ -75,6 +75,7 @@ my @words = (
 	('0123456789abcdef' x 4), 'z' x 64, '00000000-0000-0000-0000-000000000000', '127.0.0.1', '::ffff:1.2.3.4', '{}', '{a,NULL}', 'pg_catalog', 'pinterest_capi._secret');
 my @keys = qw(value currency order_id product_id product_ids quantity num_items contents content_ids content_name content_category content_brand
   search_string predicted_ltv opt_out_type opt_out page_url referrer language partner_name np app_id app_info device_info wifi
+  advertiser_tracking_enabled customer_type item_brand_id
   email em phone ph gender db ln fn ct st zp country external_id maid hashed_maids ip user_agent click_id epik partner_id
   id item_price item_name app_name device_brand visitor_id event_id event_time action_source destination consent unknown);
 

@@ -44,8 +44,8 @@ extern int	pcapi_kind_from_name(const char *name, size_t len);
 /* What is known besides the value; all zero: nothing. */
 typedef struct PcapiIdentifierContext
 {
-	char		country[3];		/* two lower-case letters: where a phone number in
-								 * national form, or a state, is of */
+	char		country[3];		/* two lower-case letters: where a phone
+								 * number in national form, or a state, is of */
 	int			today;			/* YYYYMMDD: a birth date lies before it */
 } PcapiIdentifierContext;
 

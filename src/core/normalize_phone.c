@@ -22,14 +22,14 @@ static const char not_of_country[] = "not a phone number of its country";
 static const char undecided[] = "a phone number that can be read in two ways";
 
 /* A number as it is written. */
-typedef struct Written
+typedef struct WrittenPhone
 {
 	char		digits[MAX_WRITTEN];
 	size_t		len;
 	bool		plus;
 	size_t		bracketed;		/* where a zero stands alone in brackets; 0: nowhere,
 								 * or at the beginning, where it says nothing */
-} Written;
+} WrittenPhone;
 
 /* ---- reading ---- */
 
@@ -116,7 +116,7 @@ closes(const char *s, const char *end)
  * something that is no number.
  */
 static bool
-read_written(const char *s, const char *end, Written *w, const char **warning)
+read_written(const char *s, const char *end, WrittenPhone *w, const char **warning)
 {
 	bool		opened = false; /* right behind a bracket */
 
@@ -190,7 +190,7 @@ pcapi_phone_may_be_national(const char *in, size_t len)
  * unless the country's numbers begin with one.
  */
 static size_t
-trunk_zero(const Written *w, size_t start)
+trunk_zero(const WrittenPhone *w, size_t start)
 {
 	for (size_t len = 1; len <= 3 && start + len < w->len; len++)
 	{
@@ -210,7 +210,7 @@ trunk_zero(const Written *w, size_t start)
 }
 
 static bool
-emit(const Written *w, size_t start, size_t without, PcapiText *out, const char **warning)
+emit(const WrittenPhone *w, size_t start, size_t without, PcapiText *out, const char **warning)
 {
 	for (size_t i = start; i < w->len; i++)
 	{
@@ -245,7 +245,7 @@ next_prefix(const char **list, const char **prefix)
 }
 
 static bool
-begins_with(const Written *w, const char *prefix, size_t len)
+begins_with(const WrittenPhone *w, const char *prefix, size_t len)
 {
 	return w->len >= len && memcmp(w->digits, prefix, len) == 0;
 }
@@ -255,7 +255,7 @@ begins_with(const Written *w, const char *prefix, size_t len)
  * False where that can't be told.
  */
 static bool
-international_start(const Written *w, const PcapiPhoneRegion *region, size_t *start)
+international_start(const WrittenPhone *w, const PcapiPhoneRegion *region, size_t *start)
 {
 	const char *list = region ? region->international : "";
 	const char *prefix;
@@ -282,7 +282,7 @@ international_start(const Written *w, const PcapiPhoneRegion *region, size_t *st
 
 /* Could the digits from start on be a number of the region without any prefix? */
 static bool
-fits(const PcapiPhoneRegion *region, uint16_t lengths, const Written *w, size_t start)
+fits(const PcapiPhoneRegion *region, uint16_t lengths, const WrittenPhone *w, size_t start)
 {
 	size_t		len = w->len - start;
 
@@ -291,7 +291,7 @@ fits(const PcapiPhoneRegion *region, uint16_t lengths, const Written *w, size_t 
 }
 
 static bool
-emit_national(const PcapiPhoneRegion *region, const Written *w, size_t start, PcapiText *out, const char **warning)
+emit_national(const PcapiPhoneRegion *region, const WrittenPhone *w, size_t start, PcapiText *out, const char **warning)
 {
 	out->len = strlen(region->calling_code);
 	memcpy(out->data, region->calling_code, out->len);
@@ -303,7 +303,7 @@ emit_national(const PcapiPhoneRegion *region, const Written *w, size_t start, Pc
  * to four digits, and dialled from abroad with 9 before it.
  */
 static bool
-argentine_mobile(const Written *w, PcapiText *out)
+argentine_mobile(const WrittenPhone *w, PcapiText *out)
 {
 	const char *digits = w->digits;
 	size_t		len = w->len;
@@ -336,7 +336,7 @@ argentine_mobile(const Written *w, PcapiText *out)
  * the calling code and no plus sign.
  */
 static bool
-national(const PcapiPhoneRegion *region, const Written *w, PcapiText *out, const char **warning)
+national(const PcapiPhoneRegion *region, const WrittenPhone *w, PcapiText *out, const char **warning)
 {
 	const char *list = region->trunk;
 	const char *prefix;
@@ -372,7 +372,7 @@ pcapi_normalize_phone(const char *in, size_t len, const char *country, PcapiText
 					  const char **warning)
 {
 	const PcapiPhoneRegion *region = country[0] != '\0' ? pcapi_phone_region(country) : NULL;
-	Written		w;
+	WrittenPhone		w;
 	size_t		start = 0;
 
 	w.len = 0;

@@ -17,14 +17,14 @@
 #define KEY_MAX		64			/* bytes of the longest name, and more */
 #define NAMES_MAX	1200
 
-typedef struct Name
+typedef struct CountryName
 {
 	const char *name;			/* up to a blank or the end */
 	size_t		len;
 	const char *alpha2;
-} Name;
+} CountryName;
 
-static Name names[NAMES_MAX];	/* sorted */
+static CountryName names[NAMES_MAX];	/* sorted */
 static size_t n_names;			/* 0: not sorted yet */
 
 /*
@@ -83,8 +83,8 @@ compare(const char *a, size_t a_len, const char *b, size_t b_len)
 static int
 compare_names(const void *a, const void *b)
 {
-	const Name *na = a;
-	const Name *nb = b;
+	const CountryName *na = a;
+	const CountryName *nb = b;
 
 	return compare(na->name, na->len, nb->name, nb->len);
 }
@@ -118,7 +118,7 @@ sort_names(void)
 			name += *name == ' ';
 		}
 	}
-	qsort(names, n_names, sizeof(Name), compare_names);
+	qsort(names, n_names, sizeof(CountryName), compare_names);
 }
 
 static const char *
@@ -235,7 +235,7 @@ pcapi_country_code(const char *in, size_t len, char code[3])
 	if (found)
 		memcpy(code, found, 3);
 	else if (!two_letters(in, len, code) || pcapi_phone_region(code) == NULL)
-		code[0] = '\0';		/* Kosovo, for one, has numbers and no code of ISO's */
+		code[0] = '\0';			/* Kosovo, for one, has numbers and no code of ISO's */
 	return code[0] != '\0';
 }
 

@@ -96,6 +96,8 @@ append_user_data(StringInfo buf, const PcapiIdentifiers *ids, const PcapiDestina
 		pcapi_append_string(buf, "click_id", ids->click_id);
 	if (ids->partner_id)
 		pcapi_append_string(buf, "partner_id", ids->partner_id);
+	if (ids->customer_type)
+		pcapi_append_string(buf, "customer_type", ids->customer_type);
 	appendStringInfoCharMacro(buf, '}');
 }
 
@@ -259,7 +261,7 @@ pcapi_build_event(const PcapiAllowed *allowed, const PcapiProperties *props,
 		pcapi_append_key(&buf, "opt_out");
 		appendStringInfoString(&buf, props->opt_out ? "true" : "false");
 	}
-	for (int property = PCAPI_PROP_PARTNER_NAME; property <= PCAPI_PROP_WIFI; property++)
+	for (int property = PCAPI_PROP_TRACKING_ENABLED; property <= PCAPI_PROP_WIFI; property++)
 		(void) append_property_if_listed(&buf, property, props, allowed, warnings);
 
 	append_user_data(&buf, ids, dest);

@@ -33,6 +33,7 @@ typedef enum PcapiPropertyId
 	PCAPI_PROP_PAGE_URL,
 	PCAPI_PROP_EVENT_SOURCE_URL,
 	PCAPI_PROP_OPT_OUT,
+	PCAPI_PROP_TRACKING_ENABLED,
 	PCAPI_PROP_PARTNER_NAME,
 	PCAPI_PROP_LANGUAGE,
 	PCAPI_PROP_APP_ID,
@@ -91,7 +92,7 @@ extern int	pcapi_property_in(PcapiPlace place, const char *key, size_t len);
  * These return NULL when all is well, else a static text that says what is
  * wrong without the value.
  */
-extern const char pcapi_negative[];	/* what pcapi_value_decimal says of a number below zero */
+extern const char pcapi_negative[]; /* what pcapi_value_decimal says of a number below zero */
 extern const char *pcapi_value_decimal(const JsonbValue *v, char **out);
 extern const char *pcapi_value_integer(const JsonbValue *v, int64 max, int64 *out);
 extern const char *pcapi_value_boolean(const JsonbValue *v, bool *out);

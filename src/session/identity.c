@@ -26,7 +26,8 @@ enum
 	KEY_IP = PCAPI_KINDS,
 	KEY_USER_AGENT,
 	KEY_CLICK_ID,
-	KEY_PARTNER_ID
+	KEY_PARTNER_ID,
+	KEY_CUSTOMER_TYPE
 };
 
 static const struct
@@ -51,6 +52,7 @@ static const struct
 	{"user_agent", KEY_USER_AGENT}, {"client_user_agent", KEY_USER_AGENT},
 	{"click_id", KEY_CLICK_ID}, {"epik", KEY_CLICK_ID},
 	{"partner_id", KEY_PARTNER_ID},
+	{"customer_type", KEY_CUSTOMER_TYPE},
 };
 
 static int
@@ -138,6 +140,22 @@ take_partner_id(char **partner_id, const char *s, size_t len)
 }
 
 static const char *
+take_customer_type(const char **customer_type, const char *s, size_t len)
+{
+	static const char *const types[] = {"new", "returning"};
+
+	for (int i = 0; i < lengthof(types); i++)
+	{
+		if (strlen(types[i]) == len && pg_strncasecmp(types[i], s, len) == 0)
+		{
+			*customer_type = types[i];
+			return NULL;
+		}
+	}
+	return "neither new nor returning";
+}
+
+static const char *
 take_ip(PcapiIdentifiers *ids, const char *s, size_t len)
 {
 	char	   *text;
@@ -202,12 +220,12 @@ add_hash(PcapiIdentifiers *ids, PcapiKind kind, const char *country, const char 
 }
 
 /* a phone number that waits for its country */
-typedef struct National
+typedef struct NationalPhone
 {
 	const char *key;			/* as the caller named it */
 	char	   *utf8;
 	size_t		len;
-} National;
+} NationalPhone;
 
 static const char *
 take_hash(PcapiIdentifiers *ids, const char *key, PcapiKind kind, const char *s, size_t len)
@@ -222,11 +240,11 @@ take_hash(PcapiIdentifiers *ids, const char *key, PcapiKind kind, const char *s,
 		return "not valid in UTF-8";
 	if (kind == PCAPI_PH && pcapi_phone_may_be_national(utf8, utf8_len))
 	{
-		National   *phone;
+		NationalPhone *phone;
 
 		if (list_length(ids->hashes[kind]) + list_length(ids->national) >= VALUES_MAX)
 			return "too many values, the rest left out";
-		phone = palloc(sizeof(National));
+		phone = palloc(sizeof(NationalPhone));
 		phone->key = key;
 		phone->utf8 = utf8;
 		phone->len = utf8_len;
@@ -258,7 +276,7 @@ pcapi_hash_national(PcapiIdentifiers *ids, const char *country, List **warnings)
 	}
 	foreach(lc, ids->national)
 	{
-		National   *phone = lfirst(lc);
+		NationalPhone *phone = lfirst(lc);
 		const char *wrong = add_hash(ids, PCAPI_PH, country, phone->utf8, phone->len);
 
 		if (wrong)
@@ -372,6 +390,9 @@ take_value(PcapiIdentifiers *ids, int key, const JsonbValue *v)
 		case KEY_CLICK_ID:
 			return ids->click_id ? NULL : pcapi_take_click_id(&ids->click_id, s, len);
 
+		case KEY_CUSTOMER_TYPE:
+			return ids->customer_type ? NULL : take_customer_type(&ids->customer_type, s, len);
+
 		default:
 			Assert(kind == KEY_PARTNER_ID);
 			return ids->partner_id ? NULL : take_partner_id(&ids->partner_id, s, len);
@@ -395,6 +416,8 @@ clear(PcapiIdentifiers *ids, int kind)
 		case KEY_PARTNER_ID:
 			ids->clear_partner_id = true;
 			break;
+		case KEY_CUSTOMER_TYPE:
+			break;				/* there is no stored one */
 		default:
 			ids->cleared |= (uint32) 1 << kind;
 	}

@@ -4,7 +4,8 @@
  *
  * Nothing leaves that is not in this table, under the type that stands here;
  * how a value is converted is in value.c, which products make which fields in
- * contents.c.  Source: Pinterest's OpenAPI description, 5.23.0.
+ * contents.c.  Source: Pinterest's OpenAPI description, 5.28.0 of 2026-09-30;
+ * advertiser_tracking_enabled stands in its example alone.
  */
 #include "session/event.h"
 
@@ -39,6 +40,7 @@ static const PcapiProperty properties[] =
 	[PCAPI_PROP_PAGE_URL] = {"page_url", "event_source_url", PCAPI_P_URL, PCAPI_IN_EVENT, true, 0, NULL},
 	[PCAPI_PROP_EVENT_SOURCE_URL] = EVENT("event_source_url", PCAPI_P_URL, true, 0),
 	[PCAPI_PROP_OPT_OUT] = EVENT("opt_out", PCAPI_P_BOOLEAN, true, 0),
+	[PCAPI_PROP_TRACKING_ENABLED] = EVENT("advertiser_tracking_enabled", PCAPI_P_BOOLEAN, true, 0),
 	[PCAPI_PROP_PARTNER_NAME] = EVENT("partner_name", PCAPI_P_TOKEN, false, ID_MAX),
 	[PCAPI_PROP_LANGUAGE] = EVENT("language", PCAPI_P_TOKEN, true, ID_MAX),
 	[PCAPI_PROP_APP_ID] = EVENT("app_id", PCAPI_P_TOKEN, false, ID_MAX),
@@ -82,6 +84,7 @@ static const PcapiProperty properties[] =
 	{"item_name", "item_name", PCAPI_P_TEXT, PCAPI_IN_CONTENTS, false, TEXT_MAX, NULL},
 	{"item_category", "item_category", PCAPI_P_TEXT, PCAPI_IN_CONTENTS, false, TEXT_MAX, NULL},
 	{"item_brand", "item_brand", PCAPI_P_TEXT, PCAPI_IN_CONTENTS, false, TEXT_MAX, NULL},
+	{"item_brand_id", "item_brand_id", PCAPI_P_TOKEN, PCAPI_IN_CONTENTS, false, 64, NULL},
 
 	APP("app_id", PCAPI_P_TOKEN, 200),
 	APP("app_name", PCAPI_P_TEXT, 200),

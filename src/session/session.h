@@ -176,11 +176,12 @@ typedef struct PcapiIdentifiers
 	List	   *hashes[PCAPI_KINDS];	/* of char *, 64 hex digits, order kept, no duplicates */
 	uint32		cleared;		/* bit per kind: JSON null was given */
 	char		country[3];		/* the call's own, two letters; empty: none known */
-	List	   *national;		/* phone numbers without a plus sign, still as they
-								 * were given: see pcapi_hash_national */
+	List	   *national;		/* phone numbers without a plus sign, still as
+								 * they were given: see pcapi_hash_national */
 	int			own_phones;		/* how many of the hashes are the call's own */
 	char	   *click_id;
 	char	   *partner_id;
+	const char *customer_type;	/* of the event, so never stored for a visitor */
 	char	   *ip;
 	char	   *user_agent;
 	bool		clear_click_id,

@@ -80,7 +80,7 @@ as_text(const JsonbValue *v, const char **s, size_t *len)
 	return true;
 }
 
-const char pcapi_negative[] = "negative";
+const char	pcapi_negative[] = "negative";
 
 /*
  * Decimal text as the API wants it: digits, at most one point with digits on
@@ -336,6 +336,35 @@ pcapi_append_integer(StringInfo buf, const char *key, int64 value)
 	appendBinaryStringInfo(buf, digits, pg_lltoa(value, digits));
 }
 
+/* ISO 639-1; of a locale such as en-US, its language */
+static const char *
+language_of(char *text)
+{
+	if (pg_ascii_tolower((unsigned char) text[0]) < 'a' || pg_ascii_tolower((unsigned char) text[0]) > 'z' ||
+		pg_ascii_tolower((unsigned char) text[1]) < 'a' || pg_ascii_tolower((unsigned char) text[1]) > 'z' ||
+		(text[2] != '\0' && text[2] != '-' && text[2] != '_'))
+		return "not a language code of two letters";
+	text[0] = pg_ascii_tolower((unsigned char) text[0]);
+	text[1] = pg_ascii_tolower((unsigned char) text[1]);
+	text[2] = '\0';
+	return NULL;
+}
+
+/* Of the API's arrays of ids one is of languages: ISO 639-1. */
+static const char *
+take_element(const PcapiProperty *p, const JsonbValue *v, char **text)
+{
+	const char *wrong = pcapi_value_token(v, p->max, text);
+
+	if (wrong == NULL && *text != NULL && p->place == PCAPI_IN_DEVICE_INFO)
+	{
+		if (strlen(*text) != 2)
+			return "not a language code of two letters";
+		wrong = language_of(*text);
+	}
+	return wrong;
+}
+
 static bool
 append_tokens(StringInfo buf, const PcapiProperty *p, const JsonbValue *v, List **warnings)
 {
@@ -351,7 +380,7 @@ append_tokens(StringInfo buf, const PcapiProperty *p, const JsonbValue *v, List 
 	if (v->type != jbvBinary)
 	{
 		char	   *text;
-		const char *wrong = pcapi_value_token(v, p->max, &text);
+		const char *wrong = take_element(p, v, &text);
 
 		if (wrong)
 			pcapi_warn(warnings, p->name, wrong);
@@ -378,7 +407,7 @@ append_tokens(StringInfo buf, const PcapiProperty *p, const JsonbValue *v, List 
 				pcapi_warn(warnings, p->name, "too many elements, the rest left out");
 				break;
 			}
-			wrong = pcapi_value_token(&elem, p->max, &text);
+			wrong = take_element(p, &elem, &text);
 			if (wrong)
 				pcapi_warn(warnings, p->name, wrong);
 			else if (text)
@@ -397,20 +426,6 @@ append_tokens(StringInfo buf, const PcapiProperty *p, const JsonbValue *v, List 
 	}
 	appendStringInfoCharMacro(buf, ']');
 	return true;
-}
-
-/* ISO 639-1; of a locale such as en-US, its language */
-static const char *
-language_of(char *text)
-{
-	if (pg_ascii_tolower((unsigned char) text[0]) < 'a' || pg_ascii_tolower((unsigned char) text[0]) > 'z' ||
-		pg_ascii_tolower((unsigned char) text[1]) < 'a' || pg_ascii_tolower((unsigned char) text[1]) > 'z' ||
-		(text[2] != '\0' && text[2] != '-' && text[2] != '_'))
-		return "not a language code of two letters";
-	text[0] = pg_ascii_tolower((unsigned char) text[0]);
-	text[1] = pg_ascii_tolower((unsigned char) text[1]);
-	text[2] = '\0';
-	return NULL;
 }
 
 /* It goes without being listed, so it must not be a way for text. */

@@ -205,6 +205,8 @@ pcapi_sql_identify(PG_FUNCTION_ARGS)
 	settings = pcapi_settings();
 	pcapi_visitor_hash(visitor_id, visitor);
 	pcapi_identifiers_from_jsonb(&ids, user_data, &warnings);
+	if (ids.customer_type)
+		pcapi_warn(&warnings, "customer_type", "is an event's and not stored");
 	if (!(pcapi_any_suppression(settings) && is_suppressed(visitor, ids, settings)))
 	{
 		if (ids.national != NIL)

@@ -286,7 +286,7 @@ CREATE VIEW pinterest_capi.compliance_report AS
 			SELECT 'user_data.' || k, 'normalised, SHA-256', 'where given'
 			FROM unnest(ARRAY['em', 'ph', 'ge', 'db', 'ln', 'fn', 'ct', 'st', 'zp', 'country', 'external_id', 'hashed_maids']) AS k
 			UNION ALL
-			SELECT 'user_data.' || k, 'as given', 'where given' FROM unnest(ARRAY['click_id', 'partner_id']) AS k
+			SELECT 'user_data.' || k, 'as given', 'where given' FROM unnest(ARRAY['click_id', 'partner_id', 'customer_type']) AS k
 			UNION ALL
 			SELECT 'user_data.client_ip_address', 'as given', 'send_client_ip' WHERE d.send_client_ip
 			UNION ALL

@@ -47,7 +47,7 @@ function exampleOf(schema, parent)
 		}
 		return object;
 	}
-	return own.example;
+	return own.example ?? own.enum?.[0];
 }
 
 function printExamples()

@@ -20,7 +20,8 @@
  * so long.  cut: before the body is read, after it, or after the events were processed,
  * so that only the answer is lost; refuse: as a violation of the schema, which
  * refuses every event of the request, with the status refusal, and with the page
- * instead of the API's words if there is one.  A
+ * instead of the API's words if there is one; fail with the refusal 422: the verdicts
+ * come as the API was seen to send them, in the details of a 422.  A
  * request that no rule is left for is answered as the API does.
  */
 'use strict';
@@ -137,12 +138,13 @@ class Control
 	/* answer null: no verdict on these events */
 	note(record, events, answer)
 	{
-		const ok = answer && answer.status === 200;
+		const block = answer?.status === 422 ? answer.body?.details : answer?.body;
+		const ok = answer && (answer.status === 200 || Array.isArray(block?.events));
 
 		events.forEach((event, index) =>
 		{
 			/* not from a scripted body: the test said something else on purpose */
-			const verdict = ok ? answer.body?.events?.[index]?.status ?? 'processed' : 'none';
+			const verdict = ok ? block?.events?.[index]?.status ?? 'processed' : 'none';
 			const key = `${event?.event_name}\n${event?.event_id}`;
 			const times = this.processed.get(key) || 0;
 

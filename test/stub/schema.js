@@ -17,6 +17,7 @@ const PIXELS = 'i 0..30720';
 
 const CONTENT = {
 	id: 's', item_price: 's', quantity: 'i', item_name: 's', item_category: 's', item_brand: 's',
+	item_brand_id: 's <=64',
 };
 
 const CUSTOM_DATA = {
@@ -50,6 +51,7 @@ const HASHED = ['em', 'ph', 'ge', 'db', 'ln', 'fn', 'ct', 'st', 'zp', 'country',
 /* the one open object */
 const USER_DATA = {
 	client_ip_address: 's', client_user_agent: 's', click_id: 's?', partner_id: 's?',
+	customer_type: 'new|returning',
 };
 for (const key of HASHED)
 	USER_DATA[key] = ['s'];
@@ -59,7 +61,7 @@ const EVENT = {
 	event_source_url: 's?', opt_out: 'b', partner_name: 's?', app_id: 's?', app_name: 's?',
 	app_version: 's?', device_brand: 's?', device_carrier: 's?', device_model: 's?',
 	device_type: 's?', os_version: 's?', wifi: 'b', language: 's?', custom_data: CUSTOM_DATA,
-	app_info: APP_INFO, device_info: DEVICE_INFO,
+	app_info: APP_INFO, device_info: DEVICE_INFO, advertiser_tracking_enabled: 'b',
 };
 const REQUIRED = ['event_name', 'action_source', 'event_time', 'user_data', 'event_id'];
 
@@ -259,6 +261,8 @@ function lapses(event)
 	}
 	if (typeof custom.currency === 'string' && !/^[A-Z]{3}$/.test(custom.currency))
 		found.push('custom_data.currency is no currency code');
+	if ((event.device_info?.languages || []).some((language) => !/^[a-z]{2}$/.test(language)))
+		found.push('device_info.languages has what is no two-letter code');
 	if (typeof event.language === 'string' && !/^[a-z]{2}$/.test(event.language))
 		found.push('language is no two-letter code');
 	return found;

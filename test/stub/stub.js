@@ -201,6 +201,19 @@ function judge(events, record, rule)
 	};
 }
 
+/* what a request whose events did not all pass was seen to be answered */
+function unprocessable(details)
+{
+	return {
+		status: 422,
+		body: {
+			code: 953,
+			message: 'The action could not be processed properly due to some or all data provided being invalid.',
+			details,
+		},
+	};
+}
+
 function send(response, answer, record)
 {
 	const text = typeof answer.body === 'string' || Buffer.isBuffer(answer.body)
@@ -277,7 +290,12 @@ async function handle(request, response)
 		{
 			record.lapses = [...new Set(events.flatMap(lapses))];
 			if (rule.status === undefined && rule.cut !== 'after')
-				answer = { status: 200, body: judge(events, record, rule) };
+			{
+				const block = judge(events, record, rule);
+
+				answer = rule.refusal === 422 && block.num_events_processed < events.length
+					? unprocessable(block) : { status: 200, body: block };
+			}
 		}
 		else
 		{
