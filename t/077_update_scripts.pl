@@ -106,7 +106,8 @@ my @changes = (
 	'a trigger' => q{CREATE TRIGGER _more AFTER DELETE ON pinterest_capi.consent_rule
 		FOR EACH STATEMENT EXECUTE FUNCTION pinterest_capi._settings_changed()},
 	'a function that changes' => q{ALTER FUNCTION pinterest_capi.flush(interval) COST 1000},
-	'a row' => q{UPDATE pinterest_capi.standard_event SET description = 'a form is sent' WHERE event_name = 'lead'},
+	'a standard event' => q{DO $$ BEGIN EXECUTE 'CREATE OR REPLACE VIEW pinterest_capi.standard_event AS '
+		|| pg_catalog.replace(pg_catalog.pg_get_viewdef('pinterest_capi.standard_event'::pg_catalog.regclass), '''Lead''', '''Leads'''); END $$},
 );
 my @names = @changes[ map { 2 * $_ } 0 .. $#changes / 2 ];
 my %change = @changes;

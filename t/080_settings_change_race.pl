@@ -29,7 +29,7 @@ sub changes_in_between
 	{
 		my $session = $node->background_psql('postgres');
 
-		$session->query_safe('BEGIN; LOCK TABLE pinterest_capi._queue');
+		$session->query_safe('SET client_min_messages = warning; BEGIN; LOCK TABLE pinterest_capi._queue');
 		sql('SELECT pinterest_capi._wake()');
 		$held = poll(sub {
 				sql(q{SELECT count(*) FROM pg_locks AS l JOIN pg_stat_activity AS a USING (pid)
