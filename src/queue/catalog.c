@@ -22,6 +22,7 @@ static const char *const table_names[] = {
 	[PCAPI_T_CONSENT_RULE] = "consent_rule",
 	[PCAPI_T_VISITOR] = "_visitor",
 	[PCAPI_T_SUPPRESSION] = "_suppression",
+	[PCAPI_T_SECRET] = "_secret",
 	[PCAPI_T_ERASURE] = "_erasure",
 	[PCAPI_T_EVENT_SEQUENCE] = "_event_id_seq",
 	[PCAPI_T_EVENT] = "_event",

@@ -99,6 +99,7 @@ PG_FUNCTION_INFO_V1(pcapi_sql_allow_event);
 Datum
 pcapi_sql_allow_event(PG_FUNCTION_ARGS)
 {
+	static SPIPlanPtr plan = NULL;
 	Oid			types[4] = {TEXTOID, TEXTOID, TEXTOID, TEXTARRAYOID};
 	Datum		values[4];
 	char		nulls[4] = {' ', ' ', ' ', ' '};
@@ -137,11 +138,14 @@ pcapi_sql_allow_event(PG_FUNCTION_ARGS)
 						  4, types, values, nulls, false, 1);
 	destinations = SPI_processed;
 	if (destinations > 0)
-		SPI_execute_with_args("INSERT INTO pinterest_capi.allowed_event AS a (event_name, destination, send_as, properties)"
-							  " VALUES ($1, $2, $3, $4)"
-							  " ON CONFLICT (destination, pinterest_capi._fold(event_name)) DO UPDATE"
-							  " SET event_name = excluded.event_name, send_as = excluded.send_as, properties = excluded.properties",
-							  4, types, values, nulls, false, 0);
+		(void) pcapi_execute_upsert(PCAPI_T_ALLOWED_EVENT,
+									pcapi_plan(&plan,
+											   "INSERT INTO pinterest_capi.allowed_event AS a (event_name, destination, send_as, properties)"
+											   " VALUES ($1, $2, $3, $4)"
+											   " ON CONFLICT (destination, pinterest_capi._fold(event_name)) DO UPDATE"
+											   " SET event_name = excluded.event_name, send_as = excluded.send_as, properties = excluded.properties",
+											   4, types),
+									values, nulls);
 	SPI_finish();
 	/* numbered here, since whoever tracks first would keep others waiting until its COMMIT */
 	if (destinations > 0)

@@ -109,6 +109,7 @@ what_is_missing(const char *ad_account_id)
 static void
 store_secret(const char *destination, const char *token)
 {
+	static SPIPlanPtr plan = NULL;
 	Oid			types[3] = {TEXTOID, BYTEAOID, BYTEAOID};
 	Datum		values[3];
 	size_t		len = strlen(token);
@@ -129,9 +130,12 @@ store_secret(const char *destination, const char *token)
 	values[0] = CStringGetTextDatum(destination);
 	values[1] = PointerGetDatum(pad);
 	values[2] = PointerGetDatum(masked);
-	SPI_execute_with_args("INSERT INTO pinterest_capi._secret (destination, pad, masked) VALUES ($1, $2, $3)"
-						  " ON CONFLICT (destination) DO UPDATE SET pad = excluded.pad, masked = excluded.masked",
-						  3, types, values, NULL, false, 0);
+	(void) pcapi_execute_upsert(PCAPI_T_SECRET,
+								pcapi_plan(&plan,
+										   "INSERT INTO pinterest_capi._secret (destination, pad, masked) VALUES ($1, $2, $3)"
+										   " ON CONFLICT (destination) DO UPDATE SET pad = excluded.pad, masked = excluded.masked",
+										   3, types),
+								values, NULL);
 }
 
 /* Well formed is not accepted: name the statement that asks, and a server that isn't Pinterest's. */
@@ -155,6 +159,7 @@ PG_FUNCTION_INFO_V1(pcapi_sql_configure_destination);
 Datum
 pcapi_sql_configure_destination(PG_FUNCTION_ARGS)
 {
+	static SPIPlanPtr plan = NULL;
 	char	   *tag_id;
 	char	   *token;
 	char	   *ad_account_id;
@@ -196,12 +201,15 @@ pcapi_sql_configure_destination(PG_FUNCTION_ARGS)
 		values[2] = CStringGetTextDatum(ad_account_id);
 	else
 		nulls[2] = 'n';
-	SPI_execute_with_args("INSERT INTO pinterest_capi.destination AS d (destination, tag_id, ad_account_id) VALUES ($1, $2, $3)"
-						  " ON CONFLICT (destination) DO UPDATE SET tag_id = excluded.tag_id,"
-						  " ad_account_id = coalesce(excluded.ad_account_id, d.ad_account_id)"
-						  " RETURNING ad_account_id, api_url",
-						  3, types, values, nulls, false, 0);
-	if (SPI_processed == 0)
+	if (!pcapi_execute_upsert(PCAPI_T_DESTINATION,
+							  pcapi_plan(&plan,
+										 "INSERT INTO pinterest_capi.destination AS d (destination, tag_id, ad_account_id) VALUES ($1, $2, $3)"
+										 " ON CONFLICT (destination) DO UPDATE SET tag_id = excluded.tag_id,"
+										 " ad_account_id = coalesce(excluded.ad_account_id, d.ad_account_id)"
+										 " RETURNING ad_account_id, api_url",
+										 3, types),
+							  values, nulls) ||
+		SPI_processed == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_TRIGGERED_ACTION_EXCEPTION),
 				 errmsg("the destination was not stored"),

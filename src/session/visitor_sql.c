@@ -361,13 +361,18 @@ delete_visitors(PcapiPerson *person, bool with_identifiers)
 static void
 suppress(const PcapiPerson *person)
 {
+	static SPIPlanPtr plan = NULL;
 	Oid			types[1] = {BYTEAARRAYOID};
 	Datum		values[1] = {pcapi_person_hashes(person)};
 
 	SPI_connect();
-	SPI_execute_with_args("INSERT INTO pinterest_capi._suppression (hash, created_at)"
-						  " SELECT n.h, clock_timestamp() FROM (SELECT DISTINCT h FROM unnest($1) AS h) AS n ORDER BY n.h ON CONFLICT (hash) DO NOTHING",
-						  1, types, values, NULL, false, 0);
+	(void) pcapi_execute_upsert(PCAPI_T_SUPPRESSION,
+								pcapi_plan(&plan,
+										   "INSERT INTO pinterest_capi._suppression (hash, created_at)"
+										   " SELECT n.h, clock_timestamp() FROM (SELECT DISTINCT h FROM unnest($1) AS h) AS n"
+										   " ORDER BY n.h ON CONFLICT (hash) DO NOTHING",
+										   1, types),
+								values, NULL);
 	SPI_finish();
 }
 
