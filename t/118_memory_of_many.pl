@@ -25,7 +25,7 @@ sub make
 	my ($n, $status) = @_;
 
 	sql(q{WITH made AS (INSERT INTO pinterest_capi._event (created_at, event_time, dest, event_id, event_name, payload)
-			SELECT now(), now(), s.dest, gen_random_uuid(), 'checkout', '{"event_time":1,"event_id":"x"}'
+			SELECT now(), now(), s.dest, gen_random_uuid(), 'checkout', '{"event_time":1,"event_id":"x","user_data":{"partner_id":"one of many"}}'
 			FROM pinterest_capi._destination_state AS s, generate_series(1, } . $n . q{) RETURNING id, dest)
 		INSERT INTO pinterest_capi._} . ($status ? "outcome (id, dest, finished_at, status) SELECT id, dest, now() - interval '1 hour', '$status'" : 'queue (id, dest) SELECT id, dest') . ' FROM made',
 		'VACUUM ANALYZE pinterest_capi._event, pinterest_capi._outcome, pinterest_capi._queue');
@@ -72,4 +72,7 @@ bounded(q{SELECT pinterest_capi.purge('1 minute')}, 'sent');
 bounded(q{SELECT pinterest_capi.replay('default', 'sent', new_event_id => true)}, 'sent');
 bounded(q{WITH dropped AS MATERIALIZED (SELECT pinterest_capi.drop_destination('default') AS d) SELECT count(*) FROM pinterest_capi._queue, dropped},
 	undef, sub { configure_again() });
+bounded(q{SELECT pinterest_capi.forget(user_data => '{"partner_id": "one of many"}')}, 'failed');
+configure_again();
+bounded(q{SELECT pinterest_capi.forget(user_data => '{"partner_id": "one of many"}')});
 done_testing();

@@ -36,13 +36,17 @@
 	" AND CASE WHEN pinterest_capi._readable(e.payload)" \
 	" THEN e.payload::jsonb -> 'user_data' -> p.key @> to_jsonb(p.value) ELSE true END))"
 
-/* Lock the chosen rows e of _event in the order of their ids, and empty them. */
+/*
+ * Lock the chosen rows e of _event in the order of their ids, and empty them.
+ * For a bounded number of rows: their ids come back as arrays.
+ */
 #define EMPTY(chosen) \
 	"WITH chosen AS (" chosen " ORDER BY e.id FOR NO KEY UPDATE OF e" \
-	"), emptied AS (" \
-	" UPDATE pinterest_capi._event AS e SET payload = NULL, visitor = NULL" \
-	" WHERE e.id = ANY (ARRAY(SELECT id FROM chosen)) RETURNING e.dest, e.id" \
+	"), emptied AS (" EMPTY_THOSE("ARRAY(SELECT id FROM chosen)") " RETURNING e.dest, e.id" \
 	") SELECT count(*), coalesce(array_agg(dest), '{}'), coalesce(array_agg(id), '{}') FROM emptied"
+
+#define EMPTY_THOSE(ids) \
+	" UPDATE pinterest_capi._event AS e SET payload = NULL, visitor = NULL WHERE e.id = ANY (" ids ")"
 
 #define NOT_EMPTY " (e.payload IS NOT NULL OR e.visitor IS NOT NULL)"
 
@@ -70,15 +74,44 @@ pcapi_sql_readable(PG_FUNCTION_ARGS)
 }
 
 /*
- * Inside SPI, after EMPTY(): those that wait become final.  The rows of _event
- * come first, which waits for a replay of them that isn't committed; then what
- * it has put back into the queue can be seen.  An error message of Pinterest's
- * may quote what it refused.  Leaves *ids in the caller's memory context.
+ * End those of the emptied events that wait, and clear Pinterest's words about
+ * all of them: its errors and warnings may quote what they are about.  Warnings
+ * of our own quote nothing and stay.  The rows of _event come before, which
+ * waits for a replay of them that isn't committed; then what it has put back
+ * into the queue can be seen.
  */
-static int64
-end_emptied(MemoryContext context, Datum *ids)
+static void
+end_emptied(Datum dests, Datum ids)
 {
-	static const Oid types[2] = {INT4ARRAYOID, INT8ARRAYOID};
+	static const char *const ours[] = {PCAPI_WARNING_UNKNOWN, PCAPI_WARNING_LATE, PCAPI_WARNING_IN_REQUEST, PCAPI_WARNING_PUBLISHED};
+	Oid			types[2] = {INT4ARRAYOID, INT8ARRAYOID};
+	Datum		values[2] = {dests, ids};
+	List	   *kept = NIL;
+	int			rc;
+
+	pcapi_finish_waiting("suppressed", "forgotten",
+						 "(SELECT * FROM unnest($3, $4) AS e (dest, id) ORDER BY e.dest, e.id OFFSET 0) AS r"
+						 " JOIN pinterest_capi._queue AS q ON" PCAPI_QUEUED_AS("r"),
+						 false, lengthof(types), types, values, NULL);
+	for (int i = 0; i < lengthof(ours); i++)
+		kept = lappend(kept, unconstify(char *, ours[i]));
+	types[0] = TEXTARRAYOID;
+	values[0] = pcapi_text_array(kept);
+	SPI_connect();
+	rc = SPI_execute_with_args("UPDATE pinterest_capi._outcome SET error = NULL, warnings ="
+							   " (SELECT array_agg(w.warning ORDER BY w.n) FROM unnest(warnings) WITH ORDINALITY AS w (warning, n)"
+							   " WHERE w.warning = ANY ($1))"
+							   " WHERE id = ANY ($2) AND (error IS NOT NULL OR NOT coalesce(warnings <@ $1, true))",
+							   2, types, values, NULL, false, 0);
+	if (rc != SPI_OK_UPDATE)
+		elog(ERROR, "could not clear the messages of emptied events: %s", SPI_result_code_string(rc));
+	SPI_finish();
+}
+
+/* Inside SPI, after EMPTY().  Leaves *ids in the caller's memory context. */
+static int64
+end_chosen(MemoryContext context, Datum *ids)
+{
 	Datum		emptied[2];
 	bool		isnull;
 	int64		n = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
@@ -89,15 +122,8 @@ end_emptied(MemoryContext context, Datum *ids)
 																		  i + 2, &isnull)));
 	MemoryContextSwitchTo(old);
 	*ids = emptied[1];
-	if (n == 0)
-		return 0;
-	pcapi_finish_waiting("suppressed", "forgotten",
-						 "(SELECT * FROM unnest($3, $4) AS e (dest, id) ORDER BY e.dest, e.id OFFSET 0) AS r"
-						 " JOIN pinterest_capi._queue AS q ON" PCAPI_QUEUED_AS("r"),
-						 false, lengthof(types), types, emptied, NULL);
-	SPI_execute_with_args("UPDATE pinterest_capi._outcome SET error = NULL"
-						  " WHERE id = ANY ($1) AND error IS NOT NULL",
-						  1, unconstify(Oid *, &types[1]), &emptied[1], NULL, false, 0);
+	if (n > 0)
+		end_emptied(emptied[0], emptied[1]);
 	return n;
 }
 
@@ -117,17 +143,36 @@ pcapi_erasure_begin(void)
 	return oldest;
 }
 
+/* Empty events whose rows are locked.  A PcapiStep. */
+static int64
+erase_step(Datum dests, Datum ids, void *arg)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid			types[1] = {INT8ARRAYOID};
+	Datum		values[1] = {ids};
+	int			rc;
+	int64		n;
+
+	SPI_connect();
+	rc = SPI_execute_plan(pcapi_plan(&plan, EMPTY_THOSE("$1"), 1, types), values, NULL, false, 0);
+	if (rc < 0)
+		elog(ERROR, "could not empty events: %s", SPI_result_code_string(rc));
+	n = (int64) SPI_processed;
+	SPI_finish();
+	end_emptied(dests, ids);
+	return n;
+}
+
 /*
  * A row that is deleted and inserted again while its lock is waited for
  * (handover.c), or was copied by a replay that was waited for, is found by
- * looking once more at what is new.
+ * searching what is new once more.
  */
 int64
 pcapi_erase_events(const PcapiErasure *person, FullTransactionId oldest)
 {
 	Oid			types[4] = {BYTEAARRAYOID, TEXTARRAYOID, TEXTARRAYOID, XIDOID};
 	Datum		values[4] = {person->visitors, person->keys, person->values};
-	MemoryContext context = CurrentMemoryContext;
 	int64		n = 0;
 	int64		more = 0;
 
@@ -135,14 +180,11 @@ pcapi_erase_events(const PcapiErasure *person, FullTransactionId oldest)
 	for (int pass = 0; pass < 2 || more > 0; pass++)
 	{
 		char		nulls[4] = {' ', ' ', ' ', pass == 0 ? 'n' : ' '};
-		Datum		ids;
 
-		SPI_connect();
-		SPI_execute_with_args(EMPTY("SELECT e.id FROM pinterest_capi._event AS e WHERE" NOT_EMPTY
-									" AND ($4 IS NULL OR age(e.xmin) <= age($4)) AND" EVENT_OF("$1", "$2", "$3")),
-							  4, types, values, nulls, false, 0);
-		more = end_emptied(context, &ids);
-		SPI_finish();
+		more = pcapi_in_steps("SELECT e.dest, e.id FROM pinterest_capi._event AS e WHERE" NOT_EMPTY
+							  " AND ($4 IS NULL OR age(e.xmin) <= age($4)) AND" EVENT_OF("$1", "$2", "$3")
+							  " ORDER BY e.id FOR NO KEY UPDATE OF e",
+							  4, types, values, nulls, erase_step, NULL);
 		n += more;
 	}
 	return n;
@@ -206,7 +248,7 @@ pcapi_erase_claimed(PcapiClaimed *events, int *n)
 									  EVENT_OF("f.visitors", "f.keys", "f.values") ")"),
 								1, types),
 					 values, NULL, false, 0);
-	if (end_emptied(context, &erased) == 0)
+	if (end_chosen(context, &erased) == 0)
 	{
 		SPI_finish();
 		return;
@@ -281,7 +323,7 @@ scan_events(PcapiErasureScan *scan)
 										  " AND" NEWER("e") " AND" EVENT_OF("f.visitors", "f.keys", "f.values") ")"),
 									3, types),
 						 values, NULL, false, 0);
-		(void) end_emptied(context, &ids);
+		(void) end_chosen(context, &ids);
 	}
 	SPI_finish();
 	return !none;
@@ -316,6 +358,12 @@ scan_visitors(PcapiErasureScan *scan)
 	return scan->place.begun;
 }
 
+/*
+ * The last error of a destination may quote what an event of the person's was
+ * refused for, also one that retention has deleted since.  It is cleared here
+ * and not by forget(), whose transaction would keep the worker from the row.
+ * What a destination is paused for, or waits for, is about no event.
+ */
 static void
 end_scan(PcapiErasureScan *scan)
 {
@@ -323,7 +371,13 @@ end_scan(PcapiErasureScan *scan)
 	Datum		values[1] = {TransactionIdGetDatum(scan->before)};
 
 	SPI_connect();
-	SPI_execute_with_args("DELETE FROM pinterest_capi._erasure AS f WHERE" OVER("$1"), 1, types, values, NULL, false, 0);
+	if (SPI_execute("UPDATE pinterest_capi._destination_state AS s SET last_error = NULL WHERE s.last_error IS NOT NULL"
+					" AND s.last_error IS DISTINCT FROM s.paused_reason AND s.last_error IS DISTINCT FROM s.backoff_reason",
+					false, 0) != SPI_OK_UPDATE)
+		elog(ERROR, "could not clear the last errors of destinations");
+	if (SPI_execute_with_args("DELETE FROM pinterest_capi._erasure AS f WHERE" OVER("$1"),
+							  1, types, values, NULL, false, 0) != SPI_OK_DELETE)
+		elog(ERROR, "could not end an erasure");
 	SPI_finish();
 	memset(scan, 0, sizeof(PcapiErasureScan));
 }

@@ -93,9 +93,9 @@ finish_step(Datum dests, Datum ids, void *arg)
 								" INSERT INTO pinterest_capi._outcome (" PCAPI_OUTCOME_LIST ")"
 								" SELECT g.id, clock_timestamp(), g.last_attempt_at, g.dest, g.attempts, g.http_status,"
 								" $1, $2, g.error, CASE WHEN (g.dest, g.id) IN (SELECT l.dest, unnest(l.ids) FROM pinterest_capi._lease AS l)"
-								" THEN g.warnings || 'ended during a request, Pinterest may have processed it'::text"
+								" THEN g.warnings || '" PCAPI_WARNING_IN_REQUEST "'::text"
 								" WHEN (SELECT e.destination IS NOT NULL FROM pinterest_capi._event AS e WHERE e.id = g.id)"
-								" THEN g.warnings || 'published, the dispatcher may send it'::text"
+								" THEN g.warnings || '" PCAPI_WARNING_PUBLISHED "'::text"
 								" ELSE g.warnings END, NULL FROM gone AS g%s",
 								4, types),
 					 values, NULL, false, 0);

@@ -96,6 +96,15 @@ extern bool pcapi_execute_upsert(PcapiTable table, SPIPlanPtr plan, Datum *value
  */
 extern SPIPlanPtr pcapi_outcome_plan(SPIPlanPtr plans[2], const char *sql, int nargs, Oid *argtypes);
 
+/*
+ * The warnings about an event's way that are of our own, and quote nothing:
+ * forget() leaves these in a row, and no others.
+ */
+#define PCAPI_WARNING_UNKNOWN		"outcome of an earlier attempt unknown"
+#define PCAPI_WARNING_LATE			"sent more than an hour after its time, so Pinterest counts it as offline"
+#define PCAPI_WARNING_IN_REQUEST	"ended during a request, Pinterest may have processed it"
+#define PCAPI_WARNING_PUBLISHED		"published, the dispatcher may send it"
+
 /* --- event_id.c --- */
 
 #define PCAPI_EVENT_ID_MAX	200 /* bytes */

@@ -33,7 +33,7 @@
 /* the reason of a row that was replayed under another event_id, which follows */
 #define SUCCEEDED "replayed as "
 
-#define UNKNOWN "'outcome of an earlier attempt unknown'"
+#define UNKNOWN "'" PCAPI_WARNING_UNKNOWN "'"
 
 /*
  * Outcomes and their events, one by one (pcapi_plan() in queue.h).  Where it is

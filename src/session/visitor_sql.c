@@ -272,6 +272,8 @@ pcapi_sql_capture_click(PG_FUNCTION_ARGS)
 
 /* ---- forget ---- */
 
+#define VISITORS_AT_ONCE	1000
+
 static Datum
 digest_array(List *digests)
 {
@@ -309,50 +311,64 @@ learn(PcapiPerson *person, HeapTuple row, TupleDesc desc)
 }
 
 /*
- * Deletes the visitors who are the person or have an identifier in common with
- * it, with all their rows, and adds them to it; returns how many visitors.
+ * Delete the visitors who are the person or have an identifier in common with
+ * it, with all their rows, and add them to it.  Return how many visitors.  There
+ * may be any number of them, over an identifier that many share: the server
+ * keeps what the cursor returns on disk.
  */
 static int64
 delete_visitors(PcapiPerson *person, bool with_identifiers)
 {
 	static SPIPlanPtr plan = NULL;
-	Oid			types[3] = {BYTEAARRAYOID, TEXTARRAYOID, TEXTARRAYOID};
-	Datum		values[3];
+	Oid			types[4] = {BYTEAARRAYOID, TEXTARRAYOID, TEXTARRAYOID, BOOLOID};
+	Datum		values[4];
 	MemoryContext context = CurrentMemoryContext;
-	int64		n;
+	Portal		cursor;
+	uint64		few;
+	int64		n = 0;
 
 	values[0] = digest_array(person->visitors);
 	values[1] = pcapi_text_array(person->keys);
 	values[2] = pcapi_text_array(person->values);
+	values[3] = BoolGetDatum(with_identifiers);
 	SPI_connect();
-	SPI_execute_plan(pcapi_plan(&plan,
-								"WITH named AS ("
-								" SELECT DISTINCT substr(v.visitor, 1, 32) AS digest FROM pinterest_capi._visitor AS v"
-								" WHERE" PCAPI_VISITOR_OF("$1", "$2", "$3")
-								"), gone AS ("
-								" DELETE FROM pinterest_capi._visitor AS v USING named"
-								" WHERE substr(v.visitor, 1, 32) = named.digest"
-								" RETURNING v.visitor, named.digest, v.user_data, v.click_id"
-								") SELECT digest, (array_agg(user_data) FILTER (WHERE visitor = digest))[1],"
-								" coalesce(array_agg(click_id) FILTER (WHERE click_id IS NOT NULL), '{}')"
-								" FROM gone GROUP BY digest ORDER BY digest",
-								3, types),
-					 values, NULL, false, 0);
-	n = (int64) SPI_processed;
-	for (int64 i = 0; i < n; i++)
+	cursor = SPI_cursor_open(NULL,
+							 pcapi_plan(&plan,
+										"WITH named AS ("
+										" SELECT DISTINCT substr(v.visitor, 1, 32) AS digest FROM pinterest_capi._visitor AS v"
+										" WHERE" PCAPI_VISITOR_OF("$1", "$2", "$3")
+										"), gone AS ("
+										" DELETE FROM pinterest_capi._visitor AS v USING named"
+										" WHERE substr(v.visitor, 1, 32) = named.digest"
+										" RETURNING v.visitor, named.digest, v.user_data, v.click_id"
+										") SELECT digest, (array_agg(user_data) FILTER (WHERE $4 AND visitor = digest))[1],"
+										" coalesce(array_agg(click_id) FILTER (WHERE $4 AND click_id IS NOT NULL), '{}')"
+										" FROM gone GROUP BY digest ORDER BY digest",
+										4, types),
+							 values, NULL, false);
+	do
 	{
-		HeapTuple	row = SPI_tuptable->vals[i];
-		TupleDesc	desc = SPI_tuptable->tupdesc;
-		bool		isnull;
-		MemoryContext old = MemoryContextSwitchTo(context);
-		bytea	   *digest = DatumGetByteaPCopy(SPI_getbinval(row, desc, 1, &isnull));
+		SPI_cursor_fetch(cursor, true, VISITORS_AT_ONCE);
+		few = SPI_processed;
+		for (uint64 i = 0; i < few; i++)
+		{
+			HeapTuple	row = SPI_tuptable->vals[i];
+			TupleDesc	desc = SPI_tuptable->tupdesc;
+			bool		isnull;
+			MemoryContext old = MemoryContextSwitchTo(context);
+			bytea	   *digest = DatumGetByteaPCopy(SPI_getbinval(row, desc, 1, &isnull));
 
-		if (VARSIZE_ANY_EXHDR(digest) == 32)
-			person->visitors = lappend(person->visitors, VARDATA_ANY(digest));
-		if (with_identifiers)
-			learn(person, row, desc);
-		MemoryContextSwitchTo(old);
-	}
+			if (VARSIZE_ANY_EXHDR(digest) == 32)
+				person->visitors = lappend(person->visitors, VARDATA_ANY(digest));
+			if (with_identifiers)
+				learn(person, row, desc);
+			MemoryContextSwitchTo(old);
+		}
+		n += (int64) few;
+		SPI_freetuptable(SPI_tuptable);
+		CHECK_FOR_INTERRUPTS();
+	} while (few > 0);
+	SPI_cursor_close(cursor);
 	SPI_finish();
 	return n;
 }

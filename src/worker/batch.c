@@ -17,8 +17,6 @@
 
 /* Pinterest counts what comes later as offline */
 #define LATE_AFTER		USECS_PER_HOUR
-#define LATE_WARNING	"sent more than an hour after its time, so Pinterest counts it as offline"
-#define UNKNOWN_WARNING	"outcome of an earlier attempt unknown"
 
 PcapiBatch *
 pcapi_batch_create(PcapiRoute *route, int room)
@@ -213,7 +211,7 @@ read_entries(PcapiBatch *batch, const PcapiAnswer *answer)
 		batch->accepted = true;
 		if (!event->offline && batch->sent_at - event->event_time > LATE_AFTER)
 			s->warning = entry->warning ?
-				psprintf("%s\n%s", entry->warning, LATE_WARNING) : LATE_WARNING;
+				psprintf("%s\n%s", entry->warning, PCAPI_WARNING_LATE) : PCAPI_WARNING_LATE;
 	}
 	if (answer->wait_ms > 0)
 		batch->route->wait_until = GetCurrentTimestamp() + answer->wait_ms * 1000;
@@ -234,7 +232,7 @@ retry_events(PcapiBatch *batch, const PcapiAnswer *answer, uint64 random)
 		if (over)
 			s->reason = "retries used up";
 		if (answer->verdict == PCAPI_A_UNKNOWN)
-			s->warning = UNKNOWN_WARNING;
+			s->warning = PCAPI_WARNING_UNKNOWN;
 	}
 }
 
@@ -642,7 +640,7 @@ pcapi_batch_adopt(void)
 			batch->ids[i] = batch->settled[i].id = lease->ids[i];
 			batch->settled[i].fate = PCAPI_RETRY;
 			batch->settled[i].attempted = true;
-			batch->settled[i].warning = UNKNOWN_WARNING;
+			batch->settled[i].warning = PCAPI_WARNING_UNKNOWN;
 		}
 		n += lease->n;
 		MemoryContextSwitchTo(old);
