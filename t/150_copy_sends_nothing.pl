@@ -147,7 +147,7 @@ like($node->safe_psql('postgres', q{SELECT message FROM pinterest_capi.destinati
 like($node->safe_psql('postgres', q{SELECT advice FROM pinterest_capi.doctor() WHERE "check" = 'dispatch'}), qr/ALTER SYSTEM SET pinterest_capi\.senders/, 'so does doctor');
 track($node, 'not-named');
 ($status, $out, $err) = $node->psql('postgres', q{SELECT pinterest_capi.resume_destination('default')});
-like($err, qr/nothing is sent from this server: host .* is not named/, 'nobody is led to believe that resuming helps');
+like($err, qr/nothing is sent from this server: host .* is not named.*\n.*HINT:.*add its name to pinterest_capi\.senders/, 'nobody is led to believe that resuming helps, but told what does');
 is($node->safe_psql('postgres', q{SELECT status FROM pinterest_capi.dispatch_status WHERE event_id = 'not-named'}), 'queued', 'nor does it');
 set_conf($node, senders => "elsewhere, \U$host\E");
 $stub->arrives('not-named', 'once the host is named it sends');

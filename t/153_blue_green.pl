@@ -44,6 +44,9 @@ like($green->safe_psql('postgres', q{SELECT status || ': ' || message FROM pinte
 	qr/^not ready: .*the subscription "follows" writes the queue of this database/, 'it says so');
 like($green->safe_psql('postgres', q{SELECT status || ': ' || advice FROM pinterest_capi.doctor() WHERE "check" = 'dispatch'}), qr/^error: .*switch-over, DROP SUBSCRIPTION/, 'so does doctor');
 is(() = slurp_file($green->logfile) =~ /LOG:  nothing is sent from this server: the subscription/g, 1, 'and one line in the log');
+my ($hint) = slurp_file($green->logfile) =~ /LOG:  nothing is sent from this server: the subscription.*\n.*HINT:  (.*)/;
+like($hint, qr/drop the subscription/, 'with a hint that helps');
+unlike($hint, qr/resume_destination|senders/, 'and none that does not');
 my $pid = $green->safe_psql('postgres', q{SELECT pid FROM pinterest_capi.worker_status});
 $green->safe_psql('postgres', "SELECT pg_terminate_backend($pid)");
 ok($green->poll_query_until('postgres', qq{SELECT count(*) = 1 FROM pinterest_capi.worker_status WHERE state = 'held' AND pid <> $pid}), 'another worker is held too');
@@ -65,6 +68,7 @@ $blue->safe_psql('postgres', q{SELECT pinterest_capi.disallow_event('checkout', 
 $blue->wait_for_catchup('follows');
 my ($status, $out, $err) = $green->psql('postgres', q{SELECT pinterest_capi.resume_destination('default')});
 like($err, qr/nothing is sent from this server: the subscription/, 'nobody is led to believe that resuming helps');
+like($err, qr/HINT:  After the switch-over, drop the subscription/, 'but told what does');
 $green->safe_psql('postgres', q{DROP SUBSCRIPTION follows});
 track_many($green, 'after', 5);
 ok($stub->wait_count(processed => 70), 'green sends what was left, and its own');

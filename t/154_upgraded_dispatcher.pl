@@ -68,11 +68,14 @@ $new->start;
 
 SKIP:
 {
-	skip 'the tables come along', 7 if $new->safe_psql('postgres', 'SELECT count(*) FROM pg_subscription_rel') > 0;
+	skip 'the tables come along', 10 if $new->safe_psql('postgres', 'SELECT count(*) FROM pg_subscription_rel') > 0;
 
 	ok($new->poll_query_until('postgres', 'SELECT subslotname IS NULL FROM pg_subscription'), 'the subscription is taken from its slot');
 	like(slurp_file($new->logfile), qr/LOG:  subscription "shop" does not list the table of events/, 'the log says so');
-	like(doctor($new, 'subscription'), qr/^error: .*Never enable it.*subscribe\('CONNECTION', 'shop'\).*publish\(since/, 'doctor says what to do');
+	my $slot = $shop->safe_psql('postgres', 'SELECT slot_name FROM pg_replication_slots');
+	like(slurp_file($new->logfile), qr/HINT:  Drop it, and its slot .*pg_drop_replication_slot\('$slot'\)/, 'and what becomes of the slot');
+	my $advice = doctor($new, 'subscription');
+	like($advice, qr/^error: .*Never enable it.*subscribe\('CONNECTION', 'shop'\).*publish\(since/, 'doctor says what to do');
 	my ($status, $out, $err) = $new->psql('postgres', 'ALTER SUBSCRIPTION shop ENABLE');
 	like($err, qr/cannot enable subscription that does not have a slot name/, 'it can\'t be enabled');
 	track_many($shop, 'after', 5);
@@ -81,10 +84,11 @@ SKIP:
 		'10', 'it does not take them for handed over');
 
 	# as the documents say
-	my $slot = $shop->safe_psql('postgres', 'SELECT slot_name FROM pg_replication_slots');
+	my ($drop) = $advice =~ /on the other server.*?(SELECT pg_drop_replication_slot\([^;]*;)/;
 	$new->safe_psql('postgres', 'DROP SUBSCRIPTION shop');
+	ok($drop, 'doctor has the statement that drops the slot') and $shop->safe_psql('postgres', $drop);
+	is($shop->safe_psql('postgres', 'SELECT count(*) FROM pg_replication_slots'), '0', 'which drops it');
 	$new->safe_psql('postgres', "SELECT pinterest_capi.subscribe('$connection', 'shop')");
-	$shop->safe_psql('postgres', "SELECT pg_drop_replication_slot('$slot')");
 	$shop->safe_psql('postgres', q{SELECT pinterest_capi.publish(since => now() - interval '1 hour')});
 	ok($stub->wait_count(distinct => 15), 'after subscribing again all arrive');
 }

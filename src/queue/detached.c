@@ -17,7 +17,7 @@
 #include "utils/builtins.h"
 
 static void
-detach(const char *name, bool enabled)
+detach(const char *name, const char *slot, bool enabled)
 {
 	const char *quoted = quote_identifier(name);
 
@@ -28,7 +28,7 @@ detach(const char *name, bool enabled)
 	ereport(LOG,
 			(errmsg("subscription \"%s\" does not list the table of events, and was taken from its slot", name),
 			 errdetail("A dump or pg_upgrade has brought it; enabled, it would lose what the other server hands over."),
-			 errhint("Drop it and call pinterest_capi.subscribe(), then pinterest_capi.publish(since => ...) on the other server; pinterest_capi.doctor() tells more.")));
+			 errhint("Drop it, and its slot on the other server, which keeps WAL: pg_drop_replication_slot('%s'); then call pinterest_capi.subscribe() here and pinterest_capi.publish(since => ...) there; pinterest_capi.doctor() tells more.", slot)));
 }
 
 void
@@ -38,7 +38,7 @@ pcapi_detach_subscriptions(void)
 	uint64		n;
 
 	SPI_connect();
-	if (SPI_execute("SELECT s.subname::text, s.subenabled FROM pg_subscription AS s"
+	if (SPI_execute("SELECT s.subname::text, s.subenabled, s.subslotname::text FROM pg_subscription AS s"
 					" WHERE s.subdbid = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())"
 					" AND '" PCAPI_PUBLICATION "' = ANY (s.subpublications) AND s.subslotname IS NOT NULL"
 					" AND NOT EXISTS (SELECT FROM pg_subscription_rel AS r WHERE r.srsubid = s.oid"
@@ -51,6 +51,7 @@ pcapi_detach_subscriptions(void)
 		bool		isnull;
 
 		detach(SPI_getvalue(found->vals[i], found->tupdesc, 1),
+			   SPI_getvalue(found->vals[i], found->tupdesc, 3),
 			   DatumGetBool(SPI_getbinval(found->vals[i], found->tupdesc, 2, &isnull)));
 	}
 	SPI_finish();

@@ -47,7 +47,7 @@ pcapi_replicating_subscription(void)
 }
 
 char *
-pcapi_hold_reason(void)
+pcapi_hold_reason(const char **remedy)
 {
 	char	   *subscription;
 
@@ -56,15 +56,19 @@ pcapi_hold_reason(void)
 		return NULL;
 	subscription = pcapi_replicating_subscription();
 	if (subscription)
+	{
+		*remedy = "After the switch-over, drop the subscription; if it is to stay, leave the schema pinterest_capi out of its publication.";
 		return psprintf("the subscription \"%s\" writes the queue of this database", subscription);
-	return pcapi_copy_reason();
+	}
+	return pcapi_copy_reason(remedy);
 }
 
 PG_FUNCTION_INFO_V1(pcapi_sql_hold_reason);
 Datum
 pcapi_sql_hold_reason(PG_FUNCTION_ARGS)
 {
-	char	   *reason = pcapi_hold_reason();
+	const char *remedy;
+	char	   *reason = pcapi_hold_reason(&remedy);
 
 	if (reason == NULL)
 		PG_RETURN_NULL();

@@ -13,7 +13,10 @@
  */
 extern char *pcapi_replicating_subscription(void);
 
-/* NULL when nothing holds it; palloc'd.  Needs a transaction and a snapshot. */
-extern char *pcapi_hold_reason(void);
+/*
+ * NULL when nothing holds it; palloc'd.  Else *remedy is a hint, which differs
+ * by what holds it.  Needs a transaction and a snapshot.
+ */
+extern char *pcapi_hold_reason(const char **remedy);
 
 #endif							/* PCAPI_HOLD_H */

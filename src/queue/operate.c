@@ -176,6 +176,7 @@ pcapi_sql_pause_destination(PG_FUNCTION_ARGS)
 void
 pcapi_claim_server(void)
 {
+	const char *remedy;
 	char	   *reason;
 
 	if (pcapi_sending_server_claim())
@@ -184,11 +185,11 @@ pcapi_claim_server(void)
 				 errdetail("It was held as a copy of another one, for all destinations."),
 				 errhint("What waits in its queue is sent too: pinterest_capi.cancel() or pinterest_capi.pause_destination() in the same transaction keeps it."),
 				 pcapi_hide()));
-	reason = pcapi_hold_reason();
+	reason = pcapi_hold_reason(&remedy);
 	if (reason)
 		ereport(NOTICE,
 				(errmsg("nothing is sent from this server: %s", reason),
-				 errhint("Ask pinterest_capi.doctor() what to do."),
+				 errhint("%s", remedy),
 				 pcapi_hide()));
 }
 

@@ -312,7 +312,7 @@ recognize(KnownServer **of)
 }
 
 char *
-pcapi_copy_reason(void)
+pcapi_copy_reason(const char **remedy)
 {
 	MemoryContext context = CurrentMemoryContext;
 	char	   *reason = NULL;
@@ -324,11 +324,17 @@ pcapi_copy_reason(void)
 	SPI_connect();
 	recognition = recognize(&of);
 	if (recognition == NOT_NAMED)
+	{
+		*remedy = "If this host is to send, add its name to pinterest_capi.senders and reload the configuration.";
 		reason = psprintf("host \"%s\" is not named in pinterest_capi.senders", this_host()->name);
+	}
 	else if (recognition == COPY)
+	{
+		*remedy = "If this server is to send, and the other one does not, call pinterest_capi.resume_destination().";
 		reason = psprintf("this looks like a copy of %s on host \"%s\"",
 						  of->database != MyDatabaseId && of->system == GetSystemIdentifier() ?
 						  "another database" : "the server", of->host.name);
+	}
 	if (reason)
 		reason = MemoryContextStrdup(context, reason);
 	SPI_finish();

@@ -11,7 +11,7 @@
 #include "pinterest_capi.h"
 
 /* why this server doesn't send, in the words of destination_status; NULL when it does; palloc'd */
-extern char *pcapi_copy_reason(void);
+extern char *pcapi_copy_reason(const char **remedy);
 
 /* At the worker's start: remember this server where it is the one by what can be seen. */
 extern void pcapi_sending_server_recognize(void);

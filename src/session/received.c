@@ -53,16 +53,17 @@ static void
 check_not_a_copy(void)
 {
 	static bool checked = false;
+	const char *remedy;
 	char	   *reason;
 
 	if (checked)
 		return;
-	reason = pcapi_copy_reason();
+	reason = pcapi_copy_reason(&remedy);
 	if (reason)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("events of another server are not taken: %s", reason),
-				 errhint("Drop the copy's subscriptions, after ALTER SUBSCRIPTION ... SET (slot_name = NONE); or, if this server is to take the events, SELECT pinterest_capi.resume_destination(...)."),
+				 errhint("%s A copy's subscriptions are dropped after ALTER SUBSCRIPTION ... DISABLE and ALTER SUBSCRIPTION ... SET (slot_name = NONE); their slots stay for the original.", remedy),
 				 pcapi_hide()));
 	checked = true;
 }

@@ -222,7 +222,8 @@ BEGIN ATOMIC
 			CASE WHEN b.takes_events AND b.has_slot AND b.enabled THEN 'ok' ELSE 'error' END,
 			CASE
 				WHEN NOT b.takes_events OR NOT b.has_slot
-				THEN format('The subscription %I takes no events: a dump or pg_upgrade has brought it. Never enable it. ALTER SUBSCRIPTION %1$I DISABLE; ALTER SUBSCRIPTION %1$I SET (slot_name = NONE); DROP SUBSCRIPTION %1$I; SELECT pinterest_capi.subscribe(''CONNECTION'', %L); then on the other server drop its old slot, and SELECT pinterest_capi.publish(since => now() - interval ''1 day'');', b.subscription, b.subscription)
+				THEN format('The subscription %I takes no events: a dump or pg_upgrade has brought it. Never enable it. ALTER SUBSCRIPTION %1$I DISABLE; ALTER SUBSCRIPTION %1$I SET (slot_name = NONE); DROP SUBSCRIPTION %1$I; on the other server, where its slot keeps WAL, SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name ~ %L; here SELECT pinterest_capi.subscribe(''CONNECTION'', %L); then there SELECT pinterest_capi.publish(since => now() - interval ''1 day'');',
+					b.subscription, '^pinterest_capi_' || b.subscription || '_[0-9a-f]{8}$', b.subscription)
 				WHEN NOT b.enabled
 				THEN format('The subscription %I is disabled, so the other server''s events wait there: ALTER SUBSCRIPTION %1$I ENABLE;', b.subscription)
 				ELSE format('The subscription %I takes the events of another server.', b.subscription) END

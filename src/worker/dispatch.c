@@ -296,6 +296,7 @@ notify_all(const char *status, const char *message)
 static void
 ask_hold(void)
 {
+	const char *remedy;
 	char	   *reason;
 
 	if (pcapi_replicating_subscription() != NULL)
@@ -303,12 +304,12 @@ ask_hold(void)
 	if (hold_asked && !hold_stale && hold_reason == NULL && !pcapi_replicates)
 		return;
 	pcapi_sending_server_recognize();
-	reason = pcapi_hold_reason();
+	reason = pcapi_hold_reason(&remedy);
 	if (reason && (hold_reason == NULL || strcmp(reason, hold_reason) != 0))
 	{
 		ereport(LOG,
 				(errmsg("nothing is sent from this server: %s", reason),
-				 errhint("If it is to send: pinterest_capi.resume_destination, or the setting pinterest_capi.senders; pinterest_capi.doctor() tells more.")));
+				 errhint("%s pinterest_capi.doctor() tells more.", remedy)));
 		notify_all("not ready", reason);
 	}
 	else if (reason == NULL && hold_reason)
