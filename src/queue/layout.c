@@ -12,6 +12,7 @@
 
 #include "access/genam.h"
 #include "access/htup_details.h"
+#include "access/table.h"
 #include "access/transam.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_class.h"
@@ -20,6 +21,7 @@
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
+#include "fmgr.h"
 #include "queue/rows.h"
 #include "utils/acl.h"
 #include "utils/rel.h"
@@ -267,6 +269,29 @@ bool
 pcapi_has_planted_trigger(PcapiTable table, Relation rel)
 {
 	return verdict(table, rel)->planted;
+}
+
+PG_FUNCTION_INFO_V1(pcapi_sql_written_directly);
+Datum
+pcapi_sql_written_directly(PG_FUNCTION_ARGS)
+{
+	static const PcapiTable written[] = {PCAPI_T_EVENT, PCAPI_T_QUEUE, PCAPI_T_OUTCOME, PCAPI_T_VISITOR};
+	Oid			relid = PG_GETARG_OID(0);
+	bool		directly = true;
+	PcapiIdentity saved;
+
+	/* row security depends on who writes */
+	pcapi_become_owner(&saved, false);
+	for (int i = 0; i < lengthof(written); i++)
+		if (pcapi_table(written[i]) == relid)
+		{
+			Relation	rel = table_open(relid, AccessShareLock);
+
+			directly = pcapi_writes_directly(written[i], rel);
+			table_close(rel, AccessShareLock);
+		}
+	pcapi_become_caller(&saved);
+	PG_RETURN_BOOL(directly);
 }
 
 /* ---- indexes ---- */

@@ -101,6 +101,12 @@ CREATE FUNCTION pinterest_capi._trigger_faults(relation oid, trigger oid, roles 
 COMMENT ON FUNCTION pinterest_capi._trigger_faults(oid, oid, oid[]) IS
 	'internal: what is wrong with a track_trigger trigger, also for these roles; at least one row, without a fault where there is none';
 
+CREATE FUNCTION pinterest_capi._written_directly(relation oid) RETURNS boolean
+	LANGUAGE c VOLATILE STRICT PARALLEL SAFE
+	AS 'MODULE_PATHNAME', 'pcapi_sql_written_directly';
+COMMENT ON FUNCTION pinterest_capi._written_directly(oid) IS
+	'internal: whether a table of the queue or of visitors is as the install script made it, so that rows are written without a statement; true for any other';
+
 CREATE VIEW pinterest_capi._allowed_name AS
 	SELECT DISTINCT pinterest_capi._fold(a.event_name) AS folded FROM pinterest_capi.allowed_event AS a;
 COMMENT ON VIEW pinterest_capi._allowed_name IS
@@ -145,6 +151,61 @@ BEGIN ATOMIC
 	), tables AS MATERIALIZED (
 		SELECT c.oid, c.relname, c.relowner, c.relacl FROM pg_catalog.pg_class AS c
 		WHERE c.relnamespace = 'pinterest_capi'::regnamespace AND c.relkind = 'r'
+	), indexes AS MATERIALIZED (
+		SELECT t.relname, i.indexrelid, i.indisvalid AND i.indisready AS usable, i.indisunique AND i.indpred IS NULL AS is_unique,
+			ARRAY(SELECT replace(pg_get_indexdef(i.indexrelid, k, true), 'pinterest_capi.', '')
+				FROM generate_series(1, i.indnkeyatts) AS g (k) ORDER BY k) AS keys,
+			-- being built, or vacuumed
+			EXISTS (SELECT FROM pg_catalog.pg_locks AS l
+				WHERE l.relation = t.oid AND l.mode = 'ShareUpdateExclusiveLock'
+					AND l.database = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = current_database())) AS busy
+		FROM tables AS t JOIN pg_catalog.pg_index AS i ON i.indrelid = t.oid
+	), wanted AS MATERIALIZED (
+		SELECT w.*, EXISTS (SELECT FROM indexes AS i
+				WHERE i.relname = w.relname AND i.keys = w.keys AND i.usable AND (i.is_unique OR NOT w.is_unique)) AS found,
+			(SELECT min(i.indexrelid::regclass::text) FROM indexes AS i
+				WHERE i.relname = w.relname AND i.keys = w.keys AND NOT i.usable AND (i.is_unique OR NOT w.is_unique)) AS unusable
+		FROM (VALUES ('destination', '{destination}'::text[], true, 'ALTER TABLE pinterest_capi.destination ADD PRIMARY KEY (destination)'),
+			('_destination_state', '{dest}', true, 'ALTER TABLE pinterest_capi._destination_state ADD PRIMARY KEY (dest)'),
+			('_destination_state', '{destination}', true, 'ALTER TABLE pinterest_capi._destination_state ADD UNIQUE (destination)'),
+			('_secret', '{destination}', true, 'ALTER TABLE pinterest_capi._secret ADD PRIMARY KEY (destination)'),
+			('allowed_event', '{destination,_fold(event_name)}', true, 'CREATE UNIQUE INDEX allowed_event_key ON pinterest_capi.allowed_event (destination, pinterest_capi._fold(event_name))'),
+			('allowed_event', '{_fold(event_name)}', false, 'CREATE INDEX allowed_event_name ON pinterest_capi.allowed_event (pinterest_capi._fold(event_name) COLLATE "C")'),
+			('consent_rule', '{name}', true, 'ALTER TABLE pinterest_capi.consent_rule ADD PRIMARY KEY (name)'),
+			('consent_rule', '{destination}', false, 'CREATE INDEX consent_rule_destination ON pinterest_capi.consent_rule (destination)'),
+			('_visitor', '{visitor}', true, 'ALTER TABLE pinterest_capi._visitor ADD PRIMARY KEY (visitor)'),
+			('_suppression', '{hash}', true, 'ALTER TABLE pinterest_capi._suppression ADD PRIMARY KEY (hash)'),
+			('_erasure', '{erasure}', true, 'ALTER TABLE pinterest_capi._erasure ADD PRIMARY KEY (erasure)'),
+			('_event', '{id}', true, 'ALTER TABLE pinterest_capi._event ADD PRIMARY KEY (id)'),
+			('_event', '{event_id,event_name,dest}', true, 'CREATE UNIQUE INDEX CONCURRENTLY _event_dedup ON pinterest_capi._event (event_id, event_name COLLATE "C", dest)'),
+			('_event', '{created_at}', false, 'CREATE INDEX CONCURRENTLY _event_created ON pinterest_capi._event USING brin (created_at) WITH (pages_per_range = 64, autosummarize = on)'),
+			('_queue', '{dest,id}', true, 'ALTER TABLE pinterest_capi._queue ADD PRIMARY KEY (dest, id)'),
+			('_queue', '{dest,due_at}', false, 'CREATE INDEX CONCURRENTLY _queue_due ON pinterest_capi._queue (dest, due_at) WHERE due_at IS NOT NULL'),
+			('_outcome', '{id}', true, 'ALTER TABLE pinterest_capi._outcome ADD PRIMARY KEY (id)'),
+			('_outcome', '{finished_at}', false, 'CREATE INDEX CONCURRENTLY _outcome_finished ON pinterest_capi._outcome USING brin (finished_at) WITH (pages_per_range = 16, autosummarize = on)'),
+			('_lease', '{lease}', true, 'ALTER TABLE pinterest_capi._lease ADD PRIMARY KEY (lease)'),
+			('_worker', '{pid}', true, 'ALTER TABLE pinterest_capi._worker ADD PRIMARY KEY (pid)'),
+			('_subscriber', '{slot}', true, 'ALTER TABLE pinterest_capi._subscriber ADD PRIMARY KEY (slot)')) AS w (relname, keys, is_unique, make)
+	), table_faults (of, status, advice) AS MATERIALIZED (
+		SELECT w.relname, CASE WHEN w.is_unique THEN 'error' ELSE 'warning' END,
+			CASE WHEN w.unusable IS NOT NULL
+				THEN format('The index %s of pinterest_capi.%I is not valid, so %s: REINDEX INDEX CONCURRENTLY %1$s;', w.unusable, w.relname,
+					CASE WHEN w.is_unique THEN 'rows may be there twice, and are searched for slowly' ELSE 'rows are searched for slowly' END)
+				ELSE format('pinterest_capi.%I has no %sindex on %s, so %s: %s;', w.relname, CASE WHEN w.is_unique THEN 'unique ' END, array_to_string(w.keys, ', '),
+					CASE WHEN w.is_unique THEN 'rows may be there twice, and are searched for slowly' ELSE 'rows are searched for slowly' END, w.make) END
+		FROM wanted AS w
+		WHERE NOT w.found
+		UNION ALL
+		SELECT i.relname, 'warning',
+			format('The index %s is not valid: it was left by a statement that was cut off, and costs each write: DROP INDEX CONCURRENTLY %1$s;', i.indexrelid::regclass)
+		FROM indexes AS i
+		WHERE NOT i.usable AND NOT i.busy
+			AND NOT EXISTS (SELECT FROM wanted AS w WHERE NOT w.found AND w.unusable = i.indexrelid::regclass::text)
+		UNION ALL
+		SELECT t.relname, 'warning',
+			format('pinterest_capi.%I is not as the extension made it (columns, defaults, constraints, triggers, rules, row security, partitions or indexes), so its rows are written by statements, which respects what was added and takes longer. If nothing was to be added, \d pinterest_capi.%1$I shows what to take back.', t.relname)
+		FROM tables AS t
+		WHERE NOT pinterest_capi._written_directly(t.oid)
 	), triggers AS MATERIALIZED (
 		SELECT t.tgname, t.tgrelid, t.disabled, f.*
 		FROM pinterest_capi._trigger AS t
@@ -327,10 +388,12 @@ BEGIN ATOMIC
 
 		UNION ALL
 		SELECT 10, 'privileges', '',
-			CASE WHEN p.lost IS NOT NULL OR p.open IS NOT NULL THEN 'error' ELSE 'ok' END,
+			CASE WHEN p.lost IS NOT NULL OR p.closed IS NOT NULL OR p.open IS NOT NULL THEN 'error' ELSE 'ok' END,
 			CASE
 				WHEN p.lost IS NOT NULL
 				THEN format('The extension''s owner, %s, may not read and write %s: GRANT ALL ON %s TO %1$s;', p.owner, p.lost, p.lost)
+				WHEN p.closed IS NOT NULL
+				THEN format('The extension''s owner, %s, lacks a right of its own, so events are not recorded: %s;', p.owner, p.closed)
 				WHEN p.open IS NOT NULL
 				THEN format('Others than the extension''s owner may read internal tables: REVOKE ALL ON %s FROM PUBLIC, %s;', p.open, p.strangers)
 				ELSE format('The owner, %s, has what is needed. You, %s, have the levels: %s.',
@@ -339,6 +402,14 @@ BEGIN ATOMIC
 				(SELECT string_agg(DISTINCT t.oid::regclass::text, ', ') FROM tables AS t,
 						unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS wanted
 					WHERE NOT has_table_privilege(o.oid, t.oid, wanted)) AS lost,
+				nullif(concat_ws('; ',
+					CASE WHEN NOT has_schema_privilege(o.oid, 'pinterest_capi', 'USAGE') THEN format('GRANT USAGE ON SCHEMA pinterest_capi TO %s', o.oid::regrole) END,
+					(SELECT format('GRANT USAGE ON SEQUENCE %s TO %s', string_agg(c.oid::regclass::text, ', '), o.oid::regrole) FROM pg_catalog.pg_class AS c
+						WHERE c.relnamespace = 'pinterest_capi'::regnamespace AND CASE WHEN c.relkind = 'S' THEN NOT has_sequence_privilege(o.oid, c.oid, 'USAGE') END
+						HAVING count(*) > 0),
+					(SELECT format('GRANT EXECUTE ON FUNCTION %s TO %s', string_agg(f.oid::regprocedure::text, ', '), o.oid::regrole) FROM pg_catalog.pg_proc AS f
+						WHERE f.pronamespace = 'pinterest_capi'::regnamespace AND NOT has_function_privilege(o.oid, f.oid, 'EXECUTE')
+						HAVING count(*) > 0)), '') AS closed,
 				(SELECT string_agg(DISTINCT t.oid::regclass::text, ', ') FROM tables AS t, aclexplode(t.relacl) AS a
 					WHERE t.relname LIKE E'\\_%' AND a.grantee <> t.relowner) AS open,
 				(SELECT string_agg(DISTINCT a.grantee::regrole::text, ', ') FROM tables AS t, aclexplode(t.relacl) AS a
@@ -349,6 +420,13 @@ BEGIN ATOMIC
 					CASE WHEN has_function_privilege('pinterest_capi.cancel(text, text)', 'EXECUTE') THEN 'operate' END,
 					CASE WHEN has_function_privilege('pinterest_capi.drop_destination(text)', 'EXECUTE') THEN 'configure' END) AS levels
 			FROM owner AS o) AS p
+
+		UNION ALL
+		SELECT 10, 'tables', f.of, f.status, f.advice FROM table_faults AS f
+
+		UNION ALL
+		SELECT 10, 'tables', '', 'ok', 'The extension''s tables and their indexes are as it made them.'
+		WHERE NOT EXISTS (SELECT FROM table_faults)
 
 		UNION ALL
 		SELECT 11, 'oldest event', d.destination,
