@@ -167,14 +167,17 @@ relcache_changed(Datum arg, Oid relid)
 	pcapi_trigger_relcache_changed(relid);
 }
 
-/* Functions and types, whose names expressions of triggers use. */
-static const int watched_syscaches[] = {PROCOID, TYPEOID};
+/* Functions and types, whose names expressions of triggers use, and our schema. */
+static const int watched_syscaches[] = {PROCOID, TYPEOID, NAMESPACEOID};
 
 /* Of these there are 64 slots, less than half of which the server takes itself. */
 static void
 syscache_changed(Datum arg, int cache, uint32 hash)
 {
-	pcapi_trigger_catalog_changed();
+	if (cache != NAMESPACEOID)
+		pcapi_trigger_catalog_changed();
+	if (cache != TYPEOID)
+		pcapi_table_catalog_changed();
 }
 
 static void

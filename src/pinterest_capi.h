@@ -63,6 +63,10 @@ typedef enum PcapiTable
 extern Oid	pcapi_extension_owner(bool missing_ok); /* needs a transaction */
 extern Oid	pcapi_table(PcapiTable table);
 extern void pcapi_table_relcache_changed(Oid relid);
+extern void pcapi_table_catalog_changed(void);
+
+/* false: statements as the owner may fail for want of a right; cheap, kept until something changes */
+extern bool pcapi_owner_has_rights(Oid owner);
 
 /* Another one after any change of the table's definition that this session has heard of. */
 extern uint32 pcapi_table_version(PcapiTable table);

@@ -11,9 +11,16 @@
 #include "access/xlog.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "nodes/value.h"
+#include "parser/parse_func.h"
+#include "utils/acl.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
+
+#define TABLE_RIGHTS	(ACL_SELECT | ACL_INSERT | ACL_UPDATE | ACL_DELETE)
 
 static const char *const table_names[] = {
 	[PCAPI_T_DESTINATION] = "destination",
@@ -39,6 +46,7 @@ static struct
 	uint32		version;
 }			known[lengthof(table_names)];
 static uint64 changes = 0;
+static bool rights_known = false;
 
 void
 pcapi_table_relcache_changed(Oid relation)
@@ -49,7 +57,18 @@ pcapi_table_relcache_changed(Oid relation)
 		{
 			known[i].current = false;
 			known[i].version++;
+			rights_known = false;
 		}
+}
+
+/* A schema or a function: renamed, or its rights are others. */
+void
+pcapi_table_catalog_changed(void)
+{
+	changes++;
+	rights_known = false;
+	for (int i = 0; i < lengthof(known); i++)
+		known[i].current = false;
 }
 
 /* Five times an event: two look-ups in the catalog's cache each would be felt. */
@@ -98,12 +117,55 @@ pcapi_extension_owner(bool missing_ok)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("tables of extension \"%s\" are missing", "pinterest_capi"),
-				 errhint("Run CREATE EXTENSION pinterest_capi in this database."),
+				 errhint("Run CREATE EXTENSION pinterest_capi in this database, or give its schema the name pinterest_capi again if that was renamed."),
 				 pcapi_hide()));
 	}
 	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
 	ReleaseSysCache(tuple);
 	return owner;
+}
+
+/*
+ * Whether the extension's owner has the rights on our objects that statements
+ * of track() may need.  Owners may revoke rights of their own.
+ */
+bool
+pcapi_owner_has_rights(Oid owner)
+{
+	static Oid	asked_for = InvalidOid;
+	static bool answer;
+	Oid			schema;
+	Oid			sequence;
+	Oid			saved_user;
+	int			saved_context;
+
+	if (rights_known && asked_for == owner)
+		return answer;
+	rights_known = true;		/* unless a look-up hears of a change */
+	asked_for = owner;
+	schema = get_namespace_oid(PCAPI_SCHEMA, true);
+	sequence = get_relname_relid("_destination_state_dest_seq", schema);
+	GetUserIdAndSecContext(&saved_user, &saved_context);
+	SetUserIdAndSecContext(owner, saved_context | SECURITY_LOCAL_USERID_CHANGE);
+	answer = OidIsValid(schema) && PcapiMayUse(schema);
+	if (answer)
+	{
+		Oid			argtypes[1] = {TEXTOID};
+		Oid			fold = LookupFuncName(list_make2(makeString(PCAPI_SCHEMA), makeString("_fold")), 1, argtypes, true);
+
+		answer = !OidIsValid(fold) || PcapiMayExecute(fold);
+	}
+	SetUserIdAndSecContext(saved_user, saved_context);
+	if (OidIsValid(sequence))
+		answer = answer && pg_class_aclcheck(sequence, owner, ACL_USAGE) == ACLCHECK_OK;
+	for (int i = 0; answer && i < lengthof(known); i++)
+	{
+		Oid			table = i == PCAPI_T_EVENT_SEQUENCE || i == PCAPI_T_SETTINGS ? InvalidOid : pcapi_table(i);
+
+		if (OidIsValid(table))
+			answer = pg_class_aclmask(table, owner, TABLE_RIGHTS, ACLMASK_ALL) == TABLE_RIGHTS;
+	}
+	return answer;
 }
 
 /*

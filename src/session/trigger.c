@@ -401,6 +401,54 @@ track_misplaced(const TriggerData *td)
 	(void) pcapi_track(&call);
 }
 
+typedef struct Firing
+{
+	const TriggerData *td;
+	HeapTuple	tuple;			/* NULL: of a statement */
+} Firing;
+
+static void
+track_firing(void *arg)
+{
+	const Firing *firing = arg;
+
+	if (firing->tuple && TRIGGER_FIRED_AFTER(firing->td->tg_event))
+		track_row(firing->td, firing->tuple);
+	else
+		track_misplaced(firing->td);
+}
+
+/*
+ * Where our objects are as the install script left them, what tracks needs no
+ * subtransaction.  Else it has one: the event is lost, and not the row.
+ */
+static void
+track_safely(Firing *firing)
+{
+	const TriggerData *td = firing->td;
+	Oid			owner = pcapi_extension_owner(true);
+	ErrorData  *error;
+
+	if (!OidIsValid(owner))
+	{
+		warn_of_trigger(td->tg_trigger, td->tg_relation, "can't record events, since the extension's tables are not found",
+						"If the schema pinterest_capi was renamed, give it that name again.");
+		return;
+	}
+	if (pcapi_owner_has_rights(owner))
+	{
+		track_firing(firing);
+		return;
+	}
+	error = pcapi_attempt(track_firing, firing);
+	if (error == NULL)
+		return;
+	if (error->sqlerrcode != ERRCODE_INSUFFICIENT_PRIVILEGE)
+		ReThrowError(error);
+	warn_of_trigger(td->tg_trigger, td->tg_relation, "can't record events, since the extension's owner lacks a right on its objects",
+					"Give the owner back all rights on the schema pinterest_capi and on its tables, sequences and functions; pinterest_capi.doctor() names what is missing.");
+}
+
 PG_FUNCTION_INFO_V1(pcapi_sql_track_trigger);
 Datum
 pcapi_sql_track_trigger(PG_FUNCTION_ARGS)
@@ -408,7 +456,7 @@ pcapi_sql_track_trigger(PG_FUNCTION_ARGS)
 	TriggerData *td = (TriggerData *) fcinfo->context;
 	MemoryContext context;
 	MemoryContext old;
-	HeapTuple	tuple = NULL;
+	Firing		firing = {.td = td};
 
 	if (!CALLED_AS_TRIGGER(fcinfo))
 		ereport(ERROR,
@@ -417,7 +465,7 @@ pcapi_sql_track_trigger(PG_FUNCTION_ARGS)
 				 errhint("%s", PCAPI_TRIGGER_HINT),
 				 pcapi_hide()));
 	if (TRIGGER_FIRED_FOR_ROW(td->tg_event))
-		tuple = TRIGGER_FIRED_BY_UPDATE(td->tg_event) ? td->tg_newtuple : td->tg_trigtuple;
+		firing.tuple = TRIGGER_FIRED_BY_UPDATE(td->tg_event) ? td->tg_newtuple : td->tg_trigtuple;
 
 	context = AllocSetContextCreate(CurrentMemoryContext, "pinterest_capi row",
 									ALLOCSET_DEFAULT_SIZES);
@@ -426,12 +474,10 @@ pcapi_sql_track_trigger(PG_FUNCTION_ARGS)
 		/* of a temporary table: what is written elsewhere is not allowed to us */
 		warn_of_trigger(td->tg_trigger, td->tg_relation, "can't record events in a read-only transaction",
 						"Write to the table in a transaction that is READ WRITE.");
-	else if (tuple && TRIGGER_FIRED_AFTER(td->tg_event))
-		track_row(td, tuple);
 	else
-		track_misplaced(td);
+		track_safely(&firing);
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
 	/* BEFORE and INSTEAD OF go on with the row as it is; AFTER looks at no result */
-	return PointerGetDatum(tuple);
+	return PointerGetDatum(firing.tuple);
 }
