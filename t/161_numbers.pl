@@ -190,7 +190,7 @@ fact(macro('EVENT_NAME_MAX'), $design, 'is clipped at #');
 fact(macro('AHEAD_MAX'), $reference, 'Up to # ahead', $design, 'up to # ahead');
 fact(macro('WARNINGS_MAX'), $reference, 'At most # for an event', $design, 'no value, # at most');
 fact(macro('property.c:ID_MAX'), $reference, '`order_id` | `custom_data` | yes | up to #');
-fact(macro('LINES_MAX'), $reference, 'item_category, item_brand}`, up to #;');
+fact(macro('LINES_MAX'), $reference, 'item_brand, item_brand_id}`, up to #;');
 fact(macro('property.c:TEXT_MAX'), $reference, 'free text, up to # characters');
 fact(macro('URL_MAX'), $reference, 'or the URL is longer than #, only');
 fact(macro('CLICK_ID_MAX'), $reference, '`click_id` | as it is, up to #;');
@@ -336,7 +336,8 @@ my %tests = map { m{/(\d+)_\w+\.pl$} ? ($1 => 1) : () } glob "$top/t/*.pl";
 my %sqlstates = map { $_ => 1 } slurp($reference) =~ /^\| ([0-9A-Z]{5}) \|/mg, qw(40001 40P01 55P03 57014);
 my @kinds = (
 	[ 'standards', qr/SHA-(?:1|256|384|512)\b|ISO 3166-1|the 249 there are|none after 2100-01-01|UTF-8|HTTP\/[12](?:\.1)?|TLS 1\.2|UUID of version 7|127\.0\.0\.0\/8|port 443|3-2-4 digits|mode 0600|killed with -9/ ],
-	[ 'dates', qr/(?:\d+ )?(?:January|November|December) 20\d\d|since 1970/ ],
+	[ 'dates', qr/(?:\d+ )?(?:January|September|November|December) 20\d\d|observed in 2024|since 1970/ ],
+	[ 'the API', qr/\b5\.(?:28|31)\.0\b(?: of 2026-09-30)?|code 953/ ],
 	[ 'versions', qr/\b(?:Debian|Ubuntu|PostgreSQL|psql|libcurl|OpenSSL|utf8proc|Node|Patroni|Citus|pg_auto_failover|repmgr|pg_upgrade|version)\s+\(?(?:(?:from|before)\s+)?$versions(?:(?:,| or| to| and|;)\s+(?:or\s+)?(?:later;\s+)?\d[\d.]*)*|\(from 16 or before\)/ ],
 	[ 'SQLSTATEs', qr/\bclass \d\d\b|\b([0-9][0-9A-Z]{4})\b(?=[\s,.;:)|])/, \%sqlstates ],
 	[ 'statuses of HTTP', qr/(?<![\w.,])(?:[2-5]xx|(?:20[04]|302|40[0-8]|410|413|42[1259]|499|50[0-4]|511|520|524|59[89]|600))(?!\w|,\d|\.\d|\s+(?:a\s+)?(?:$units|events|rows|characters|requests|transactions|digits)\b)/ ],
