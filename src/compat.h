@@ -12,6 +12,8 @@
 #error "pinterest_capi needs PostgreSQL 15 or later"
 #endif
 
+#include "catalog/pg_namespace.h"
+#include "catalog/pg_proc.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
@@ -23,6 +25,7 @@
 #if PG_VERSION_NUM >= 160000
 #include "parser/parse_relation.h"
 #endif
+#include "utils/acl.h"
 #include "utils/jsonb.h"
 #include "utils/tuplestore.h"
 #include "utils/wait_event.h"
