@@ -183,7 +183,7 @@ visitors('many', EVENTS - 100);
 is(sql(q{SELECT seq_tup_read FROM pg_stat_user_tables WHERE relname = '_visitor'}), $before, 'visitors are found by their key');
 is(sql(q{SELECT count(*) FROM pinterest_capi._visitor}), EVENTS, 'visitors');
 $deleted = written('_visitor', 'del');
-reads_little('click_id_retention', 10, sub {
+reads_little('click_id_retention', 40, sub {
 	set_conf($node, click_id_retention => '0s');
 	ok(until_written('_visitor', 'del', $deleted + EVENTS), 'click ids are deleted');
 });
