@@ -28,6 +28,7 @@ sub track_of
 
 sql(q{SELECT pinterest_capi.identify('somebody', '{"em": "a@example.com"}')});
 $warm->query_safe(track_of('before'));
+is(sql(q{SELECT pinterest_capi.flush('20 s')}), 't', 'one that nobody sees is sent');
 
 # The same event twice, in a new session and in one that was there before: one row each, and both are sent.
 sub works

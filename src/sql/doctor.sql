@@ -153,7 +153,8 @@ BEGIN ATOMIC
 		WHERE c.relnamespace = 'pinterest_capi'::regnamespace AND c.relkind = 'r'
 	), indexes AS MATERIALIZED (
 		SELECT t.relname, i.indexrelid, i.indisvalid AND i.indisready AS usable, i.indisunique AND i.indpred IS NULL AS is_unique,
-			ARRAY(SELECT replace(pg_get_indexdef(i.indexrelid, k, true), 'pinterest_capi.', '')
+			-- without the quotes of quote_all_identifiers
+			ARRAY(SELECT replace(replace(pg_get_indexdef(i.indexrelid, k, true), '"', ''), 'pinterest_capi.', '')
 				FROM generate_series(1, i.indnkeyatts) AS g (k) ORDER BY k) AS keys,
 			-- being built, or vacuumed
 			EXISTS (SELECT FROM pg_catalog.pg_locks AS l
