@@ -209,14 +209,14 @@ finish(void *arg, int from, int n)
 	values[2] = array_of(few->xmins + from, n, XIDOID);
 	SPI_connect();
 	rc = SPI_execute_plan(pcapi_outcome_plan(plans, "WITH free AS MATERIALIZED (SELECT r.dest, r.id FROM unnest($1, $2, $3) AS r (dest, id, xmin)"
-							   " JOIN pinterest_capi._queue AS q ON" PCAPI_QUEUED_AS("r")
-							   " WHERE q.xmin = r.xmin FOR UPDATE OF q SKIP LOCKED),"
-							   " gone AS (DELETE FROM pinterest_capi._queue AS q"
-							   " USING free AS r WHERE" PCAPI_QUEUED_AS("r") " RETURNING q.*)"
-							   " INSERT INTO pinterest_capi._outcome (" PCAPI_OUTCOME_LIST ")"
-							   " SELECT g.id, clock_timestamp(), g.last_attempt_at, g.dest, g.attempts, g.http_status,"
-							   " 'queued', 'handed over to the dispatcher', g.error, g.warnings, NULL FROM gone AS g%s",
-							   3, types), values, NULL, false, 0);
+											 " JOIN pinterest_capi._queue AS q ON" PCAPI_QUEUED_AS("r")
+											 " WHERE q.xmin = r.xmin FOR UPDATE OF q SKIP LOCKED),"
+											 " gone AS (DELETE FROM pinterest_capi._queue AS q"
+											 " USING free AS r WHERE" PCAPI_QUEUED_AS("r") " RETURNING q.*)"
+											 " INSERT INTO pinterest_capi._outcome (" PCAPI_OUTCOME_LIST ")"
+											 " SELECT g.id, clock_timestamp(), g.last_attempt_at, g.dest, g.attempts, g.http_status,"
+											 " 'queued', 'handed over to the dispatcher', g.error, g.warnings, NULL FROM gone AS g%s",
+											 3, types), values, NULL, false, 0);
 	if (rc != SPI_OK_INSERT)
 		elog(ERROR, "could not hand over events: %s", SPI_result_code_string(rc));
 	SPI_finish();

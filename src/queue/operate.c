@@ -87,17 +87,17 @@ finish_step(Datum dests, Datum ids, void *arg)
 
 	SPI_connect();
 	SPI_execute_plan(pcapi_outcome_plan(plans,
-								"WITH gone AS ("
-								" DELETE FROM pinterest_capi._queue AS q USING unnest($3, $4) AS chosen (dest, id)"
-								" WHERE" PCAPI_QUEUED_AS("chosen") " RETURNING q.*)"
-								" INSERT INTO pinterest_capi._outcome (" PCAPI_OUTCOME_LIST ")"
-								" SELECT g.id, clock_timestamp(), g.last_attempt_at, g.dest, g.attempts, g.http_status,"
-								" $1, $2, g.error, CASE WHEN (g.dest, g.id) IN (SELECT l.dest, unnest(l.ids) FROM pinterest_capi._lease AS l)"
-								" THEN g.warnings || '" PCAPI_WARNING_IN_REQUEST "'::text"
-								" WHEN (SELECT e.destination IS NOT NULL FROM pinterest_capi._event AS e WHERE e.id = g.id)"
-								" THEN g.warnings || '" PCAPI_WARNING_PUBLISHED "'::text"
-								" ELSE g.warnings END, NULL FROM gone AS g%s",
-								4, types),
+										"WITH gone AS ("
+										" DELETE FROM pinterest_capi._queue AS q USING unnest($3, $4) AS chosen (dest, id)"
+										" WHERE" PCAPI_QUEUED_AS("chosen") " RETURNING q.*)"
+										" INSERT INTO pinterest_capi._outcome (" PCAPI_OUTCOME_LIST ")"
+										" SELECT g.id, clock_timestamp(), g.last_attempt_at, g.dest, g.attempts, g.http_status,"
+										" $1, $2, g.error, CASE WHEN (g.dest, g.id) IN (SELECT l.dest, unnest(l.ids) FROM pinterest_capi._lease AS l)"
+										" THEN g.warnings || '" PCAPI_WARNING_IN_REQUEST "'::text"
+										" WHEN (SELECT e.destination IS NOT NULL FROM pinterest_capi._event AS e WHERE e.id = g.id)"
+										" THEN g.warnings || '" PCAPI_WARNING_PUBLISHED "'::text"
+										" ELSE g.warnings END, NULL FROM gone AS g%s",
+										4, types),
 					 values, NULL, false, 0);
 	n = (int64) SPI_processed;
 	SPI_finish();

@@ -247,9 +247,9 @@ pcapi_sql_replay(PG_FUNCTION_ARGS)
 		nulls[5] = 'n';
 
 	/*
-	 * Sent again under the same event_id, an event that was only tested counts
-	 * for the first time; beside such ones those that Pinterest has are not
-	 * meant.
+	 * Sent again under the same event_id, an event that was only tested
+	 * counts for the first time; beside such ones those that Pinterest has
+	 * are not meant.
 	 */
 	if (strcmp(status, "sent") == 0 && !new_event_id)
 	{

@@ -223,7 +223,7 @@ pcapi_click_retention_step(const char *retention, PcapiVisitorPlace *place)
 								" SELECT v.visitor, v.user_data = '{}' AND v.consent IS NULL AS bare"
 								" FROM pinterest_capi._visitor AS v WHERE v.visitor = ANY (ARRAY(SELECT visitor FROM few))"
 								" AND v.click_id_at < clock_timestamp() - $1::interval FOR UPDATE SKIP LOCKED"
-								"), ahead AS ("	/* of a clock that was; a newer click would not count */
+								"), ahead AS (" /* of a clock that was; a newer click would not count */
 								" SELECT v.visitor FROM pinterest_capi._visitor AS v WHERE v.visitor = ANY (ARRAY(SELECT visitor FROM few))"
 								" AND v.click_id_at > clock_timestamp() + interval '1 minute' FOR UPDATE SKIP LOCKED"
 								"), mended AS ("

@@ -45,9 +45,9 @@ static const struct
 		" pinterest_capi.event_activity, pinterest_capi.event_quality, pinterest_capi.compliance_report,"
 		" pinterest_capi.standard_event"},
 	{LEVEL_MONITOR, "EXECUTE", "FUNCTION pinterest_capi._worker_state(), pinterest_capi._fields(), pinterest_capi._fold(text),"
-	" pinterest_capi.doctor(), pinterest_capi._doctor(text), pinterest_capi._server_state(),"
-	" pinterest_capi._hold_reason(), pinterest_capi._trigger_faults(oid, oid, oid[]),"
-	" pinterest_capi._written_directly(oid)"},
+		" pinterest_capi.doctor(), pinterest_capi._doctor(text), pinterest_capi._server_state(),"
+		" pinterest_capi._hold_reason(), pinterest_capi._trigger_faults(oid, oid, oid[]),"
+		" pinterest_capi._written_directly(oid)"},
 	{LEVEL_MONITOR, "SELECT",
 		"pinterest_capi._destination_facts, pinterest_capi._stray, pinterest_capi._dispatching, pinterest_capi._handover, pinterest_capi._last_day, pinterest_capi._oldest_final, pinterest_capi._stuck,"
 		" pinterest_capi._trigger, pinterest_capi._allowed_name,"

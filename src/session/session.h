@@ -135,8 +135,8 @@ typedef struct PcapiCall
 	char	   *destination;
 	List	   *warnings;		/* found before the call was made (trigger) */
 	char	   *bad_event_time; /* reason, when the event's time could not be read */
-	char	   *reject;			/* reason, when a trigger's mapping is wrong: the
-								 * gates are not asked */
+	char	   *reject;			/* reason, when a trigger's mapping is wrong:
+								 * the gates are not asked */
 	bool		bad_consent;	/* given, but not readable: stops where there
 								 * are rules */
 	bool		from_data;		/* destination and action_source were read

@@ -330,11 +330,11 @@ delete_clicks(const VisitorWalk *walk, const StoredClicks *clicks)
 		delete_clicks_by_sql(clicks->keys);
 	else
 		foreach(lc, clicks->places)
-		{
-			TM_FailureData failure;
+	{
+		TM_FailureData failure;
 
-			(void) PcapiTupleDelete(rel, lfirst(lc), GetCurrentCommandId(true), GetActiveSnapshot(), false, &failure);
-		}
+		(void) PcapiTupleDelete(rel, lfirst(lc), GetCurrentCommandId(true), GetActiveSnapshot(), false, &failure);
+	}
 	table_close(rel, NoLock);
 	CommandCounterIncrement();
 }

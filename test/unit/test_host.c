@@ -15,7 +15,7 @@ static PcapiHost
 some_server(void)
 {
 	PcapiHost	h = {.name = "shop-db", .has_machine = true, .has_boot = true, .n_adapters = 2,
-	.device = 65024, .inode = 4711, .born = INT64_C(1795803828123456789)};
+		.device = 65024, .inode = 4711, .born = INT64_C(1795803828123456789)};
 
 	memset(h.machine, 1, sizeof(h.machine));
 	memset(h.boot, 2, sizeof(h.boot));
