@@ -127,7 +127,7 @@ my %oid =
 for my $name (qw(a b))
 {
 	configure($node, $stub, $name);
-	track($node, "slot-$name", $name);
+	track($node, "slot-$name", database => $name);
 }
 for my $name (qw(a b))
 {
