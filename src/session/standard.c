@@ -138,7 +138,7 @@ pcapi_nearest_standard_event(const char *name)
 	char	   *letters = letters_of(name);
 	const char *nearest = NULL;
 	int			n = strlen(letters);
-	int			least = n / 3 + 1;
+	int			least;
 
 	for (int i = 0; i < lengthof(other_words); i++)
 		if (strstr(letters, other_words[i].word) != NULL)
