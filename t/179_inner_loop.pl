@@ -37,19 +37,15 @@ sub run_in
 	return ($? >> 8, $out);
 }
 
-# a copy of the tree as a clone would have it, more or less
+# a copy of the tree without what was built in it, by the tests before this one too
 sub copy_tree
 {
 	my ($to) = @_;
 
 	mkdir $to or die "$to: $!";
-	system_or_bail(
-		'sh',
-		'-c',
-		'cd "$1" && tar -c --exclude="*.o" --exclude="*.so" --exclude="src/*.d" --exclude=./.git --exclude=./test/unit/bin . | tar -x -C "$2"',
-		'sh',
-		"$FindBin::RealBin/..",
-		$to);
+	system_or_bail('sh', '-c',
+		'top=$1 src=$2; . "$top/test/lib.sh"; copy_tree',
+		'sh', "$FindBin::RealBin/..", $to);
 	return;
 }
 

@@ -191,7 +191,8 @@ make_work() {
 
 # the tree without what was built in it, so that nothing of another version comes along
 copy_tree() {
-	(cd "$top" && tar -c --exclude=./.git --exclude='*.o' --exclude='*.so' --exclude='*.bc' --exclude=./pinterest_capi.d --exclude='./src/*.d' \
+	(cd "$top" && tar -c --exclude=./.git --exclude='*.o' --exclude='*.so' --exclude='*.bc' \
+		--exclude=./pinterest_capi.d --exclude='./src/*.d' --exclude='./test/modules/*.d' \
 		--exclude=./pinterest_capi--1.0.sql --exclude=./test/unit/bin --exclude=./test/fuzz/bin --exclude=./results \
 		--exclude=./tmp_check --exclude=./log .) | tar -x -C "$src"
 }
