@@ -10,7 +10,7 @@ OBJS = pinterest_capi.o \
 
 # the install script's parts, each of which builds on the ones before
 SQL_PARTS = $(addprefix $(srcdir)/src/sql/,tables.sql functions.sql views.sql doctor.sql \
-	report_style.sql report_data.sql report.sql rights.sql)
+	report_style.sql report_data.sql report.sql privileges.sql)
 
 REGRESS = $(sort $(notdir $(basename $(wildcard $(srcdir)/sql/*.sql))))
 REGRESS_OPTS = --inputdir=$(srcdir)

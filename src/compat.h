@@ -205,14 +205,9 @@ typedef struct PcapiJsonb
 #define PcapiWalrcvConnect(conninfo, name, err) walrcv_connect((conninfo), true, (name), (err))
 #endif
 
-/* libcurl 7.85: allowed protocols as text */
 #ifdef LIBCURL_VERSION_NUM
-#if LIBCURL_VERSION_NUM >= 0x075500
-#define PcapiCurlProtocols(easy, ok) \
-	curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, (ok) ? "http,https" : "https")
-#else
-#define PcapiCurlProtocols(easy, ok) \
-	curl_easy_setopt(easy, CURLOPT_PROTOCOLS, (ok) ? (long) (CURLPROTO_HTTP | CURLPROTO_HTTPS) : (long) CURLPROTO_HTTPS)
+#if LIBCURL_VERSION_NUM < 0x075800
+#error pinterest_capi needs libcurl 7.88 or later
 #endif
 
 /* libcurl 8.20: threads of the resolver belong to the multi handle, which is told too not to wait for them */

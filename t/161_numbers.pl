@@ -199,7 +199,7 @@ fact(macro('normalize_phone.c:MIN_DIGITS'), $reference, 'without leading zeros, 
 fact(macro('normalize_phone.c:MAX_DIGITS'), $reference, 'without leading zeros, ~ to #;');
 fact(macro('CARD_MIN'), $security, 'payment card number | # to', $design, 'variants of # digits');
 fact(macro('CARD_MAX'), $security, 'payment card number | ~ to # digits');
-fact(macro('column.c:TEXT_MAX'), $reference, 'Texts are read up to #, arrays');
+fact(macro('column_json.c:TEXT_MAX'), $reference, 'Texts are read up to #, arrays');
 fact(macro('ELEMENTS_MAX'), $reference, 'arrays up to # elements');
 fact(macro('TREE_MAX'), $reference, 'JSON of more than #');
 fact(macro('OUTPUT_MAX'), $reference, 'and that have more than #;');
@@ -215,7 +215,7 @@ fact(macro('MAX_HEADERS'), $security, 'more than # of headers', $design, 'and # 
 fact(macro('MAX_MESSAGE'), $security, 'one line of #', $reference, 'one line of up to #', $design, 'one line of at most #');
 fact(macro('PCAPI_MAX_BLOCKED'), $operations, 'with 400, 413 or 422 # in a row', $operations, 'pauses after # in a row | | 408', $design, 'paused after # in a row | | 401');
 fact(macro('PCAPI_MAX_UNREAD'), $operations, 'and # answers in a row', $operations, 'pauses after # in a row | | 429', $design, 'paused after # in a row | `verdicts`');
-fact(macro('route.c:GAP'), $design, 'else after #. While a destination');
+fact(macro('sender.c:GAP'), $design, 'else after #. While a destination');
 fact(macro('LEFT_MAX'), $design, 'does not, up to # events');
 fact(macro('MAX_IDLE', 's'), $design, 'Connections go after # without use');
 fact(found('src/core/backoff.c', qr/per_minute < (\d+) \?/), $design, 'Below # a minute');
@@ -230,9 +230,9 @@ fact(macro('RETRY_AFTER_MAX', 's'), $design, 'HTTP date, # at most');
 # the worker: when it wakes, what it waits for, when it ends
 fact(macro('SAFETY_POLL'), $operations, 'polls the queue every # for', $operations, 'are sent within # of COMMIT PREPARED', $design, 'safety poll, every #,');
 fact(macro('TICK', 'ms'), $operations, 'wakes once # and checks', $design, 'Once # it asks for a lock');
-fact(found('src/queue/wake.c', qr/bgw_restart_time = (\d+);/), $operations, 'postmaster restarts it # later');
+fact(found('src/queue/wakeup.c', qr/bgw_restart_time = (\d+);/), $operations, 'postmaster restarts it # later');
 fact(macro('LOCK_TIMEOUT'), $operations, "worker's waits end after #", $design, 'longer than #, and an answer', $design, 'lock longer than #. A refusal');
-fact(1 / found('src/worker/route.c', qr/no_rescan_before = now \+ (\d+) \*/), $design, 'for at most # of the time');
+fact(1 / found('src/worker/sender.c', qr/no_rescan_before = now \+ (\d+) \*/), $design, 'for at most # of the time');
 # PostgreSQL's own is 1 s
 fact(found('src/worker/main.c', qr/"deadlock_timeout", ("\w+")/) / 1, $design, "its deadlock_timeout is # of everybody's");
 fact(found('src/worker/main.c', qr/"deadlock_timeout", ("\w+")/), $operations, 'its own wait after #.');
@@ -252,7 +252,7 @@ fact(macro('EVERY', 'ms'), $operations, 'It does so once #,', $design, 'Once #, 
 fact(macro('ALL_EVERY', 'ms'), $design, 'so once #, at its start');
 fact(1 / (1 + macro('REST_AFTER_WORK')), $operations, 'for at most # of its time', $design, 'at most # of its time, or');
 fact(1 / (1 + macro('REST_AFTER_LOOK')), $design, 'for # of its time where it only looks');
-fact(macro('steps.c:STEP'), $design, 'in steps of #:');
+fact(macro('spi.c:STEP'), $design, 'in steps of #:');
 
 # doctor() and the report
 my $doctor = 'src/sql/doctor.sql';

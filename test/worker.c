@@ -3,7 +3,7 @@
  *	  For t/121_worker_registration.pl: has a worker started as another transaction
  *	  would have had, and tells where a process has its PGPROC.
  */
-#include "postgres.h"
+#include "pinterest_capi.h"
 
 #include "fmgr.h"
 #include "miscadmin.h"
@@ -25,7 +25,7 @@ test_procno(PG_FUNCTION_ARGS)
 	PG_RETURN_INT32(-1);
 }
 
-/* test_register(xid, pid, procno): as src/queue/wake.c does */
+/* test_register(xid, pid, procno): as src/queue/wakeup.c does */
 Datum
 test_register(PG_FUNCTION_ARGS)
 {

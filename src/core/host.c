@@ -12,15 +12,15 @@
 #include "core/host.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "core/core.h"
+#include "core/sha256.h"
 
 /* Read a short file's first line, without blanks around it.  False when there is none. */
 static bool

@@ -14,6 +14,13 @@
 #include <string.h>
 #include <utf8proc.h>
 
+#include "core/normalize_date.h"
+#include "core/normalize_email.h"
+#include "core/normalize_phone.h"
+#include "core/normalize_place.h"
+#include "core/sha256.h"
+#include "core/text.h"
+
 static const char *const kind_names[PCAPI_KINDS] = {
 	[PCAPI_EM] = "em",
 	[PCAPI_PH] = "ph",

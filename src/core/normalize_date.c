@@ -6,10 +6,12 @@
  * none is given the answer must not depend on the clock; NO_BIRTH_YET then keeps
  * out what is a mistake for certain.
  */
-#include "core/normalize.h"
+#include "core/normalize_date.h"
 
 #include <stdio.h>
 #include <string.h>
+
+#include "core/text.h"
 
 #define NO_BIRTH_YET	21000101
 

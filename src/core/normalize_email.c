@@ -6,10 +6,12 @@
  * put characters between the letters that nobody sees.  Lower-casing is in
  * normalize.c.
  */
-#include "core/normalize.h"
+#include "core/normalize_email.h"
 
 #include <string.h>
 #include <utf8proc.h>
+
+#include "core/text.h"
 
 static const char not_an_address[] = "not an e-mail address";
 

@@ -7,10 +7,13 @@
  * the trunk prefix goes and the calling code comes.  What is not certain gives
  * no number: a wrong one matches nobody and looks like quality.
  */
-#include "core/normalize.h"
-#include "core/phone_region.h"
+#include "core/normalize_phone.h"
 
 #include <string.h>
+
+#include "core/phone_region.h"
+#include "core/sha256.h"
+#include "core/text.h"
 
 #define MIN_DIGITS	7
 #define MAX_DIGITS	15

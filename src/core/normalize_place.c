@@ -5,14 +5,17 @@
  * Two letters are the usual case and need no look at the names.  These are
  * sorted when one is first asked for.
  */
-#include "core/normalize.h"
-#include "core/place_names.h"
+#include "core/normalize_place.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <utf8proc.h>
 
+#include "core/normalize.h"
 #include "core/phone_region.h"
+#include "core/place_names.h"
+#include "core/sha256.h"
+#include "core/text.h"
 
 #define KEY_MAX		64			/* bytes of the longest name, and more */
 #define NAMES_MAX	1200

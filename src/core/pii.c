@@ -6,9 +6,11 @@
  * a known issuer or country, or the punctuation people write.  Numbers of 13
  * digits are articles (EAN, UPC), never cards; UUIDs are stepped over whole.
  */
-#include "core/text.h"
+#include "core/pii.h"
 
 #include <string.h>
+
+#include "core/text.h"
 
 typedef struct Scan
 {

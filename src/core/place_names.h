@@ -2,6 +2,7 @@
  * place_names.h
  *	  Names of countries and states, for normalize_place.c.
  */
+
 #ifndef PCAPI_PLACE_NAMES_H
 #define PCAPI_PLACE_NAMES_H
 

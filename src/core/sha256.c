@@ -5,7 +5,7 @@
  * Fetching a digest and making a context cost more in OpenSSL 3 than hashing
  * an identifier, so a process does both once and keeps them until it ends.
  */
-#include "core/core.h"
+#include "core/sha256.h"
 
 #include <openssl/evp.h>
 

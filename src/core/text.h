@@ -1,14 +1,13 @@
 /*
  * text.h
- *	  Small helpers on UTF-8 text that the files of src/core share.
- *
- * Everything but pcapi_is_ascii and pcapi_utf8_valid (core.h) expects valid
- * UTF-8: check once at the door.
+ *	  UTF-8 text: validity, blanks, digits and a small buffer.
  */
 #ifndef PCAPI_TEXT_H
 #define PCAPI_TEXT_H
 
-#include "core/core.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 #define PCAPI_TEXT_LOCAL 512
 
@@ -24,12 +23,12 @@ typedef struct PcapiText
 	char		local[PCAPI_TEXT_LOCAL];
 } PcapiText;
 
+extern bool pcapi_utf8_valid(const char *s, size_t len);	/* and no NUL in it */
 extern void pcapi_text_init(PcapiText *buf);
 extern void pcapi_text_free(PcapiText *buf);
 extern bool pcapi_text_reserve(PcapiText *buf, size_t more);
 extern bool pcapi_text_set(PcapiText *buf, const char *s, size_t len);
 extern char *pcapi_strndup(const char *s, size_t len);	/* malloc'd */
-
 extern bool pcapi_is_ascii(const char *s, size_t len);
 extern int32_t pcapi_next_char(const char **s, const char *end);
 extern bool pcapi_is_blank(int32_t c);	/* Unicode's White_Space */

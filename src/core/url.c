@@ -5,7 +5,7 @@
  * libcurl's parser takes URLs apart, so that what is checked here is what a
  * request would use.  Nothing here opens a connection.
  */
-#include "core/text.h"
+#include "core/url.h"
 
 #include <arpa/inet.h>
 #include <curl/curl.h>
@@ -13,6 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+
+#include "core/pii.h"
+#include "core/text.h"
 
 #define CLICK_PARAMETER "epik"
 #define CLICK_COOKIE "_epik"

@@ -9,16 +9,22 @@
  * of what is about to be sent, and once every transaction is over that may not
  * have known, it looks once through all rows that are newer than forget().
  */
-#include "queue/claim.h"
-#include "queue/operate.h"
-#include "queue/rows.h"
+#include "pinterest_capi.h"
 
 #include "access/transam.h"
-#include "access/xact.h"
 #include "catalog/pg_type.h"
-#include "common/jsonapi.h"
+#include "common/extension.h"
+#include "common/spi.h"
+#include "common/table_access.h"
+#include "common/table_columns.h"
+#include "executor/spi.h"
 #include "fmgr.h"
-#include "mb/pg_wchar.h"
+#include "queue/erase.h"
+#include "queue/finalize.h"
+#include "queue/outcome.h"
+#include "queue/payload.h"
+#include "queue/retention.h"
+#include "queue/wakeup.h"
 #include "storage/procarray.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -56,22 +62,6 @@
 
 /* rows a step of the worker's looks at */
 #define FEW "2000"
-
-/* False for what jsonb's input function would raise an error for, but for numbers beyond numeric. */
-bool
-pcapi_is_json_object(char *json)
-{
-	JsonLexContext *lex = PcapiJsonLexer(json, strlen(json), GetDatabaseEncoding());
-
-	return pg_parse_json(lex, &nullSemAction) == JSON_SUCCESS && json[0] == '{';
-}
-
-PG_FUNCTION_INFO_V1(pcapi_sql_readable);
-Datum
-pcapi_sql_readable(PG_FUNCTION_ARGS)
-{
-	PG_RETURN_BOOL(pcapi_is_json_object(text_to_cstring(PG_GETARG_TEXT_PP(0))));
-}
 
 /*
  * End those of the emptied events that wait, and clear Pinterest's words about

@@ -2,10 +2,15 @@
  * event_id.c
  *	  The event_id: made, or taken as given.
  */
-#include "queue/queue.h"
+#include "pinterest_capi.h"
 
-#include "core/core.h"
+#include "common/encoding.h"
+#include "common/spi.h"
+#include "core/pii.h"
+#include "core/sha256.h"
+#include "executor/spi.h"
 #include "fmgr.h"
+#include "queue/event_id.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 

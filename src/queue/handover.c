@@ -9,10 +9,14 @@
  * can have carried (queued before the slot or the publication was there, or
  * queued again) are first inserted once more in that same transaction.
  */
-#include "queue/handover.h"
-#include "queue/queue.h"
+#include "pinterest_capi.h"
 
 #include "catalog/pg_type.h"
+#include "common/spi.h"
+#include "common/subxact.h"
+#include "executor/spi.h"
+#include "queue/handover.h"
+#include "queue/outcome.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"

@@ -1,10 +1,6 @@
 /*
  * handover.h
- *	  What the worker of a published database does with rows that wait: it
- *	  doesn't send them, but finds out when a dispatcher has got them.
- *
- * All in a transaction of the worker's, as the extension's owner with
- * search_path pinned to pg_catalog.
+ *	  The worker of a published database: what a dispatcher has got, this server is done with.
  */
 #ifndef PCAPI_HANDOVER_H
 #define PCAPI_HANDOVER_H

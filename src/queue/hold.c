@@ -5,14 +5,15 @@
  * A server that is held enqueues as ever; its events wait as queued, with the
  * reason, and nothing is sent to any destination.
  */
-#include "queue/hold.h"
+#include "pinterest_capi.h"
 
 #include "access/htup_details.h"
 #include "access/xlog.h"
 #include "catalog/pg_subscription.h"
 #include "catalog/pg_subscription_rel.h"
+#include "common/extension.h"
 #include "fmgr.h"
-#include "queue/queue.h"
+#include "queue/hold.h"
 #include "queue/sending_server.h"
 #include "utils/builtins.h"
 #include "utils/catcache.h"

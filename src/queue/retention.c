@@ -3,12 +3,17 @@
  *	  What is kept too long goes, a few rows at a time: final events, their
  *	  payloads, visitors' click ids.
  *
- * When to make such a step, and from where, is the worker's (worker/retention.c).
+ * When to make such a step, and from where, is the worker's (worker/retention_schedule.c).
  */
-#include "queue/claim.h"
+#include "pinterest_capi.h"
 
 #include "access/table.h"
 #include "catalog/pg_type.h"
+#include "common/extension.h"
+#include "common/spi.h"
+#include "common/subxact.h"
+#include "executor/spi.h"
+#include "queue/retention.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"

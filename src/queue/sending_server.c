@@ -21,7 +21,7 @@
  * The table usually has one row.  Where logical replication brings another
  * server's row beside the own one, the own one counts.
  */
-#include "queue/sending_server.h"
+#include "pinterest_capi.h"
 
 #include <signal.h>
 #include <unistd.h>
@@ -29,10 +29,14 @@
 #include "access/xlog.h"
 #include "access/xlogrecovery.h"
 #include "catalog/pg_type.h"
+#include "common/extension.h"
+#include "common/guc.h"
+#include "common/spi.h"
 #include "core/host.h"
+#include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
-#include "queue/queue.h"
+#include "queue/sending_server.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 #include "utils/varlena.h"

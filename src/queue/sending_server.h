@@ -1,9 +1,6 @@
 /*
  * sending_server.h
  *	  Which server sends a database's events, and whether this is the one.
- *
- * All need a transaction and a snapshot.  They work as the extension's owner,
- * whoever calls.
  */
 #ifndef PCAPI_SENDING_SERVER_H
 #define PCAPI_SENDING_SERVER_H

@@ -8,11 +8,13 @@
  * sequence is moved on as rows come, and all of them when the worker begins to
  * send.
  */
-#include "queue/sequence.h"
+#include "pinterest_capi.h"
 
 #include "commands/sequence.h"
+#include "common/extension.h"
+#include "executor/spi.h"
 #include "fmgr.h"
-#include "queue/queue.h"
+#include "queue/sequence.h"
 #include "utils/fmgrprotos.h"
 
 /*

@@ -2,7 +2,7 @@
  * settle.c
  *	  What became of the events of a request, and of their destination.
  *
- * Nearly all are done with where they were read from (finish.c).  For the
+ * Nearly all are done with where they were read from (settle_fast.c).  For the
  * others it is one statement for all that are final: rows leave the queue and
  * enter the outcome; and one for those that are tried again.  What is no longer
  * in the queue (cancelled or forgotten while the request was out) has its
@@ -15,14 +15,17 @@
  * and in the lease, which says why; the worker remembers what became of them
  * (worker/batch.c).
  */
-#include "queue/claim.h"
+#include "pinterest_capi.h"
 
 #include "catalog/pg_type.h"
-#include "commands/async.h"
-#include "mb/pg_wchar.h"
+#include "common/spi.h"
+#include "common/subxact.h"
+#include "executor/spi.h"
+#include "queue/outcome.h"
+#include "queue/settle.h"
+#include "queue/settle_fast.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/json.h"
 #include "utils/timestamp.h"
 
 /* columns of the arrays that go with a statement */
@@ -60,22 +63,6 @@ static const struct
 	[A_WARNING] = {TEXTOID, TEXTARRAYOID, -1, false, TYPALIGN_INT},
 	[A_TEST] = {BOOLOID, BOOLARRAYOID, 1, true, TYPALIGN_CHAR},
 };
-
-const char *
-pcapi_fate_name(PcapiFate fate)
-{
-	switch (fate)
-	{
-		case PCAPI_SENT:
-			return "sent";
-		case PCAPI_FAILED:
-			return "failed";
-		case PCAPI_EXPIRED:
-			return "expired";
-		default:
-			return "";
-	}
-}
 
 static void
 put_text(Datum *elems, bool *nulls, int i, const char *s)
@@ -387,7 +374,7 @@ pcapi_settle(int dest, int64 lease, TimestampTz attempted_at,
 
 	*problem = NULL;
 
-	/* finish.c locks rows in the order of their ids, as operate.c does */
+	/* settle_fast.c locks rows in the order of their ids, as destination_admin.c does */
 	for (int i = 0; i < n; i++)
 	{
 		written[i] = PCAPI_NOT_THERE;
@@ -423,126 +410,4 @@ pcapi_settle(int dest, int64 lease, TimestampTz attempted_at,
 	if (lease != 0)
 		keep_lease(lease, settled, written, n, left, *problem ? *problem : PCAPI_LOCKED);
 	return left;
-}
-
-/* sent: it has processed some; recovered: it answers, whatever was the matter before */
-void
-pcapi_target_taken(int dest, int life, bool sent, bool recovered)
-{
-	static SPIPlanPtr plan = NULL;
-	Oid			types[4] = {INT4OID, INT4OID, BOOLOID, BOOLOID};
-	Datum		values[4] = {Int32GetDatum(dest), Int32GetDatum(life), BoolGetDatum(sent), BoolGetDatum(recovered)};
-
-	SPI_connect();
-	SPI_execute_plan(pcapi_plan(&plan,
-								"UPDATE pinterest_capi._destination_state SET"
-								" last_sent_at = CASE WHEN $3 THEN clock_timestamp() ELSE last_sent_at END,"
-								" failing_since = CASE WHEN NOT $4 THEN failing_since END,"
-								" backoff_until = CASE WHEN NOT $4 THEN backoff_until END,"
-								" backoff_reason = CASE WHEN NOT $4 THEN backoff_reason END WHERE dest = $1 AND life = $2",
-								4, types),
-					 values, NULL, false, 0);
-	SPI_finish();
-}
-
-/* failing_since: no later than now, should a clock have been ahead */
-void
-pcapi_target_backoff(int dest, int life, int64 delay_ms, const char *reason)
-{
-	static SPIPlanPtr plan = NULL;
-	Oid			types[4] = {INT4OID, INT4OID, INT8OID, TEXTOID};
-	Datum		values[4];
-
-	SPI_connect();
-	values[0] = Int32GetDatum(dest);
-	values[1] = Int32GetDatum(life);
-	values[2] = Int64GetDatum(delay_ms);
-	values[3] = CStringGetTextDatum(reason);
-	SPI_execute_plan(pcapi_plan(&plan,
-								"UPDATE pinterest_capi._destination_state SET"
-								" failing_since = least(failing_since, clock_timestamp()),"
-								" backoff_until = greatest(backoff_until, clock_timestamp() + $3 * interval '1 millisecond'),"
-								" backoff_reason = $4, last_error = $4, last_error_at = clock_timestamp()"
-								" WHERE dest = $1 AND life = $2",
-								4, types),
-					 values, NULL, false, 0);
-	SPI_finish();
-}
-
-void
-pcapi_target_error(int dest, int life, const char *error)
-{
-	static SPIPlanPtr plan = NULL;
-	Oid			types[3] = {INT4OID, INT4OID, TEXTOID};
-	Datum		values[3];
-
-	SPI_connect();
-	values[0] = Int32GetDatum(dest);
-	values[1] = Int32GetDatum(life);
-	values[2] = CStringGetTextDatum(error);
-	SPI_execute_plan(pcapi_plan(&plan,
-								"UPDATE pinterest_capi._destination_state SET last_error = $3,"
-								" last_error_at = clock_timestamp() WHERE dest = $1 AND life = $2",
-								3, types),
-					 values, NULL, false, 0);
-	SPI_finish();
-}
-
-/*
- * What is read of the destination after this stays so until the transaction's
- * end: configure_destination comes to this row last.
- */
-void
-pcapi_target_lock(int dest)
-{
-	Oid			types[1] = {INT4OID};
-	Datum		values[1] = {Int32GetDatum(dest)};
-
-	SPI_connect();
-	SPI_execute_with_args("SELECT FROM pinterest_capi._destination_state WHERE dest = $1 FOR UPDATE",
-						  1, types, values, NULL, false, 0);
-	SPI_finish();
-}
-
-/* False when it was paused already, so that one log line and one message are enough. */
-bool
-pcapi_target_pause(int dest, int life, const char *name, const char *reason)
-{
-	Oid			types[3] = {INT4OID, INT4OID, TEXTOID};
-	Datum		values[3];
-	bool		paused;
-
-	SPI_connect();
-	values[0] = Int32GetDatum(dest);
-	values[1] = Int32GetDatum(life);
-	values[2] = CStringGetTextDatum(reason);
-	SPI_execute_with_args("UPDATE pinterest_capi._destination_state SET paused_at = clock_timestamp(),"
-						  " paused_reason = $3, last_error = $3, last_error_at = clock_timestamp()"
-						  " WHERE dest = $1 AND life = $2 AND paused_at IS NULL",
-						  3, types, values, NULL, false, 0);
-	paused = (SPI_processed > 0);
-	SPI_finish();
-	if (paused)
-		pcapi_notify(name, "paused", reason);
-	return paused;
-}
-
-/* NOTIFY pinterest_capi, at the commit of the current transaction; a payload has under 8000 bytes */
-void
-pcapi_notify(const char *destination, const char *status, const char *message)
-{
-	StringInfoData json;
-	char	   *clipped = pstrdup(message);
-
-	clipped[pg_mbcliplen(clipped, strlen(clipped), 1000)] = '\0';
-	initStringInfo(&json);
-	appendStringInfoString(&json, "{\"destination\": ");
-	escape_json(&json, destination);
-	appendStringInfoString(&json, ", \"status\": ");
-	escape_json(&json, status);
-	appendStringInfoString(&json, ", \"message\": ");
-	escape_json(&json, clipped);
-	appendStringInfoChar(&json, '}');
-	Async_Notify("pinterest_capi", json.data);
-	pfree(json.data);
 }

@@ -56,7 +56,7 @@ COMMENT ON VIEW pinterest_capi._dispatching IS
 	'internal: subscriptions by which other servers'' events come here';
 
 -- Events that stand alone since something is wrong with their rows: one that
--- cannot be read (worker/route.c), one whose outcome cannot be written
+-- cannot be read (worker/sender.c), one whose outcome cannot be written
 -- (queue/settle.c), one that is gone.
 CREATE VIEW pinterest_capi._stuck AS
 	SELECT d.destination, u.id, u.what

@@ -6,14 +6,29 @@
  * A look is one transaction for all destinations; each answer is settled in a
  * transaction of its own.  While requests are out none is open.
  */
-#include "worker/worker.h"
+#include "pinterest_capi.h"
 
 #include "access/xact.h"
+#include "common/guc.h"
+#include "core/backoff.h"
+#include "queue/clock_skew.h"
+#include "queue/dequeue.h"
+#include "queue/destination_state.h"
 #include "queue/hold.h"
-#include "queue/operate.h"
 #include "queue/sending_server.h"
+#include "queue/settle.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
+#include "worker/batch.h"
+#include "worker/batch_fill.h"
+#include "worker/batch_request.h"
+#include "worker/batch_settle.h"
+#include "worker/dispatch.h"
+#include "worker/sender.h"
+#include "worker/sending.h"
+#include "worker/transfer.h"
+#include "worker/verify_send.h"
+#include "worker/xact.h"
 
 #define MS(us)			((us) / 1000)
 #define SAFETY_POLL		(5 * USECS_PER_SEC) /* what nobody told of: prepared transactions, the clock */

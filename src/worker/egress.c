@@ -11,7 +11,11 @@
 
 #include <curl/curl.h>
 
-#include "worker/worker.h"
+#include "pinterest_capi.h"
+
+#include "common/guc.h"
+#include "worker/egress.h"
+#include "worker/settings_file.h"
 
 #define MAX_PROXY_FILE	8192
 #define MAX_CA_FILE		(4 * 1024 * 1024)	/* a system's whole store has a quarter of a megabyte */

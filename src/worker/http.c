@@ -13,12 +13,14 @@
 #include <pthread.h>
 #include <signal.h>
 
-#include "worker/worker.h"
+#include "pinterest_capi.h"
 
-#include "core/core.h"
 #include "postmaster/interrupt.h"
 #include "storage/latch.h"
 #include "utils/memutils.h"
+#include "worker/egress.h"
+#include "worker/http.h"
+#include "worker/transfer.h"
 
 #define MAX_SOCKETS		256
 

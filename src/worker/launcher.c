@@ -6,11 +6,11 @@
  * It looks at pg_database and has a worker started for each database that can
  * be connected to; one without the extension leaves at once (main.c).  What
  * happens after that needs no launcher: CREATE EXTENSION and each event start
- * a worker where none is (src/queue/wake.c), and the postmaster restarts one
+ * a worker where none is (src/queue/wakeup.c), and the postmaster restarts one
  * that failed.  Where no slot is free the databases wait for their turn, which
- * the other workers see to as well (src/queue/turn.c).
+ * the other workers see to as well (src/queue/worker_slots.c).
  */
-#include "worker/worker.h"
+#include "pinterest_capi.h"
 
 #include "access/genam.h"
 #include "access/heapam.h"
@@ -22,7 +22,8 @@
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
-#include "queue/turn.h"
+#include "queue/worker_slots.h"
+#include "queue/worker_start.h"
 #include "storage/ipc.h"
 #include "tcop/tcopprot.h"
 #include "utils/memutils.h"

@@ -7,190 +7,50 @@
  * there is nothing for a worker to do (no extension, another worker, no
  * database any more), which ends its registration; with 1 to be started again,
  * maybe for another database: where slots are short they change hands
- * (src/queue/turn.c).
+ * (src/queue/worker_slots.c).
  */
-#include "worker/worker.h"
+#include "pinterest_capi.h"
 
 #include "access/xact.h"
 #include "catalog/pg_database.h"
-#include "catalog/pg_extension.h"
 #include "commands/extension.h"
+#include "common/extension.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
-#include "queue/detached.h"
+#include "queue/detached_subscription.h"
 #include "queue/hold.h"
-#include "queue/operate.h"
+#include "queue/published.h"
 #include "queue/sequence.h"
-#include "queue/turn.h"
+#include "queue/worker_lock.h"
+#include "queue/worker_start.h"
+#include "queue/worker_state.h"
 #include "storage/ipc.h"
-#include "storage/lmgr.h"
 #include "storage/lock.h"
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
-#include "utils/memutils.h"
-#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
+#include "worker/batch_settle.h"
+#include "worker/dispatch.h"
+#include "worker/erasure_schedule.h"
+#include "worker/handover_schedule.h"
+#include "worker/http.h"
+#include "worker/retention_schedule.h"
+#include "worker/sender.h"
+#include "worker/slots.h"
+#include "worker/transfer.h"
+#include "worker/xact.h"
 
 #define TICK			1000	/* ms, as the next ones */
 #define IDLE_CLOSE		30000
 #define DETACH_EVERY	60000
 #define LOCK_TIMEOUT	"200ms"
 
-/* where another database waits for a slot */
-#define STAY_IDLE		1000	/* ms, as the next one */
-#define STAY_BUSY		30000
-#define BACK_WITHIN		(60 * USECS_PER_SEC)
-#define MISSED_AFTER	(10 * USECS_PER_SEC)
-
 PGDLLEXPORT void pcapi_worker_main(Datum main_arg);
 
-PcapiLive  *pcapi_live;
-bool		pcapi_replicates = false;
-
-static Oid	my_slot;			/* the database for which the process's slot was registered */
-static Oid	my_database;		/* the one that it serves */
-static int64 in_office_since;	/* of pcapi_clock_ms() */
 static bool database_gone = false;
 static emit_log_hook_type next_log_hook;
-static Oid	my_extension;		/* whose events it knows; set by its first transaction */
-static bool others_send;		/* as of the last check_office() */
-
-/* ---- transactions ---- */
-
-static void
-remember_error(const char *message)
-{
-	if (pcapi_live == NULL)
-		return;
-	SpinLockAcquire(&pcapi_live->mutex);
-	strlcpy(pcapi_live->last_error, message, sizeof(pcapi_live->last_error));
-	pcapi_live->last_error_at = GetCurrentTimestamp();
-	SpinLockRelease(&pcapi_live->mutex);
-}
-
-/*
- * Lock the extension until the transaction's end.  DROP EXTENSION locks it
- * before the tables, so either it waits for us or we find nothing; without
- * this, each could hold a table that the other waits for.
- *
- * All that the worker keeps in memory (ids, places in tables, requests, what
- * is chosen for a dispatcher) is of one extension, by its OID.  One that was
- * created since has rows with the same ids and destinations with the same
- * numbers, and is none of this worker's business.
- */
-static bool
-lock_extension(void)
-{
-	Oid			extension = get_extension_oid("pinterest_capi", true);
-
-	if (!OidIsValid(extension))
-		return false;
-	LockDatabaseObject(ExtensionRelationId, extension, 0, AccessShareLock);
-	if (get_extension_oid("pinterest_capi", true) != extension)
-		return false;
-	if (!OidIsValid(my_extension))
-		my_extension = extension;
-	return extension == my_extension;
-}
-
-/* Exit, and say why in the log of somebody who asks for it.  Code 1: the postmaster starts the process again. */
-static void
-exit_worker(int code, const char *reason)
-{
-	elog(DEBUG1, "pinterest_capi worker of database %u exits: %s", my_database, reason);
-	proc_exit(code);
-}
-
-/* Promise the process's slot to a database that waits for one; false: another worker was faster. */
-static bool
-hand_slot_to(Oid database)
-{
-	if (!pcapi_turn_promise(database, my_slot))
-		return false;
-	elog(DEBUG1, "pinterest_capi worker of database %u hands its slot to database %u", my_database, database);
-	return true;
-}
-
-/* No worker is needed here, or no second one; but the slot may be needed elsewhere. */
-static void
-leave(bool served, const char *reason)
-{
-	Oid			next;
-
-	if (!served)
-		pcapi_turn_drop(my_database);
-	next = pcapi_turn_first(my_database, GetCurrentTimestamp());
-	exit_worker(OidIsValid(next) && hand_slot_to(next) ? 1 : 0, reason);
-}
-
-/* What the worker knows is of an extension that is gone: the next one, if any, begins anew. */
-static void
-leave_dropped(void)
-{
-	bool		again;
-
-	StartTransactionCommand();
-	again = OidIsValid(get_extension_oid("pinterest_capi", true));
-	CommitTransactionCommand();
-	if (!again)
-		leave(false, "the extension is dropped");
-	exit_worker(1, "the extension is dropped and created again");
-}
-
-bool
-pcapi_transaction(PcapiWork work, void *arg)
-{
-	MemoryContext context = CurrentMemoryContext;
-	volatile bool ok = true;
-	volatile bool dropped = false;
-
-	PG_TRY();
-	{
-		PcapiIdentity identity;
-
-		SetCurrentStatementStartTimestamp();
-		StartTransactionCommand();
-		/* but for leases (pcapi_lease): what else is lost with a server is found out or done again */
-		(void) set_config_option("synchronous_commit", "local", PGC_USERSET, PGC_S_SESSION,
-								 GUC_ACTION_LOCAL, true, 0, false);
-		/* default_transaction_read_only ends sending (dispatch.c), not bookkeeping */
-		XactReadOnly = false;
-		if (lock_extension())
-		{
-			PushActiveSnapshot(GetTransactionSnapshot());
-			pcapi_become_owner(&identity, false);
-			work(arg);
-			pcapi_become_caller(&identity);
-			PopActiveSnapshot();
-		}
-		else
-			dropped = true;
-		CommitTransactionCommand();
-	}
-	PG_CATCH();
-	{
-		ErrorData  *edata;
-
-		MemoryContextSwitchTo(context);
-		HOLD_INTERRUPTS();
-		edata = CopyErrorData();
-		EmitErrorReport();
-		FlushErrorState();
-		AbortCurrentTransaction();
-		remember_error(edata->message ? edata->message : "unknown error");
-		FreeErrorData(edata);
-		RESUME_INTERRUPTS();
-		ok = false;
-	}
-	PG_END_TRY();
-	if (dropped)
-		leave_dropped();
-	MemoryContextSwitchTo(context);
-	return ok;
-}
-
-/* ---- arriving ---- */
+static bool others_send;		/* as of the last check_database_and_extension() */
 
 /* The second code: it takes no connections, or is what a DROP DATABASE left that was cut off. */
 static void
@@ -205,16 +65,16 @@ note_missing_database(ErrorData *edata)
 
 /* Called when the process is about to exit: a database that is gone or closed needs no worker again. */
 static void
-leave_for_good(int code, Datum arg)
+on_exit_database_gone(int code, Datum arg)
 {
 	if (database_gone)
-		leave(false, "the database is dropped or accepts no connections");
+		pcapi_exit_unneeded(false, "the database is dropped or accepts no connections");
 }
 
 static void
 connect_to(Oid database)
 {
-	on_proc_exit(leave_for_good, 0);
+	on_proc_exit(on_exit_database_gone, 0);
 	next_log_hook = emit_log_hook;
 	emit_log_hook = note_missing_database;
 	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
@@ -257,33 +117,12 @@ pin_settings(void)
 		SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_OVERRIDE);
 }
 
-/* Whom to serve: whom the slot was registered for, unless it was given up for others. */
-static Oid
-whose_turn(void)
-{
-	TimestampTz now = GetCurrentTimestamp();
-	Oid			database = pcapi_turn_take(my_slot, now + MISSED_AFTER);
-
-	if (OidIsValid(database))
-	{
-		elog(DEBUG1, "pinterest_capi worker of database %u takes over the slot of database %u", database, my_slot);
-		return database;
-	}
-	if (!pcapi_turn_listed(my_slot))
-		return my_slot;
-	database = pcapi_turn_first(InvalidOid, now);
-	if (!OidIsValid(database))
-		database = my_slot;
-	pcapi_turn_put_off(database, now + MISSED_AFTER);
-	return database;
-}
-
 /*
  * Wait for the transaction that had this worker started, become the one
  * worker of the database, find the extension.  Each "no" leaves for good.
  */
 static void
-take_office(void)
+acquire_worker_lock(void)
 {
 	bool		needed;
 
@@ -295,13 +134,13 @@ take_office(void)
 		pcapi_lock_alive();
 	CommitTransactionCommand();
 	if (!needed)
-		leave(true, "another worker serves the database");
+		pcapi_exit_unneeded(true, "another worker serves the database");
 
 	StartTransactionCommand();
 	needed = OidIsValid(pcapi_extension_owner(true));
 	CommitTransactionCommand();
 	if (!needed)
-		leave(false, "the database does not have the extension");
+		pcapi_exit_unneeded(false, "the database does not have the extension");
 }
 
 static void
@@ -324,8 +163,6 @@ begin_work(void *arg)
 	pcapi_live_publish();
 }
 
-/* ---- now and then ---- */
-
 /*
  * DROP DATABASE holds an exclusive lock on the database and waits for others to
  * leave without telling them: being refused is how to learn of it.  DROP
@@ -333,7 +170,7 @@ begin_work(void *arg)
  * tell an idle worker of it.
  */
 static void
-check_office(void)
+check_database_and_extension(void)
 {
 	LOCKTAG		tag;
 	bool		database_wanted;
@@ -343,69 +180,24 @@ check_office(void)
 	SET_LOCKTAG_OBJECT(tag, InvalidOid, DatabaseRelationId, MyDatabaseId, 0);
 	StartTransactionCommand();
 	database_wanted = LockAcquire(&tag, RowExclusiveLock, false, true) == LOCKACQUIRE_NOT_AVAIL;
-	dropped = !database_wanted && get_extension_oid("pinterest_capi", true) != my_extension;
+	dropped = !database_wanted && get_extension_oid("pinterest_capi", true) != pcapi_served_extension;
 	others_send = !database_wanted && !dropped && pcapi_published();
 	replicates = !database_wanted && !dropped && pcapi_replicating_subscription() != NULL;
 	CommitTransactionCommand();
 
 	/* the connection attempt of the next one waits for the lock, and ends if the database is gone */
 	if (database_wanted)
-		exit_worker(1, "the database is locked by a session that drops or copies it");
+		pcapi_exit_worker(1, "the database is locked by a session that drops or copies it");
 	if (dropped)
-		leave_dropped();
+		pcapi_exit_dropped();
 	if (replicates)
 		pcapi_replicates = true;
 	else if (pcapi_replicates && pcapi_dispatch_in_flight() == 0)
 	{
 		ereport(LOG,
 				(errmsg("no subscription writes the queue any more: the worker of this database begins to send")));
-		exit_worker(1, "no subscription writes the queue any more");
+		pcapi_exit_worker(1, "no subscription writes the queue any more");
 	}
-}
-
-/*
- * Where another database waits and no slot is free, this one's is given up: at
- * once if nothing is to do, after a while in any case.  What has not been sent
- * is this database's reason to come back, when it is due; the rest is for what
- * nobody tells of, and for who commits while the process leaves.
- */
-static void
-share_slot(TimestampTz now)
-{
-	Oid			next;
-	TimestampTz due;
-	TimestampTz back;
-	int64		stayed = pcapi_clock_ms() - in_office_since;
-	bool		rests;
-
-	if (pcapi_turn_listed(MyDatabaseId))
-		pcapi_turn_put_off(MyDatabaseId, now + MISSED_AFTER);
-	next = pcapi_turn_first(MyDatabaseId, now);
-	if (OidIsValid(next) && pcapi_start_worker(next, InvalidTransactionId, false, NULL))
-	{
-		pcapi_turn_drop(next);
-		next = InvalidOid;
-	}
-	if (!OidIsValid(next))
-	{
-		pcapi_dispatch_hold(false);
-		return;
-	}
-	rests = pcapi_dispatch_rests(&due);
-	if (rests && due > now + STAY_IDLE * 1000 && stayed >= STAY_IDLE)
-		back = Min(due, now + BACK_WITHIN);
-	else if (stayed >= STAY_BUSY)
-	{
-		pcapi_dispatch_hold(true);
-		back = now;
-	}
-	else
-		return;
-	if (!rests || !hand_slot_to(next))
-		return;
-	pcapi_turn_ask(MyDatabaseId, back);
-	pcapi_turn_put_off(MyDatabaseId, back);
-	exit_worker(1, "another database waits for the slot");
 }
 
 /* Exit, to be started again, where look-ups that never end have piled up, and nothing is under way. */
@@ -418,7 +210,7 @@ renew_worn(void)
 		return;
 	ereport(LOG,
 			(errmsg("pinterest_capi worker exits to be started again, since many name look-ups got no answer")));
-	exit_worker(1, "many name look-ups got no answer");
+	pcapi_exit_worker(1, "many name look-ups got no answer");
 }
 
 static void
@@ -466,21 +258,21 @@ pcapi_worker_main(Datum main_arg)
 	pqsignal(SIGTERM, die);
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	BackgroundWorkerUnblockSignals();
-	my_slot = DatumGetObjectId(main_arg);
-	my_database = whose_turn();
-	connect_to(my_database);
+	pcapi_slot_database = DatumGetObjectId(main_arg);
+	pcapi_served_database = pcapi_choose_database();
+	connect_to(pcapi_served_database);
 	pin_settings();
-	take_office();
+	acquire_worker_lock();
 
 	/* an open transaction that has cancelled, paused or purged something must not stop all the rest */
 	SetConfigOption("lock_timeout", LOCK_TIMEOUT, PGC_SUSET, PGC_S_OVERRIDE);
 
 	pcapi_live = pcapi_live_create();
 	if (!pcapi_transaction(begin_work, NULL))
-		exit_worker(1, "its first transaction failed");
-	elog(DEBUG1, "pinterest_capi worker of database %u started", my_database);
+		pcapi_exit_worker(1, "its first transaction failed");
+	elog(DEBUG1, "pinterest_capi worker of database %u started", pcapi_served_database);
 	pgstat_report_activity(STATE_IDLE, NULL);
-	in_office_since = pcapi_clock_ms();
+	pcapi_serving_since = pcapi_clock_ms();
 	pcapi_retention_reloaded();
 
 	for (;;)
@@ -509,13 +301,13 @@ pcapi_worker_main(Datum main_arg)
 		close_idle(now);
 		if (now >= tick_at)
 		{
-			check_office();
+			check_database_and_extension();
 			if (others_send && !pcapi_replicates)
 				pcapi_handover();
 			if (!pcapi_replicates)
 				pcapi_finish_erasures(now);
 			look_after_subscriptions(now);
-			share_slot(GetCurrentTimestamp());
+			pcapi_share_slot(GetCurrentTimestamp());
 			renew_worn();
 			tick_at = now + TICK;
 			pgstat_report_stat(false);

@@ -7,12 +7,15 @@
  * nothing that a server can send raises an error: a body is checked for
  * encoding, depth and escapes before PostgreSQL's parser sees it.
  */
-#include "worker/worker.h"
+#include "pinterest_capi.h"
 
 #include "common/jsonapi.h"
-#include "core/core.h"
+#include "core/backoff.h"
+#include "core/json_sanitize.h"
 #include "mb/pg_wchar.h"
 #include "utils/timestamp.h"
+#include "worker/response.h"
+#include "worker/transfer.h"
 
 #define MAX_MESSAGE		500		/* bytes of what is kept of one message */
 #define NOT_GIVEN		(-1)

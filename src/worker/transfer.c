@@ -12,9 +12,12 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 
-#include "worker/worker.h"
+#include "pinterest_capi.h"
 
-#include "core/core.h"
+#include "common/guc.h"
+#include "core/url.h"
+#include "worker/egress.h"
+#include "worker/transfer.h"
 
 /* An answer for 1000 events has about 70 kB, with long messages some hundred. */
 #define MAX_ANSWER		(4 * 1024 * 1024)
@@ -250,7 +253,7 @@ pcapi_transfer_set(PcapiRequest *r, const char *url, const char *token, const Pc
 	SET(CURLOPT_TCP_KEEPALIVE, 1L);
 	SET(CURLOPT_SOCKOPTFUNCTION, on_open_socket);
 	/* what api_url may be, again: without the query that test mode adds */
-	ok = ok && PcapiCurlProtocols(easy, pcapi_api_url_ok(pnstrdup(url, strcspn(url, "?")))) == CURLE_OK;
+	SET(CURLOPT_PROTOCOLS_STR, pcapi_api_url_ok(pnstrdup(url, strcspn(url, "?"))) ? "http,https" : "https");
 #undef SET
 	return ok && pcapi_egress_set(easy, egress);
 }

@@ -4,6 +4,8 @@
  *	  whether ASCII is all there may be.
  */
 #include "check.h"
+#include "core/json_sanitize.h"
+#include "core/text.h"
 
 static void
 check_tame(const char *json, bool ascii)

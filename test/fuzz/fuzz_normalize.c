@@ -4,6 +4,10 @@
  *	  with its highest bit set the two that follow are a country.
  */
 #include "check.h"
+#include "core/normalize.h"
+#include "core/normalize_place.h"
+#include "core/sha256.h"
+#include "core/text.h"
 
 static const char *const without_warning = "";
 

@@ -3,6 +3,7 @@
  *	  Any bytes as free text.
  */
 #include "check.h"
+#include "core/pii.h"
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -7,12 +7,14 @@
  * encoding, transport, and whether lines with two headers' values go before
  * the body.
  */
-#include "postgres.h"
+#include "pinterest_capi.h"
 
 #include "check.h"
+#include "core/text.h"
 #include "mb/pg_wchar.h"
 #include "server.h"
-#include "worker/worker.h"
+#include "worker/response.h"
+#include "worker/transfer.h"
 
 #undef printf
 #undef fprintf

@@ -3,6 +3,8 @@
  *	  Any bytes as a Retry-After header, and any times for backoff and limiter.
  */
 #include "check.h"
+#include "core/backoff.h"
+#include "core/rate_limiter.h"
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

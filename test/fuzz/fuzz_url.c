@@ -3,6 +3,8 @@
  *	  Any bytes as a URL, a cookie, and the API's address.
  */
 #include "check.h"
+#include "core/text.h"
+#include "core/url.h"
 
 static void
 check_click(char *click)

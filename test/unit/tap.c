@@ -2,11 +2,11 @@
  * tap.c
  *	  The Test Anything Protocol: numbered results, the plan at the end.
  */
-#include "tap.h"
-
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+
+#include "tap.h"
 
 static int	tests;
 static int	failures;

@@ -2,13 +2,14 @@
  * test_backoff.c
  *	  Waiting times: bounds, Retry-After, and the limiter under a made-up clock.
  */
-#include "core/core.h"
-#include "tap.h"
-
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+
+#include "core/backoff.h"
+#include "core/rate_limiter.h"
+#include "tap.h"
 
 /* xorshift64*: any generator does, a fixed seed makes failures repeatable */
 static uint64_t

@@ -2,13 +2,13 @@
  * test_host.c
  *	  Which server is the same one, and which is a copy of it.
  */
-#include "core/host.h"
-#include "tap.h"
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "core/host.h"
+#include "tap.h"
 
 /* A server like any: one machine, two adapters, a file system that tells when a file was born. */
 static PcapiHost

@@ -2,11 +2,13 @@
  * test_identifiers.c
  *	  Normalising and hashing every kind of identifier.
  */
-#include "core/core.h"
-#include "tap.h"
-
 #include <stdlib.h>
 #include <string.h>
+
+#include "core/normalize.h"
+#include "core/sha256.h"
+#include "core/text.h"
+#include "tap.h"
 
 #define EMAIL "not an e-mail address"
 #define PHONE "not a phone number"

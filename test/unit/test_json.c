@@ -2,13 +2,13 @@
  * test_json.c
  *	  What a server sent, made harmless for a parser.
  */
-#include "core/core.h"
-#include "tap.h"
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+
+#include "core/json_sanitize.h"
+#include "tap.h"
 
 static void
 check(const char *json, bool ascii, const char *expected, const char *name)

@@ -5,11 +5,11 @@
  * With a file as argument, its lines are read too, names of products for
  * example: nothing may be found in any of them.
  */
-#include "core/core.h"
-#include "tap.h"
-
 #include <stdio.h>
 #include <string.h>
+
+#include "core/pii.h"
+#include "tap.h"
 
 #define EMAIL "an e-mail address"
 #define PHONE "a phone number"

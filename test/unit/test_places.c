@@ -2,11 +2,14 @@
  * test_places.c
  *	  Countries and states by code and name; phone numbers of a country.
  */
-#include "core/core.h"
-#include "tap.h"
-
 #include <stdlib.h>
 #include <string.h>
+
+#include "core/normalize.h"
+#include "core/normalize_phone.h"
+#include "core/normalize_place.h"
+#include "core/sha256.h"
+#include "tap.h"
 
 /* ISO 3166-1 */
 static const char *const countries[][3] = {

@@ -2,13 +2,13 @@
  * test_url.c
  *	  Click ids from URLs and cookies, scrubbing, the API's address.
  */
-#include "core/core.h"
-#include "tap.h"
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+
+#include "core/url.h"
+#include "tap.h"
 
 static const char *const from_url[][2] = {
 	{"https://shop.example/?epik=abc", "abc"},

@@ -1,0 +1,141 @@
+/*
+ * destination_admin.c
+ *	  pause, resume and drop a destination; cancel and purge events.
+ *
+ * None of it waits for the worker: what it does to rows that are in a request
+ * stands, and the answer that comes later finds nothing to settle.
+ */
+#include "pinterest_capi.h"
+
+#include "admin/destination_admin.h"
+#include "catalog/pg_type.h"
+#include "common/extension.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "queue/destination_state.h"
+#include "queue/hold.h"
+#include "queue/sending_server.h"
+#include "queue/wakeup.h"
+#include "utils/builtins.h"
+
+void
+pcapi_unknown_destination(void)
+{
+	pcapi_bad_call(("unknown destination"),
+				   ("The view pinterest_capi.destination_status lists those that exist."));
+}
+
+void
+pcapi_check_destination(const char *destination)
+{
+	Oid			types[1] = {TEXTOID};
+	Datum		values[1];
+	bool		found;
+
+	if (destination == NULL)
+		pcapi_unknown_destination();
+	SPI_connect();
+	values[0] = CStringGetTextDatum(destination);
+	SPI_execute_with_args("SELECT FROM pinterest_capi.destination WHERE destination = $1",
+						  1, types, values, NULL, false, 1);
+	found = (SPI_processed > 0);
+	SPI_finish();
+	if (!found)
+		pcapi_unknown_destination();
+}
+
+int
+pcapi_require_destination(const char *destination)
+{
+	pcapi_check_destination(destination);
+	return pcapi_destination_number(destination, true);
+}
+
+PG_FUNCTION_INFO_V1(pcapi_sql_pause_destination);
+Datum
+pcapi_sql_pause_destination(PG_FUNCTION_ARGS)
+{
+	char	   *destination = pcapi_text_arg(fcinfo, 0);
+	Oid			types[2] = {INT4OID, TEXTOID};
+	Datum		values[2];
+	PcapiIdentity saved;
+
+	pcapi_check_writable("pause_destination()");
+	pcapi_become_owner(&saved, true);
+	values[0] = Int32GetDatum(pcapi_require_destination(destination));
+	values[1] = CStringGetTextDatum("by pause_destination");
+	SPI_connect();
+	SPI_execute_with_args("UPDATE pinterest_capi._destination_state SET paused_at = clock_timestamp(),"
+						  " paused_reason = $2 WHERE dest = $1 AND paused_at IS NULL",
+						  2, types, values, NULL, false, 0);
+	if (SPI_processed > 0)
+	{
+		pcapi_notify(destination, "paused", "by pause_destination");
+		pcapi_wake_at_commit();
+	}
+	SPI_finish();
+	pcapi_become_caller(&saved);
+	PG_RETURN_VOID();
+}
+
+/*
+ * Whoever configures or resumes a destination here means this server to send:
+ * that ends what holds it as a copy of another one, for all destinations.
+ */
+void
+pcapi_claim_server(void)
+{
+	const char *remedy;
+	char	   *reason;
+
+	if (pcapi_sending_server_claim())
+		ereport(NOTICE,
+				(errmsg("this server sends from now on"),
+				 errdetail("It was held as a copy of another one, for all destinations."),
+				 errhint("What waits in its queue is sent too: pinterest_capi.cancel() or pinterest_capi.pause_destination() in the same transaction keeps it."),
+				 pcapi_hide()));
+	reason = pcapi_hold_reason(&remedy);
+	if (reason)
+		ereport(NOTICE,
+				(errmsg("nothing is sent from this server: %s", reason),
+				 errhint("%s", remedy),
+				 pcapi_hide()));
+}
+
+PG_FUNCTION_INFO_V1(pcapi_sql_resume_destination);
+Datum
+pcapi_sql_resume_destination(PG_FUNCTION_ARGS)
+{
+	char	   *destination = pcapi_text_arg(fcinfo, 0);
+	PcapiIdentity saved;
+
+	pcapi_check_writable("resume_destination()");
+	pcapi_become_owner(&saved, true);
+	pcapi_require_destination(destination);
+	pcapi_claim_server();
+	pcapi_unpause(destination);
+	pcapi_become_caller(&saved);
+	PG_RETURN_VOID();
+}
+
+/* The rest is done by foreign keys and by the trigger that guards the table. */
+PG_FUNCTION_INFO_V1(pcapi_sql_drop_destination);
+Datum
+pcapi_sql_drop_destination(PG_FUNCTION_ARGS)
+{
+	char	   *destination = pcapi_text_arg(fcinfo, 0);
+	Oid			types[1] = {TEXTOID};
+	Datum		values[1];
+	PcapiIdentity saved;
+
+	pcapi_check_writable("drop_destination()");
+	pcapi_become_owner(&saved, true);
+	pcapi_require_destination(destination);
+	values[0] = CStringGetTextDatum(destination);
+	SPI_connect();
+	SPI_execute_with_args("DELETE FROM pinterest_capi.destination WHERE destination = $1",
+						  1, types, values, NULL, false, 0);
+	SPI_finish();
+	pcapi_become_caller(&saved);
+	PG_RETURN_VOID();
+}

@@ -1,0 +1,154 @@
+/*
+ * flush.c
+ *	  Wait until the worker has nothing to do that is due.
+ *
+ * Due is what could be sent this moment: a destination that is ready and not
+ * backing off has events never tried, or a retry whose time has come; and
+ * whatever is in a request.  What was sent is not any more, nor is a row whose
+ * event is missing: doctor() names them.  In a published database it is what waits to be
+ * handed over.  The caller's own uncommitted events are not, as
+ * nobody else can see them.
+ */
+#include "pinterest_capi.h"
+
+#include "catalog/pg_type.h"
+#include "common/extension.h"
+#include "common/guc.h"
+#include "common/spi.h"
+#include "common/subxact.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "queue/published.h"
+#include "queue/wakeup.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#define FIRST_WAIT_MS	1
+#define LONGEST_WAIT_MS	100
+#define WAKE_GAP		1000
+
+/* its event is there, and it isn't one that was sent and can't be written down; looked up one by one */
+#define THAT_CAN_LEAVE \
+	"AND (SELECT true FROM pinterest_capi._event AS e WHERE e.id = q.id)" \
+	" AND q.id <> ALL (ARRAY(SELECT unnest(l.ids) FROM pinterest_capi._lease AS l WHERE l.problem IS NOT NULL))"
+
+/*
+ * One look, in a subtransaction that is rolled back: its locks and its
+ * snapshot are gone before the wait begins, so that neither DROP EXTENSION nor
+ * VACUUM has to wait for more than the caller's own statement.
+ *
+ * The newest snapshot, also in REPEATABLE READ.  With its command id at zero,
+ * what this transaction has inserted is not there yet, and what it has deleted
+ * or changed is as it was: as the worker sees it.
+ */
+static void
+look(void *arg)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid			types[2] = {BOOLOID, TIMESTAMPTZOID};
+	Datum		values[2] = {BoolGetDatum(pcapi_dispatch || pcapi_published()), TimestampTzGetDatum(GetCurrentTimestamp())};
+	bool	   *due = arg;
+	PcapiIdentity saved;
+	Snapshot	snapshot;
+	bool		isnull;
+
+	pcapi_become_owner(&saved, true);
+	SPI_connect();
+	(void) pcapi_plan(&plan,
+					  "SELECT EXISTS (SELECT FROM pinterest_capi._lease AS l CROSS JOIN unnest(l.ids) AS i (id) CROSS JOIN LATERAL"
+					  " (SELECT FROM pinterest_capi._queue AS w WHERE w.dest = l.dest AND w.id = i.id OFFSET 0) AS q WHERE l.problem IS NULL)"
+					  " OR ($1 AND EXISTS (SELECT FROM pinterest_capi._readiness AS r"
+					  " WHERE r.status = 'ready' AND r.backoff_until IS NULL"
+					  " AND (EXISTS (SELECT FROM pinterest_capi._queue AS q"
+					  " WHERE q.dest = r.dest AND q.due_at IS NULL " THAT_CAN_LEAVE " OFFSET 0)"
+					  " OR EXISTS (SELECT FROM pinterest_capi._queue AS q"
+					  " WHERE q.dest = r.dest AND q.due_at <= $2 " THAT_CAN_LEAVE " OFFSET 0))))",
+					  2, types);
+	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	snapshot->curcid = FirstCommandId;
+	SPI_execute_snapshot(plan, values, NULL, snapshot, InvalidSnapshot, true, false, 1);
+	*due = DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	UnregisterSnapshot(snapshot);
+	SPI_finish();
+	pcapi_become_caller(&saved);
+}
+
+/*
+ * Events of a number that is no destination's are never due.  That nothing is
+ * to be waited for is not to say that all was sent.
+ */
+static void
+look_for_strays(void *arg)
+{
+	bool	   *found = arg;
+	PcapiIdentity saved;
+	int			level;
+
+	pcapi_become_owner(&saved, true);
+	level = pcapi_plan_by_key();
+	SPI_connect();
+	SPI_execute("SELECT FROM pinterest_capi._stray AS x WHERE x.destination IS NULL", true, 1);
+	*found = SPI_processed > 0;
+	SPI_finish();
+	AtEOXact_GUC(true, level);
+	pcapi_become_caller(&saved);
+}
+
+static bool
+something_is_due(void)
+{
+	bool		due = false;
+
+	pcapi_undone(look, &due);
+	return due;
+}
+
+PG_FUNCTION_INFO_V1(pcapi_sql_flush);
+Datum
+pcapi_sql_flush(PG_FUNCTION_ARGS)
+{
+	static uint32 wait_event = 0;
+	TimestampTz begin = GetCurrentTimestamp();
+	TimestampTz end = DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval,
+															  TimestampTzGetDatum(begin),
+															  PG_GETARG_DATUM(0)));
+	int64		now = pcapi_clock_ms();
+	int64		until;
+	int64		wake_at = now;
+	int64		wait = FIRST_WAIT_MS;
+	bool		stray = false;
+
+	if (end < begin)
+		pcapi_bad_call(("timeout must not be negative"),
+					   ("Give an interval such as '30 seconds'."));
+	/* the wall clock may be set meanwhile */
+	until = now + (end - begin) / 1000;
+	if (wait_event == 0)
+		wait_event = PcapiWaitEvent("PinterestCapiFlush");
+
+	while (something_is_due())
+	{
+		now = pcapi_clock_ms();
+		if (now >= until)
+			PG_RETURN_BOOL(false);
+
+		/*
+		 * COMMIT has woken it; this is for the one who died since, or never
+		 * was
+		 */
+		if (now >= wake_at)
+		{
+			pcapi_wake_now();
+			wake_at = now + WAKE_GAP;
+		}
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 (long) Min(wait, until - now), wait_event);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+		wait = Min(wait * 2, LONGEST_WAIT_MS);
+	}
+	pcapi_undone(look_for_strays, &stray);
+	PG_RETURN_BOOL(!stray);
+}

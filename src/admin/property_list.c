@@ -1,0 +1,78 @@
+/*
+ * property_list.c
+ *	  What may leave at all, for people who ask: the fields of an event and
+ *	  what is done to each before it leaves.
+ *
+ * Made of the very table that builds events (property.c), so that an auditor
+ * reads what the code does.
+ */
+#include "pinterest_capi.h"
+
+#include "fmgr.h"
+#include "funcapi.h"
+#include "track/property.h"
+#include "utils/builtins.h"
+
+static const char *
+transformation(const PcapiProperty *p)
+{
+	switch (p->type)
+	{
+		case PCAPI_P_TEXT:
+			return "free text: clipped, left out where it looks like personal data";
+		case PCAPI_P_TOKEN:
+		case PCAPI_P_TOKENS:
+			return "short text: left out where it looks like personal data";
+		case PCAPI_P_DECIMAL:
+		case PCAPI_P_INTEGER:
+			return "number";
+		case PCAPI_P_BOOLEAN:
+			return "true or false";
+		case PCAPI_P_URL:
+			return "URL without user info, query and fragment, as far as page_url_detail says";
+		default:
+			return "object: field by field";
+	}
+}
+
+static const char *
+object_of(const PcapiProperty *p)
+{
+	switch (p->place)
+	{
+		case PCAPI_IN_CUSTOM_DATA:
+			return "custom_data.";
+		case PCAPI_IN_APP_INFO:
+			return "app_info.";
+		case PCAPI_IN_DEVICE_INFO:
+			return "device_info.";
+		case PCAPI_IN_CONTENTS:
+			return "custom_data.contents[].";
+		default:
+			return "";
+	}
+}
+
+PG_FUNCTION_INFO_V1(pcapi_sql_fields);
+Datum
+pcapi_sql_fields(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+
+	InitMaterializedSRF(fcinfo, 0);
+	for (int i = 0; i < pcapi_property_count(); i++)
+	{
+		const PcapiProperty *p = pcapi_property(i);
+		Datum		values[4];
+		bool		nulls[4] = {false};
+
+		if (p->place == PCAPI_NOT_SENT)
+			continue;
+		values[0] = CStringGetTextDatum(p->name);
+		values[1] = CStringGetTextDatum(psprintf("%s%s", object_of(p), p->field));
+		values[2] = BoolGetDatum(p->structured);
+		values[3] = CStringGetTextDatum(transformation(p));
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	}
+	return (Datum) 0;
+}

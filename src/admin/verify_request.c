@@ -1,0 +1,256 @@
+/*
+ * verify_request.c
+ *	  verify_destination: ask the worker to send one test event, and wait for
+ *	  the verdict.
+ *
+ * Question and answer go through the worker's segment; worker_state.h has the rules.
+ * The worker's side is src/worker/verify_send.c.  Nothing is written here.
+ */
+#include "pinterest_capi.h"
+
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "admin/destination_admin.h"
+#include "catalog/pg_type.h"
+#include "common/extension.h"
+#include "common/guc.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "mb/pg_wchar.h"
+#include "queue/wakeup.h"
+#include "queue/worker_state.h"
+#include "storage/ipc.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+/* ms, as all that follow */
+#define START_LIMIT		10000	/* for a worker to come up */
+#define MARGIN			2000	/* around the request itself */
+#define FIRST_WAIT_MS	2
+#define LONGEST_WAIT_MS	50
+
+/* a question of this session */
+typedef struct Question
+{
+	PcapiLive  *live;
+	uint32		no;
+	const char *destination;
+	char	   *answer;			/* a sentence, or NULL */
+} Question;
+
+/* One turn of waiting, a bit longer each time; false when time is up. */
+static bool
+wait_a_bit(int64 until, long *wait)
+{
+	static uint32 wait_event = 0;
+	int64		now = pcapi_clock_ms();
+
+	if (now >= until)
+		return false;
+	if (wait_event == 0)
+		wait_event = PcapiWaitEvent("PinterestCapiVerify");
+	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+					 (long) Min(*wait, until - now), wait_event);
+	ResetLatch(MyLatch);
+	CHECK_FOR_INTERRUPTS();
+	*wait = Min(*wait * 2, LONGEST_WAIT_MS);
+	return true;
+}
+
+static int64
+time_limit(void)
+{
+	return MARGIN + (pcapi_connect_timeout + pcapi_request_timeout) * (int64) 1000;
+}
+
+/* Put the question, unless another one is there. */
+static bool
+put_question(Question *q)
+{
+	PcapiLive  *live = q->live;
+	int64		now = pcapi_clock_ms();
+	int64		until = now + time_limit() + MARGIN;
+	bool		put;
+
+	SpinLockAcquire(&live->mutex);
+	put = (live->verify_state == PCAPI_VERIFY_IDLE || live->verify_until < now);
+	if (put)
+	{
+		live->verify_state = PCAPI_VERIFY_ASKED;
+		live->verify_pid = MyProcPid;
+		live->verify_until = until;
+		q->no = ++live->verify_no;
+		strlcpy(live->verify_destination, q->destination, sizeof(live->verify_destination));
+		live->verify_answer[0] = '\0';
+	}
+	SpinLockRelease(&live->mutex);
+	return put;
+}
+
+static bool
+read_answer(Question *q)
+{
+	PcapiLive  *live = q->live;
+	char		copy[PCAPI_LIVE_TEXT];
+	bool		answered;
+
+	SpinLockAcquire(&live->mutex);
+	answered = (live->verify_state == PCAPI_VERIFY_ANSWERED && live->verify_no == q->no);
+	if (answered)
+		memcpy(copy, live->verify_answer, sizeof(copy));
+	SpinLockRelease(&live->mutex);
+	if (answered)
+	{
+		/* it was cut to fit, perhaps in the middle of a character */
+		copy[sizeof(copy) - 1] = '\0';
+		q->answer = pnstrdup(copy, pg_mbcliplen(copy, strlen(copy), strlen(copy)));
+	}
+	return answered;
+}
+
+/* Also called when this session ends in the middle of it. */
+static void
+withdraw_question(int code, Datum arg)
+{
+	Question   *q = (Question *) DatumGetPointer(arg);
+
+	SpinLockAcquire(&q->live->mutex);
+	if (q->live->verify_no == q->no)
+		q->live->verify_state = PCAPI_VERIFY_IDLE;
+	SpinLockRelease(&q->live->mutex);
+}
+
+static void
+await_answer(Question *q)
+{
+	int64		until = pcapi_clock_ms() + time_limit();
+	long		wait = FIRST_WAIT_MS;
+
+	pcapi_worker_set_latch();
+	while (!read_answer(q))
+	{
+		if (pcapi_worker_pid() != q->live->pid)
+		{
+			q->answer = "No verdict: the worker ended in the middle of it. Please try again.";
+			return;
+		}
+		if (!wait_a_bit(until, &wait))
+		{
+			q->answer = psprintf("No verdict: no answer came within %d seconds.",
+								 pcapi_connect_timeout + pcapi_request_timeout);
+			return;
+		}
+	}
+}
+
+static const char *
+ask(const char *destination)
+{
+	Question	q = {.destination = destination};
+	dsm_segment *segment;
+	int64		until = pcapi_clock_ms() + START_LIMIT;
+	long		wait = FIRST_WAIT_MS;
+
+	while ((q.live = pcapi_live_attach(&segment)) == NULL)
+	{
+		pcapi_wake_now();
+		if (!wait_a_bit(until, &wait))
+			return "Nothing was sent: no worker is running and none could be started."
+				" See max_worker_processes and the server's log.";
+	}
+
+	until = pcapi_clock_ms() + time_limit();
+	wait = FIRST_WAIT_MS;
+	while (!put_question(&q))
+	{
+		if (!wait_a_bit(until, &wait))
+		{
+			dsm_detach(segment);
+			return "Nothing was sent: another destination is being verified. Please try again.";
+		}
+	}
+
+	PG_ENSURE_ERROR_CLEANUP(withdraw_question, PointerGetDatum(&q));
+	{
+		await_answer(&q);
+	}
+	PG_END_ENSURE_ERROR_CLEANUP(withdraw_question, PointerGetDatum(&q));
+	withdraw_question(0, PointerGetDatum(&q));
+	dsm_detach(segment);
+	return q.answer;
+}
+
+static bool
+is_ours(Datum xmin, bool isnull)
+{
+	return !isnull && TransactionIdIsCurrentTransactionId(DatumGetTransactionId(xmin));
+}
+
+/* Why there is no use in asking, or NULL. */
+static const char *
+refuse(const char *destination)
+{
+	Oid			types[1] = {TEXTOID};
+	Datum		values[1];
+	MemoryContext context = CurrentMemoryContext;
+	HeapTuple	row;
+	TupleDesc	desc;
+	Datum		xmin;
+	char	   *missing;
+	bool		isnull;
+	bool		changed;
+
+	if (destination == NULL)
+		pcapi_unknown_destination();
+	pcapi_check_destination(destination);
+
+	SPI_connect();
+	values[0] = CStringGetTextDatum(destination);
+	SPI_execute_with_args("SELECT d.xmin, x.xmin,"
+						  " CASE WHEN r.status = 'not ready' THEN split_part(r.reason, ': ', 2) END"
+						  " FROM pinterest_capi.destination AS d"
+						  " JOIN pinterest_capi._readiness AS r ON r.destination = d.destination"
+						  " LEFT JOIN pinterest_capi._secret AS x ON x.destination = d.destination"
+						  " WHERE d.destination = $1",
+						  1, types, values, NULL, false, 1);
+	/* gone since it was looked for, with a snapshot of its own */
+	if (SPI_processed == 0)
+		pcapi_unknown_destination();
+	row = SPI_tuptable->vals[0];
+	desc = SPI_tuptable->tupdesc;
+	xmin = SPI_getbinval(row, desc, 1, &isnull);
+	changed = is_ours(xmin, isnull);
+	xmin = SPI_getbinval(row, desc, 2, &isnull);
+	changed |= is_ours(xmin, isnull);
+	missing = SPI_getvalue(row, desc, 3);
+	if (missing)
+		missing = MemoryContextStrdup(context, missing);
+	SPI_finish();
+
+	if (missing)
+		return psprintf("Your destination is not ready: %s. Nothing was sent.", missing);
+	if (changed)
+		return "Nothing was sent: the destination was changed in this transaction,"
+			" which the worker does not see before COMMIT.";
+	if (RecoveryInProgress())
+		return "Nothing was sent: this server is a standby.";
+	if (!pcapi_dispatch)
+		return "Nothing was sent: pinterest_capi.dispatch is off on this server.";
+	return NULL;
+}
+
+PG_FUNCTION_INFO_V1(pcapi_sql_verify_destination);
+Datum
+pcapi_sql_verify_destination(PG_FUNCTION_ARGS)
+{
+	char	   *destination = PG_ARGISNULL(0) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(0));
+	PcapiIdentity saved;
+	const char *sentence;
+
+	pcapi_become_owner(&saved, true);
+	sentence = refuse(destination);
+	pcapi_become_caller(&saved);
+	if (sentence == NULL)
+		sentence = ask(destination);
+	PG_RETURN_TEXT_P(cstring_to_text(sentence));
+}

@@ -1,0 +1,180 @@
+/*
+ * subxact.c
+ *	  Subtransactions of our own around what may fail, or must leave no trace.
+ *
+ * Whatever happens inside, the subtransaction has ended when these return or
+ * raise an error: nobody further out knows of it, and a session in which one
+ * is left behind ends with a FATAL error at the next ROLLBACK.
+ */
+#include "pinterest_capi.h"
+
+#include "access/xact.h"
+#include "common/subxact.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+
+/* NULL, or the error, in the caller's memory context */
+static ErrorData *
+run(PcapiGuarded call, void *arg, bool keep)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	ErrorData  *volatile error = NULL;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		call(arg);
+		if (keep)
+			ReleaseCurrentSubTransaction();
+		else
+			RollbackAndReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	return error;
+}
+
+bool
+pcapi_guarded(PcapiGuarded call, void *arg)
+{
+	ErrorData  *error = run(call, arg, true);
+
+	if (error == NULL)
+		return true;
+	switch (ERRCODE_TO_CATEGORY(error->sqlerrcode))
+	{
+		case ERRCODE_DATA_EXCEPTION:
+		case ERRCODE_CARDINALITY_VIOLATION:
+		case ERRCODE_PROGRAM_LIMIT_EXCEEDED:
+			FreeErrorData(error);
+			return false;
+		default:
+			ReThrowError(error);
+	}
+	pg_unreachable();
+}
+
+ErrorData *
+pcapi_attempt(PcapiGuarded call, void *arg)
+{
+	ErrorData  *error = run(call, arg, true);
+
+	if (error == NULL)
+		return NULL;
+
+	/*
+	 * lock_timeout (55P03) is not among them: it ends a wait, and what waited
+	 * can do without.
+	 */
+	switch (ERRCODE_TO_CATEGORY(error->sqlerrcode))
+	{
+		case ERRCODE_TRANSACTION_ROLLBACK:
+		case ERRCODE_INSUFFICIENT_RESOURCES:
+			ReThrowError(error);
+		default:
+			if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+				ReThrowError(error);
+	}
+	return error;
+}
+
+bool
+pcapi_guarded_unique(PcapiGuarded call, void *arg)
+{
+	ErrorData  *error = run(call, arg, true);
+
+	if (error == NULL)
+		return true;
+	if (error->sqlerrcode != ERRCODE_UNIQUE_VIOLATION)
+		ReThrowError(error);
+	FreeErrorData(error);
+	return false;
+}
+
+/*
+ * The message is for people who look after the server, and may be kept: one of
+ * class 22 quotes the value that it is about, and one that is raised by
+ * somebody's trigger may.
+ */
+char *
+pcapi_isolated_code(PcapiGuarded call, void *arg, int *sqlerrcode)
+{
+	ErrorData  *error = pcapi_attempt(call, arg);
+	char	   *message;
+
+	if (error == NULL)
+		return NULL;
+	*sqlerrcode = error->sqlerrcode;
+	switch (ERRCODE_TO_CATEGORY(error->sqlerrcode))
+	{
+		case ERRCODE_DATA_EXCEPTION:
+		case ERRCODE_PLPGSQL_ERROR:
+			message = psprintf("error %s", unpack_sql_state(error->sqlerrcode));
+			break;
+		default:
+			message = pstrdup(error->message ? error->message : "unknown error");
+	}
+	FreeErrorData(error);
+	return message;
+}
+
+char *
+pcapi_isolated(PcapiGuarded call, void *arg)
+{
+	int			sqlerrcode;
+
+	return pcapi_isolated_code(call, arg, &sqlerrcode);
+}
+
+typedef struct Part
+{
+	PcapiPartWork work;
+	void	   *arg;
+	int			from;
+	int			n;
+} Part;
+
+static void
+work_on(void *arg)
+{
+	const Part *part = arg;
+
+	part->work(part->arg, part->from, part->n);
+}
+
+char *
+pcapi_by_halves(PcapiPartWork work, void *arg, int from, int n)
+{
+	Part		part = {.work = work, .arg = arg, .from = from, .n = n};
+	int			half = n / 2;
+	char	   *problem;
+	char	   *other;
+
+	if (n == 0)
+		return NULL;
+	problem = pcapi_isolated(work_on, &part);
+	if (problem == NULL || n == 1)
+		return problem;
+	problem = pcapi_by_halves(work, arg, from, half);
+	other = pcapi_by_halves(work, arg, from + half, n - half);
+	return problem ? problem : other;
+}
+
+void
+pcapi_undone(PcapiGuarded call, void *arg)
+{
+	ErrorData  *error = run(call, arg, false);
+
+	if (error)
+		ReThrowError(error);
+}

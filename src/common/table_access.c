@@ -1,0 +1,268 @@
+/*
+ * table_access.c
+ *	  Rows of the extension's own tables, written and read without a statement.
+ *
+ * A statement with a saved plan costs more for its start and end than for one
+ * row: this is what the executor does for INSERT, without the rest.  It fires
+ * no triggers, fills in no defaults and checks no constraints but unique
+ * indexes, so it is for tables that are as the install script made them, which
+ * is asked each time that one is opened (table_layout.c).  Any other is left to a
+ * statement (table_insert.c): pg_repack, for one, follows a table by a trigger, and
+ * what fires none is lost with its copy.
+ */
+#include "pinterest_capi.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/index.h"
+#include "common/extension.h"
+#include "common/table_access.h"
+#include "common/table_columns.h"
+#include "common/table_insert.h"
+#include "common/table_layout.h"
+#include "executor/executor.h"
+#include "nodes/primnodes.h"
+#include "storage/lmgr.h"
+#include "utils/builtins.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+/*
+ * All unique indexes over the key that take entries, valid or not: while
+ * REINDEX CONCURRENTLY runs there are two, and the one that isn't an arbiter
+ * would raise an error for what the other takes for a row that is there.  Every
+ * session has at least one in common with every other, since each step of
+ * REINDEX waits for the transactions that may not have heard of the one before.
+ */
+static List *
+find_arbiters(const PcapiWriter *writer, const PcapiKey *key)
+{
+	List	   *arbiters = NIL;
+
+	for (int i = 0; i < writer->info->ri_NumIndices; i++)
+	{
+		Relation	index = writer->info->ri_IndexRelationDescs[i];
+
+		if (!writer->info->ri_IndexRelationInfo[i]->ii_ReadyForInserts ||
+			!pcapi_is_unique_over(index->rd_indextuple, key))
+			continue;
+		/* of these alone: looking up the operators of the others is for nothing */
+		BuildSpeculativeIndexInfo(index, writer->info->ri_IndexRelationInfo[i]);
+		arbiters = lappend_oid(arbiters, RelationGetRelid(index));
+	}
+	return arbiters;
+}
+
+void
+pcapi_writer_open(PcapiWriter *writer, PcapiTable table, int columns, const PcapiKey *key)
+{
+	Relation	rel = table_open(pcapi_table(table), RowExclusiveLock);
+	int			natts = RelationGetDescr(rel)->natts;
+
+	if (natts < columns)
+		elog(ERROR, "table \"%s\" has %d columns, %d are needed",
+			 RelationGetRelationName(rel), natts, columns);
+	writer->table = table;
+	writer->rel = rel;
+	writer->key = key;
+	writer->arbiters = NIL;
+	writer->by_sql = !pcapi_writes_directly(table, rel);
+	if (writer->by_sql)
+		writer->slot = MakeSingleTupleTableSlot(RelationGetDescr(rel), &TTSOpsVirtual);
+	else
+	{
+		writer->estate = CreateExecutorState();
+		writer->estate->es_output_cid = GetCurrentCommandId(true);
+		/* where transactions see one snapshot, 19 looks itself whether a row that is there is in it */
+		writer->estate->es_snapshot = GetActiveSnapshot();
+		writer->info = makeNode(ResultRelInfo);
+		InitResultRelInfo(writer->info, rel, 1, NULL, 0);
+		ExecOpenIndices(writer->info, false);
+		if (key)
+			writer->arbiters = find_arbiters(writer, key);
+		writer->slot = table_slot_create(rel, NULL);
+	}
+	pcapi_slot_begin(writer->slot);
+}
+
+static bool
+wants_not_null(const IndexInfo *info, int column)
+{
+	NullTest   *test;
+
+	if (list_length(info->ii_Predicate) != 1 || !IsA(linitial(info->ii_Predicate), NullTest))
+		return false;
+	test = linitial_node(NullTest, info->ii_Predicate);
+	return test->nulltesttype == IS_NOT_NULL && IsA(test->arg, Var) &&
+		((Var *) test->arg)->varattno == column;
+}
+
+void
+pcapi_writer_leave_out(PcapiWriter *writer, int column)
+{
+	if (writer->by_sql)
+		return;
+	for (int i = 0; i < writer->info->ri_NumIndices; i++)
+		if (wants_not_null(writer->info->ri_IndexRelationInfo[i], column))
+			writer->info->ri_IndexRelationInfo[i]->ii_ReadyForInserts = false;
+}
+
+void
+pcapi_slot_begin(TupleTableSlot *slot)
+{
+	ExecClearTuple(slot);
+	memset(slot->tts_isnull, true, sizeof(bool) * slot->tts_tupleDescriptor->natts);
+}
+
+void
+pcapi_slot_set(TupleTableSlot *slot, int column, Datum value)
+{
+	slot->tts_values[column - 1] = value;
+	slot->tts_isnull[column - 1] = false;
+}
+
+void
+pcapi_slot_set_text(TupleTableSlot *slot, int column, const char *value)
+{
+	if (value)
+		pcapi_slot_set(slot, column, CStringGetTextDatum(value));
+}
+
+bool
+pcapi_writer_insert(PcapiWriter *writer)
+{
+	if (writer->by_sql)
+		return pcapi_insert_by_sql(writer, false);
+	ExecStoreVirtualTuple(writer->slot);
+	table_tuple_insert(writer->rel, writer->slot, writer->estate->es_output_cid, 0, NULL);
+	PcapiInsertIndexTuples(writer->info, writer->slot, writer->estate, false, NULL, NIL);
+	return true;
+}
+
+void
+pcapi_writer_insert_many(PcapiWriter *writer, TupleTableSlot **slots, int n)
+{
+	Assert(!writer->by_sql);
+	for (int i = 0; i < n; i++)
+		ExecStoreVirtualTuple(slots[i]);
+	table_multi_insert(writer->rel, slots, n, writer->estate->es_output_cid, 0, NULL);
+	for (int i = 0; i < n; i++)
+	{
+		PcapiInsertIndexTuples(writer->info, slots[i], writer->estate, false, NULL, NIL);
+		ResetPerTupleExprContext(writer->estate);
+		ExecClearTuple(slots[i]);
+	}
+}
+
+/*
+ * Under READ COMMITTED a row that is there is there, whoever wrote it.  A
+ * transaction that sees one snapshot all along must not act on a row that it
+ * can't see.
+ */
+static void
+check_visible(PcapiWriter *writer, ItemPointer tid)
+{
+	TupleTableSlot *found;
+	bool		visible;
+	bool		isnull;
+
+	if (!IsolationUsesXactSnapshot())
+		return;
+	found = table_slot_create(writer->rel, NULL);
+	visible = table_tuple_fetch_row_version(writer->rel, tid, SnapshotAny, found) &&
+		(table_tuple_satisfies_snapshot(writer->rel, found, GetActiveSnapshot()) ||
+		 TransactionIdIsCurrentTransactionId(DatumGetTransactionId(slot_getsysattr(found, MinTransactionIdAttributeNumber, &isnull))));
+	ExecDropSingleTupleTableSlot(found);
+	if (!visible)
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("could not serialize access due to concurrent update"),
+				 errhint("The transaction might succeed if retried."),
+				 pcapi_hide()));
+}
+
+/* Where nobody has left an index to look in, every row is new. */
+bool
+pcapi_writer_insert_new(PcapiWriter *writer)
+{
+	if (writer->by_sql)
+		return pcapi_insert_by_sql(writer, true);
+	if (writer->arbiters == NIL)
+		return pcapi_writer_insert(writer);
+	ExecStoreVirtualTuple(writer->slot);
+	for (;;)
+	{
+		ItemPointerData tid;
+		uint32		token;
+		bool		conflict = false;
+
+		if (!PcapiCheckIndexConstraints(writer->info, writer->slot, writer->estate, &tid, writer->arbiters))
+		{
+			check_visible(writer, &tid);
+			return false;
+		}
+
+		/*
+		 * Whoever inserts the same key now waits for our token instead of the
+		 * end of our transaction, and we for theirs, so neither has to give
+		 * up.
+		 */
+		token = SpeculativeInsertionLockAcquire(GetCurrentTransactionId());
+		table_tuple_insert_speculative(writer->rel, writer->slot, writer->estate->es_output_cid,
+									   0, NULL, token);
+		PcapiInsertIndexTuples(writer->info, writer->slot, writer->estate, true, &conflict, writer->arbiters);
+		table_tuple_complete_speculative(writer->rel, writer->slot, token, !conflict);
+		SpeculativeInsertionLockRelease(GetCurrentTransactionId());
+		if (!conflict)
+			return true;
+		ResetPerTupleExprContext(writer->estate);
+	}
+}
+
+/* The locks stay until the transaction's end, those of a walk too. */
+void
+pcapi_writer_close(PcapiWriter *writer)
+{
+	ExecDropSingleTupleTableSlot(writer->slot);
+	if (!writer->by_sql)
+	{
+		ExecCloseIndices(writer->info);
+		FreeExecutorState(writer->estate);
+	}
+	table_close(writer->rel, NoLock);
+}
+
+/* ---- reading ---- */
+
+bool
+pcapi_walk_open(PcapiWalk *walk, PcapiTable table, const PcapiKey *key, int nkeys)
+{
+	walk->rel = table_open(pcapi_table(table), AccessShareLock);
+	walk->index = pcapi_reads_directly(table, walk->rel) ? pcapi_open_index(walk->rel, key) : NULL;
+	if (walk->index == NULL)
+	{
+		table_close(walk->rel, NoLock);
+		return false;
+	}
+	walk->scan = PcapiIndexBeginScan(walk->rel, walk->index, GetActiveSnapshot(), nkeys);
+	walk->slot = table_slot_create(walk->rel, NULL);
+	return true;
+}
+
+bool
+pcapi_walk_next(PcapiWalk *walk)
+{
+	return index_getnext_slot(walk->scan, ForwardScanDirection, walk->slot);
+}
+
+void
+pcapi_walk_close(PcapiWalk *walk)
+{
+	index_endscan(walk->scan);
+	ExecDropSingleTupleTableSlot(walk->slot);
+	index_close(walk->index, NoLock);
+	table_close(walk->rel, NoLock);
+}

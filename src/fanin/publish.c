@@ -1,0 +1,166 @@
+/*
+ * publish.c
+ *	  What another server sends: publish(), and what it asks of this server.
+ *
+ * A database is published while the publication pinterest_capi has its table
+ * _event, which catalogs and their caches say and nothing else.  The row
+ * filter lets through what carries its destination's name: what was queued
+ * here, not what was final at once.  How rows are handed over is in handover.c,
+ * the other server's side in src/session (subscribe.c, apply.c).
+ */
+#include "pinterest_capi.h"
+
+#include "access/xlog.h"
+#include "catalog/pg_publication.h"
+#include "catalog/pg_type.h"
+#include "commands/dbcommands.h"
+#include "common/extension.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "queue/published.h"
+#include "queue/wakeup.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+
+#define EVENT_TABLE "pinterest_capi._event"
+
+static void
+run(const char *sql)
+{
+	SPI_connect();
+	if (SPI_execute(sql, false, 0) < 0)
+		elog(ERROR, "could not execute \"%s\"", sql);
+	SPI_finish();
+}
+
+/* As the caller: whether he may is for the server to say. */
+static void
+make_publication(void)
+{
+	if (pcapi_published())
+		return;
+	if (wal_level < PCAPI_WAL_LEVEL_TO_PUBLISH)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("wal_level is too low to publish events"),
+				 errhint("Set wal_level = logical, and restart the server."),
+				 pcapi_hide()));
+
+	/* a dump brings the publication back without our table, which it takes for the extension's affair */
+	if (OidIsValid(get_publication_oid(PCAPI_PUBLICATION, true)))
+		run("ALTER PUBLICATION " PCAPI_PUBLICATION " ADD TABLE " EVENT_TABLE " WHERE (destination IS NOT NULL)");
+	else
+		run("CREATE PUBLICATION " PCAPI_PUBLICATION " FOR TABLE " EVENT_TABLE " WHERE (destination IS NOT NULL)"
+			" WITH (publish = 'insert')");
+}
+
+/*
+ * What was handed over waits again: for a dispatcher that has lost it.  One
+ * that has it already drops it as the same event.
+ */
+static int64
+hand_over_again(TimestampTz since)
+{
+	Oid			types[1] = {TIMESTAMPTZOID};
+	Datum		values[1] = {TimestampTzGetDatum(since)};
+	PcapiIdentity saved;
+	int64		n;
+
+	pcapi_become_owner(&saved, true);
+	SPI_connect();
+	SPI_execute_with_args("WITH back AS (DELETE FROM pinterest_capi._outcome AS o"
+						  " WHERE o.status = 'queued' AND o.finished_at >= $1"
+						  " AND (SELECT e.payload IS NOT NULL FROM pinterest_capi._event AS e WHERE e.id = o.id)"
+						  " RETURNING o.id, o.dest, o.warnings)"
+						  " INSERT INTO pinterest_capi._queue (id, dest, due_at, warnings)"
+						  " SELECT id, dest, clock_timestamp(), warnings FROM back",
+						  1, types, values, NULL, false, 0);
+	n = (int64) SPI_processed;
+	SPI_finish();
+	pcapi_wake_at_commit();
+	pcapi_become_caller(&saved);
+	return n;
+}
+
+PG_FUNCTION_INFO_V1(pcapi_sql_publish);
+Datum
+pcapi_sql_publish(PG_FUNCTION_ARGS)
+{
+	int64		n = 0;
+
+	pcapi_check_writable("publish()");
+	make_publication();
+	if (!PG_ARGISNULL(0))
+		run(psprintf("GRANT EXECUTE ON FUNCTION pinterest_capi._make_slot(pg_catalog.text),"
+					 " pinterest_capi._attach(pg_catalog.text) TO %s",
+					 quote_identifier(GetUserNameFromId(PG_GETARG_OID(0), false))));
+	if (!PG_ARGISNULL(1))
+		n = hand_over_again(PG_GETARG_TIMESTAMPTZ(1));
+	pcapi_wake_at_commit();
+	PG_RETURN_INT64(n);
+}
+
+/* ---- called by the other server, through subscribe() ---- */
+
+static void
+check_published(void)
+{
+	if (!pcapi_published())
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the events of database \"%s\" are not published", get_database_name(MyDatabaseId)),
+				 errhint("Call pinterest_capi.publish() there."),
+				 pcapi_hide()));
+}
+
+/*
+ * A transaction that has written can't make a slot, so what is to be written
+ * follows in another (_attach).  Nobody trusts the slot before.
+ */
+PG_FUNCTION_INFO_V1(pcapi_sql_make_slot);
+Datum
+pcapi_sql_make_slot(PG_FUNCTION_ARGS)
+{
+	Oid			types[1] = {TEXTOID};
+	Datum		values[1] = {PG_GETARG_DATUM(0)};
+
+	check_published();
+	SPI_connect();
+	SPI_execute_with_args("SELECT FROM pg_catalog.pg_create_logical_replication_slot($1::pg_catalog.name, 'pgoutput')",
+						  1, types, values, NULL, false, 0);
+	SPI_finish();
+	PG_RETURN_TEXT_P(cstring_to_text(GetDatabaseEncodingName()));
+}
+
+/*
+ * The slot's name is new each time (subscribe.c), so that a slot that was
+ * dropped and made again is never taken for the old one: what was committed
+ * between the two went through neither.
+ */
+PG_FUNCTION_INFO_V1(pcapi_sql_attach);
+Datum
+pcapi_sql_attach(PG_FUNCTION_ARGS)
+{
+	Oid			types[1] = {TEXTOID};
+	Datum		values[1] = {PG_GETARG_DATUM(0)};
+	PcapiIdentity saved;
+
+	pcapi_check_writable("_attach()");
+	check_published();
+	pcapi_become_owner(&saved, true);
+	SPI_connect();
+	SPI_execute_with_args("INSERT INTO pinterest_capi._subscriber (slot, emit_below, attached_at, looked_at)"
+						  " SELECT $1, s.last_value, clock_timestamp(), clock_timestamp()"
+						  " FROM pinterest_capi._event_id_seq AS s, pg_replication_slots AS l"
+						  " WHERE l.slot_name = $1 AND l.plugin = 'pgoutput' AND l.database = current_database()",
+						  1, types, values, NULL, false, 0);
+	if (SPI_processed == 0)
+		pcapi_bad_call(("no such replication slot"),
+					   ("Have the dispatcher make it, with pinterest_capi.subscribe()."));
+	SPI_finish();
+	pcapi_wake_at_commit();
+	pcapi_become_caller(&saved);
+	PG_RETURN_VOID();
+}

@@ -1,0 +1,262 @@
+/*
+ * dequeue.c
+ *	  What the worker takes from the queue, but for events that were never tried
+ *	  (dequeue_new.c).
+ *
+ * One worker per database holds an advisory lock, so nothing here locks rows.
+ * A row that is out stays in the queue as it is; the worker knows in memory
+ * which those are, and a lease row (one per request, committed before the
+ * request leaves) tells the next worker if this one dies.
+ */
+#include "pinterest_capi.h"
+
+#include "access/table.h"
+#include "catalog/pg_type.h"
+#include "common/extension.h"
+#include "common/spi.h"
+#include "common/subxact.h"
+#include "executor/spi.h"
+#include "queue/dequeue.h"
+#include "queue/payload.h"
+#include "utils/timestamp.h"
+
+#define SELECT_EVENTS \
+	"SELECT q.id, q.attempts, greatest(e.created_at, q.due_at), e.event_time, q.first_attempt_at, e.payload, e.created_at"
+
+/* one by one, as common/spi.h says */
+#define THEIR_EVENTS \
+	" CROSS JOIN LATERAL (SELECT v.created_at, v.event_time, v.payload FROM pinterest_capi._event AS v" \
+	" WHERE v.id = q.id OFFSET 0) AS e"
+
+/* the rows of the last statement, which begins with SELECT_EVENTS */
+static int
+take_events(PcapiClaimed **events, PcapiReader *reader, MemoryContext context)
+{
+	int			n = (int) SPI_processed;
+	MemoryContext old = MemoryContextSwitchTo(context);
+
+	*events = palloc_extended(sizeof(PcapiClaimed) * Max(n, 1), MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	for (int i = 0; i < n; i++)
+	{
+		PcapiClaimed *e = &(*events)[i];
+		bool		isnull;
+		Datum		payload;
+
+		e->id = DatumGetInt64(pcapi_result_datum(i, 1, &isnull));
+		e->attempts = DatumGetInt32(pcapi_result_datum(i, 2, &isnull));
+		e->waits_since = pcapi_result_time(i, 3);
+		e->event_time = pcapi_result_time(i, 4);
+		e->first_attempt_at = pcapi_result_time(i, 5);
+		e->created_at = pcapi_result_time(i, 7);
+		payload = pcapi_result_datum(i, 6, &isnull);
+		pcapi_read_payload(reader, e, payload, isnull);
+	}
+	MemoryContextSwitchTo(old);
+	return n;
+}
+
+/* Read-only, so by the active snapshot, as dequeue_new.c wants it. */
+int
+pcapi_fetch_fresh_by_sql(int dest, int64 after, int limit, PcapiReader *reader, PcapiClaimed **events)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid			types[3] = {INT4OID, INT8OID, INT8OID};
+	Datum		values[3] = {Int32GetDatum(dest), Int64GetDatum(after), Int64GetDatum(limit)};
+	MemoryContext context = CurrentMemoryContext;
+	int			n;
+
+	SPI_connect();
+	SPI_execute_plan(pcapi_plan(&plan,
+								SELECT_EVENTS
+								" FROM (SELECT w.id, w.attempts, w.first_attempt_at, w.due_at FROM pinterest_capi._queue AS w"
+								" WHERE w.dest = $1 AND w.id > $2 AND w.due_at IS NULL"
+								" ORDER BY w.dest, w.id LIMIT $3) AS q"
+								THEIR_EVENTS " ORDER BY q.id",
+								3, types),
+					 values, NULL, true, 0);
+	n = take_events(events, reader, context);
+	SPI_finish();
+	return n;
+}
+
+/*
+ * The time is a parameter here and below: with clock_timestamp(), which is
+ * volatile, the index would be read from end to end.
+ */
+int
+pcapi_fetch_due(int dest, int limit, PcapiReader *reader, PcapiClaimed **events)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid			types[3] = {INT4OID, INT8OID, TIMESTAMPTZOID};
+	Datum		values[3] = {Int32GetDatum(dest), Int64GetDatum(limit), TimestampTzGetDatum(GetCurrentTimestamp())};
+	MemoryContext context = CurrentMemoryContext;
+	int			n;
+
+	SPI_connect();
+	SPI_execute_plan(pcapi_plan(&plan,
+								SELECT_EVENTS
+								" FROM (SELECT w.id, w.attempts, w.first_attempt_at, w.due_at FROM pinterest_capi._queue AS w"
+								" WHERE w.dest = $1 AND w.due_at <= $3"
+								" ORDER BY w.dest, w.due_at LIMIT $2) AS q"
+								THEIR_EVENTS,
+								3, types),
+					 values, NULL, false, 0);
+	n = take_events(events, reader, context);
+	SPI_finish();
+	return n;
+}
+
+/* those of ids that still wait, in id order; ids are sorted */
+int
+pcapi_fetch_ids(int dest, const int64 *ids, int n, PcapiReader *reader, PcapiClaimed **events)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid			types[2] = {INT4OID, INT8ARRAYOID};
+	Datum		values[2];
+	MemoryContext context = CurrentMemoryContext;
+
+	SPI_connect();
+	values[0] = Int32GetDatum(dest);
+	values[1] = pcapi_id_array(ids, n);
+	SPI_execute_plan(pcapi_plan(&plan,
+								SELECT_EVENTS
+								" FROM unnest($2) WITH ORDINALITY AS i (id, n)"
+								" CROSS JOIN LATERAL (SELECT w.id, w.attempts, w.first_attempt_at, w.due_at"
+								" FROM pinterest_capi._queue AS w WHERE w.dest = $1 AND w.id = i.id OFFSET 0) AS q"
+								THEIR_EVENTS " ORDER BY i.n",
+								2, types),
+					 values, NULL, false, 0);
+	n = take_events(events, reader, context);
+	SPI_finish();
+	return n;
+}
+
+typedef struct Single
+{
+	int			dest;
+	PcapiReader *reader;
+	PcapiClaimed *event;
+	MemoryContext context;
+	bool		found;
+} Single;
+
+static void
+fetch_single(void *arg)
+{
+	Single	   *s = arg;
+	MemoryContext old = MemoryContextSwitchTo(s->context);
+	PcapiClaimed *events;
+
+	s->found = pcapi_fetch_ids(s->dest, &s->event->id, 1, s->reader, &events) > 0;
+	if (s->found)
+		*s->event = events[0];
+	MemoryContextSwitchTo(old);
+}
+
+/*
+ * Both sorts, for after an error: each event is read in a subtransaction, so
+ * that a damaged page of _event, say, is a problem of those that stand on it.
+ */
+int
+pcapi_fetch_singly(int dest, int64 after, int limit, PcapiReader *reader, PcapiClaimed **events)
+{
+	Oid			types[4] = {INT4OID, INT8OID, INT4OID, TIMESTAMPTZOID};
+	Datum		values[4] = {Int32GetDatum(dest), Int64GetDatum(after), Int32GetDatum(limit), TimestampTzGetDatum(GetCurrentTimestamp())};
+	MemoryContext context = CurrentMemoryContext;
+	PcapiClaimed *found;
+	int			n;
+	int			m = 0;
+
+	SPI_connect();
+	if (SPI_execute_with_args("SELECT q.id, q.first_attempt_at FROM pinterest_capi._queue AS q"
+							  " WHERE q.dest = $1 AND q.id > $2 AND (q.due_at IS NULL OR q.due_at <= $4)"
+							  " ORDER BY q.dest, q.id LIMIT $3",
+							  4, types, values, NULL, true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read the queue");
+	n = (int) SPI_processed;
+	found = MemoryContextAllocZero(context, sizeof(PcapiClaimed) * Max(n, 1));
+	for (int i = 0; i < n; i++)
+	{
+		bool		isnull;
+
+		found[i].id = DatumGetInt64(pcapi_result_datum(i, 1, &isnull));
+		found[i].first_attempt_at = pcapi_result_time(i, 2);
+		/* what can't be read doesn't expire */
+		found[i].event_time = GetCurrentTimestamp();
+	}
+	SPI_finish();
+
+	for (int i = 0; i < n; i++)
+	{
+		Single		s = {.dest = dest, .reader = reader, .event = &found[i], .context = context};
+		char	   *problem;
+
+		CHECK_FOR_INTERRUPTS();
+		problem = pcapi_isolated(fetch_single, &s);
+		if (problem)
+			found[i].problem = problem;
+		if (problem || s.found)
+			found[m++] = found[i];
+	}
+	*events = found;
+	return m;
+}
+
+Oid
+pcapi_queue_file(void)
+{
+	Relation	rel = table_open(pcapi_table(PCAPI_T_QUEUE), AccessShareLock);
+	Oid			file = rel->rd_rel->relfilenode;
+
+	table_close(rel, NoLock);
+	return file;
+}
+
+int
+pcapi_queued_between(int dest, int64 low, int64 high, int64 **ids)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid			types[3] = {INT4OID, INT8OID, INT8OID};
+	Datum		values[3] = {Int32GetDatum(dest), Int64GetDatum(low), Int64GetDatum(high)};
+	MemoryContext context = CurrentMemoryContext;
+	int			n;
+
+	SPI_connect();
+	SPI_execute_plan(pcapi_plan(&plan,
+								"SELECT q.id FROM pinterest_capi._queue AS q"
+								" WHERE q.dest = $1 AND q.id > $2 AND q.id <= $3 AND q.due_at IS NULL"
+								" ORDER BY q.dest, q.id LIMIT 100000",
+								3, types),
+					 values, NULL, false, 0);
+	n = (int) SPI_processed;
+	*ids = MemoryContextAlloc(context, sizeof(int64) * Max(n, 1));
+	for (int i = 0; i < n; i++)
+	{
+		bool		isnull;
+
+		(*ids)[i] = DatumGetInt64(pcapi_result_datum(i, 1, &isnull));
+	}
+	SPI_finish();
+	return n;
+}
+
+TimestampTz
+pcapi_next_due(int dest)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid			types[2] = {INT4OID, TIMESTAMPTZOID};
+	Datum		values[2] = {Int32GetDatum(dest), TimestampTzGetDatum(GetCurrentTimestamp())};
+	TimestampTz due = 0;
+
+	SPI_connect();
+	SPI_execute_plan(pcapi_plan(&plan,
+								"SELECT w.due_at FROM pinterest_capi._queue AS w"
+								" WHERE w.dest = $1 AND w.due_at > $2"
+								" ORDER BY w.dest, w.due_at LIMIT 1",
+								2, types),
+					 values, NULL, false, 1);
+	if (SPI_processed > 0)
+		due = pcapi_result_time(0, 1);
+	SPI_finish();
+	return due;
+}

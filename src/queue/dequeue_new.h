@@ -1,0 +1,15 @@
+/*
+ * dequeue_new.h
+ *	  Events that were never tried, in the order of their ids: most of what the worker ever reads.
+ */
+#ifndef PCAPI_DEQUEUE_NEW_H
+#define PCAPI_DEQUEUE_NEW_H
+
+#include "pinterest_capi.h"
+
+#include "queue/payload.h"
+
+/* dequeue_new.c: never tried ones in id order behind after; no more once the reader is full */
+extern int	pcapi_fetch_fresh(int dest, int64 after, int limit, PcapiReader *reader, PcapiClaimed **events);
+
+#endif							/* PCAPI_DEQUEUE_NEW_H */

@@ -1,0 +1,235 @@
+/*
+ * destination_state.c
+ *	  The state of a destination: its number, pause, backoff and last error.
+ *
+ * Sessions and the worker both write these rows; each statement changes one row,
+ * found by the destination's number or name.
+ */
+#include "pinterest_capi.h"
+
+#include "catalog/pg_type.h"
+#include "commands/async.h"
+#include "common/extension.h"
+#include "common/spi.h"
+#include "common/table_insert.h"
+#include "executor/spi.h"
+#include "mb/pg_wchar.h"
+#include "queue/destination_state.h"
+#include "queue/wakeup.h"
+#include "utils/builtins.h"
+#include "utils/json.h"
+#include "utils/timestamp.h"
+
+/*
+ * The number is made once per destination.  Two sessions that make it at the
+ * same time meet in the unique index: the second waits and then finds it.  The
+ * sequence may be behind, where logical replication has brought destinations.
+ */
+int
+pcapi_destination_number(const char *destination, bool create)
+{
+	static SPIPlanPtr find_plan = NULL;
+	static SPIPlanPtr make_plan = NULL;
+	Oid			argtypes[1] = {TEXTOID};
+	Datum		values[1];
+	int			number = 0;
+	bool		isnull;
+
+	SPI_connect();
+	values[0] = CStringGetTextDatum(destination);
+	for (int turn = 0; turn < 9 && number == 0; turn++)
+	{
+		if (turn % 2 == 1)
+		{
+			if (!create)
+				break;
+			(void) pcapi_execute_upsert(PCAPI_T_DESTINATION_STATE,
+										pcapi_plan(&make_plan,
+												   "INSERT INTO pinterest_capi._destination_state (dest, destination)"
+												   " SELECT pg_catalog.int4(GREATEST(pg_catalog.nextval('pinterest_capi._destination_state_dest_seq'),"
+												   " (SELECT pg_catalog.max(s.dest) OPERATOR(pg_catalog.+) 1::pg_catalog.int8"
+												   " FROM pinterest_capi._destination_state AS s))), $1"
+												   " ON CONFLICT DO NOTHING RETURNING dest",
+												   1, argtypes),
+										values, NULL);
+		}
+		else
+			SPI_execute_plan(pcapi_plan(&find_plan,
+										"SELECT dest FROM pinterest_capi._destination_state"
+										" WHERE destination OPERATOR(pg_catalog.=) $1",
+										1, argtypes),
+							 values, NULL, false, 1);
+		if (SPI_processed > 0)
+			number = DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	}
+	SPI_finish();
+	if (create && number == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("could not serialize access due to concurrent configuration of a destination"),
+				 errhint("The transaction might succeed if retried."),
+				 pcapi_hide()));
+	return number;
+}
+
+/* sent: it has processed some; recovered: it answers, whatever was the matter before */
+void
+pcapi_target_taken(int dest, int life, bool sent, bool recovered)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid			types[4] = {INT4OID, INT4OID, BOOLOID, BOOLOID};
+	Datum		values[4] = {Int32GetDatum(dest), Int32GetDatum(life), BoolGetDatum(sent), BoolGetDatum(recovered)};
+
+	SPI_connect();
+	SPI_execute_plan(pcapi_plan(&plan,
+								"UPDATE pinterest_capi._destination_state SET"
+								" last_sent_at = CASE WHEN $3 THEN clock_timestamp() ELSE last_sent_at END,"
+								" failing_since = CASE WHEN NOT $4 THEN failing_since END,"
+								" backoff_until = CASE WHEN NOT $4 THEN backoff_until END,"
+								" backoff_reason = CASE WHEN NOT $4 THEN backoff_reason END WHERE dest = $1 AND life = $2",
+								4, types),
+					 values, NULL, false, 0);
+	SPI_finish();
+}
+
+/* failing_since: no later than now, should a clock have been ahead */
+void
+pcapi_target_backoff(int dest, int life, int64 delay_ms, const char *reason)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid			types[4] = {INT4OID, INT4OID, INT8OID, TEXTOID};
+	Datum		values[4];
+
+	SPI_connect();
+	values[0] = Int32GetDatum(dest);
+	values[1] = Int32GetDatum(life);
+	values[2] = Int64GetDatum(delay_ms);
+	values[3] = CStringGetTextDatum(reason);
+	SPI_execute_plan(pcapi_plan(&plan,
+								"UPDATE pinterest_capi._destination_state SET"
+								" failing_since = least(failing_since, clock_timestamp()),"
+								" backoff_until = greatest(backoff_until, clock_timestamp() + $3 * interval '1 millisecond'),"
+								" backoff_reason = $4, last_error = $4, last_error_at = clock_timestamp()"
+								" WHERE dest = $1 AND life = $2",
+								4, types),
+					 values, NULL, false, 0);
+	SPI_finish();
+}
+
+void
+pcapi_target_error(int dest, int life, const char *error)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid			types[3] = {INT4OID, INT4OID, TEXTOID};
+	Datum		values[3];
+
+	SPI_connect();
+	values[0] = Int32GetDatum(dest);
+	values[1] = Int32GetDatum(life);
+	values[2] = CStringGetTextDatum(error);
+	SPI_execute_plan(pcapi_plan(&plan,
+								"UPDATE pinterest_capi._destination_state SET last_error = $3,"
+								" last_error_at = clock_timestamp() WHERE dest = $1 AND life = $2",
+								3, types),
+					 values, NULL, false, 0);
+	SPI_finish();
+}
+
+/*
+ * What is read of the destination after this stays so until the transaction's
+ * end: configure_destination comes to this row last.
+ */
+void
+pcapi_target_lock(int dest)
+{
+	Oid			types[1] = {INT4OID};
+	Datum		values[1] = {Int32GetDatum(dest)};
+
+	SPI_connect();
+	SPI_execute_with_args("SELECT FROM pinterest_capi._destination_state WHERE dest = $1 FOR UPDATE",
+						  1, types, values, NULL, false, 0);
+	SPI_finish();
+}
+
+/* False when it was paused already, so that one log line and one message are enough. */
+bool
+pcapi_target_pause(int dest, int life, const char *name, const char *reason)
+{
+	Oid			types[3] = {INT4OID, INT4OID, TEXTOID};
+	Datum		values[3];
+	bool		paused;
+
+	SPI_connect();
+	values[0] = Int32GetDatum(dest);
+	values[1] = Int32GetDatum(life);
+	values[2] = CStringGetTextDatum(reason);
+	SPI_execute_with_args("UPDATE pinterest_capi._destination_state SET paused_at = clock_timestamp(),"
+						  " paused_reason = $3, last_error = $3, last_error_at = clock_timestamp()"
+						  " WHERE dest = $1 AND life = $2 AND paused_at IS NULL",
+						  3, types, values, NULL, false, 0);
+	paused = (SPI_processed > 0);
+	SPI_finish();
+	if (paused)
+		pcapi_notify(name, "paused", reason);
+	return paused;
+}
+
+/* NOTIFY pinterest_capi, at the commit of the current transaction; a payload has under 8000 bytes */
+void
+pcapi_notify(const char *destination, const char *status, const char *message)
+{
+	StringInfoData json;
+	char	   *clipped = pstrdup(message);
+
+	clipped[pg_mbcliplen(clipped, strlen(clipped), 1000)] = '\0';
+	initStringInfo(&json);
+	appendStringInfoString(&json, "{\"destination\": ");
+	escape_json(&json, destination);
+	appendStringInfoString(&json, ", \"status\": ");
+	escape_json(&json, status);
+	appendStringInfoString(&json, ", \"message\": ");
+	escape_json(&json, clipped);
+	appendStringInfoChar(&json, '}');
+	Async_Notify("pinterest_capi", json.data);
+	pfree(json.data);
+}
+
+void
+pcapi_unpause(const char *destination)
+{
+	Oid			types[1] = {INT4OID};
+	Datum		values[1] = {Int32GetDatum(pcapi_destination_number(destination, true))};
+	bool		was_paused = false;
+
+	SPI_connect();
+	SPI_execute_with_args("WITH before AS (SELECT dest, paused_at FROM pinterest_capi._destination_state"
+						  " WHERE dest = $1 FOR UPDATE)"
+						  " UPDATE pinterest_capi._destination_state AS s SET paused_at = NULL, paused_reason = NULL,"
+						  " failing_since = NULL, backoff_until = NULL, backoff_reason = NULL, dropped_at = NULL"
+						  " FROM before WHERE s.dest = before.dest RETURNING before.paused_at IS NOT NULL",
+						  1, types, values, NULL, false, 0);
+	if (SPI_processed > 0)
+	{
+		bool		isnull;
+
+		was_paused = DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	}
+	SPI_finish();
+	if (was_paused)
+		pcapi_notify(destination, "ready", "what waited is sent");
+	pcapi_wake_at_commit();
+}
+
+void
+pcapi_end_backoff(const char *destination)
+{
+	Oid			types[1] = {TEXTOID};
+	Datum		values[1] = {CStringGetTextDatum(destination)};
+
+	SPI_connect();
+	SPI_execute_with_args("UPDATE pinterest_capi._destination_state"
+						  " SET failing_since = NULL, backoff_until = NULL, backoff_reason = NULL"
+						  " WHERE destination = $1 AND failing_since IS NOT NULL",
+						  1, types, values, NULL, false, 0);
+	SPI_finish();
+}

@@ -1,0 +1,126 @@
+/*
+ * finalize.c
+ *	  Make waiting events final without a request.
+ *
+ * For cancel, drop_destination and forget, and for the worker where a destination
+ * was dropped.  None of it waits for the worker: what it does to rows that are in
+ * a request stands, and the answer that comes later finds nothing to settle.
+ */
+#include "pinterest_capi.h"
+
+#include "catalog/pg_type.h"
+#include "common/spi.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "queue/destination_state.h"
+#include "queue/finalize.h"
+#include "queue/outcome.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+
+#define DROPPED "destination dropped"
+
+typedef struct Finish
+{
+	const char *status;
+	const char *reason;
+} Finish;
+
+/* Of rows that are locked.  See finish_waiting(). */
+static int64
+finish_step(Datum dests, Datum ids, void *arg)
+{
+	static SPIPlanPtr plans[2];
+	const Finish *finish = arg;
+	Oid			types[4] = {TEXTOID, TEXTOID, INT4ARRAYOID, INT8ARRAYOID};
+	Datum		values[4] = {CStringGetTextDatum(finish->status), CStringGetTextDatum(finish->reason), dests, ids};
+	int64		n;
+
+	SPI_connect();
+	SPI_execute_plan(pcapi_outcome_plan(plans,
+										"WITH gone AS ("
+										" DELETE FROM pinterest_capi._queue AS q USING unnest($3, $4) AS chosen (dest, id)"
+										" WHERE" PCAPI_QUEUED_AS("chosen") " RETURNING q.*)"
+										" INSERT INTO pinterest_capi._outcome (" PCAPI_OUTCOME_LIST ")"
+										" SELECT g.id, clock_timestamp(), g.last_attempt_at, g.dest, g.attempts, g.http_status,"
+										" $1, $2, g.error, CASE WHEN (g.dest, g.id) IN (SELECT l.dest, unnest(l.ids) FROM pinterest_capi._lease AS l)"
+										" THEN g.warnings || '" PCAPI_WARNING_IN_REQUEST "'::text"
+										" WHEN (SELECT e.destination IS NOT NULL FROM pinterest_capi._event AS e WHERE e.id = g.id)"
+										" THEN g.warnings || '" PCAPI_WARNING_PUBLISHED "'::text"
+										" ELSE g.warnings END, NULL FROM gone AS g%s",
+										4, types),
+					 values, NULL, false, 0);
+	n = (int64) SPI_processed;
+	SPI_finish();
+	return n;
+}
+
+/*
+ * Waiting rows become final: those rows q of the queue that this FROM has,
+ * which may use parameters from $3 on, in the order of dest and id.  As rows are
+ * locked in this order, no two of these wait for each other; but ORDER BY q's
+ * columns of a join would have the queue read in their order.  skip_locked: but
+ * for those that another transaction has locked.
+ *
+ * What is in a request may have been processed, which the row then
+ * says; the lease of a request that leaves in this very moment isn't seen yet.
+ */
+int64
+pcapi_finish_waiting(const char *status, const char *reason, const char *from,
+					 bool skip_locked, int nargs, const Oid *argtypes, const Datum *args, const char *argnulls)
+{
+	Oid			types[5] = {TEXTOID, TEXTOID};
+	Datum		values[5];
+	char		nulls[5] = {' ', ' ', ' ', ' ', ' '};
+	int			level = pcapi_plan_by_key();
+	Finish		finish = {status, reason};
+	int64		n;
+
+	Assert(nargs <= 3);
+	values[0] = CStringGetTextDatum(status);
+	values[1] = CStringGetTextDatum(reason);
+	for (int i = 0; i < nargs; i++)
+	{
+		types[2 + i] = argtypes[i];
+		values[2 + i] = args[i];
+		nulls[2 + i] = argnulls ? argnulls[i] : ' ';
+	}
+	n = pcapi_in_steps(psprintf("SELECT q.dest, q.id FROM %s FOR UPDATE OF q%s", from, skip_locked ? " SKIP LOCKED" : ""),
+					   2 + nargs, types, values, nulls, finish_step, &finish);
+	AtEOXact_GUC(true, level);
+	return n;
+}
+
+/*
+ * Should the name come back, it starts anew, under the same number.  Its life is
+ * another one, so that the answer to a request of the old one says nothing of it.
+ */
+void
+pcapi_forsake(const char *destination)
+{
+	Oid			types[1] = {INT4OID};
+	Datum		values[1] = {Int32GetDatum(pcapi_destination_number(destination, false))};
+
+	if (DatumGetInt32(values[0]) == 0)
+		return;
+	pcapi_finish_waiting("cancelled", DROPPED, "pinterest_capi._queue AS q WHERE q.dest = $3 ORDER BY q.dest, q.id", false, 1, types, values, NULL);
+	SPI_connect();
+	SPI_execute_with_args("UPDATE pinterest_capi._destination_state SET paused_at = NULL, paused_reason = NULL,"
+						  " failing_since = NULL, backoff_until = NULL, backoff_reason = NULL,"
+						  " last_sent_at = NULL, last_error = NULL, last_error_at = NULL,"
+						  " dropped_at = clock_timestamp(), life = life + 1 WHERE dest = $1",
+						  1, types, values, NULL, false, 0);
+	SPI_finish();
+}
+
+/* The worker's, again and again.  That a destination is missing is not enough: a dump may be on its way in. */
+void
+pcapi_cancel_orphans(void)
+{
+	pcapi_finish_waiting("cancelled", DROPPED,
+						 "pinterest_capi._queue AS q WHERE q.dest = ANY (ARRAY(SELECT s.dest"
+						 " FROM pinterest_capi._destination_state AS s WHERE s.dropped_at IS NOT NULL"
+						 " AND NOT EXISTS (SELECT FROM pinterest_capi.destination AS d WHERE d.destination = s.destination)))"
+						 " ORDER BY q.dest, q.id",
+						 true, 0, NULL, NULL, NULL);
+}

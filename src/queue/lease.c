@@ -1,0 +1,95 @@
+/*
+ * lease.c
+ *	  Leases: which events are in a request, written down before it leaves.
+ *
+ * A lease is a row per request, committed before the request starts and deleted
+ * with its settling.  It tells the next worker which events may have been
+ * processed if this one ends in between.
+ */
+#include "pinterest_capi.h"
+
+#include "access/detoast.h"
+#include "catalog/pg_type.h"
+#include "common/spi.h"
+#include "executor/spi.h"
+#include "queue/lease.h"
+#include "utils/acl.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/timestamp.h"
+
+/*
+ * The lease is all that tells the server's successor, after a failover, that a
+ * request was out.  So it must be where the events are: the commit waits for
+ * synchronous standbys as an ordinary session's does, and for the disk in any
+ * case.
+ */
+static void
+commit_as_sessions_do(void)
+{
+	const char *setting = GetConfigOptionResetString("synchronous_commit");
+
+	if (strcmp(setting, "off") != 0)
+		(void) set_config_option("synchronous_commit", setting, PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_LOCAL, true, 0, false);
+}
+
+int64
+pcapi_lease(int dest, const int64 *ids, int n)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid			types[2] = {INT4OID, INT8ARRAYOID};
+	Datum		values[2];
+	int64		lease;
+	bool		isnull;
+
+	SPI_connect();
+	values[0] = Int32GetDatum(dest);
+	values[1] = pcapi_id_array(ids, n);
+	SPI_execute_plan(pcapi_plan(&plan,
+								"INSERT INTO pinterest_capi._lease (dest, taken_at, ids)"
+								" VALUES ($1, clock_timestamp(), $2) RETURNING lease",
+								2, types),
+					 values, NULL, false, 0);
+	lease = DatumGetInt64(pcapi_result_datum(0, 1, &isnull));
+	SPI_finish();
+	commit_as_sessions_do();
+	return lease;
+}
+
+/* All there are, those too of whose events none waits. */
+List *
+pcapi_leases(void)
+{
+	MemoryContext context = CurrentMemoryContext;
+	List	   *leases = NIL;
+
+	SPI_connect();
+	SPI_execute("SELECT l.lease, l.dest, l.taken_at, w.ids FROM pinterest_capi._lease AS l CROSS JOIN LATERAL"
+				" (SELECT coalesce(array_agg(q.id ORDER BY q.id), '{}') AS ids FROM unnest(l.ids) AS i (id)"
+				" CROSS JOIN LATERAL (SELECT v.id FROM pinterest_capi._queue AS v WHERE v.dest = l.dest AND v.id = i.id OFFSET 0) AS q) AS w"
+				" ORDER BY l.lease",
+				true, 0);
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		PcapiLease *lease;
+		ArrayType  *ids;
+		bool		isnull;
+		MemoryContext old;
+
+		ids = DatumGetArrayTypeP(pcapi_result_datum(i, 4, &isnull));
+		old = MemoryContextSwitchTo(context);
+		lease = palloc0(sizeof(PcapiLease));
+		lease->lease = DatumGetInt64(pcapi_result_datum(i, 1, &isnull));
+		lease->dest = DatumGetInt32(pcapi_result_datum(i, 2, &isnull));
+		lease->taken_at = pcapi_result_time(i, 3);
+		lease->n = ArrayGetNItems(ARR_NDIM(ids), ARR_DIMS(ids));
+		lease->ids = palloc(sizeof(int64) * Max(lease->n, 1));
+		memcpy(lease->ids, ARR_DATA_PTR(ids), sizeof(int64) * lease->n);
+		leases = lappend(leases, lease);
+		MemoryContextSwitchTo(old);
+	}
+	SPI_finish();
+	return leases;
+}

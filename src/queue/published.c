@@ -1,0 +1,23 @@
+/*
+ * published.c
+ *	  Is this database published, so that another server sends its events?
+ */
+#include "pinterest_capi.h"
+
+#include "catalog/pg_publication.h"
+#include "catalog/pg_type.h"
+#include "common/extension.h"
+#include "fmgr.h"
+#include "queue/published.h"
+#include "utils/syscache.h"
+
+/* Two look-ups in the catalog cache, so it follows CREATE and DROP PUBLICATION by itself. */
+bool
+pcapi_published(void)
+{
+	Oid			publication = get_publication_oid(PCAPI_PUBLICATION, true);
+
+	return OidIsValid(publication) &&
+		SearchSysCacheExists2(PUBLICATIONRELMAP, ObjectIdGetDatum(pcapi_table(PCAPI_T_EVENT)),
+							  ObjectIdGetDatum(publication));
+}

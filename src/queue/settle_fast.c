@@ -1,0 +1,164 @@
+/*
+ * settle_fast.c
+ *	  Events that are done with at their first attempt: out of the queue, into
+ *	  the outcome.  Nearly all are.
+ *
+ * The rows in the queue are found where they were read from, and the outcomes
+ * are written a page at a time.  What isn't as it was (cancelled, forgotten,
+ * tried before, locked by somebody), and all of it where one of the tables isn't
+ * (table_layout.c), is left to settle.c's statements.
+ */
+#include "pinterest_capi.h"
+
+#include "access/sysattr.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "common/extension.h"
+#include "common/spi.h"
+#include "common/table_access.h"
+#include "common/table_columns.h"
+#include "common/table_layout.h"
+#include "executor/tuptable.h"
+#include "queue/outcome.h"
+#include "queue/settle_fast.h"
+#include "storage/bufmgr.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+/* outcomes that are written together: about a page */
+#define TOGETHER	100
+
+static bool
+is_null(TupleTableSlot *slot, int column)
+{
+	bool		isnull;
+
+	(void) slot_getattr(slot, column, &isnull);
+	return isnull;
+}
+
+/*
+ * Delete the row of the queue if it is at its place and was never tried.  The
+ * snapshot holds whatever it shows where it is, so what is found there can't
+ * be replaced by another row before it is deleted.  Since it was read, though,
+ * the table may have been rewritten, or cut off where the row stood.
+ */
+static bool
+leave_queue(Relation queue, BlockNumber nblocks, TupleTableSlot *slot, int dest,
+			const PcapiSettled *s)
+{
+	ItemPointerData tid = s->tid;
+	Snapshot	snapshot = GetActiveSnapshot();
+	TM_FailureData failure;
+	bool		isnull;
+
+	if (ItemPointerGetBlockNumber(&tid) >= nblocks ||
+		!table_tuple_fetch_row_version(queue, &tid, snapshot, slot))
+		return false;
+	/* the same transaction wrote it: a table that was emptied and filled again has other rows with these ids */
+	if (DatumGetTransactionId(slot_getsysattr(slot, MinTransactionIdAttributeNumber, &isnull)) != s->xmin ||
+		DatumGetInt64(slot_getattr(slot, PCAPI_QUEUE_ID, &isnull)) != s->id ||
+		DatumGetInt32(slot_getattr(slot, PCAPI_QUEUE_DEST, &isnull)) != dest ||
+		DatumGetInt32(slot_getattr(slot, PCAPI_QUEUE_ATTEMPTS, &isnull)) != 0 ||
+		!is_null(slot, PCAPI_QUEUE_HTTP_STATUS) ||
+		!is_null(slot, PCAPI_QUEUE_LAST_ATTEMPT_AT) ||
+		!is_null(slot, PCAPI_QUEUE_ERROR) ||
+		!is_null(slot, PCAPI_QUEUE_WARNINGS))
+		return false;
+	/* without waiting for whoever is about to cancel it */
+	return PcapiTupleDelete(queue, &tid, GetCurrentCommandId(true), snapshot, false, &failure) == TM_Ok;
+}
+
+/* a line each */
+static Datum
+warnings_array(const char *lines)
+{
+	List	   *strings = NIL;
+	char	   *rest = pstrdup(lines);
+	char	   *line;
+
+	while ((line = strsep(&rest, "\n")) != NULL)
+		strings = lappend(strings, line);
+	return pcapi_text_array(strings);
+}
+
+static void
+fill_outcome(TupleTableSlot *slot, int dest, TimestampTz attempted_at, TimestampTz now,
+			 const PcapiSettled *s)
+{
+	pcapi_slot_set(slot, PCAPI_OUTCOME_ID, Int64GetDatum(s->id));
+	pcapi_slot_set(slot, PCAPI_OUTCOME_FINISHED_AT, TimestampTzGetDatum(now));
+	pcapi_slot_set(slot, PCAPI_OUTCOME_DEST, Int32GetDatum(dest));
+	pcapi_slot_set(slot, PCAPI_OUTCOME_ATTEMPTS, Int32GetDatum(s->attempted ? 1 : 0));
+	if (s->attempted && attempted_at != 0)
+		pcapi_slot_set(slot, PCAPI_OUTCOME_LAST_ATTEMPT_AT, TimestampTzGetDatum(attempted_at));
+	if (s->http_status != 0)
+		pcapi_slot_set(slot, PCAPI_OUTCOME_HTTP_STATUS, Int32GetDatum(s->http_status));
+	pcapi_slot_set_text(slot, PCAPI_OUTCOME_STATUS, pcapi_fate_name(s->fate));
+	pcapi_slot_set_text(slot, PCAPI_OUTCOME_REASON, s->reason);
+	pcapi_slot_set_text(slot, PCAPI_OUTCOME_ERROR, s->error);
+	if (s->warning)
+		pcapi_slot_set(slot, PCAPI_OUTCOME_WARNINGS, warnings_array(s->warning));
+	if (s->test_mode)
+		pcapi_slot_set(slot, PCAPI_OUTCOME_TEST_MODE, BoolGetDatum(true));
+}
+
+void
+pcapi_finish(int dest, TimestampTz attempted_at, const PcapiSettled *settled, int n,
+			 PcapiWritten *written)
+{
+	PcapiWriter writer;
+	Relation	queue = table_open(pcapi_table(PCAPI_T_QUEUE), RowExclusiveLock);
+	TupleTableSlot *queued;
+	TupleTableSlot *outcomes[TOGETHER];
+	MemoryContext scratch;
+	MemoryContext old;
+	BlockNumber nblocks;
+	TimestampTz now = GetCurrentTimestamp();
+	int			room = Min(n, TOGETHER);
+	int			m = 0;
+
+	pcapi_writer_open(&writer, PCAPI_T_OUTCOME, PCAPI_OUTCOME_COLUMNS, NULL);
+	if (writer.by_sql || !pcapi_writes_directly(PCAPI_T_QUEUE, queue))
+	{
+		pcapi_writer_close(&writer);
+		table_close(queue, NoLock);
+		return;
+	}
+	queued = table_slot_create(queue, NULL);
+	scratch = AllocSetContextCreate(CurrentMemoryContext, "pinterest_capi finish", ALLOCSET_DEFAULT_SIZES);
+	nblocks = RelationGetNumberOfBlocks(queue);
+	for (int i = 0; i < room; i++)
+		outcomes[i] = table_slot_create(writer.rel, NULL);
+	old = MemoryContextSwitchTo(scratch);
+
+	for (int i = 0; i < n; i++)
+	{
+		if (settled[i].fate != PCAPI_RELEASE && settled[i].fate != PCAPI_RETRY &&
+			leave_queue(queue, nblocks, queued, dest, &settled[i]))
+		{
+			written[i] = PCAPI_WRITTEN;
+			pcapi_slot_begin(outcomes[m]);
+			fill_outcome(outcomes[m++], dest, attempted_at, now, &settled[i]);
+		}
+		if (m == room || (m > 0 && i == n - 1))
+		{
+			pcapi_writer_insert_many(&writer, outcomes, m);
+			m = 0;
+			MemoryContextReset(scratch);
+		}
+	}
+
+	MemoryContextSwitchTo(old);
+	for (int i = 0; i < room; i++)
+		ExecDropSingleTupleTableSlot(outcomes[i]);
+	pcapi_writer_close(&writer);
+	ExecDropSingleTupleTableSlot(queued);
+	table_close(queue, NoLock);
+	MemoryContextDelete(scratch);
+	CommandCounterIncrement();
+}

@@ -1,0 +1,55 @@
+/*
+ * call.h
+ *	  One call to track or preview: its parameters, read and checked.
+ */
+#ifndef PCAPI_CALL_H
+#define PCAPI_CALL_H
+
+#include "pinterest_capi.h"
+
+#include "datatype/timestamp.h"
+#include "fmgr.h"
+#include "nodes/pg_list.h"
+#include "utils/jsonb.h"
+
+typedef struct PcapiCall
+{
+	char	   *event_name;
+	Jsonb	   *properties;
+	Jsonb	   *user_data;
+	char	   *visitor_id;
+	char	   *event_id;
+	bool		has_event_time;
+	TimestampTz event_time;
+	char	   *action_source;
+	Jsonb	   *consent;
+	char	   *destination;
+	List	   *warnings;		/* found before the call was made (trigger) */
+	char	   *bad_event_time; /* reason, when the event's time could not be read */
+	char	   *reject;			/* reason, when a trigger's mapping is wrong:
+								 * the gates are not asked */
+	bool		bad_consent;	/* given, but not readable: stops where there
+								 * are rules */
+	bool		from_data;		/* destination and action_source were read
+								 * from a row: unknown ones are recorded, not
+								 * raised */
+} PcapiCall;
+
+extern bool pcapi_is_action_source(const char *name);
+
+/* the parameters of track and preview */
+extern void pcapi_call_from_args(PcapiCall *call, FunctionCallInfo fcinfo);
+
+/* Raise an error for a call that can't be meant. */
+extern void pcapi_call_check(PcapiCall *call);
+
+/* Return the action_source, by default web; NULL for an unknown one that was read from a row. */
+extern const char *pcapi_call_action_source(PcapiCall *call);
+
+/* A parameter that must be a JSON object; NULL: null. */
+extern Jsonb *pcapi_object_arg(FunctionCallInfo fcinfo, int n, const char *parameter);
+
+/* Raise a WARNING for each value that cannot be used: that is no reason to fail. */
+extern void pcapi_show_warnings(List *warnings);
+
+#endif							/* PCAPI_CALL_H */

@@ -1,0 +1,610 @@
+/*
+ * column_json.c
+ *	  Values of columns as JSON, for triggers.
+ *
+ * A value is what the server's own casts make of it: a number or JSON where
+ * its type has such a cast and its key takes that, else text.  Settings of the
+ * session (DateStyle, IntervalStyle, extra_float_digits, bytea_output) change
+ * nothing.  The size of a value is looked at before anything is built of it:
+ * no value may break the statement that wrote its row.  Which column is which
+ * key is track_trigger.c's.
+ */
+#include "pinterest_capi.h"
+
+#include <math.h>
+
+#include "access/detoast.h"
+#include "access/htup_details.h"
+#include "catalog/pg_type.h"
+#include "common/shortest_dec.h"
+#include "common/subxact.h"
+#include "core/json_sanitize.h"
+#include "mb/pg_wchar.h"
+#include "track/column_json.h"
+#include "track/column_type.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/date.h"
+#include "utils/datetime.h"
+#include "utils/fmgrprotos.h"
+#include "utils/json.h"
+#include "utils/memutils.h"
+#include "utils/numeric.h"
+#include "utils/timestamp.h"
+#include "utils/typcache.h"
+
+#define TEXT_MAX		(1024 * 1024)	/* bytes looked at; no property is longer */
+#define OUTPUT_MAX		(128 * 1024)	/* bytes; the text of a bit string is eight times as long */
+#define TREE_MAX		(16 * 1024 * 1024)	/* bytes of an array, a row or JSON */
+#define ELEMENTS_MAX	100000	/* what a key takes of them is decided later */
+#define SECONDS_MAX		9.0e12	/* a timestamptz ends in the year 294276 */
+
+/* 1900 to 2300: what lies outside is no event, and could overflow in a time zone */
+#define FIRST_DAY		(-36524)
+#define LAST_DAY		109575
+
+static const char too_large[] = "too large, left out";
+static const char part_too_large[] = "an element is too large, left out";
+static const char too_many[] = "too many elements, the rest left out";
+static const char too_deep[] = "nested too deep, left out";
+static const char not_json[] = "JSON that can't be read";
+
+/* ---- text ---- */
+
+static char *
+output_text(const PcapiColumnType *ct, Datum value)
+{
+	bool		isnull;
+	Datum		text = pcapi_column_call(ct, value, &isnull);
+
+	return isnull ? NULL : DatumGetCString(text);
+}
+
+/* As many digits as it takes to tell the number from its neighbours, whatever extra_float_digits says. */
+static char *
+float_text(Oid type, Datum value)
+{
+	char	   *s = palloc(Max(DOUBLE_SHORTEST_DECIMAL_LEN, FLOAT_SHORTEST_DECIMAL_LEN));
+	double		number = type == FLOAT4OID ? DatumGetFloat4(value) : DatumGetFloat8(value);
+
+	if (isnan(number))
+		strcpy(s, "NaN");
+	else if (isinf(number))
+		strcpy(s, number > 0 ? "Infinity" : "-Infinity");
+	else if (type == FLOAT4OID)
+		(void) float_to_shortest_decimal_buf(DatumGetFloat4(value), s);
+	else
+		(void) double_to_shortest_decimal_buf(number, s);
+	return s;
+}
+
+/* As the cast to text: without the padding. */
+static char *
+unpadded(Datum value)
+{
+	char	   *s = TextDatumGetCString(value);
+	size_t		len = strlen(s);
+
+	while (len > 0 && s[len - 1] == ' ')
+		s[--len] = '\0';
+	return s;
+}
+
+/* Write at most max bytes in hex; NULL: more than a string can hold. */
+static char *
+bytea_text(Datum value, Size max)
+{
+	bytea	   *b;
+	Size		len;
+	char	   *s;
+
+	if (max == 0 && toast_raw_datum_size(value) > (MaxAllocSize - 8) / 2)
+		return NULL;
+	b = max == 0 ? DatumGetByteaPP(value) : DatumGetByteaPSlice(value, 0, max);
+	len = VARSIZE_ANY_EXHDR(b);
+	s = palloc(2 * len + 3);
+	s[0] = '\\';
+	s[1] = 'x';
+	s[2 + hex_encode(VARDATA_ANY(b), len, s + 2)] = '\0';
+	return s;
+}
+
+/* An address, without the network that it is kept with. */
+static char *
+address_text(Datum value)
+{
+	char	   *s = DatumGetCString(DirectFunctionCall1(inet_out, value));
+
+	s[strcspn(s, "/")] = '\0';
+	return s;
+}
+
+static char *
+date_text(Oid type, Datum value)
+{
+	return JsonEncodeDateTime(palloc(MAXDATELEN + 1), value, type, NULL);
+}
+
+/* ---- JSON ---- */
+
+/* What one value is made of. */
+typedef struct Conversion
+{
+	const PcapiColumnType *ct;
+	Datum		value;
+	JsonbValue *out;
+	const char *wrong;
+	int			elements;		/* so far */
+	bool		found;
+} Conversion;
+
+static bool set_value(Conversion *c, const PcapiColumnType *ct, Datum value, JsonbValue *out);
+
+static void
+set_string_len(JsonbValue *out, char *s, size_t len)
+{
+	if (len > TEXT_MAX)
+		len = pg_mbcliplen(s, (int) len, TEXT_MAX);
+	out->type = jbvString;
+	out->val.string.val = s;
+	out->val.string.len = (int) len;
+}
+
+static bool
+set_string(JsonbValue *out, char *s)
+{
+	if (s == NULL)
+		return false;
+	set_string_len(out, s, strlen(s));
+	return true;
+}
+
+/* As much of a text as is looked at; more of it is not even fetched. */
+static void
+set_text(JsonbValue *out, Datum value)
+{
+	text	   *t;
+
+	if (toast_raw_datum_size(value) > TEXT_MAX + VARHDRSZ)
+		t = DatumGetTextPSlice(value, 0, TEXT_MAX + MAX_MULTIBYTE_CHAR_LEN);
+	else
+		t = DatumGetTextPP(value);
+	set_string_len(out, VARDATA_ANY(t), VARSIZE_ANY_EXHDR(t));
+}
+
+static void
+set_numeric(JsonbValue *out, Datum number)
+{
+	out->type = jbvNumeric;
+	out->val.numeric = DatumGetNumeric(number);
+}
+
+/* Whether containers in each other are more than so many. */
+static bool
+is_deeper(const JsonbContainer *container, int levels)
+{
+	uint32		n = JsonContainerSize(container) * (JsonContainerIsObject(container) ? 2 : 1);
+	const char *base = (const char *) &container->children[n];
+	uint32		offset = 0;
+
+	if (levels == 0)
+		return true;
+	for (uint32 i = 0; i < n; i++)
+	{
+		if (JBE_ISCONTAINER(container->children[i]) &&
+			is_deeper((const JsonbContainer *) (base + INTALIGN(offset)), levels - 1))
+			return true;
+		JBE_ADVANCE_OFFSET(offset, container->children[i]);
+	}
+	return false;
+}
+
+/*
+ * False: nested so deep that building JSON of it could exceed the stack, since
+ * we are called further down than whoever built it.  What is small can't be:
+ * each level takes a header and an entry.
+ */
+static bool
+set_jsonb(Conversion *c, Jsonb *jb, JsonbValue *out)
+{
+	if (VARSIZE(jb) > PCAPI_JSON_DEPTH * 2 * sizeof(uint32) && is_deeper(&jb->root, PCAPI_JSON_DEPTH))
+	{
+		c->wrong = too_deep;
+		return false;
+	}
+	if (JB_ROOT_IS_SCALAR(jb))
+		(void) JsonbExtractScalar(&jb->root, out);
+	else
+	{
+		out->type = jbvBinary;
+		out->val.binary.data = &jb->root;
+		out->val.binary.len = VARSIZE(jb) - VARHDRSZ;
+	}
+	return true;
+}
+
+/* A value of a type that is known by its OID. */
+static bool
+set_known(Conversion *c, Oid type, Datum value, JsonbValue *out)
+{
+	switch (type)
+	{
+		case BOOLOID:
+			out->type = jbvBool;
+			out->val.boolean = DatumGetBool(value);
+			return true;
+
+		case INT2OID:
+			set_numeric(out, DirectFunctionCall1(int2_numeric, value));
+			return true;
+
+		case INT4OID:
+			set_numeric(out, DirectFunctionCall1(int4_numeric, value));
+			return true;
+
+		case INT8OID:
+			set_numeric(out, DirectFunctionCall1(int8_numeric, value));
+			return true;
+
+		case CASHOID:
+			/* its text has the currency and the separators of the session's locale */
+			set_numeric(out, DirectFunctionCall1(cash_numeric, value));
+			return true;
+
+		case NUMERICOID:
+			/* JSON has no NaN: as text it is told to be no number */
+			if (numeric_is_nan(DatumGetNumeric(value)) || numeric_is_inf(DatumGetNumeric(value)))
+				return set_string(out, DatumGetCString(DirectFunctionCall1(numeric_out, value)));
+			set_numeric(out, value);
+			return true;
+
+		case FLOAT4OID:
+		case FLOAT8OID:
+			{
+				char	   *s = float_text(type, value);
+
+				if (s[0] == 'N' || strchr(s, 'I') != NULL)
+					return set_string(out, s);
+				set_numeric(out, DirectFunctionCall3(numeric_in, CStringGetDatum(s),
+													 ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
+				return true;
+			}
+
+		case JSONBOID:
+			return set_jsonb(c, DatumGetJsonbP(value), out);
+
+		case JSONOID:
+			value = DirectFunctionCall1(jsonb_in, CStringGetDatum(TextDatumGetCString(value)));
+			return set_jsonb(c, DatumGetJsonbP(value), out);
+
+		case DATEOID:
+		case TIMESTAMPOID:
+		case TIMESTAMPTZOID:
+			return set_string(out, date_text(type, value));
+
+		case INETOID:
+			return set_string(out, address_text(value));
+
+		case BPCHAROID:
+			set_text(out, value);
+			while (out->val.string.len > 0 && out->val.string.val[out->val.string.len - 1] == ' ')
+				out->val.string.len--;
+			return true;
+
+		default:
+			Assert(type == BYTEAOID);
+			return set_string(out, bytea_text(value, TEXT_MAX));
+	}
+}
+
+static bool
+set_cast(Conversion *c, const PcapiColumnType *ct, Datum value, JsonbValue *out)
+{
+	bool		isnull;
+	Datum		result = pcapi_column_call(ct, value, &isnull);
+
+	if (isnull)
+		return false;
+	if (ct->result == TEXTOID)
+	{
+		set_text(out, result);
+		return true;
+	}
+	if (toast_raw_datum_size(result) > TREE_MAX)
+	{
+		c->wrong = too_large;
+		return false;
+	}
+	return set_known(c, ct->result, result, out);
+}
+
+static void
+push_key(PcapiJsonb *state, const char *key)
+{
+	JsonbValue	k;
+
+	k.type = jbvString;
+	k.val.string.val = unconstify(char *, key);
+	k.val.string.len = strlen(key);
+	PcapiJsonbPush(state, WJB_KEY, &k);
+}
+
+/* A composite value as an object; what can't be had of it is null. */
+static bool
+set_row(Conversion *c, Datum value, JsonbValue *out)
+{
+	HeapTupleHeader header = DatumGetHeapTupleHeader(value);
+	TupleDesc	desc = lookup_rowtype_tupdesc_copy(HeapTupleHeaderGetTypeId(header),
+												   HeapTupleHeaderGetTypMod(header));
+	HeapTupleData tuple = {.t_len = HeapTupleHeaderGetDatumLength(header), .t_data = header};
+	PcapiJsonb	state = {0};
+
+	check_stack_depth();
+	PcapiJsonbPush(&state, WJB_BEGIN_OBJECT, NULL);
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+		PcapiColumnType ct;
+		Datum		field;
+		bool		isnull;
+		JsonbValue	v;
+
+		if (att->attisdropped)
+			continue;
+		push_key(&state, NameStr(att->attname));
+		field = heap_getattr(&tuple, i + 1, desc, &isnull);
+		if (!isnull)
+			pcapi_column_type_init(&ct, att->atttypid, PCAPI_COLUMN_AS_JSON, CurrentMemoryContext);
+		if (isnull || !set_value(c, &ct, field, &v))
+			v.type = jbvNull;
+		PcapiJsonbPush(&state, WJB_VALUE, &v);
+	}
+	PcapiJsonbPush(&state, WJB_END_OBJECT, NULL);
+	return set_jsonb(c, JsonbValueToJsonb(state.result), out);
+}
+
+/* Push the elements that are there; of whatever dimension, and arrays in them too, they become one array. */
+static void
+push_elements(Conversion *c, const PcapiColumnType *array, Datum value, PcapiJsonb *state)
+{
+	PcapiColumnType buffer;
+	const PcapiColumnType *ct = pcapi_column_type_resolve(array->element, &buffer);
+	ArrayIterator it = array_create_iterator(DatumGetArrayTypeP(value), 0, NULL);
+	Datum		element;
+	bool		isnull;
+
+	check_stack_depth();
+	while (array_iterate(it, &element, &isnull))
+	{
+		JsonbValue	v;
+
+		CHECK_FOR_INTERRUPTS();
+		if (isnull)
+			continue;
+		if (c->elements >= ELEMENTS_MAX)
+		{
+			c->wrong = too_many;
+			break;
+		}
+		if (ct->form == PCAPI_COLUMN_ARRAY)
+			push_elements(c, ct, element, state);
+		else if (set_value(c, ct, element, &v))
+		{
+			c->elements++;
+			PcapiJsonbPush(state, WJB_ELEM, &v);
+		}
+		else if (c->wrong == too_large)
+			c->wrong = part_too_large;
+	}
+	array_free_iterator(it);
+}
+
+static bool
+set_value(Conversion *c, const PcapiColumnType *ct, Datum value, JsonbValue *out)
+{
+	PcapiColumnType buffer;
+	PcapiJsonb	state = {0};
+	Size		max;
+
+	ct = pcapi_column_type_resolve(ct, &buffer);
+	if (ct->form == PCAPI_COLUMN_ARRAY || ct->form == PCAPI_COLUMN_ROW ||
+		ct->type == JSONBOID || ct->type == JSONOID)
+		max = TREE_MAX;
+	else
+		max = ct->form == PCAPI_COLUMN_OUTPUT ? OUTPUT_MAX : MaxAllocSize;
+	if (pcapi_column_size(ct, value) > max)
+	{
+		c->wrong = too_large;
+		return false;
+	}
+	switch (ct->form)
+	{
+		case PCAPI_COLUMN_KNOWN:
+			return set_known(c, ct->type, value, out);
+
+		case PCAPI_COLUMN_TEXT:
+			set_text(out, value);
+			return true;
+
+		case PCAPI_COLUMN_ARRAY:
+			PcapiJsonbPush(&state, WJB_BEGIN_ARRAY, NULL);
+			push_elements(c, ct, value, &state);
+			PcapiJsonbPush(&state, WJB_END_ARRAY, NULL);
+			return set_jsonb(c, JsonbValueToJsonb(state.result), out);
+
+		case PCAPI_COLUMN_ROW:
+			return set_row(c, value, out);
+
+		case PCAPI_COLUMN_OUTPUT:
+			return set_string(out, output_text(ct, value));
+
+		default:
+			return set_cast(c, ct, value, out);
+	}
+}
+
+static void
+convert(void *arg)
+{
+	Conversion *c = arg;
+
+	c->found = set_value(c, c->ct, c->value, c->out);
+}
+
+bool
+pcapi_column_to_json(const PcapiColumnType *ct, Datum value, JsonbValue *out, const char **wrong)
+{
+	Conversion	c = {ct, value, out};
+
+	if (!ct->unchecked)
+		convert(&c);
+	else if (!pcapi_guarded(convert, &c))
+	{
+		c.found = false;
+		c.wrong = not_json;
+	}
+	*wrong = c.wrong;
+	return c.found;
+}
+
+/* ---- text and moments, for what is no JSON ---- */
+
+char *
+pcapi_column_to_text(const PcapiColumnType *ct, Datum value, const char **wrong)
+{
+	JsonbValue	v;
+
+	*wrong = NULL;
+	/* an array as its cast makes it, braces and all */
+	if (ct->form == PCAPI_COLUMN_ARRAY)
+	{
+		if (toast_raw_datum_size(value) <= OUTPUT_MAX)
+			return output_text(ct, value);
+		*wrong = too_large;
+		return NULL;
+	}
+	/* whole, however long it is: the beginning of an id is another id */
+	if (ct->form == PCAPI_COLUMN_TEXT)
+		return TextDatumGetCString(value);
+	switch (ct->type)
+	{
+		case BPCHAROID:
+			return unpadded(value);
+
+		case BYTEAOID:
+			{
+				char	   *s = bytea_text(value, 0);
+
+				if (s == NULL)
+					*wrong = too_large;
+				return s;
+			}
+
+		case NUMERICOID:
+			return DatumGetCString(DirectFunctionCall1(numeric_out, value));
+
+		case FLOAT4OID:
+		case FLOAT8OID:
+			return float_text(ct->type, value);
+
+		default:
+			break;
+	}
+
+	if (!pcapi_column_to_json(ct, value, &v, wrong))
+		return NULL;
+	switch (v.type)
+	{
+		case jbvString:
+			return pnstrdup(v.val.string.val, v.val.string.len);
+		case jbvNumeric:
+			return DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(v.val.numeric)));
+		case jbvBool:
+			return pstrdup(v.val.boolean ? "true" : "false");
+		case jbvBinary:
+			return JsonbToCString(NULL, v.val.binary.data, v.val.binary.len);
+		default:
+			return NULL;
+	}
+}
+
+static bool
+seconds_to_time(double seconds, TimestampTz *out)
+{
+	double		us;
+
+	if (isnan(seconds) || seconds < -SECONDS_MAX || seconds > SECONDS_MAX)
+		return false;
+	us = rint(seconds * USECS_PER_SEC) -
+		(double) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
+	*out = (TimestampTz) us;
+	return IS_VALID_TIMESTAMP(*out);
+}
+
+/* Eight digits are YYYYMMDD: as seconds they would lie in the years up to 1973. */
+static bool
+is_day(const char *text)
+{
+	return strlen(text) == 8 && strspn(text, "0123456789") == 8;
+}
+
+typedef struct TimeInput
+{
+	char	   *text;
+	TimestampTz result;
+} TimeInput;
+
+static void
+parse_time(void *arg)
+{
+	TimeInput  *in = arg;
+
+	in->result = DatumGetTimestampTz(DirectFunctionCall3(timestamptz_in,
+														 CStringGetDatum(in->text),
+														 ObjectIdGetDatum(InvalidOid),
+														 Int32GetDatum(-1)));
+}
+
+bool
+pcapi_column_to_time(const PcapiColumnType *ct, Datum value, TimestampTz *out)
+{
+	TimeInput	in = {0};
+	const char *wrong;
+	char	   *end;
+	double		seconds;
+
+	switch (ct->type)
+	{
+		case TIMESTAMPTZOID:
+			*out = DatumGetTimestampTz(value);
+			return !TIMESTAMP_NOT_FINITE(*out);
+
+		case TIMESTAMPOID:
+			/* in the session's time zone */
+			*out = DatumGetTimestamp(value);
+			if (*out < FIRST_DAY * USECS_PER_DAY || *out > LAST_DAY * USECS_PER_DAY)
+				return false;
+			*out = DatumGetTimestampTz(DirectFunctionCall1(timestamp_timestamptz, value));
+			return true;
+
+		case DATEOID:
+			if (DatumGetDateADT(value) < FIRST_DAY || DatumGetDateADT(value) > LAST_DAY)
+				return false;
+			*out = DatumGetTimestampTz(DirectFunctionCall1(date_timestamptz, value));
+			return true;
+
+		default:
+			break;
+	}
+
+	in.text = pcapi_column_to_text(ct, value, &wrong);
+	if (in.text == NULL || in.text[0] == '\0' || strlen(in.text) > MAXDATELEN)
+		return false;
+	seconds = strtod(in.text, &end);
+	if (end != in.text && *end == '\0' && !is_day(in.text))
+		return seconds_to_time(seconds, out);
+	if (!pcapi_guarded(parse_time, &in) || TIMESTAMP_NOT_FINITE(in.result))
+		return false;
+	*out = in.result;
+	return true;
+}

@@ -1,0 +1,227 @@
+/*
+ * consent.c
+ *	  Gate 2: consent rules, jsonpath predicates over an event.
+ *
+ * Rules fail closed: one that can't be evaluated stops the event, of either
+ * kind.  Evaluation is silent, and in a subtransaction all the same: a document
+ * that is nested too deep, a broken template of datetime() and more raise
+ * errors in spite of that.  One subtransaction is enough for all rules of a
+ * call, since the first that fails is the one that stops.
+ */
+#include "pinterest_capi.h"
+
+#include "common/subxact.h"
+#include "fmgr.h"
+#include "track/call.h"
+#include "track/consent.h"
+#include "track/consent_eval.h"
+#include "track/property_value.h"
+#include "track/settings.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/jsonb.h"
+#include "utils/jsonpath.h"
+#include "utils/memutils.h"
+
+static void
+push_key(PcapiJsonb *state, const char *key)
+{
+	JsonbValue	v;
+
+	v.type = jbvString;
+	v.val.string.val = unconstify(char *, key);
+	v.val.string.len = strlen(key);
+	PcapiJsonbPush(state, WJB_KEY, &v);
+}
+
+static void
+push_text(PcapiJsonb *state, const char *key, const char *text)
+{
+	JsonbValue	v;
+
+	push_key(state, key);
+	if (text)
+	{
+		v.type = jbvString;
+		v.val.string.val = unconstify(char *, text);
+		v.val.string.len = strlen(text);
+	}
+	else
+		v.type = jbvNull;
+	PcapiJsonbPush(state, WJB_VALUE, &v);
+}
+
+static void
+push_object(PcapiJsonb *state, const char *key, Jsonb *object)
+{
+	JsonbValue	v;
+
+	push_key(state, key);
+	if (object)
+	{
+		JsonbToJsonbValue(object, &v);
+		PcapiJsonbPush(state, WJB_VALUE, &v);
+	}
+	else
+	{
+		PcapiJsonbPush(state, WJB_BEGIN_OBJECT, NULL);
+		PcapiJsonbPush(state, WJB_END_OBJECT, NULL);
+	}
+}
+
+/* what was given with the event stands over what was stored for the visitor */
+static Jsonb *
+merge_consent(Jsonb *stored, Jsonb *given)
+{
+	if (stored == NULL || given == NULL)
+		return given ? given : stored;
+	return DatumGetJsonbP(DirectFunctionCall2(jsonb_concat, JsonbPGetDatum(stored), JsonbPGetDatum(given)));
+}
+
+static Jsonb *
+document(PcapiCall *call, Jsonb *stored_consent)
+{
+	PcapiJsonb	state = {0};
+
+	PcapiJsonbPush(&state, WJB_BEGIN_OBJECT, NULL);
+	push_text(&state, "event", call->event_name);
+	push_text(&state, "action_source", call->action_source ? call->action_source : "web");
+	push_object(&state, "properties", call->properties);
+	push_object(&state, "user", call->user_data);
+	push_object(&state, "consent", merge_consent(stored_consent, call->consent));
+	PcapiJsonbPush(&state, WJB_END_OBJECT, NULL);
+	return JsonbValueToJsonb(state.result);
+}
+
+static PcapiTruth
+ask_server(const PcapiRule *rule, Jsonb *doc)
+{
+	static Datum no_variables = (Datum) 0;
+	LOCAL_FCINFO(fcinfo, 4);
+	Datum		result;
+
+	if (no_variables == (Datum) 0)
+	{
+		MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+
+		no_variables = DirectFunctionCall1(jsonb_in, CStringGetDatum("{}"));
+		MemoryContextSwitchTo(old);
+	}
+	InitFunctionCallInfoData(*fcinfo, NULL, 4, InvalidOid, NULL, NULL);
+	fcinfo->args[0].value = JsonbPGetDatum(doc);
+	fcinfo->args[1].value = PointerGetDatum(rule->predicate);
+	fcinfo->args[2].value = no_variables;
+	fcinfo->args[3].value = BoolGetDatum(true); /* silent */
+	for (int i = 0; i < 4; i++)
+		fcinfo->args[i].isnull = false;
+	/* the variant that knows time zones: the other raises errors even if silent */
+	result = jsonb_path_match_tz(fcinfo);
+	if (fcinfo->isnull)
+		return PCAPI_UNKNOWN;
+	return DatumGetBool(result) ? PCAPI_TRUE : PCAPI_FALSE;
+}
+
+static PcapiTruth
+evaluate(const PcapiRule *rule, Jsonb *doc)
+{
+	PcapiTruth	plain = rule->plain ? pcapi_rule_evaluate(rule->plain, doc) : PCAPI_ASK_SERVER;
+
+	if (plain != PCAPI_ASK_SERVER)
+		return plain;
+	return rule->predicate ? ask_server(rule, doc) : PCAPI_UNKNOWN;
+}
+
+typedef struct Question
+{
+	List	   *paths;			/* of rules for all destinations */
+	PcapiDestination *destination;
+	PcapiCall  *call;
+	Jsonb	   *stored_consent;
+	Jsonb	  **doc;
+	const PcapiRule *asked;		/* what was asked last; it stops if there was an error */
+	PcapiTruth	answer;
+} Question;
+
+/* Ends with the first rule that stops, or with asked NULL. */
+static void
+ask(void *arg)
+{
+	Question   *q = arg;
+	ListCell   *lc;
+
+	pcapi_rule_new_document(q->destination->rule_paths);
+	foreach(lc, q->destination->rules)
+	{
+		q->asked = lfirst(lc);
+		q->answer = PCAPI_UNKNOWN;
+		if (*q->doc == NULL)
+		{
+			*q->doc = document(q->call, q->stored_consent);
+			pcapi_rule_new_document(q->paths);
+		}
+		q->answer = evaluate(q->asked, *q->doc);
+		if (q->answer != (q->asked->require ? PCAPI_TRUE : PCAPI_FALSE))
+			return;
+	}
+	q->asked = NULL;
+}
+
+const char *
+pcapi_consent_check(List *paths, PcapiDestination *destination, PcapiCall *call,
+					Jsonb *consent, Jsonb **doc, List **warnings)
+{
+	Question	q = {paths, destination, call, consent, doc};
+
+	if (destination->rules == NIL)
+		return NULL;
+	if (call->bad_consent)
+	{
+		pcapi_warn(warnings, "consent", "not readable, so no rule can let the event pass");
+		return ((PcapiRule *) linitial(destination->rules))->name;
+	}
+	(void) pcapi_guarded(ask, &q);
+	if (q.asked == NULL)
+		return NULL;
+	if (q.answer == PCAPI_UNKNOWN)
+		pcapi_warn(warnings, "consent", "the rule gives neither true nor false for this event");
+	return q.asked->name;
+}
+
+/* ---- when rules are read ---- */
+
+/*
+ * There are no variables here, and one that is missing is an error of another
+ * class than bad data.  In a path's canonical text a variable is $"name", and
+ * outside of strings nothing else looks like that.
+ */
+static bool
+names_variable(JsonPath *predicate)
+{
+	char	   *text = DatumGetCString(DirectFunctionCall1(jsonpath_out, PointerGetDatum(predicate)));
+	char		before = '\0';
+	bool		found = false;
+
+	for (const char *c = text; *c && !found; before = *c++)
+	{
+		if (*c != '"')
+			continue;
+		found = before == '$';
+		for (c++; *c != '"' && *c != '\0'; c++)
+		{
+			if (*c == '\\' && c[1] != '\0')
+				c++;
+		}
+		if (*c == '\0')
+			break;
+	}
+	pfree(text);
+	return found;
+}
+
+void
+pcapi_consent_compile(PcapiRule *rule, List **paths)
+{
+	rule->plain = pcapi_rule_compile(rule->predicate, paths);
+	if (names_variable(rule->predicate))
+		rule->predicate = NULL;
+}

@@ -1,0 +1,198 @@
+/*
+ * forget.c
+ *	  forget(): a person's visitors and events are erased, and the person is suppressed.
+ */
+#include "pinterest_capi.h"
+
+#include "catalog/pg_type.h"
+#include "common/extension.h"
+#include "common/spi.h"
+#include "common/table_insert.h"
+#include "core/normalize.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "queue/erase.h"
+#include "track/call.h"
+#include "track/settings_cache.h"
+#include "track/user_data.h"
+#include "track/visitor.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+#include "utils/timestamp.h"
+
+#define VISITORS_AT_ONCE	1000
+
+static Datum
+digest_array(List *digests)
+{
+	Datum	   *elems = palloc(sizeof(Datum) * Max(list_length(digests), 1));
+	int			n = 0;
+	ListCell   *lc;
+
+	foreach(lc, digests)
+		elems[n++] = pcapi_visitor_datum(lfirst(lc));
+	return PointerGetDatum(construct_array(elems, n, BYTEAOID, -1, false, TYPALIGN_INT));
+}
+
+/* What is stored of one visitor, as if it had been given: user_data or null, and click ids. */
+static void
+learn(PcapiPerson *person, HeapTuple row, TupleDesc desc)
+{
+	PcapiIdentifiers stored;
+	List	   *ignored = NIL;
+	bool		isnull;
+	Datum		user_data = SPI_getbinval(row, desc, 2, &isnull);
+	Datum	   *clicks;
+	int			n;
+
+	/* hashes pass as they are */
+	pcapi_identifiers_from_jsonb(&stored, isnull ? NULL : DatumGetJsonbPCopy(user_data), &ignored);
+	pcapi_person_add(person, NULL, &stored);
+	deconstruct_array(DatumGetArrayTypeP(SPI_getbinval(row, desc, 3, &isnull)), TEXTOID, -1, false, TYPALIGN_INT,
+					  &clicks, NULL, &n);
+	memset(&stored, 0, sizeof(stored));
+	for (int i = 0; i < n; i++)
+	{
+		stored.click_id = TextDatumGetCString(clicks[i]);
+		pcapi_person_add(person, NULL, &stored);
+	}
+}
+
+/*
+ * Delete the visitors who are the person or have an identifier in common with
+ * it, with all their rows, and add them to it.  Return how many visitors.  There
+ * may be any number of them, over an identifier that many share: the server
+ * keeps what the cursor returns on disk.
+ */
+static int64
+delete_visitors(PcapiPerson *person, bool with_identifiers)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid			types[4] = {BYTEAARRAYOID, TEXTARRAYOID, TEXTARRAYOID, BOOLOID};
+	Datum		values[4];
+	MemoryContext context = CurrentMemoryContext;
+	Portal		cursor;
+	uint64		few;
+	int64		n = 0;
+
+	values[0] = digest_array(person->visitors);
+	values[1] = pcapi_text_array(person->keys);
+	values[2] = pcapi_text_array(person->values);
+	values[3] = BoolGetDatum(with_identifiers);
+	SPI_connect();
+	cursor = SPI_cursor_open(NULL,
+							 pcapi_plan(&plan,
+										"WITH named AS ("
+										" SELECT DISTINCT substr(v.visitor, 1, 32) AS digest FROM pinterest_capi._visitor AS v"
+										" WHERE" PCAPI_VISITOR_OF("$1", "$2", "$3")
+										"), gone AS ("
+										" DELETE FROM pinterest_capi._visitor AS v USING named"
+										" WHERE substr(v.visitor, 1, 32) = named.digest"
+										" RETURNING v.visitor, named.digest, v.user_data, v.click_id"
+										") SELECT digest, (array_agg(user_data) FILTER (WHERE $4 AND visitor = digest))[1],"
+										" coalesce(array_agg(click_id) FILTER (WHERE $4 AND click_id IS NOT NULL), '{}')"
+										" FROM gone GROUP BY digest ORDER BY digest",
+										4, types),
+							 values, NULL, false);
+	do
+	{
+		SPI_cursor_fetch(cursor, true, VISITORS_AT_ONCE);
+		few = SPI_processed;
+		for (uint64 i = 0; i < few; i++)
+		{
+			HeapTuple	row = SPI_tuptable->vals[i];
+			TupleDesc	desc = SPI_tuptable->tupdesc;
+			bool		isnull;
+			MemoryContext old = MemoryContextSwitchTo(context);
+			bytea	   *digest = DatumGetByteaPCopy(SPI_getbinval(row, desc, 1, &isnull));
+
+			if (VARSIZE_ANY_EXHDR(digest) == 32)
+				person->visitors = lappend(person->visitors, VARDATA_ANY(digest));
+			if (with_identifiers)
+				learn(person, row, desc);
+			MemoryContextSwitchTo(old);
+		}
+		n += (int64) few;
+		SPI_freetuptable(SPI_tuptable);
+		CHECK_FOR_INTERRUPTS();
+	} while (few > 0);
+	SPI_cursor_close(cursor);
+	SPI_finish();
+	return n;
+}
+
+/* In order, so that two calls don't wait for each other in a circle. */
+static void
+suppress(const PcapiPerson *person)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid			types[1] = {BYTEAARRAYOID};
+	Datum		values[1] = {pcapi_person_hashes(person)};
+
+	SPI_connect();
+	(void) pcapi_execute_upsert(PCAPI_T_SUPPRESSION,
+								pcapi_plan(&plan,
+										   "INSERT INTO pinterest_capi._suppression (hash, created_at)"
+										   " SELECT n.h, clock_timestamp() FROM (SELECT DISTINCT h FROM unnest($1) AS h) AS n"
+										   " ORDER BY n.h ON CONFLICT (hash) DO NOTHING",
+										   1, types),
+								values, NULL);
+	SPI_finish();
+}
+
+/*
+ * What is stored of the visitors who were named, or have what was named, counts
+ * as the person's.  Visitors who have one of these in common are the same
+ * person's other browsers and go too, but what else is stored of them is not
+ * learned: over an identifier that many share by mistake, such as an
+ * external_id of "guest", that would go on for ever.
+ */
+PG_FUNCTION_INFO_V1(pcapi_sql_forget);
+Datum
+pcapi_sql_forget(PG_FUNCTION_ARGS)
+{
+	char	   *visitor_id = PG_ARGISNULL(0) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(0));
+	Jsonb	   *user_data = pcapi_object_arg(fcinfo, 1, "user_data");
+	PcapiIdentifiers ids;
+	List	   *warnings = NIL;
+	unsigned char visitor[32];
+	bool		has_visitor = visitor_id != NULL && visitor_id[0] != '\0';
+	PcapiPerson person = {0};
+	PcapiErasure erasure;
+	FullTransactionId oldest;
+	PcapiIdentity saved;
+	int64		rows;
+
+	pcapi_check_writable("forget()");
+	pcapi_identifiers_from_jsonb(&ids, user_data, &warnings);
+	if (has_visitor)
+		pcapi_visitor_hash(visitor_id, visitor);
+	if (ids.national != NIL)
+	{
+		pcapi_become_owner(&saved, true);
+		(void) pcapi_known_country(&ids);
+		pcapi_hash_national_anywhere(&ids, pcapi_settings());
+		pcapi_become_caller(&saved);
+		if (ids.hashes[PCAPI_PH] == NIL)
+			warnings = lappend(warnings, "phone: not a phone number");
+	}
+	pcapi_person_add(&person, has_visitor ? visitor : NULL, &ids);
+	if (person.visitors == NIL && person.keys == NIL)
+		pcapi_bad_call(("forget() needs a visitor_id or an identifier in user_data"),
+					   ("Identifiers are em, ph, external_id, hashed_maids, click_id and partner_id."));
+
+	pcapi_become_owner(&saved, true);
+	oldest = pcapi_erasure_begin();
+	rows = delete_visitors(&person, true);
+	rows += delete_visitors(&person, false);
+	suppress(&person);
+	erasure.visitors = digest_array(person.visitors);
+	erasure.keys = pcapi_text_array(person.keys);
+	erasure.values = pcapi_text_array(person.values);
+	rows += pcapi_erase_events(&erasure, oldest);
+	pcapi_erasure_record(&erasure, oldest);
+	pcapi_become_caller(&saved);
+	pcapi_show_warnings(warnings);
+	PG_RETURN_INT64(rows);
+}

@@ -1,0 +1,259 @@
+/*
+ * identify.c
+ *	  identify, capture_click and forget.
+ *
+ * identify() is one statement per visitor, by INSERT ... ON CONFLICT, so that of
+ * concurrent calls for one visitor none is lost.  A click id is a row of its
+ * own, for which nobody waits (visitor.c).
+ */
+#include "pinterest_capi.h"
+
+#include "access/detoast.h"
+#include "catalog/pg_type.h"
+#include "common/encoding.h"
+#include "common/extension.h"
+#include "common/spi.h"
+#include "common/table_insert.h"
+#include "core/normalize.h"
+#include "core/url.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "track/call.h"
+#include "track/property_value.h"
+#include "track/settings.h"
+#include "track/settings_cache.h"
+#include "track/user_data.h"
+#include "track/visitor.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+#include "utils/timestamp.h"
+
+static char *
+visitor_arg(FunctionCallInfo fcinfo)
+{
+	char	   *visitor_id = PG_ARGISNULL(0) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(0));
+
+	if (visitor_id == NULL || visitor_id[0] == '\0')
+		pcapi_bad_call(("visitor_id must not be null or empty"),
+					   ("Give the value by which the application knows the visitor, such as a cookie of its own."));
+	return visitor_id;
+}
+
+/* ---- identify ---- */
+
+static void
+push_string(PcapiJsonb *state, JsonbIteratorToken token, const char *s)
+{
+	JsonbValue	v;
+
+	v.type = jbvString;
+	v.val.string.val = unconstify(char *, s);
+	v.val.string.len = strlen(s);
+	PcapiJsonbPush(state, token, &v);
+}
+
+static void
+push_pair(PcapiJsonb *state, const char *key, const char *value)
+{
+	if (value == NULL)
+		return;
+	push_string(state, WJB_KEY, key);
+	push_string(state, WJB_VALUE, value);
+}
+
+static Jsonb *
+stored_form(const PcapiIdentifiers *ids, PcapiSettings *settings)
+{
+	PcapiJsonb	state = {0};
+
+	PcapiJsonbPush(&state, WJB_BEGIN_OBJECT, NULL);
+	for (int kind = 0; kind < PCAPI_KINDS; kind++)
+	{
+		ListCell   *lc;
+
+		if (ids->hashes[kind] == NIL)
+			continue;
+		push_string(&state, WJB_KEY, pcapi_kind_name((PcapiKind) kind));
+		PcapiJsonbPush(&state, WJB_BEGIN_ARRAY, NULL);
+		foreach(lc, ids->hashes[kind])
+			push_string(&state, WJB_ELEM, lfirst(lc));
+		PcapiJsonbPush(&state, WJB_END_ARRAY, NULL);
+	}
+	push_pair(&state, "partner_id", ids->partner_id);
+	if (pcapi_any_ip(settings))
+		push_pair(&state, "client_ip_address", ids->ip);
+	if (pcapi_any_user_agent(settings))
+		push_pair(&state, "client_user_agent", ids->user_agent);
+	PcapiJsonbPush(&state, WJB_END_OBJECT, NULL);
+	return JsonbValueToJsonb(state.result);
+}
+
+/* what was null, and what no destination sends any more */
+static Datum
+cleared_keys(const PcapiIdentifiers *ids, PcapiSettings *settings)
+{
+	Datum		keys[PCAPI_KINDS + 3];
+	int			n = 0;
+
+	for (int kind = 0; kind < PCAPI_KINDS; kind++)
+		if (ids->cleared & ((uint32) 1 << kind))
+			keys[n++] = CStringGetTextDatum(pcapi_kind_name((PcapiKind) kind));
+	if (ids->clear_partner_id)
+		keys[n++] = CStringGetTextDatum("partner_id");
+	if (ids->clear_ip || !pcapi_any_ip(settings))
+		keys[n++] = CStringGetTextDatum("client_ip_address");
+	if (ids->clear_user_agent || !pcapi_any_user_agent(settings))
+		keys[n++] = CStringGetTextDatum("client_user_agent");
+	return PointerGetDatum(construct_array(keys, n, TEXTOID, -1, false, TYPALIGN_INT));
+}
+
+/* A time without a click id, where it was null: older ones don't count any more. */
+static void
+store_visitor(const unsigned char *visitor, const PcapiIdentifiers *ids,
+			  PcapiSettings *settings, Jsonb *consent)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid			types[6] = {BYTEAOID, JSONBOID, JSONBOID, TEXTOID, TEXTARRAYOID, BOOLOID};
+	Datum		values[6];
+	char		nulls[6] = {' ', ' ', ' ', ' ', ' ', ' '};
+
+	SPI_connect();
+	values[0] = pcapi_visitor_datum(visitor);
+	values[1] = JsonbPGetDatum(stored_form(ids, settings));
+	if (consent)
+		values[2] = JsonbPGetDatum(consent);
+	else
+		nulls[2] = 'n';
+	if (ids->click_id)
+		values[3] = CStringGetTextDatum(ids->click_id);
+	else
+		nulls[3] = 'n';
+	values[4] = cleared_keys(ids, settings);
+	values[5] = BoolGetDatum(ids->clear_click_id);
+	(void) pcapi_execute_upsert(PCAPI_T_VISITOR,
+								pcapi_plan(&plan,
+										   "INSERT INTO pinterest_capi._visitor AS v"
+										   " (visitor, user_data, consent, click_id, click_id_at, updated_at)"
+										   " SELECT $1, $2, $3, $4, CASE WHEN $4 IS NOT NULL OR $6 THEN c.now END, c.now"
+										   " FROM pg_catalog.clock_timestamp() AS c (now)"
+										   " ON CONFLICT (visitor) DO UPDATE SET"
+										   " user_data = (v.user_data OPERATOR(pg_catalog.-) $5) OPERATOR(pg_catalog.||) excluded.user_data,"
+										   " consent = coalesce(excluded.consent, v.consent),"
+										   " click_id = CASE WHEN $6 THEN NULL ELSE coalesce(excluded.click_id, v.click_id) END,"
+										   " click_id_at = coalesce(excluded.click_id_at, v.click_id_at),"
+										   " updated_at = excluded.updated_at",
+										   6, types),
+								values, nulls);
+	SPI_finish();
+	if (ids->click_id || ids->clear_click_id)
+		pcapi_visitor_drop_clicks(visitor);
+}
+
+static bool
+is_suppressed(const unsigned char *visitor, PcapiIdentifiers ids, PcapiSettings *settings)
+{
+	if (ids.national != NIL)
+	{
+		ids.hashes[PCAPI_PH] = list_copy(ids.hashes[PCAPI_PH]);
+		pcapi_hash_national_anywhere(&ids, settings);
+	}
+	return pcapi_is_suppressed(visitor, &ids);
+}
+
+/*
+ * What is stored is hashed now and for all destinations: of these, only a
+ * country on which they agree can stand in for the call's own.
+ */
+static const char *
+country_of(PcapiIdentifiers *ids, PcapiSettings *settings)
+{
+	const char *country = pcapi_known_country(ids);
+
+	if (country[0] == '\0' && list_length(pcapi_default_countries(settings)) == 1)
+		country = linitial(pcapi_default_countries(settings));
+	return country;
+}
+
+PG_FUNCTION_INFO_V1(pcapi_sql_identify);
+Datum
+pcapi_sql_identify(PG_FUNCTION_ARGS)
+{
+	char	   *visitor_id = visitor_arg(fcinfo);
+	Jsonb	   *user_data = pcapi_object_arg(fcinfo, 1, "user_data");
+	Jsonb	   *consent = pcapi_object_arg(fcinfo, 2, "consent");
+	PcapiIdentifiers ids;
+	List	   *warnings = NIL;
+	unsigned char visitor[32];
+	PcapiIdentity saved;
+	PcapiSettings *settings;
+
+	pcapi_check_writable("identify()");
+	pcapi_become_owner(&saved, false);
+	settings = pcapi_settings();
+	pcapi_visitor_hash(visitor_id, visitor);
+	pcapi_identifiers_from_jsonb(&ids, user_data, &warnings);
+	if (ids.customer_type)
+		pcapi_warn(&warnings, "customer_type", "is an event's and not stored");
+	if (!(pcapi_any_suppression(settings) && is_suppressed(visitor, ids, settings)))
+	{
+		if (ids.national != NIL)
+			pcapi_hash_national(&ids, country_of(&ids, settings), &warnings);
+		store_visitor(visitor, &ids, settings, consent);
+	}
+	pcapi_become_caller(&saved);
+	pcapi_show_warnings(warnings);
+	PG_RETURN_VOID();
+}
+
+/* ---- capture_click ---- */
+
+static char *
+click_id_from(FunctionCallInfo fcinfo, int n, char *(*find) (const char *, size_t))
+{
+	char	   *given;
+	size_t		len;
+	char	   *found;
+	char	   *click_id = NULL;
+
+	if (PG_ARGISNULL(n) || toast_raw_datum_size(PG_GETARG_DATUM(n)) > PCAPI_CLICK_SOURCE_MAX)
+		return NULL;
+	given = text_to_cstring(PG_GETARG_TEXT_PP(n));
+	given = pcapi_to_utf8(given, strlen(given), &len);
+	found = given ? find(given, len) : NULL;
+	if (found)
+	{
+		given = pcapi_from_utf8(found, strlen(found));
+		free(found);
+		if (given)
+			(void) pcapi_take_click_id(&click_id, given, strlen(given));
+	}
+	return click_id;
+}
+
+PG_FUNCTION_INFO_V1(pcapi_sql_capture_click);
+Datum
+pcapi_sql_capture_click(PG_FUNCTION_ARGS)
+{
+	char	   *visitor_id = visitor_arg(fcinfo);
+	char	   *click_id;
+	PcapiIdentifiers ids;
+	unsigned char visitor[32];
+	PcapiIdentity saved;
+
+	pcapi_check_writable("capture_click()");
+	click_id = click_id_from(fcinfo, 1, pcapi_epik_from_url);
+	if (click_id == NULL)
+		click_id = click_id_from(fcinfo, 2, pcapi_epik_from_cookie);
+	if (click_id == NULL)
+		PG_RETURN_NULL();
+
+	memset(&ids, 0, sizeof(ids));
+	ids.click_id = click_id;
+	pcapi_visitor_hash(visitor_id, visitor);
+	pcapi_become_owner(&saved, false);
+	if (!(pcapi_any_suppression(pcapi_settings()) && pcapi_is_suppressed(visitor, &ids)))
+		pcapi_visitor_store_click(visitor, click_id, GetCurrentTimestamp());
+	pcapi_become_caller(&saved);
+	PG_RETURN_TEXT_P(cstring_to_text(click_id));
+}

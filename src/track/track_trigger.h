@@ -1,0 +1,25 @@
+/*
+ * track_trigger.h
+ *	  track_trigger: rows of the application's tables as events.
+ */
+#ifndef PCAPI_TRACK_TRIGGER_H
+#define PCAPI_TRACK_TRIGGER_H
+
+#include "pinterest_capi.h"
+
+#include "access/htup.h"
+#include "track/call.h"
+#include "track/mapping.h"
+#include "utils/relcache.h"
+
+/*
+ * Fill a call from a row.  Returns NULL, or what is wrong with the mapping; the
+ * call is to be rejected then.
+ */
+extern const PcapiMappingFault *pcapi_call_from_row(PcapiCall *call, PcapiTriggerMap *map,
+													Relation rel, HeapTuple tuple);
+
+extern void pcapi_trigger_relcache_changed(Oid relid);
+extern void pcapi_trigger_catalog_changed(void);
+
+#endif							/* PCAPI_TRACK_TRIGGER_H */

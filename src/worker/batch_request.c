@@ -1,0 +1,96 @@
+/*
+ * batch_request.c
+ *	  The request of a batch: its start and its end.
+ */
+#include "pinterest_capi.h"
+
+#include "queue/destination_config.h"
+#include "utils/timestamp.h"
+#include "worker/batch_request.h"
+#include "worker/http.h"
+#include "worker/response.h"
+#include "worker/sending.h"
+#include "worker/token.h"
+#include "worker/transfer.h"
+#include "worker/verdict.h"
+
+static const char *
+transport_name(PcapiTransport transport)
+{
+	switch (transport)
+	{
+		case PCAPI_HTTP_ANSWERED:
+			return "answered";
+		case PCAPI_HTTP_UNREACHABLE:
+			return "no connection";
+		case PCAPI_HTTP_CUT:
+			return "broken off";
+		case PCAPI_HTTP_UNTRUSTED:
+			return "certificate refused";
+		case PCAPI_HTTP_MISCONFIGURED:
+			return "refused by libcurl";
+	}
+	return "unknown";
+}
+
+void
+pcapi_batch_answered(PcapiBatch *batch)
+{
+	MemoryContext old = MemoryContextSwitchTo(batch->context);
+	PcapiAnswer *answer = pcapi_read_answer(&batch->request, batch->n, batch->token);
+
+	if (batch->started_ms != 0)
+		elog(DEBUG1, "request for destination \"%s\" ended: %s, status %d, " INT64_FORMAT " ms",
+			 batch->route->target.name, transport_name(batch->request.transport), batch->request.status,
+			 pcapi_clock_ms() - batch->started_ms);
+	if (batch->on_answer)
+		batch->on_answer(batch, answer);
+	else
+		pcapi_apply_verdict(batch, answer);
+	batch->state = PCAPI_B_ANSWERED;
+	pcapi_http_free(&batch->request);
+	MemoryContextSwitchTo(old);
+}
+
+char *
+pcapi_request_url(const PcapiBatch *batch, const PcapiTarget *target)
+{
+	return psprintf("%s/ad_accounts/%s/events%s", target->api_url, target->ad_account_id,
+					batch->test_mode ? "?test=true" : "");
+}
+
+/* The request leaves.  The lease is committed; no transaction is open. */
+void
+pcapi_batch_start(PcapiBatch *batch)
+{
+	MemoryContext old = MemoryContextSwitchTo(batch->context);
+	const PcapiTarget *target = &batch->route->target;
+	char	   *problem = NULL;
+
+	batch->test_mode = target->test_mode || batch->verify;
+	batch->url = pcapi_request_url(batch, target);
+	batch->sent_at = GetCurrentTimestamp();
+	if (!batch->verify)
+		batch->route->last_start = batch->sent_at;
+	batch->state = PCAPI_B_OUT;
+	batch->request.owner = batch;
+	batch->request.body = batch->body.data;
+	batch->request.body_len = batch->body.len;
+
+	batch->token = pcapi_read_token(target, &problem);
+	if (batch->token == NULL)
+	{
+		/* as if there were no connection: waiting may help, and nothing was sent */
+		batch->request.transport = PCAPI_HTTP_UNREACHABLE;
+		strlcpy(batch->request.error, problem, sizeof(batch->request.error));
+		pcapi_batch_answered(batch);
+		MemoryContextSwitchTo(old);
+		return;
+	}
+	elog(DEBUG1, "request for destination \"%s\" starts: %s, events: %d, bytes: %d",
+		 target->name, batch->verify ? "verification" : "batch", batch->n, batch->body.len);
+	batch->started_ms = pcapi_clock_ms();
+	if (!pcapi_http_start(&batch->request, batch->url, batch->token))
+		pcapi_batch_answered(batch);
+	MemoryContextSwitchTo(old);
+}

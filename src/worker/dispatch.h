@@ -1,0 +1,25 @@
+/*
+ * dispatch.h
+ *	  The worker's cycle: settle what is answered, look at the tables, start what may start, and say when the next turn is useful.
+ */
+#ifndef PCAPI_DISPATCH_H
+#define PCAPI_DISPATCH_H
+
+#include "pinterest_capi.h"
+
+#include "datatype/timestamp.h"
+#include "worker/transfer.h"
+
+/*
+ * One turn: settle what is answered, look at the tables and start what may
+ * start.  Returns the ms until the next one is useful; *in_vain: the latch was
+ * set for nothing that could be done now.
+ */
+extern long pcapi_dispatch_cycle(bool woken, bool *in_vain);
+extern void pcapi_dispatch_finish(PcapiRequest *request);
+extern int	pcapi_dispatch_in_flight(void);
+extern void pcapi_dispatch_hold(bool hold);
+extern void pcapi_dispatch_reloaded(void);
+extern bool pcapi_dispatch_rests(TimestampTz *next);
+
+#endif							/* PCAPI_DISPATCH_H */

@@ -1,0 +1,15 @@
+/*
+ * token.h
+ *	  The access token of a request, from the destination or from a file.
+ */
+#ifndef PCAPI_TOKEN_H
+#define PCAPI_TOKEN_H
+
+#include "pinterest_capi.h"
+
+#include "queue/destination_config.h"
+
+/* Return the destination's token, or NULL and *problem.  palloc'd. */
+extern char *pcapi_read_token(const PcapiTarget *target, char **problem);
+
+#endif							/* PCAPI_TOKEN_H */

@@ -1,0 +1,57 @@
+/*
+ * transfer.h
+ *	  One request as libcurl is told of it: its body, what comes as its answer, and how far it got where it failed.
+ */
+#ifndef PCAPI_TRANSFER_H
+#define PCAPI_TRANSFER_H
+
+#include "pinterest_capi.h"
+
+#include "worker/egress.h"
+
+typedef enum PcapiTransport
+{
+	PCAPI_HTTP_ANSWERED,		/* status and body are there */
+	PCAPI_HTTP_UNREACHABLE,		/* no connection came about: nothing was sent */
+	PCAPI_HTTP_CUT,				/* it broke after the request began: outcome unknown */
+	PCAPI_HTTP_UNTRUSTED,		/* certificate refused: nothing was sent */
+	PCAPI_HTTP_MISCONFIGURED	/* URL, CA file or the like: nothing was sent */
+} PcapiTransport;
+
+/*
+ * A request.  body stays the caller's until pcapi_http_finished() has returned
+ * the request; answer is malloc'd and freed by pcapi_http_free().
+ */
+typedef struct PcapiRequest
+{
+	void	   *owner;
+	char	   *body;
+	size_t		body_len;
+
+	PcapiTransport transport;
+	int			status;
+	char	   *answer;
+	size_t		answer_len;
+	size_t		header_bytes;
+	char		date[64];		/* the answer's, and so the next three */
+	char		retry_after[64];
+	char		ratelimit_remaining[32];
+	char		ratelimit_reset[32];
+	char		error[256];		/* libcurl's words, or ours */
+	char		problem[64];	/* why we broke it off */
+
+	void	   *easy;
+	void	   *headers;
+	size_t		handed;			/* bytes of body that libcurl has been given */
+	bool		headers_over;	/* what still comes are trailers */
+	bool		afresh;			/* it was tried again on a new connection */
+} PcapiRequest;
+
+extern bool pcapi_transfer_set(PcapiRequest *request, const char *url, const char *token, const PcapiEgress *egress, void *share);
+extern void pcapi_transfer_again(PcapiRequest *request);
+
+/* code is a CURLcode */
+extern bool pcapi_transfer_stale(const PcapiRequest *request, int code);
+extern PcapiTransport pcapi_transfer_end(const PcapiRequest *request, int code);
+
+#endif							/* PCAPI_TRANSFER_H */
