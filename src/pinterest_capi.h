@@ -16,11 +16,11 @@
 #define PCAPI_VERSION "1.0"		/* the extension's that this library goes with */
 
 /* ereport's tail for every error of ours: neither statement nor context, they may quote values */
-#define pcapi_hide() errhidestmt(true), errhidecontext(true)
+#define pcapi_errhide() errhidestmt(true), errhidecontext(true)
 
 /* 22023 with a hint: a call that can't be meant */
-#define pcapi_bad_call(msg, hint) \
-	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg msg, errhint hint, pcapi_hide()))
+#define pcapi_error_invalid_parameter(msg, hint) \
+	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg msg, errhint hint, pcapi_errhide()))
 
 /* ms of a clock that nobody sets: for all that is kept in one process's memory alone */
 static inline int64

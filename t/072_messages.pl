@@ -40,7 +40,7 @@ for my $file (glob("$top/*.c $top/src/*/*.c $top/src/*/*.h"))
 	# a macro between literals, or behind the last one
 	$source =~ s/"\s*U?INT64_FORMAT\s*"/%lld/g;
 	$source =~ s/"\s*U?INT64_FORMAT(?=\s*[,)])/%lld"/g;
-	while ($source =~ /\b(?:ereport|pcapi_bad_call)\s*\(/g)
+	while ($source =~ /\b(?:ereport|pcapi_error_invalid_parameter)\s*\(/g)
 	{
 		my $call = call_at($source, $-[0]);
 		my ($level) = $call =~ /^ereport\s*\(\s*(\w+)/;

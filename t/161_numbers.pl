@@ -229,7 +229,7 @@ fact(macro('RETRY_AFTER_MAX', 's'), $design, 'HTTP date, # at most');
 
 # the worker: when it wakes, what it waits for, when it ends
 fact(macro('SAFETY_POLL'), $operations, 'polls the queue every # for', $operations, 'are sent within # of COMMIT PREPARED', $design, 'safety poll, every #,');
-fact(macro('TICK', 'ms'), $operations, 'wakes once # and checks', $design, 'Once # it asks for a lock');
+fact(macro('HOUSEKEEPING_INTERVAL_MS', 'ms'), $operations, 'wakes once # and checks', $design, 'Once # it asks for a lock');
 fact(found('src/queue/wakeup.c', qr/bgw_restart_time = (\d+);/), $operations, 'postmaster restarts it # later');
 fact(macro('LOCK_TIMEOUT'), $operations, "worker's waits end after #", $design, 'longer than #, and an answer', $design, 'lock longer than #. A refusal');
 fact(1 / found('src/worker/sender.c', qr/no_rescan_before = now \+ (\d+) \*/), $design, 'for at most # of the time');
@@ -241,10 +241,10 @@ fact(macro('PCAPI_BACKOFF_MIN_MS', 'ms') / 2, $operations, 'tries again, from # 
 fact(macro('LEFT_MAX_MS', 'ms'), $operations, 'tries again, from ~ to # later');
 fact(macro('LOOK_AGAIN_MS', 'ms'), $operations, 'preloaded within #, else', $design, 'new databases every #');
 fact(found('pinterest_capi.c', qr/launcher\.bgw_restart_time = (\d+);/), $operations, 'launcher restarts after #');
-fact(macro('STAY_IDLE', 'ms'), $scale, 'does so after # without work');
-fact(macro('STAY_BUSY', 'ms'), $scale, 'A busy worker does so after #, once');
-fact(macro('BACK_WITHIN'), $scale, 'and after # in any case', $design, 'return within # is for');
-fact(macro('dispatch.c:LOOK_GAP') && macro('NAP_MS', 'ms'), $design, "listen for # but to sockets");
+fact(macro('SLOT_MIN_IDLE', 'ms'), $scale, 'does so after # without work');
+fact(macro('SLOT_MAX_BUSY', 'ms'), $scale, 'A busy worker does so after #, once');
+fact(macro('SLOT_RETURN_AFTER'), $scale, 'and after # in any case', $design, 'return within # is for');
+fact(macro('dispatch.c:POLL_GAP') && macro('WAKEUP_COALESCE_MS', 'ms'), $design, "listen for # but to sockets");
 
 # retention
 fact(found('src/queue/retention.c', qr/ORDER BY o\.id LIMIT (\d+)/), $operations, '# rows to a transaction', $design, '# rows to a transaction');

@@ -116,20 +116,20 @@ change_access(FunctionCallInfo fcinfo, bool grant)
 	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(1));
 	int			level = -1;
 	char	   *role_name;
-	PcapiIdentity saved;
+	PcapiUserContext saved;
 
 	for (int i = 0; i < lengthof(level_names); i++)
 		if (strcmp(name, level_names[i]) == 0)
 			level = i;
 	if (level < 0)
-		pcapi_bad_call(("unknown level of access"),
-					   ("Levels are track, monitor, operate and configure."));
+		pcapi_error_invalid_parameter(("unknown level of access"),
+									  ("Levels are track, monitor, operate and configure."));
 	pcapi_check_writable(grant ? "grant_access()" : "revoke_access()");
 	role_name = GetUserNameFromId(role, true);
 	if (role_name == NULL)
-		pcapi_bad_call(("unknown role"), ("Give an existing role, as in 'shop'."));
+		pcapi_error_invalid_parameter(("unknown role"), ("Give an existing role, as in 'shop'."));
 
-	pcapi_become_owner(&saved, true);
+	pcapi_switch_to_owner(&saved, true);
 	SPI_connect();
 	for (int i = 0; i < lengthof(rights); i++)
 	{
@@ -143,7 +143,7 @@ change_access(FunctionCallInfo fcinfo, bool grant)
 			elog(ERROR, "could not change rights");
 	}
 	SPI_finish();
-	pcapi_become_caller(&saved);
+	pcapi_restore_user(&saved);
 }
 
 PG_FUNCTION_INFO_V1(pcapi_sql_grant_access);

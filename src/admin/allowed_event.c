@@ -26,8 +26,8 @@ static char *
 destination_arg(FunctionCallInfo fcinfo, int n)
 {
 	if (PG_ARGISNULL(n))
-		pcapi_bad_call(("destination must not be null"),
-					   ("The table pinterest_capi.destination lists destinations."));
+		pcapi_error_invalid_parameter(("destination must not be null"),
+									  ("The table pinterest_capi.destination lists destinations."));
 	return text_to_cstring(PG_GETARG_TEXT_PP(n));
 }
 
@@ -37,8 +37,8 @@ event_name_arg(FunctionCallInfo fcinfo)
 	char	   *name = PG_ARGISNULL(0) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(0));
 
 	if (name == NULL || name[0] == '\0' || strlen(name) > NAME_MAX_BYTES)
-		pcapi_bad_call(("event_name must have 1 to %d bytes", NAME_MAX_BYTES),
-					   ("Give the name under which the application tracks the event."));
+		pcapi_error_invalid_parameter(("event_name must have 1 to %d bytes", NAME_MAX_BYTES),
+									  ("Give the name under which the application tracks the event."));
 	return name;
 }
 
@@ -75,7 +75,7 @@ notice_sent_as_custom(const char *event_name)
 			 nearest ?
 			 errhint("If it means what Pinterest calls %s, allow it with send_as => '%s'; with send_as => 'Custom' this notice does not come.", nearest, nearest) :
 			 errhint("The view pinterest_capi.standard_event lists them; with send_as => 'Custom' this notice does not come."),
-			 pcapi_hide()));
+			 pcapi_errhide()));
 }
 
 PG_FUNCTION_INFO_V1(pcapi_sql_allow_event);
@@ -86,7 +86,7 @@ pcapi_sql_allow_event(PG_FUNCTION_ARGS)
 	Oid			types[4] = {TEXTOID, TEXTOID, TEXTOID, TEXTARRAYOID};
 	Datum		values[4];
 	char		nulls[4] = {' ', ' ', ' ', ' '};
-	PcapiIdentity saved;
+	PcapiUserContext saved;
 	uint64		destinations;
 
 	pcapi_check_writable("allow_event()");
@@ -99,8 +99,8 @@ pcapi_sql_allow_event(PG_FUNCTION_ARGS)
 		char	   *send_as = text_to_cstring(PG_GETARG_TEXT_PP(1));
 
 		if (pcapi_standard_event(send_as) == NULL)
-			pcapi_bad_call(("send_as is not a standard event"),
-						   ("The view pinterest_capi.standard_event lists them; without send_as any other name is sent as custom."));
+			pcapi_error_invalid_parameter(("send_as is not a standard event"),
+										  ("The view pinterest_capi.standard_event lists them; without send_as any other name is sent as custom."));
 		values[2] = CStringGetTextDatum(send_as);
 	}
 	if (PG_ARGISNULL(3))
@@ -110,18 +110,18 @@ pcapi_sql_allow_event(PG_FUNCTION_ARGS)
 		int			unknown = unknown_property(PG_GETARG_ARRAYTYPE_P(3));
 
 		if (unknown > 0)
-			pcapi_bad_call(("element %d of properties is not a property that Pinterest's API knows", unknown),
-						   ("Properties are those of track, such as search_string; '{*}' stands for all."));
+			pcapi_error_invalid_parameter(("element %d of properties is not a property that Pinterest's API knows", unknown),
+										  ("Properties are those of track, such as search_string; '{*}' stands for all."));
 		values[3] = PG_GETARG_DATUM(3);
 	}
 
-	pcapi_become_owner(&saved, true);
+	pcapi_switch_to_owner(&saved, true);
 	SPI_connect();
 	SPI_execute_with_args("SELECT FROM pinterest_capi.destination WHERE destination = $2",
 						  4, types, values, nulls, false, 1);
 	destinations = SPI_processed;
 	if (destinations > 0)
-		(void) pcapi_execute_upsert(PCAPI_T_ALLOWED_EVENT,
+		(void) pcapi_execute_upsert(PCAPI_TABLE_ALLOWED_EVENT,
 									pcapi_plan(&plan,
 											   "INSERT INTO pinterest_capi.allowed_event AS a (event_name, destination, send_as, properties)"
 											   " VALUES ($1, $2, $3, $4)"
@@ -133,10 +133,10 @@ pcapi_sql_allow_event(PG_FUNCTION_ARGS)
 	/* numbered here, since whoever tracks first would keep others waiting until its COMMIT */
 	if (destinations > 0)
 		(void) pcapi_destination_number(TextDatumGetCString(values[1]), true);
-	pcapi_become_caller(&saved);
+	pcapi_restore_user(&saved);
 	if (destinations == 0)
-		pcapi_bad_call(("unknown destination"),
-					   ("Make it with configure_destination; the table pinterest_capi.destination lists those that exist."));
+		pcapi_error_invalid_parameter(("unknown destination"),
+									  ("Make it with configure_destination; the table pinterest_capi.destination lists those that exist."));
 	if (PG_ARGISNULL(1) && pcapi_standard_event(TextDatumGetCString(values[0])) == NULL)
 		notice_sent_as_custom(TextDatumGetCString(values[0]));
 	PG_RETURN_VOID();
@@ -148,20 +148,20 @@ pcapi_sql_disallow_event(PG_FUNCTION_ARGS)
 {
 	Oid			types[2] = {TEXTOID, TEXTOID};
 	Datum		values[2];
-	PcapiIdentity saved;
+	PcapiUserContext saved;
 	bool		found;
 
 	pcapi_check_writable("disallow_event()");
 	values[0] = CStringGetTextDatum(event_name_arg(fcinfo));
 	values[1] = CStringGetTextDatum(destination_arg(fcinfo, 1));
-	pcapi_become_owner(&saved, true);
+	pcapi_switch_to_owner(&saved, true);
 	SPI_connect();
 	SPI_execute_with_args("DELETE FROM pinterest_capi.allowed_event"
 						  " WHERE destination = $2 AND pinterest_capi._fold(event_name) = pinterest_capi._fold($1)",
 						  2, types, values, NULL, false, 0);
 	found = (SPI_processed > 0);
 	SPI_finish();
-	pcapi_become_caller(&saved);
+	pcapi_restore_user(&saved);
 	PG_RETURN_BOOL(found);
 }
 

@@ -24,27 +24,27 @@ pcapi_sql_cancel(PG_FUNCTION_ARGS)
 	Oid			types[2] = {TEXTOID, INT4OID};
 	Datum		values[2] = {0};
 	char		nulls[2] = {' ', 'n'};
-	PcapiIdentity saved;
+	PcapiUserContext saved;
 	const char *why;
 	int64		n;
 
 	pcapi_check_writable("cancel()");
 	if (event_id == NULL)
-		pcapi_bad_call(("event_id must not be null"),
-					   ("The view pinterest_capi.dispatch_status shows what waits."));
-	pcapi_become_owner(&saved, true);
+		pcapi_error_invalid_parameter(("event_id must not be null"),
+									  ("The view pinterest_capi.dispatch_status shows what waits."));
+	pcapi_switch_to_owner(&saved, true);
 	values[0] = CStringGetTextDatum(pcapi_stored_event_id(event_id, &why));
 	if (destination)
 	{
 		values[1] = Int32GetDatum(pcapi_require_destination(destination));
 		nulls[1] = ' ';
 	}
-	n = pcapi_finish_waiting("cancelled", "by cancel",
-							 "(SELECT * FROM (SELECT e.dest, e.id FROM pinterest_capi._event AS e"
-							 " WHERE e.event_id = $3 AND ($4 IS NULL OR e.dest = $4) OFFSET 0) AS n ORDER BY dest, id OFFSET 0) AS r"
-							 " JOIN pinterest_capi._queue AS q ON" PCAPI_QUEUED_AS("r"),
-							 false, 2, types, values, nulls);
-	pcapi_become_caller(&saved);
+	n = pcapi_finalize_waiting("cancelled", "by cancel",
+							   "(SELECT * FROM (SELECT e.dest, e.id FROM pinterest_capi._event AS e"
+							   " WHERE e.event_id = $3 AND ($4 IS NULL OR e.dest = $4) OFFSET 0) AS n ORDER BY dest, id OFFSET 0) AS r"
+							   " JOIN pinterest_capi._queue AS q ON" PCAPI_QUEUED_AS("r"),
+							   false, 2, types, values, nulls);
+	pcapi_restore_user(&saved);
 	PG_RETURN_INT64(n);
 }
 
@@ -77,16 +77,16 @@ pcapi_sql_purge(PG_FUNCTION_ARGS)
 	Interval   *older_than = PG_GETARG_INTERVAL_P(0);
 	Oid			types[2] = {INTERVALOID, TIMESTAMPTZOID};
 	Datum		values[2] = {IntervalPGetDatum(older_than), TimestampTzGetDatum(GetCurrentTimestamp())};
-	PcapiIdentity saved;
+	PcapiUserContext saved;
 	int64		n;
 
 	pcapi_check_writable("purge()");
 	if (older_than->month < 0 || older_than->day < 0 || older_than->time < 0)
-		pcapi_bad_call(("older_than must not be negative"),
-					   ("Give an interval such as '30 days'."));
-	pcapi_become_owner(&saved, true);
+		pcapi_error_invalid_parameter(("older_than must not be negative"),
+									  ("Give an interval such as '30 days'."));
+	pcapi_switch_to_owner(&saved, true);
 	n = pcapi_in_steps("SELECT o.dest, o.id FROM pinterest_capi._outcome AS o WHERE o.finished_at < $2 - $1",
 					   2, types, values, NULL, purge_step, values);
-	pcapi_become_caller(&saved);
+	pcapi_restore_user(&saved);
 	PG_RETURN_INT64(n);
 }

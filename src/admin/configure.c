@@ -74,32 +74,32 @@ check_token(const char *token)
 	size_t		len = strlen(token);
 
 	if (len == 0)
-		pcapi_bad_call(("access token is empty"),
-					   ("Create one in Pinterest Ads Manager: Conversions, Conversion access token."));
+		pcapi_error_invalid_parameter(("access token is empty"),
+									  ("Create one in Pinterest Ads Manager: Conversions, Conversion access token."));
 	if (len > TOKEN_MAX)
-		pcapi_bad_call(("access token is longer than %d bytes", TOKEN_MAX),
-					   ("Paste the token alone, or name a file that holds it: 'file:/absolute/path'."));
+		pcapi_error_invalid_parameter(("access token is longer than %d bytes", TOKEN_MAX),
+									  ("Paste the token alone, or name a file that holds it: 'file:/absolute/path'."));
 	if (strncmp(token, "file:", strlen("file:")) == 0)
 	{
 		for (const char *c = token; *c; c++)
 			if ((unsigned char) *c < ' ' || *c == 0x7F)
-				pcapi_bad_call(("path of the access token file has control characters"),
-							   ("Write 'file:/absolute/path'."));
+				pcapi_error_invalid_parameter(("path of the access token file has control characters"),
+											  ("Write 'file:/absolute/path'."));
 		if (token[strlen("file:")] != '/')
-			pcapi_bad_call(("path of the access token file is not absolute"),
-						   ("Write 'file:/absolute/path', a path on the database server."));
+			pcapi_error_invalid_parameter(("path of the access token file is not absolute"),
+										  ("Write 'file:/absolute/path', a path on the database server."));
 		if (!has_privs_of_role(GetUserId(), ROLE_PG_READ_SERVER_FILES))
 			ereport(ERROR,
 					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 					 errmsg("permission denied to use an access token file"),
 					 errhint("Only superusers and members of pg_read_server_files may name files on the server; give the token itself, or have one of them make the call."),
-					 pcapi_hide()));
+					 pcapi_errhide()));
 		return;
 	}
 	for (const char *c = token; *c; c++)
 		if ((unsigned char) *c <= ' ' || (unsigned char) *c > '~')
-			pcapi_bad_call(("access token has blanks, control characters or letters beyond ASCII"),
-						   ("Paste the token alone, without quotes or line breaks."));
+			pcapi_error_invalid_parameter(("access token has blanks, control characters or letters beyond ASCII"),
+										  ("Paste the token alone, without quotes or line breaks."));
 }
 
 /* Tag ID and token are there, or there was an error. */
@@ -130,14 +130,14 @@ store_secret(const char *destination, const char *token)
 				(errcode(ERRCODE_INTERNAL_ERROR),
 				 errmsg("could not generate random values"),
 				 errhint("Check the server's source of randomness: OpenSSL's, or /dev/urandom."),
-				 pcapi_hide()));
+				 pcapi_errhide()));
 	memcpy(VARDATA(masked), token, len);
 	pcapi_xor(VARDATA(masked), VARDATA(pad), len);
 
 	values[0] = CStringGetTextDatum(destination);
 	values[1] = PointerGetDatum(pad);
 	values[2] = PointerGetDatum(masked);
-	(void) pcapi_execute_upsert(PCAPI_T_SECRET,
+	(void) pcapi_execute_upsert(PCAPI_TABLE_SECRET,
 								pcapi_plan(&plan,
 										   "INSERT INTO pinterest_capi._secret (destination, pad, masked) VALUES ($1, $2, $3)"
 										   " ON CONFLICT (destination) DO UPDATE SET pad = excluded.pad, masked = excluded.masked",
@@ -153,13 +153,13 @@ notice_not_asked_yet(const char *destination, const char *api_url)
 			(errmsg("these credentials have not been tried with Pinterest yet"),
 			 errhint("SELECT pinterest_capi.verify_destination(%s); asks.",
 					 strcmp(destination, "default") == 0 ? "" : quote_literal_cstr(destination)),
-			 pcapi_hide()));
+			 pcapi_errhide()));
 	if (strcmp(api_url, DEFAULT_API_URL) != 0)
 		ereport(NOTICE,
 				(errmsg("events of this destination are sent to %s, not to Pinterest", api_url),
 				 errhint("UPDATE pinterest_capi.destination SET api_url = DEFAULT WHERE destination = %s; makes it Pinterest's.",
 						 quote_literal_cstr(destination)),
-				 pcapi_hide()));
+				 pcapi_errhide()));
 }
 
 PG_FUNCTION_INFO_V1(pcapi_sql_configure_destination);
@@ -174,7 +174,7 @@ pcapi_sql_configure_destination(PG_FUNCTION_ARGS)
 	Oid			types[3] = {TEXTOID, TEXTOID, TEXTOID};
 	Datum		values[3];
 	char		nulls[3] = {' ', ' ', ' '};
-	PcapiIdentity saved;
+	PcapiUserContext saved;
 	MemoryContext context = CurrentMemoryContext;
 	char	   *stored_account;
 	char	   *api_url;
@@ -188,19 +188,19 @@ pcapi_sql_configure_destination(PG_FUNCTION_ARGS)
 	destination = optional_text(fcinfo, 3);
 
 	if (destination == NULL || destination[0] == '\0' || strlen(destination) > 128)
-		pcapi_bad_call(("destination must have 1 to 128 bytes"),
-					   ("Leave it out to use the destination named default."));
+		pcapi_error_invalid_parameter(("destination must have 1 to 128 bytes"),
+									  ("Leave it out to use the destination named default."));
 	if (tag_id == NULL || !all_digits(tag_id))
-		pcapi_bad_call(("Tag ID is not a number"),
-					   ("In Pinterest Ads Manager it is under Conversions, Tag manager: up to %d digits.", ID_DIGITS_MAX));
+		pcapi_error_invalid_parameter(("Tag ID is not a number"),
+									  ("In Pinterest Ads Manager it is under Conversions, Tag manager: up to %d digits.", ID_DIGITS_MAX));
 	if (ad_account_id && !all_digits(ad_account_id))
-		pcapi_bad_call(("ad account id is not a number"),
-					   ("In Pinterest Ads Manager it is shown under Business access, Ad accounts: up to %d digits.", ID_DIGITS_MAX));
+		pcapi_error_invalid_parameter(("ad account id is not a number"),
+									  ("In Pinterest Ads Manager it is shown under Business access, Ad accounts: up to %d digits.", ID_DIGITS_MAX));
 	if (token == NULL)
 		token = pstrdup("");
 	check_token(token);
 
-	pcapi_become_owner(&saved, true);
+	pcapi_switch_to_owner(&saved, true);
 	SPI_connect();
 	values[0] = CStringGetTextDatum(destination);
 	values[1] = CStringGetTextDatum(tag_id);
@@ -208,7 +208,7 @@ pcapi_sql_configure_destination(PG_FUNCTION_ARGS)
 		values[2] = CStringGetTextDatum(ad_account_id);
 	else
 		nulls[2] = 'n';
-	if (!pcapi_execute_upsert(PCAPI_T_DESTINATION,
+	if (!pcapi_execute_upsert(PCAPI_TABLE_DESTINATION,
 							  pcapi_plan(&plan,
 										 "INSERT INTO pinterest_capi.destination AS d (destination, tag_id, ad_account_id) VALUES ($1, $2, $3)"
 										 " ON CONFLICT (destination) DO UPDATE SET tag_id = excluded.tag_id,"
@@ -221,7 +221,7 @@ pcapi_sql_configure_destination(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_TRIGGERED_ACTION_EXCEPTION),
 				 errmsg("the destination was not stored"),
 				 errhint("A trigger on the table pinterest_capi.destination may prevent it."),
-				 pcapi_hide()));
+				 pcapi_errhide()));
 	stored_account = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
 	if (stored_account)
 		stored_account = MemoryContextStrdup(context, stored_account);
@@ -230,7 +230,7 @@ pcapi_sql_configure_destination(PG_FUNCTION_ARGS)
 	pcapi_claim_server();
 	pcapi_unpause(destination);
 	SPI_finish();
-	pcapi_become_caller(&saved);
+	pcapi_restore_user(&saved);
 	explicit_bzero(token, strlen(token));
 
 	missing = what_is_missing(stored_account);
@@ -259,10 +259,10 @@ pcapi_sql_settings_changed(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("_settings_changed() must be called as a trigger"),
-				 errhint("The extension has made the triggers that need it."), pcapi_hide()));
+				 errhint("The extension has made the triggers that need it."), pcapi_errhide()));
 	if (told_in == GetCurrentTransactionId() && told_by == GetCurrentCommandId(false))
 		return PointerGetDatum(NULL);
-	view = pcapi_table(PCAPI_T_SETTINGS);
+	view = pcapi_table(PCAPI_TABLE_SETTINGS);
 	if (OidIsValid(view))
 	{
 		LockRelationOid(view, RowExclusiveLock);
@@ -293,11 +293,11 @@ same_text(const char *a, const char *b)
 static void
 end_backoff(const char *destination)
 {
-	PcapiIdentity saved;
+	PcapiUserContext saved;
 
-	pcapi_become_owner(&saved, true);
+	pcapi_switch_to_owner(&saved, true);
 	pcapi_end_backoff(destination);
-	pcapi_become_caller(&saved);
+	pcapi_restore_user(&saved);
 }
 
 static void
@@ -309,7 +309,7 @@ guard_api_url(const char *old, const char *new)
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 			 errmsg("permission denied to set api_url"),
 			 errhint("Only superusers may change where events and the access token are sent; have one of them do it."),
-			 pcapi_hide()));
+			 pcapi_errhide()));
 }
 
 PG_FUNCTION_INFO_V1(pcapi_sql_destination_guard);
@@ -324,7 +324,7 @@ pcapi_sql_destination_guard(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("_destination_guard() must be called as a BEFORE ROW trigger"),
-				 errhint("The extension has made the trigger that needs it."), pcapi_hide()));
+				 errhint("The extension has made the trigger that needs it."), pcapi_errhide()));
 
 	old = trigger->tg_trigtuple;
 	if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
@@ -339,7 +339,7 @@ pcapi_sql_destination_guard(PG_FUNCTION_ARGS)
 					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 					 errmsg("a destination cannot be renamed"),
 					 errhint("Make a new one with configure_destination, and drop the old one with drop_destination."),
-					 pcapi_hide()));
+					 pcapi_errhide()));
 		guard_api_url(field(trigger, old, "api_url"), field(trigger, new, "api_url"));
 		if (!same_text(field(trigger, old, "api_url"), field(trigger, new, "api_url")))
 			end_backoff(name);
@@ -347,11 +347,11 @@ pcapi_sql_destination_guard(PG_FUNCTION_ARGS)
 	}
 	else
 	{
-		PcapiIdentity saved;
+		PcapiUserContext saved;
 
-		pcapi_become_owner(&saved, true);
-		pcapi_forsake(field(trigger, old, "destination"));
-		pcapi_become_caller(&saved);
+		pcapi_switch_to_owner(&saved, true);
+		pcapi_cancel_destination_events(field(trigger, old, "destination"));
+		pcapi_restore_user(&saved);
 	}
 	return PointerGetDatum(old);
 }

@@ -21,8 +21,8 @@
 void
 pcapi_unknown_destination(void)
 {
-	pcapi_bad_call(("unknown destination"),
-				   ("The view pinterest_capi.destination_status lists those that exist."));
+	pcapi_error_invalid_parameter(("unknown destination"),
+								  ("The view pinterest_capi.destination_status lists those that exist."));
 }
 
 void
@@ -58,10 +58,10 @@ pcapi_sql_pause_destination(PG_FUNCTION_ARGS)
 	char	   *destination = pcapi_text_arg(fcinfo, 0);
 	Oid			types[2] = {INT4OID, TEXTOID};
 	Datum		values[2];
-	PcapiIdentity saved;
+	PcapiUserContext saved;
 
 	pcapi_check_writable("pause_destination()");
-	pcapi_become_owner(&saved, true);
+	pcapi_switch_to_owner(&saved, true);
 	values[0] = Int32GetDatum(pcapi_require_destination(destination));
 	values[1] = CStringGetTextDatum("by pause_destination");
 	SPI_connect();
@@ -74,7 +74,7 @@ pcapi_sql_pause_destination(PG_FUNCTION_ARGS)
 		pcapi_wake_at_commit();
 	}
 	SPI_finish();
-	pcapi_become_caller(&saved);
+	pcapi_restore_user(&saved);
 	PG_RETURN_VOID();
 }
 
@@ -93,13 +93,13 @@ pcapi_claim_server(void)
 				(errmsg("this server sends from now on"),
 				 errdetail("It was held as a copy of another one, for all destinations."),
 				 errhint("What waits in its queue is sent too: pinterest_capi.cancel() or pinterest_capi.pause_destination() in the same transaction keeps it."),
-				 pcapi_hide()));
+				 pcapi_errhide()));
 	reason = pcapi_hold_reason(&remedy);
 	if (reason)
 		ereport(NOTICE,
 				(errmsg("nothing is sent from this server: %s", reason),
 				 errhint("%s", remedy),
-				 pcapi_hide()));
+				 pcapi_errhide()));
 }
 
 PG_FUNCTION_INFO_V1(pcapi_sql_resume_destination);
@@ -107,14 +107,14 @@ Datum
 pcapi_sql_resume_destination(PG_FUNCTION_ARGS)
 {
 	char	   *destination = pcapi_text_arg(fcinfo, 0);
-	PcapiIdentity saved;
+	PcapiUserContext saved;
 
 	pcapi_check_writable("resume_destination()");
-	pcapi_become_owner(&saved, true);
+	pcapi_switch_to_owner(&saved, true);
 	pcapi_require_destination(destination);
 	pcapi_claim_server();
 	pcapi_unpause(destination);
-	pcapi_become_caller(&saved);
+	pcapi_restore_user(&saved);
 	PG_RETURN_VOID();
 }
 
@@ -126,16 +126,16 @@ pcapi_sql_drop_destination(PG_FUNCTION_ARGS)
 	char	   *destination = pcapi_text_arg(fcinfo, 0);
 	Oid			types[1] = {TEXTOID};
 	Datum		values[1];
-	PcapiIdentity saved;
+	PcapiUserContext saved;
 
 	pcapi_check_writable("drop_destination()");
-	pcapi_become_owner(&saved, true);
+	pcapi_switch_to_owner(&saved, true);
 	pcapi_require_destination(destination);
 	values[0] = CStringGetTextDatum(destination);
 	SPI_connect();
 	SPI_execute_with_args("DELETE FROM pinterest_capi.destination WHERE destination = $1",
 						  1, types, values, NULL, false, 0);
 	SPI_finish();
-	pcapi_become_caller(&saved);
+	pcapi_restore_user(&saved);
 	PG_RETURN_VOID();
 }

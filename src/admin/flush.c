@@ -50,11 +50,11 @@ look(void *arg)
 	Oid			types[2] = {BOOLOID, TIMESTAMPTZOID};
 	Datum		values[2] = {BoolGetDatum(pcapi_dispatch || pcapi_published()), TimestampTzGetDatum(GetCurrentTimestamp())};
 	bool	   *due = arg;
-	PcapiIdentity saved;
+	PcapiUserContext saved;
 	Snapshot	snapshot;
 	bool		isnull;
 
-	pcapi_become_owner(&saved, true);
+	pcapi_switch_to_owner(&saved, true);
 	SPI_connect();
 	(void) pcapi_plan(&plan,
 					  "SELECT EXISTS (SELECT FROM pinterest_capi._lease AS l CROSS JOIN unnest(l.ids) AS i (id) CROSS JOIN LATERAL"
@@ -72,7 +72,7 @@ look(void *arg)
 	*due = DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
 	UnregisterSnapshot(snapshot);
 	SPI_finish();
-	pcapi_become_caller(&saved);
+	pcapi_restore_user(&saved);
 }
 
 /*
@@ -83,17 +83,17 @@ static void
 look_for_strays(void *arg)
 {
 	bool	   *found = arg;
-	PcapiIdentity saved;
+	PcapiUserContext saved;
 	int			level;
 
-	pcapi_become_owner(&saved, true);
+	pcapi_switch_to_owner(&saved, true);
 	level = pcapi_plan_by_key();
 	SPI_connect();
 	SPI_execute("SELECT FROM pinterest_capi._stray AS x WHERE x.destination IS NULL", true, 1);
 	*found = SPI_processed > 0;
 	SPI_finish();
 	AtEOXact_GUC(true, level);
-	pcapi_become_caller(&saved);
+	pcapi_restore_user(&saved);
 }
 
 static bool
@@ -101,7 +101,7 @@ something_is_due(void)
 {
 	bool		due = false;
 
-	pcapi_undone(look, &due);
+	pcapi_rollback_subxact(look, &due);
 	return due;
 }
 
@@ -121,8 +121,8 @@ pcapi_sql_flush(PG_FUNCTION_ARGS)
 	bool		stray = false;
 
 	if (end < begin)
-		pcapi_bad_call(("timeout must not be negative"),
-					   ("Give an interval such as '30 seconds'."));
+		pcapi_error_invalid_parameter(("timeout must not be negative"),
+									  ("Give an interval such as '30 seconds'."));
 	/* the wall clock may be set meanwhile */
 	until = now + (end - begin) / 1000;
 	if (wait_event == 0)
@@ -149,6 +149,6 @@ pcapi_sql_flush(PG_FUNCTION_ARGS)
 		CHECK_FOR_INTERRUPTS();
 		wait = Min(wait * 2, LONGEST_WAIT_MS);
 	}
-	pcapi_undone(look_for_strays, &stray);
+	pcapi_rollback_subxact(look_for_strays, &stray);
 	PG_RETURN_BOOL(!stray);
 }

@@ -105,7 +105,7 @@ PG_FUNCTION_INFO_V1(pcapi_sql_bad_call);
 Datum
 pcapi_sql_bad_call(PG_FUNCTION_ARGS)
 {
-	pcapi_bad_call(("%s", text_to_cstring(PG_GETARG_TEXT_PP(0))),
-				   ("%s", text_to_cstring(PG_GETARG_TEXT_PP(1))));
+	pcapi_error_invalid_parameter(("%s", text_to_cstring(PG_GETARG_TEXT_PP(0))),
+								  ("%s", text_to_cstring(PG_GETARG_TEXT_PP(1))));
 	PG_RETURN_VOID();
 }

@@ -59,8 +59,8 @@ arguments(FunctionCallInfo fcinfo, PcapiKind *kind, PcapiIdentifierContext *cont
 	found = pcapi_kind_from_name(name, strlen(name));
 
 	if (found < 0)
-		pcapi_bad_call(("unknown kind of identifier"),
-					   ("Kinds are em, ph, ge, db, ln, fn, ct, st, zp, country, external_id and hashed_maids."));
+		pcapi_error_invalid_parameter(("unknown kind of identifier"),
+									  ("Kinds are em, ph, ge, db, ln, fn, ct, st, zp, country, external_id and hashed_maids."));
 	*kind = (PcapiKind) found;
 
 	if (PG_NARGS() > 2)
@@ -103,7 +103,7 @@ pcapi_sql_normalize_identifier(PG_FUNCTION_ARGS)
 	free(normalized);
 	if (utf8 == NULL)
 		ereport(ERROR,
-				(errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory"), pcapi_hide()));
+				(errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory"), pcapi_errhide()));
 
 	result = pcapi_from_utf8(utf8, normalized_len);
 	if (result == NULL)
@@ -112,7 +112,7 @@ pcapi_sql_normalize_identifier(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_UNTRANSLATABLE_CHARACTER),
 				 errmsg("normalized identifier has no form in the database's encoding"),
 				 errhint("Its hash is right: see hash_identifier."),
-				 pcapi_hide()));
+				 pcapi_errhide()));
 		PG_RETURN_NULL();
 	}
 	PG_RETURN_TEXT_P(cstring_to_text(result));

@@ -18,17 +18,17 @@ transformation(const PcapiProperty *p)
 {
 	switch (p->type)
 	{
-		case PCAPI_P_TEXT:
+		case PCAPI_TYPE_TEXT:
 			return "free text: clipped, left out where it looks like personal data";
-		case PCAPI_P_TOKEN:
-		case PCAPI_P_TOKENS:
+		case PCAPI_TYPE_TOKEN:
+		case PCAPI_TYPE_TOKENS:
 			return "short text: left out where it looks like personal data";
-		case PCAPI_P_DECIMAL:
-		case PCAPI_P_INTEGER:
+		case PCAPI_TYPE_DECIMAL:
+		case PCAPI_TYPE_INTEGER:
 			return "number";
-		case PCAPI_P_BOOLEAN:
+		case PCAPI_TYPE_BOOLEAN:
 			return "true or false";
-		case PCAPI_P_URL:
+		case PCAPI_TYPE_URL:
 			return "URL without user info, query and fragment, as far as page_url_detail says";
 		default:
 			return "object: field by field";

@@ -197,21 +197,21 @@ tell(const Counts *counts)
 							   counts->emptied, (long long) counts->emptied),
 				 errdetail("Payloads are emptied after pinterest_capi.payload_retention and by forget; what a gate stopped never had one."),
 				 errhint("Track such an event again, under another event_id."),
-				 pcapi_hide()));
+				 pcapi_errhide()));
 	if (counts->old > 0)
 		ereport(NOTICE,
 				(errmsg_plural("%lld event is older than max_event_age and will expire",
 							   "%lld events are older than max_event_age and will expire",
 							   counts->old, (long long) counts->old),
 				 errhint("Use event_time_now => true to send with the current time."),
-				 pcapi_hide()));
+				 pcapi_errhide()));
 	if (counts->offline > 0)
 		ereport(WARNING,
 				(errmsg_plural("%lld offline event is among them", "%lld offline events are among them",
 							   counts->offline, (long long) counts->offline),
 				 errdetail("Pinterest cannot deduplicate offline events: what it has processed before counts twice."),
 				 errhint("What must not go is taken back with cancel, as long as it waits; dry_run => true only counts."),
-				 pcapi_hide()));
+				 pcapi_errhide()));
 }
 
 PG_FUNCTION_INFO_V1(pcapi_sql_replay);
@@ -227,19 +227,19 @@ pcapi_sql_replay(PG_FUNCTION_ARGS)
 	char		nulls[NARGS] = {' ', ' ', ' ', ' ', ' ', ' ', ' '};
 	bool		only_tested = false;
 	Replay		replay = {new_event_id, event_time_now ? GetCurrentTimestamp() : 0};
-	PcapiIdentity saved;
+	PcapiUserContext saved;
 	Counts		counts;
 
 	if (status == NULL || !is_final(status))
-		pcapi_bad_call(("status must be a final one"),
-					   ("Final are sent, failed, expired, rejected, suppressed and cancelled."));
+		pcapi_error_invalid_parameter(("status must be a final one"),
+									  ("Final are sent, failed, expired, rejected, suppressed and cancelled."));
 	if (!dry_run)
 		pcapi_check_writable("replay()");
 
-	pcapi_become_owner(&saved, true);
+	pcapi_switch_to_owner(&saved, true);
 	/* the sequence before the table, as in enqueue.c */
 	if (new_event_id && !dry_run)
-		LockRelationOid(pcapi_table(PCAPI_T_EVENT_SEQUENCE), RowExclusiveLock);
+		LockRelationOid(pcapi_table(PCAPI_TABLE_EVENT_SEQUENCE), RowExclusiveLock);
 	pcapi_check_destination(destination);
 	values[0] = Int32GetDatum(pcapi_destination_number(destination, false));
 	values[1] = CStringGetTextDatum(status);
@@ -272,12 +272,12 @@ pcapi_sql_replay(PG_FUNCTION_ARGS)
 		counts.n = run(&replay, values, nulls);
 		pcapi_wake_at_commit();
 	}
-	pcapi_become_caller(&saved);
+	pcapi_restore_user(&saved);
 	if (only_tested)
 		ereport(NOTICE,
 				(errmsg("only events that were sent in test mode are taken, Pinterest has discarded these"),
 				 errhint("Events that were sent for real are taken where there is none of these, or with new_event_id => true."),
-				 pcapi_hide()));
+				 pcapi_errhide()));
 	tell(&counts);
 	PG_RETURN_INT64(counts.n);
 }

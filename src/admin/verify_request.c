@@ -32,7 +32,7 @@
 /* a question of this session */
 typedef struct Question
 {
-	PcapiLive  *live;
+	PcapiWorkerState *shared;
 	uint32		no;
 	const char *destination;
 	char	   *answer;			/* a sentence, or NULL */
@@ -67,38 +67,38 @@ time_limit(void)
 static bool
 put_question(Question *q)
 {
-	PcapiLive  *live = q->live;
+	PcapiWorkerState *shared = q->shared;
 	int64		now = pcapi_clock_ms();
 	int64		until = now + time_limit() + MARGIN;
 	bool		put;
 
-	SpinLockAcquire(&live->mutex);
-	put = (live->verify_state == PCAPI_VERIFY_IDLE || live->verify_until < now);
+	SpinLockAcquire(&shared->mutex);
+	put = (shared->verify_state == PCAPI_VERIFY_IDLE || shared->verify_until < now);
 	if (put)
 	{
-		live->verify_state = PCAPI_VERIFY_ASKED;
-		live->verify_pid = MyProcPid;
-		live->verify_until = until;
-		q->no = ++live->verify_no;
-		strlcpy(live->verify_destination, q->destination, sizeof(live->verify_destination));
-		live->verify_answer[0] = '\0';
+		shared->verify_state = PCAPI_VERIFY_ASKED;
+		shared->verify_pid = MyProcPid;
+		shared->verify_until = until;
+		q->no = ++shared->verify_no;
+		strlcpy(shared->verify_destination, q->destination, sizeof(shared->verify_destination));
+		shared->verify_answer[0] = '\0';
 	}
-	SpinLockRelease(&live->mutex);
+	SpinLockRelease(&shared->mutex);
 	return put;
 }
 
 static bool
 read_answer(Question *q)
 {
-	PcapiLive  *live = q->live;
-	char		copy[PCAPI_LIVE_TEXT];
+	PcapiWorkerState *shared = q->shared;
+	char		copy[PCAPI_WORKER_STATE_TEXT];
 	bool		answered;
 
-	SpinLockAcquire(&live->mutex);
-	answered = (live->verify_state == PCAPI_VERIFY_ANSWERED && live->verify_no == q->no);
+	SpinLockAcquire(&shared->mutex);
+	answered = (shared->verify_state == PCAPI_VERIFY_ANSWERED && shared->verify_no == q->no);
 	if (answered)
-		memcpy(copy, live->verify_answer, sizeof(copy));
-	SpinLockRelease(&live->mutex);
+		memcpy(copy, shared->verify_answer, sizeof(copy));
+	SpinLockRelease(&shared->mutex);
 	if (answered)
 	{
 		/* it was cut to fit, perhaps in the middle of a character */
@@ -114,10 +114,10 @@ withdraw_question(int code, Datum arg)
 {
 	Question   *q = (Question *) DatumGetPointer(arg);
 
-	SpinLockAcquire(&q->live->mutex);
-	if (q->live->verify_no == q->no)
-		q->live->verify_state = PCAPI_VERIFY_IDLE;
-	SpinLockRelease(&q->live->mutex);
+	SpinLockAcquire(&q->shared->mutex);
+	if (q->shared->verify_no == q->no)
+		q->shared->verify_state = PCAPI_VERIFY_IDLE;
+	SpinLockRelease(&q->shared->mutex);
 }
 
 static void
@@ -129,7 +129,7 @@ await_answer(Question *q)
 	pcapi_worker_set_latch();
 	while (!read_answer(q))
 	{
-		if (pcapi_worker_pid() != q->live->pid)
+		if (pcapi_worker_pid() != q->shared->pid)
 		{
 			q->answer = "No verdict: the worker ended in the middle of it. Please try again.";
 			return;
@@ -151,7 +151,7 @@ ask(const char *destination)
 	int64		until = pcapi_clock_ms() + START_LIMIT;
 	long		wait = FIRST_WAIT_MS;
 
-	while ((q.live = pcapi_live_attach(&segment)) == NULL)
+	while ((q.shared = pcapi_worker_state_attach(&segment)) == NULL)
 	{
 		pcapi_wake_now();
 		if (!wait_a_bit(until, &wait))
@@ -244,12 +244,12 @@ Datum
 pcapi_sql_verify_destination(PG_FUNCTION_ARGS)
 {
 	char	   *destination = PG_ARGISNULL(0) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(0));
-	PcapiIdentity saved;
+	PcapiUserContext saved;
 	const char *sentence;
 
-	pcapi_become_owner(&saved, true);
+	pcapi_switch_to_owner(&saved, true);
 	sentence = refuse(destination);
-	pcapi_become_caller(&saved);
+	pcapi_restore_user(&saved);
 	if (sentence == NULL)
 		sentence = ask(destination);
 	PG_RETURN_TEXT_P(cstring_to_text(sentence));

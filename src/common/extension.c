@@ -24,20 +24,20 @@
 #define TABLE_RIGHTS	(ACL_SELECT | ACL_INSERT | ACL_UPDATE | ACL_DELETE)
 
 static const char *const table_names[] = {
-	[PCAPI_T_DESTINATION] = "destination",
-	[PCAPI_T_DESTINATION_STATE] = "_destination_state",
-	[PCAPI_T_ALLOWED_EVENT] = "allowed_event",
-	[PCAPI_T_CONSENT_RULE] = "consent_rule",
-	[PCAPI_T_VISITOR] = "_visitor",
-	[PCAPI_T_SUPPRESSION] = "_suppression",
-	[PCAPI_T_SECRET] = "_secret",
-	[PCAPI_T_ERASURE] = "_erasure",
-	[PCAPI_T_EVENT_SEQUENCE] = "_event_id_seq",
-	[PCAPI_T_EVENT] = "_event",
-	[PCAPI_T_QUEUE] = "_queue",
-	[PCAPI_T_OUTCOME] = "_outcome",
-	[PCAPI_T_WORKER] = "_worker",
-	[PCAPI_T_SETTINGS] = "_settings",
+	[PCAPI_TABLE_DESTINATION] = "destination",
+	[PCAPI_TABLE_DESTINATION_STATE] = "_destination_state",
+	[PCAPI_TABLE_ALLOWED_EVENT] = "allowed_event",
+	[PCAPI_TABLE_CONSENT_RULE] = "consent_rule",
+	[PCAPI_TABLE_VISITOR] = "_visitor",
+	[PCAPI_TABLE_SUPPRESSION] = "_suppression",
+	[PCAPI_TABLE_SECRET] = "_secret",
+	[PCAPI_TABLE_ERASURE] = "_erasure",
+	[PCAPI_TABLE_EVENT_SEQUENCE] = "_event_id_seq",
+	[PCAPI_TABLE_EVENT] = "_event",
+	[PCAPI_TABLE_QUEUE] = "_queue",
+	[PCAPI_TABLE_OUTCOME] = "_outcome",
+	[PCAPI_TABLE_WORKER] = "_worker",
+	[PCAPI_TABLE_SETTINGS] = "_settings",
 };
 
 static struct
@@ -106,7 +106,7 @@ pcapi_table_version(PcapiTable table)
 Oid
 pcapi_extension_owner(bool missing_ok)
 {
-	Oid			table = pcapi_table(PCAPI_T_EVENT);
+	Oid			table = pcapi_table(PCAPI_TABLE_EVENT);
 	HeapTuple	tuple = OidIsValid(table) ?
 		SearchSysCache1(RELOID, ObjectIdGetDatum(table)) : NULL;
 	Oid			owner;
@@ -119,7 +119,7 @@ pcapi_extension_owner(bool missing_ok)
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("tables of extension \"%s\" are missing", "pinterest_capi"),
 				 errhint("Run CREATE EXTENSION pinterest_capi in this database, or give its schema the name pinterest_capi again if that was renamed."),
-				 pcapi_hide()));
+				 pcapi_errhide()));
 	}
 	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
 	ReleaseSysCache(tuple);
@@ -161,7 +161,7 @@ pcapi_owner_has_rights(Oid owner)
 		answer = answer && pg_class_aclcheck(sequence, owner, ACL_USAGE) == ACLCHECK_OK;
 	for (int i = 0; answer && i < lengthof(known); i++)
 	{
-		Oid			table = i == PCAPI_T_EVENT_SEQUENCE || i == PCAPI_T_SETTINGS ? InvalidOid : pcapi_table(i);
+		Oid			table = i == PCAPI_TABLE_EVENT_SEQUENCE || i == PCAPI_TABLE_SETTINGS ? InvalidOid : pcapi_table(i);
 
 		if (OidIsValid(table))
 			answer = pg_class_aclmask(table, owner, TABLE_RIGHTS, ACLMASK_ALL) == TABLE_RIGHTS;
@@ -181,7 +181,7 @@ hide_statement(void *arg)
 }
 
 void
-pcapi_become_owner(PcapiIdentity *saved, bool pin_search_path)
+pcapi_switch_to_owner(PcapiUserContext *saved, bool pin_search_path)
 {
 	Oid			owner = pcapi_extension_owner(false);
 
@@ -203,7 +203,7 @@ pcapi_become_owner(PcapiIdentity *saved, bool pin_search_path)
 }
 
 void
-pcapi_become_caller(const PcapiIdentity *saved)
+pcapi_restore_user(const PcapiUserContext *saved)
 {
 	if (saved->guc_level > 0)
 		AtEOXact_GUC(false, saved->guc_level);
@@ -221,5 +221,5 @@ pcapi_check_writable(const char *function)
 				 RecoveryInProgress() ?
 				 errhint("This server is a standby: call it on the primary.") :
 				 errhint("Call it in a transaction that is READ WRITE."),
-				 pcapi_hide()));
+				 pcapi_errhide()));
 }

@@ -15,7 +15,7 @@
 
 /* NULL, or the error, in the caller's memory context */
 static ErrorData *
-run(PcapiGuarded call, void *arg, bool keep)
+run(PcapiSubxactWork call, void *arg, bool keep)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
@@ -45,7 +45,7 @@ run(PcapiGuarded call, void *arg, bool keep)
 }
 
 bool
-pcapi_guarded(PcapiGuarded call, void *arg)
+pcapi_try_subxact(PcapiSubxactWork call, void *arg)
 {
 	ErrorData  *error = run(call, arg, true);
 
@@ -65,7 +65,7 @@ pcapi_guarded(PcapiGuarded call, void *arg)
 }
 
 ErrorData *
-pcapi_attempt(PcapiGuarded call, void *arg)
+pcapi_try_user_code(PcapiSubxactWork call, void *arg)
 {
 	ErrorData  *error = run(call, arg, true);
 
@@ -89,7 +89,7 @@ pcapi_attempt(PcapiGuarded call, void *arg)
 }
 
 bool
-pcapi_guarded_unique(PcapiGuarded call, void *arg)
+pcapi_try_subxact_unique(PcapiSubxactWork call, void *arg)
 {
 	ErrorData  *error = run(call, arg, true);
 
@@ -107,9 +107,9 @@ pcapi_guarded_unique(PcapiGuarded call, void *arg)
  * somebody's trigger may.
  */
 char *
-pcapi_isolated_code(PcapiGuarded call, void *arg, int *sqlerrcode)
+pcapi_subxact_error_code(PcapiSubxactWork call, void *arg, int *sqlerrcode)
 {
-	ErrorData  *error = pcapi_attempt(call, arg);
+	ErrorData  *error = pcapi_try_user_code(call, arg);
 	char	   *message;
 
 	if (error == NULL)
@@ -129,11 +129,11 @@ pcapi_isolated_code(PcapiGuarded call, void *arg, int *sqlerrcode)
 }
 
 char *
-pcapi_isolated(PcapiGuarded call, void *arg)
+pcapi_subxact_error(PcapiSubxactWork call, void *arg)
 {
 	int			sqlerrcode;
 
-	return pcapi_isolated_code(call, arg, &sqlerrcode);
+	return pcapi_subxact_error_code(call, arg, &sqlerrcode);
 }
 
 typedef struct Part
@@ -162,7 +162,7 @@ pcapi_by_halves(PcapiPartWork work, void *arg, int from, int n)
 
 	if (n == 0)
 		return NULL;
-	problem = pcapi_isolated(work_on, &part);
+	problem = pcapi_subxact_error(work_on, &part);
 	if (problem == NULL || n == 1)
 		return problem;
 	problem = pcapi_by_halves(work, arg, from, half);
@@ -171,7 +171,7 @@ pcapi_by_halves(PcapiPartWork work, void *arg, int from, int n)
 }
 
 void
-pcapi_undone(PcapiGuarded call, void *arg)
+pcapi_rollback_subxact(PcapiSubxactWork call, void *arg)
 {
 	ErrorData  *error = run(call, arg, false);
 

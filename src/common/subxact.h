@@ -12,7 +12,7 @@
  * failed with an error of class 21, 22, or 54 (nested too deep, too large); all
  * other errors go on.
  */
-typedef void (*PcapiGuarded) (void *arg);
+typedef void (*PcapiSubxactWork) (void *arg);
 
 /*
  * Work on a set that is not to be all or nothing: on all n of it from one on,
@@ -21,28 +21,28 @@ typedef void (*PcapiGuarded) (void *arg);
  */
 typedef void (*PcapiPartWork) (void *arg, int from, int n);
 
-extern bool pcapi_guarded(PcapiGuarded call, void *arg);
+extern bool pcapi_try_subxact(PcapiSubxactWork call, void *arg);
 
 /*
  * The same for what users wrote, such as an expression: NULL, or any error but
  * those that are the caller's statement's (cancel, serialization failure,
  * deadlock, lack of resources), which go on.
  */
-extern ErrorData *pcapi_attempt(PcapiGuarded call, void *arg);
+extern ErrorData *pcapi_try_user_code(PcapiSubxactWork call, void *arg);
 
 /* Likewise, but false when it failed with a unique violation, and with that error alone. */
-extern bool pcapi_guarded_unique(PcapiGuarded call, void *arg);
+extern bool pcapi_try_subxact_unique(PcapiSubxactWork call, void *arg);
 
 /*
  * Work on a part of a set, in a subtransaction: what stops it shall not stop
  * the other parts.  NULL, or why it failed, in the current memory context.
  * The same errors go on, as they would stop the others too.
  */
-extern char *pcapi_isolated(PcapiGuarded call, void *arg);
-extern char *pcapi_isolated_code(PcapiGuarded call, void *arg, int *sqlerrcode);	/* set on failure */
+extern char *pcapi_subxact_error(PcapiSubxactWork call, void *arg);
+extern char *pcapi_subxact_error_code(PcapiSubxactWork call, void *arg, int *sqlerrcode);	/* set on failure */
 extern char *pcapi_by_halves(PcapiPartWork work, void *arg, int from, int n);
 
 /* run something and roll it back; errors go on */
-extern void pcapi_undone(PcapiGuarded call, void *arg);
+extern void pcapi_rollback_subxact(PcapiSubxactWork call, void *arg);
 
 #endif							/* PCAPI_SUBXACT_H */

@@ -38,7 +38,7 @@
  * REINDEX waits for the transactions that may not have heard of the one before.
  */
 static List *
-find_arbiters(const PcapiWriter *writer, const PcapiKey *key)
+find_arbiters(const PcapiTableWriter *writer, const PcapiKey *key)
 {
 	List	   *arbiters = NIL;
 
@@ -57,7 +57,7 @@ find_arbiters(const PcapiWriter *writer, const PcapiKey *key)
 }
 
 void
-pcapi_writer_open(PcapiWriter *writer, PcapiTable table, int columns, const PcapiKey *key)
+pcapi_writer_open(PcapiTableWriter *writer, PcapiTable table, int columns, const PcapiKey *key)
 {
 	Relation	rel = table_open(pcapi_table(table), RowExclusiveLock);
 	int			natts = RelationGetDescr(rel)->natts;
@@ -101,7 +101,7 @@ wants_not_null(const IndexInfo *info, int column)
 }
 
 void
-pcapi_writer_leave_out(PcapiWriter *writer, int column)
+pcapi_writer_leave_out(PcapiTableWriter *writer, int column)
 {
 	if (writer->by_sql)
 		return;
@@ -132,7 +132,7 @@ pcapi_slot_set_text(TupleTableSlot *slot, int column, const char *value)
 }
 
 bool
-pcapi_writer_insert(PcapiWriter *writer)
+pcapi_writer_insert(PcapiTableWriter *writer)
 {
 	if (writer->by_sql)
 		return pcapi_insert_by_sql(writer, false);
@@ -143,7 +143,7 @@ pcapi_writer_insert(PcapiWriter *writer)
 }
 
 void
-pcapi_writer_insert_many(PcapiWriter *writer, TupleTableSlot **slots, int n)
+pcapi_writer_insert_many(PcapiTableWriter *writer, TupleTableSlot **slots, int n)
 {
 	Assert(!writer->by_sql);
 	for (int i = 0; i < n; i++)
@@ -163,7 +163,7 @@ pcapi_writer_insert_many(PcapiWriter *writer, TupleTableSlot **slots, int n)
  * can't see.
  */
 static void
-check_visible(PcapiWriter *writer, ItemPointer tid)
+check_visible(PcapiTableWriter *writer, ItemPointer tid)
 {
 	TupleTableSlot *found;
 	bool		visible;
@@ -181,12 +181,12 @@ check_visible(PcapiWriter *writer, ItemPointer tid)
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 				 errmsg("could not serialize access due to concurrent update"),
 				 errhint("The transaction might succeed if retried."),
-				 pcapi_hide()));
+				 pcapi_errhide()));
 }
 
 /* Where nobody has left an index to look in, every row is new. */
 bool
-pcapi_writer_insert_new(PcapiWriter *writer)
+pcapi_writer_insert_new(PcapiTableWriter *writer)
 {
 	if (writer->by_sql)
 		return pcapi_insert_by_sql(writer, true);
@@ -224,7 +224,7 @@ pcapi_writer_insert_new(PcapiWriter *writer)
 
 /* The locks stay until the transaction's end, those of a walk too. */
 void
-pcapi_writer_close(PcapiWriter *writer)
+pcapi_writer_close(PcapiTableWriter *writer)
 {
 	ExecDropSingleTupleTableSlot(writer->slot);
 	if (!writer->by_sql)
@@ -238,7 +238,7 @@ pcapi_writer_close(PcapiWriter *writer)
 /* ---- reading ---- */
 
 bool
-pcapi_walk_open(PcapiWalk *walk, PcapiTable table, const PcapiKey *key, int nkeys)
+pcapi_index_scan_open(PcapiIndexScan *walk, PcapiTable table, const PcapiKey *key, int nkeys)
 {
 	walk->rel = table_open(pcapi_table(table), AccessShareLock);
 	walk->index = pcapi_reads_directly(table, walk->rel) ? pcapi_open_index(walk->rel, key) : NULL;
@@ -253,13 +253,13 @@ pcapi_walk_open(PcapiWalk *walk, PcapiTable table, const PcapiKey *key, int nkey
 }
 
 bool
-pcapi_walk_next(PcapiWalk *walk)
+pcapi_index_scan_next(PcapiIndexScan *walk)
 {
 	return index_getnext_slot(walk->scan, ForwardScanDirection, walk->slot);
 }
 
 void
-pcapi_walk_close(PcapiWalk *walk)
+pcapi_index_scan_close(PcapiIndexScan *walk)
 {
 	index_endscan(walk->scan);
 	ExecDropSingleTupleTableSlot(walk->slot);

@@ -46,19 +46,19 @@ pcapi_columns(PcapiTable table, int *n)
 {
 	switch (table)
 	{
-		case PCAPI_T_EVENT:
+		case PCAPI_TABLE_EVENT:
 			*n = lengthof(event_columns);
 			return event_columns;
-		case PCAPI_T_QUEUE:
+		case PCAPI_TABLE_QUEUE:
 			*n = lengthof(queue_columns);
 			return queue_columns;
-		case PCAPI_T_OUTCOME:
+		case PCAPI_TABLE_OUTCOME:
 			*n = lengthof(outcome_columns);
 			return outcome_columns;
-		case PCAPI_T_VISITOR:
+		case PCAPI_TABLE_VISITOR:
 			*n = lengthof(visitor_columns);
 			return visitor_columns;
-		case PCAPI_T_ERASURE:
+		case PCAPI_TABLE_ERASURE:
 			*n = lengthof(erasure_columns);
 			return erasure_columns;
 		default:

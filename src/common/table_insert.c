@@ -40,7 +40,7 @@ typedef struct Statement
 } Statement;
 
 static SPIPlanPtr
-make_statement(const PcapiWriter *writer, uint32 columns, bool on_conflict)
+make_statement(const PcapiTableWriter *writer, uint32 columns, bool on_conflict)
 {
 	StringInfoData names;
 	StringInfoData numbers;
@@ -70,7 +70,7 @@ make_statement(const PcapiWriter *writer, uint32 columns, bool on_conflict)
 }
 
 static SPIPlanPtr
-find_statement(const PcapiWriter *writer, uint32 columns, bool on_conflict)
+find_statement(const PcapiTableWriter *writer, uint32 columns, bool on_conflict)
 {
 	static List *statements = NIL;
 	Statement  *s;
@@ -127,7 +127,7 @@ upsert(Insertion *i, bool transient)
 {
 	for (int turn = 0; transient && turn < TURNS_MAX; turn++)
 	{
-		if (pcapi_guarded_unique(insert, i))
+		if (pcapi_try_subxact_unique(insert, i))
 			return;
 		CHECK_FOR_INTERRUPTS();
 	}
@@ -161,7 +161,7 @@ insert_marked(Insertion *i, Conflict conflict, bool transient)
 	PG_TRY();
 	{
 		if (conflict == IS_CAUGHT)
-			(void) pcapi_guarded_unique(insert, i);
+			(void) pcapi_try_subxact_unique(insert, i);
 		else
 			upsert(i, transient && conflict == IS_SKIPPED);
 	}
@@ -188,7 +188,7 @@ fire_no_planted_trigger(void)
 }
 
 bool
-pcapi_insert_by_sql(PcapiWriter *writer, bool only_new)
+pcapi_insert_by_sql(PcapiTableWriter *writer, bool only_new)
 {
 	Datum		values[COLUMNS_MAX];
 	uint32		columns = 0;

@@ -19,7 +19,7 @@
 extern bool pcapi_execute_upsert(PcapiTable table, SPIPlanPtr plan, Datum *values, const char *nulls);
 
 /* The row in the writer's slot, by a statement; only_new: as pcapi_writer_insert_new(). */
-extern bool pcapi_insert_by_sql(PcapiWriter *writer, bool only_new);
+extern bool pcapi_insert_by_sql(PcapiTableWriter *writer, bool only_new);
 
 /* true while that runs: our own trigger for replication has nothing to do with the row */
 extern bool pcapi_inserting_by_sql;

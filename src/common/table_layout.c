@@ -195,13 +195,13 @@ PG_FUNCTION_INFO_V1(pcapi_sql_written_directly);
 Datum
 pcapi_sql_written_directly(PG_FUNCTION_ARGS)
 {
-	static const PcapiTable written[] = {PCAPI_T_EVENT, PCAPI_T_QUEUE, PCAPI_T_OUTCOME, PCAPI_T_VISITOR};
+	static const PcapiTable written[] = {PCAPI_TABLE_EVENT, PCAPI_TABLE_QUEUE, PCAPI_TABLE_OUTCOME, PCAPI_TABLE_VISITOR};
 	Oid			relid = PG_GETARG_OID(0);
 	bool		directly = true;
-	PcapiIdentity saved;
+	PcapiUserContext saved;
 
 	/* row security depends on who writes */
-	pcapi_become_owner(&saved, false);
+	pcapi_switch_to_owner(&saved, false);
 	for (int i = 0; i < lengthof(written); i++)
 		if (pcapi_table(written[i]) == relid)
 		{
@@ -210,7 +210,7 @@ pcapi_sql_written_directly(PG_FUNCTION_ARGS)
 			directly = pcapi_writes_directly(written[i], rel);
 			table_close(rel, AccessShareLock);
 		}
-	pcapi_become_caller(&saved);
+	pcapi_restore_user(&saved);
 	PG_RETURN_BOOL(directly);
 }
 

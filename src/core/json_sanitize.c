@@ -32,7 +32,7 @@ escaped_unit(const char *digits)
 }
 
 bool
-pcapi_json_tame(const char *json, size_t len, bool ascii, char *out, size_t *outlen)
+pcapi_json_sanitize(const char *json, size_t len, bool ascii, char *out, size_t *outlen)
 {
 	bool		in_string = false;
 	int			depth = 0;

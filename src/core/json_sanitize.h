@@ -16,6 +16,6 @@
  * hold: surrogates and \u0000 become question marks, and with ascii everything
  * beyond ASCII.  out has room for len + 1 bytes; false where there is no such copy.
  */
-extern bool pcapi_json_tame(const char *json, size_t len, bool ascii, char *out, size_t *outlen);
+extern bool pcapi_json_sanitize(const char *json, size_t len, bool ascii, char *out, size_t *outlen);
 
 #endif							/* PCAPI_JSON_SANITIZE_H */

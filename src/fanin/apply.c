@@ -75,7 +75,7 @@ check_not_a_copy(void)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("events of another server are not taken: %s", reason),
 				 errhint("%s A copy's subscriptions are dropped after ALTER SUBSCRIPTION ... DISABLE and ALTER SUBSCRIPTION ... SET (slot_name = NONE); their slots stay for the original.", remedy),
-				 pcapi_hide()));
+				 pcapi_errhide()));
 	checked = true;
 }
 
@@ -142,7 +142,7 @@ pcapi_sql_received(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
 	PcapiNewEvent ev = {0};
-	PcapiIdentity saved;
+	PcapiUserContext saved;
 	PcapiSettings *settings;
 	PcapiDestination *known;
 	Datum		visitor;
@@ -154,7 +154,7 @@ pcapi_sql_received(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("_received() must be called as a BEFORE INSERT ROW trigger"),
-				 errhint("The extension has made the trigger that needs it."), pcapi_hide()));
+				 errhint("The extension has made the trigger that needs it."), pcapi_errhide()));
 	/* one that this trigger has enqueued, and that is written by a statement */
 	if (pcapi_inserting_by_sql)
 		return PointerGetDatum(trigger->tg_trigtuple);
@@ -169,7 +169,7 @@ pcapi_sql_received(PG_FUNCTION_ARGS)
 		return PointerGetDatum(NULL);	/* not what the publication lets through */
 
 	check_not_a_copy();
-	pcapi_become_owner(&saved, false);
+	pcapi_switch_to_owner(&saved, false);
 	settings = pcapi_settings_find(NULL, ev.destination, &known, NULL);
 	ev.dest = known && known->no > 0 ? known->no : pcapi_destination_number(ev.destination, true);
 	ev.created_at = time_field(trigger, "created_at");
@@ -207,6 +207,6 @@ pcapi_sql_received(PG_FUNCTION_ARGS)
 	if ((ev.status == NULL || strcmp(ev.status, "suppressed") != 0 || pcapi_log_suppressed) &&
 		pcapi_enqueue(&ev) && ev.status == NULL)
 		pcapi_wake_at_commit();
-	pcapi_become_caller(&saved);
+	pcapi_restore_user(&saved);
 	return PointerGetDatum(NULL);
 }

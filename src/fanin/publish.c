@@ -46,7 +46,7 @@ make_publication(void)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("wal_level is too low to publish events"),
 				 errhint("Set wal_level = logical, and restart the server."),
-				 pcapi_hide()));
+				 pcapi_errhide()));
 
 	/* a dump brings the publication back without our table, which it takes for the extension's affair */
 	if (OidIsValid(get_publication_oid(PCAPI_PUBLICATION, true)))
@@ -65,10 +65,10 @@ hand_over_again(TimestampTz since)
 {
 	Oid			types[1] = {TIMESTAMPTZOID};
 	Datum		values[1] = {TimestampTzGetDatum(since)};
-	PcapiIdentity saved;
+	PcapiUserContext saved;
 	int64		n;
 
-	pcapi_become_owner(&saved, true);
+	pcapi_switch_to_owner(&saved, true);
 	SPI_connect();
 	SPI_execute_with_args("WITH back AS (DELETE FROM pinterest_capi._outcome AS o"
 						  " WHERE o.status = 'queued' AND o.finished_at >= $1"
@@ -80,7 +80,7 @@ hand_over_again(TimestampTz since)
 	n = (int64) SPI_processed;
 	SPI_finish();
 	pcapi_wake_at_commit();
-	pcapi_become_caller(&saved);
+	pcapi_restore_user(&saved);
 	return n;
 }
 
@@ -112,7 +112,7 @@ check_published(void)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("the events of database \"%s\" are not published", get_database_name(MyDatabaseId)),
 				 errhint("Call pinterest_capi.publish() there."),
-				 pcapi_hide()));
+				 pcapi_errhide()));
 }
 
 /*
@@ -145,11 +145,11 @@ pcapi_sql_attach(PG_FUNCTION_ARGS)
 {
 	Oid			types[1] = {TEXTOID};
 	Datum		values[1] = {PG_GETARG_DATUM(0)};
-	PcapiIdentity saved;
+	PcapiUserContext saved;
 
 	pcapi_check_writable("_attach()");
 	check_published();
-	pcapi_become_owner(&saved, true);
+	pcapi_switch_to_owner(&saved, true);
 	SPI_connect();
 	SPI_execute_with_args("INSERT INTO pinterest_capi._subscriber (slot, emit_below, attached_at, looked_at)"
 						  " SELECT $1, s.last_value, clock_timestamp(), clock_timestamp()"
@@ -157,10 +157,10 @@ pcapi_sql_attach(PG_FUNCTION_ARGS)
 						  " WHERE l.slot_name = $1 AND l.plugin = 'pgoutput' AND l.database = current_database()",
 						  1, types, values, NULL, false, 0);
 	if (SPI_processed == 0)
-		pcapi_bad_call(("no such replication slot"),
-					   ("Have the dispatcher make it, with pinterest_capi.subscribe()."));
+		pcapi_error_invalid_parameter(("no such replication slot"),
+									  ("Have the dispatcher make it, with pinterest_capi.subscribe()."));
 	SPI_finish();
 	pcapi_wake_at_commit();
-	pcapi_become_caller(&saved);
+	pcapi_restore_user(&saved);
 	PG_RETURN_VOID();
 }

@@ -34,8 +34,8 @@ check_name(const char *name)
 	size_t		len = strlen(name);
 
 	if (len == 0 || len > NAME_MAX_BYTES || strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_") != len)
-		pcapi_bad_call(("name must have 1 to %d lower-case letters, digits and underscores", NAME_MAX_BYTES),
-					   ("It becomes the name of a subscription, part of a replication slot's, and the origin of events."));
+		pcapi_error_invalid_parameter(("name must have 1 to %d lower-case letters, digits and underscores", NAME_MAX_BYTES),
+									  ("It becomes the name of a subscription, part of a replication slot's, and the origin of events."));
 }
 
 /* The connection string may hold a password; libpq's words don't. */
@@ -164,8 +164,8 @@ pcapi_sql_subscribe(PG_FUNCTION_ARGS)
 	error_context_stack = &errors;
 	pcapi_check_writable("subscribe()");
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
-		pcapi_bad_call(("connection and name must not be null"),
-					   ("Give how to reach the other server's database, as in 'host=shop-1 dbname=shop user=dispatcher', and a name for it."));
+		pcapi_error_invalid_parameter(("connection and name must not be null"),
+									  ("Give how to reach the other server's database, as in 'host=shop-1 dbname=shop user=dispatcher', and a name for it."));
 	if (!superuser())
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),

@@ -45,7 +45,7 @@ static const char *const statements[] = {
 };
 
 void
-pcapi_mend_times(void)
+pcapi_fix_future_times(void)
 {
 	SPI_connect();
 	for (int i = 0; i < lengthof(statements); i++)

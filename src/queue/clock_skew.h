@@ -8,6 +8,6 @@
 #include "pinterest_capi.h"
 
 /* due times that were set by a clock which was ahead; in a transaction of the worker's */
-extern void pcapi_mend_times(void);
+extern void pcapi_fix_future_times(void);
 
 #endif							/* PCAPI_CLOCK_SKEW_H */

@@ -30,15 +30,15 @@
 
 /* the rows of the last statement, which begins with SELECT_EVENTS */
 static int
-take_events(PcapiClaimed **events, PcapiReader *reader, MemoryContext context)
+take_events(PcapiQueuedEvent **events, PcapiPayloadBudget *reader, MemoryContext context)
 {
 	int			n = (int) SPI_processed;
 	MemoryContext old = MemoryContextSwitchTo(context);
 
-	*events = palloc_extended(sizeof(PcapiClaimed) * Max(n, 1), MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	*events = palloc_extended(sizeof(PcapiQueuedEvent) * Max(n, 1), MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
 	for (int i = 0; i < n; i++)
 	{
-		PcapiClaimed *e = &(*events)[i];
+		PcapiQueuedEvent *e = &(*events)[i];
 		bool		isnull;
 		Datum		payload;
 
@@ -57,7 +57,7 @@ take_events(PcapiClaimed **events, PcapiReader *reader, MemoryContext context)
 
 /* Read-only, so by the active snapshot, as dequeue_new.c wants it. */
 int
-pcapi_fetch_fresh_by_sql(int dest, int64 after, int limit, PcapiReader *reader, PcapiClaimed **events)
+pcapi_dequeue_new_by_sql(int dest, int64 after, int limit, PcapiPayloadBudget *reader, PcapiQueuedEvent **events)
 {
 	static SPIPlanPtr plan = NULL;
 	Oid			types[3] = {INT4OID, INT8OID, INT8OID};
@@ -84,7 +84,7 @@ pcapi_fetch_fresh_by_sql(int dest, int64 after, int limit, PcapiReader *reader, 
  * volatile, the index would be read from end to end.
  */
 int
-pcapi_fetch_due(int dest, int limit, PcapiReader *reader, PcapiClaimed **events)
+pcapi_dequeue_due(int dest, int limit, PcapiPayloadBudget *reader, PcapiQueuedEvent **events)
 {
 	static SPIPlanPtr plan = NULL;
 	Oid			types[3] = {INT4OID, INT8OID, TIMESTAMPTZOID};
@@ -108,7 +108,7 @@ pcapi_fetch_due(int dest, int limit, PcapiReader *reader, PcapiClaimed **events)
 
 /* those of ids that still wait, in id order; ids are sorted */
 int
-pcapi_fetch_ids(int dest, const int64 *ids, int n, PcapiReader *reader, PcapiClaimed **events)
+pcapi_dequeue_ids(int dest, const int64 *ids, int n, PcapiPayloadBudget *reader, PcapiQueuedEvent **events)
 {
 	static SPIPlanPtr plan = NULL;
 	Oid			types[2] = {INT4OID, INT8ARRAYOID};
@@ -134,8 +134,8 @@ pcapi_fetch_ids(int dest, const int64 *ids, int n, PcapiReader *reader, PcapiCla
 typedef struct Single
 {
 	int			dest;
-	PcapiReader *reader;
-	PcapiClaimed *event;
+	PcapiPayloadBudget *reader;
+	PcapiQueuedEvent *event;
 	MemoryContext context;
 	bool		found;
 } Single;
@@ -145,9 +145,9 @@ fetch_single(void *arg)
 {
 	Single	   *s = arg;
 	MemoryContext old = MemoryContextSwitchTo(s->context);
-	PcapiClaimed *events;
+	PcapiQueuedEvent *events;
 
-	s->found = pcapi_fetch_ids(s->dest, &s->event->id, 1, s->reader, &events) > 0;
+	s->found = pcapi_dequeue_ids(s->dest, &s->event->id, 1, s->reader, &events) > 0;
 	if (s->found)
 		*s->event = events[0];
 	MemoryContextSwitchTo(old);
@@ -158,12 +158,12 @@ fetch_single(void *arg)
  * that a damaged page of _event, say, is a problem of those that stand on it.
  */
 int
-pcapi_fetch_singly(int dest, int64 after, int limit, PcapiReader *reader, PcapiClaimed **events)
+pcapi_dequeue_singly(int dest, int64 after, int limit, PcapiPayloadBudget *reader, PcapiQueuedEvent **events)
 {
 	Oid			types[4] = {INT4OID, INT8OID, INT4OID, TIMESTAMPTZOID};
 	Datum		values[4] = {Int32GetDatum(dest), Int64GetDatum(after), Int32GetDatum(limit), TimestampTzGetDatum(GetCurrentTimestamp())};
 	MemoryContext context = CurrentMemoryContext;
-	PcapiClaimed *found;
+	PcapiQueuedEvent *found;
 	int			n;
 	int			m = 0;
 
@@ -174,7 +174,7 @@ pcapi_fetch_singly(int dest, int64 after, int limit, PcapiReader *reader, PcapiC
 							  4, types, values, NULL, true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read the queue");
 	n = (int) SPI_processed;
-	found = MemoryContextAllocZero(context, sizeof(PcapiClaimed) * Max(n, 1));
+	found = MemoryContextAllocZero(context, sizeof(PcapiQueuedEvent) * Max(n, 1));
 	for (int i = 0; i < n; i++)
 	{
 		bool		isnull;
@@ -192,7 +192,7 @@ pcapi_fetch_singly(int dest, int64 after, int limit, PcapiReader *reader, PcapiC
 		char	   *problem;
 
 		CHECK_FOR_INTERRUPTS();
-		problem = pcapi_isolated(fetch_single, &s);
+		problem = pcapi_subxact_error(fetch_single, &s);
 		if (problem)
 			found[i].problem = problem;
 		if (problem || s.found)
@@ -205,7 +205,7 @@ pcapi_fetch_singly(int dest, int64 after, int limit, PcapiReader *reader, PcapiC
 Oid
 pcapi_queue_file(void)
 {
-	Relation	rel = table_open(pcapi_table(PCAPI_T_QUEUE), AccessShareLock);
+	Relation	rel = table_open(pcapi_table(PCAPI_TABLE_QUEUE), AccessShareLock);
 	Oid			file = rel->rd_rel->relfilenode;
 
 	table_close(rel, NoLock);

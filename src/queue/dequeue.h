@@ -11,14 +11,14 @@
 #include "queue/payload.h"
 
 /* dequeue.c: the same by a statement, also where the reader gets full; none of them has its place */
-extern int	pcapi_fetch_fresh_by_sql(int dest, int64 after, int limit, PcapiReader *reader, PcapiClaimed **events);
+extern int	pcapi_dequeue_new_by_sql(int dest, int64 after, int limit, PcapiPayloadBudget *reader, PcapiQueuedEvent **events);
 
 /* those whose retry is due */
-extern int	pcapi_fetch_due(int dest, int limit, PcapiReader *reader, PcapiClaimed **events);
-extern int	pcapi_fetch_ids(int dest, const int64 *ids, int n, PcapiReader *reader, PcapiClaimed **events);
+extern int	pcapi_dequeue_due(int dest, int limit, PcapiPayloadBudget *reader, PcapiQueuedEvent **events);
+extern int	pcapi_dequeue_ids(int dest, const int64 *ids, int n, PcapiPayloadBudget *reader, PcapiQueuedEvent **events);
 
 /* never tried ones and those that are due, behind after */
-extern int	pcapi_fetch_singly(int dest, int64 after, int limit, PcapiReader *reader, PcapiClaimed **events);
+extern int	pcapi_dequeue_singly(int dest, int64 after, int limit, PcapiPayloadBudget *reader, PcapiQueuedEvent **events);
 extern Oid	pcapi_queue_file(void); /* which file has the table _queue: another one once it was emptied or written anew */
 
 /* ids of never tried events in (low, high] */

@@ -27,7 +27,7 @@
 #define STEPS_MAX	16
 
 static Datum
-attribute(PcapiWalk *walk, int column, bool *isnull)
+attribute(PcapiIndexScan *walk, int column, bool *isnull)
 {
 	return slot_getattr(walk->slot, column, isnull);
 }
@@ -37,7 +37,7 @@ attribute(PcapiWalk *walk, int column, bool *isnull)
  * it isn't there.
  */
 static bool
-find_event(PcapiWalk *events, int64 id)
+find_event(PcapiIndexScan *events, int64 id)
 {
 	bool		isnull;
 	ScanKeyData key;
@@ -48,22 +48,22 @@ find_event(PcapiWalk *events, int64 id)
 		found = DatumGetInt64(attribute(events, PCAPI_EVENT_ID, &isnull));
 		if (found >= id)
 			return found == id;
-		if (!pcapi_walk_next(events))
+		if (!pcapi_index_scan_next(events))
 			return false;
 	}
 	ScanKeyInit(&key, 1, BTGreaterEqualStrategyNumber, F_INT8GE, Int64GetDatum(id));
 	index_rescan(events->scan, &key, 1, NULL, 0);
-	return pcapi_walk_next(events) &&
+	return pcapi_index_scan_next(events) &&
 		DatumGetInt64(attribute(events, PCAPI_EVENT_ID, &isnull)) == id;
 }
 
 static void
-take(PcapiClaimed *e, PcapiWalk *queue, PcapiWalk *events, PcapiReader *reader)
+take(PcapiQueuedEvent *e, PcapiIndexScan *queue, PcapiIndexScan *events, PcapiPayloadBudget *reader)
 {
 	bool		isnull;
 	Datum		d;
 
-	memset(e, 0, sizeof(PcapiClaimed));
+	memset(e, 0, sizeof(PcapiQueuedEvent));
 	e->id = DatumGetInt64(attribute(queue, PCAPI_QUEUE_ID, &isnull));
 	e->tid = queue->slot->tts_tid;
 	e->xmin = DatumGetTransactionId(slot_getsysattr(queue->slot, MinTransactionIdAttributeNumber, &isnull));
@@ -77,10 +77,10 @@ take(PcapiClaimed *e, PcapiWalk *queue, PcapiWalk *events, PcapiReader *reader)
 }
 
 int
-pcapi_fetch_fresh(int dest, int64 after, int limit, PcapiReader *reader, PcapiClaimed **claimed)
+pcapi_dequeue_new(int dest, int64 after, int limit, PcapiPayloadBudget *reader, PcapiQueuedEvent **claimed)
 {
-	PcapiWalk	queue;
-	PcapiWalk	events;
+	PcapiIndexScan queue;
+	PcapiIndexScan events;
 	ScanKeyData keys[2];
 	bool		isnull;
 	int			n = 0;
@@ -90,18 +90,18 @@ pcapi_fetch_fresh(int dest, int64 after, int limit, PcapiReader *reader, PcapiCl
 	 * later one: so what was tracked after a change of their settings is not
 	 * seen before the change.
 	 */
-	if (!pcapi_walk_open(&queue, PCAPI_T_QUEUE, &pcapi_queue_key, 2))
-		return pcapi_fetch_fresh_by_sql(dest, after, limit, reader, claimed);
-	if (!pcapi_walk_open(&events, PCAPI_T_EVENT, &pcapi_event_key, 1))
+	if (!pcapi_index_scan_open(&queue, PCAPI_TABLE_QUEUE, &pcapi_queue_key, 2))
+		return pcapi_dequeue_new_by_sql(dest, after, limit, reader, claimed);
+	if (!pcapi_index_scan_open(&events, PCAPI_TABLE_EVENT, &pcapi_event_key, 1))
 	{
-		pcapi_walk_close(&queue);
-		return pcapi_fetch_fresh_by_sql(dest, after, limit, reader, claimed);
+		pcapi_index_scan_close(&queue);
+		return pcapi_dequeue_new_by_sql(dest, after, limit, reader, claimed);
 	}
-	*claimed = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(PcapiClaimed) * Max(limit, 1));
+	*claimed = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(PcapiQueuedEvent) * Max(limit, 1));
 	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(dest));
 	ScanKeyInit(&keys[1], 2, BTGreaterStrategyNumber, F_INT8GT, Int64GetDatum(after));
 	index_rescan(queue.scan, keys, 2, NULL, 0);
-	while (n < limit && !reader->full && pcapi_walk_next(&queue))
+	while (n < limit && !reader->full && pcapi_index_scan_next(&queue))
 	{
 		int64		id;
 
@@ -113,7 +113,7 @@ pcapi_fetch_fresh(int dest, int64 after, int limit, PcapiReader *reader, PcapiCl
 		if (find_event(&events, id))
 			take(&(*claimed)[n++], &queue, &events, reader);
 	}
-	pcapi_walk_close(&events);
-	pcapi_walk_close(&queue);
+	pcapi_index_scan_close(&events);
+	pcapi_index_scan_close(&queue);
 	return n;
 }

@@ -10,6 +10,6 @@
 #include "queue/payload.h"
 
 /* dequeue_new.c: never tried ones in id order behind after; no more once the reader is full */
-extern int	pcapi_fetch_fresh(int dest, int64 after, int limit, PcapiReader *reader, PcapiClaimed **events);
+extern int	pcapi_dequeue_new(int dest, int64 after, int limit, PcapiPayloadBudget *reader, PcapiQueuedEvent **events);
 
 #endif							/* PCAPI_DEQUEUE_NEW_H */

@@ -32,11 +32,11 @@ unmask(Datum pad_datum, Datum masked_datum, MemoryContext context)
 }
 
 List *
-pcapi_targets(void)
+pcapi_destination_configs(void)
 {
 	static SPIPlanPtr plan = NULL;
 	MemoryContext context = CurrentMemoryContext;
-	List	   *targets = NIL;
+	List	   *configs = NIL;
 	bool		others_send = pcapi_published();
 
 	SPI_connect();
@@ -55,7 +55,7 @@ pcapi_targets(void)
 					 NULL, NULL, false, 0);
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
-		PcapiTarget *t = MemoryContextAllocZero(context, sizeof(PcapiTarget));
+		PcapiDestinationConfig *t = MemoryContextAllocZero(context, sizeof(PcapiDestinationConfig));
 		bool		isnull;
 		bool		no_token;
 		Datum		pad;
@@ -85,9 +85,9 @@ pcapi_targets(void)
 		t->life = DatumGetInt32(pcapi_result_datum(i, 18, &isnull));
 
 		spi_context = MemoryContextSwitchTo(context);
-		targets = lappend(targets, t);
+		configs = lappend(configs, t);
 		MemoryContextSwitchTo(spi_context);
 	}
 	SPI_finish();
-	return targets;
+	return configs;
 }

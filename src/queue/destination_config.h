@@ -11,7 +11,7 @@
 #include "nodes/pg_list.h"
 
 /* a destination as the worker needs it; strings in the caller's memory context */
-typedef struct PcapiTarget
+typedef struct PcapiDestinationConfig
 {
 	int			dest;
 	int			life;			/* how often the name has been used for a new one */
@@ -30,8 +30,8 @@ typedef struct PcapiTarget
 	TimestampTz backoff_until;	/* 0: none */
 	TimestampTz failing_since;	/* 0: not failing */
 	char	   *backoff_reason; /* or NULL */
-} PcapiTarget;
+} PcapiDestinationConfig;
 
-extern List *pcapi_targets(void);
+extern List *pcapi_destination_configs(void);
 
 #endif							/* PCAPI_DESTINATION_CONFIG_H */

@@ -43,7 +43,7 @@ pcapi_destination_number(const char *destination, bool create)
 		{
 			if (!create)
 				break;
-			(void) pcapi_execute_upsert(PCAPI_T_DESTINATION_STATE,
+			(void) pcapi_execute_upsert(PCAPI_TABLE_DESTINATION_STATE,
 										pcapi_plan(&make_plan,
 												   "INSERT INTO pinterest_capi._destination_state (dest, destination)"
 												   " SELECT pg_catalog.int4(GREATEST(pg_catalog.nextval('pinterest_capi._destination_state_dest_seq'),"
@@ -68,13 +68,13 @@ pcapi_destination_number(const char *destination, bool create)
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 				 errmsg("could not serialize access due to concurrent configuration of a destination"),
 				 errhint("The transaction might succeed if retried."),
-				 pcapi_hide()));
+				 pcapi_errhide()));
 	return number;
 }
 
 /* sent: it has processed some; recovered: it answers, whatever was the matter before */
 void
-pcapi_target_taken(int dest, int life, bool sent, bool recovered)
+pcapi_destination_taken(int dest, int life, bool sent, bool recovered)
 {
 	static SPIPlanPtr plan = NULL;
 	Oid			types[4] = {INT4OID, INT4OID, BOOLOID, BOOLOID};
@@ -94,7 +94,7 @@ pcapi_target_taken(int dest, int life, bool sent, bool recovered)
 
 /* failing_since: no later than now, should a clock have been ahead */
 void
-pcapi_target_backoff(int dest, int life, int64 delay_ms, const char *reason)
+pcapi_destination_backoff(int dest, int life, int64 delay_ms, const char *reason)
 {
 	static SPIPlanPtr plan = NULL;
 	Oid			types[4] = {INT4OID, INT4OID, INT8OID, TEXTOID};
@@ -117,7 +117,7 @@ pcapi_target_backoff(int dest, int life, int64 delay_ms, const char *reason)
 }
 
 void
-pcapi_target_error(int dest, int life, const char *error)
+pcapi_destination_error(int dest, int life, const char *error)
 {
 	static SPIPlanPtr plan = NULL;
 	Oid			types[3] = {INT4OID, INT4OID, TEXTOID};
@@ -140,7 +140,7 @@ pcapi_target_error(int dest, int life, const char *error)
  * end: configure_destination comes to this row last.
  */
 void
-pcapi_target_lock(int dest)
+pcapi_destination_lock(int dest)
 {
 	Oid			types[1] = {INT4OID};
 	Datum		values[1] = {Int32GetDatum(dest)};
@@ -153,7 +153,7 @@ pcapi_target_lock(int dest)
 
 /* False when it was paused already, so that one log line and one message are enough. */
 bool
-pcapi_target_pause(int dest, int life, const char *name, const char *reason)
+pcapi_destination_pause(int dest, int life, const char *name, const char *reason)
 {
 	Oid			types[3] = {INT4OID, INT4OID, TEXTOID};
 	Datum		values[3];

@@ -8,11 +8,11 @@
 #include "pinterest_capi.h"
 
 /* what a destination's last request says of it, unless it was dropped since and is another one (life) */
-extern void pcapi_target_lock(int dest);
-extern void pcapi_target_taken(int dest, int life, bool sent, bool recovered);
-extern void pcapi_target_backoff(int dest, int life, int64 delay_ms, const char *reason);
-extern bool pcapi_target_pause(int dest, int life, const char *name, const char *reason);
-extern void pcapi_target_error(int dest, int life, const char *error);
+extern void pcapi_destination_lock(int dest);
+extern void pcapi_destination_taken(int dest, int life, bool sent, bool recovered);
+extern void pcapi_destination_backoff(int dest, int life, int64 delay_ms, const char *reason);
+extern bool pcapi_destination_pause(int dest, int life, const char *name, const char *reason);
+extern void pcapi_destination_error(int dest, int life, const char *error);
 extern void pcapi_notify(const char *destination, const char *status, const char *message);
 
 /* ends pause and backoff, makes the destination's number, wakes the worker; tells listeners if it was paused */

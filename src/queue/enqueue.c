@@ -21,10 +21,10 @@
 static bool
 insert_event(const PcapiNewEvent *ev, int64 id, TimestampTz now)
 {
-	PcapiWriter writer;
+	PcapiTableWriter writer;
 	bool		new_one;
 
-	pcapi_writer_open(&writer, PCAPI_T_EVENT, PCAPI_EVENT_COLUMNS,
+	pcapi_writer_open(&writer, PCAPI_TABLE_EVENT, PCAPI_EVENT_COLUMNS,
 					  ev->event_id_generated ? NULL : &pcapi_event_dedup_key);
 	pcapi_slot_set(writer.slot, PCAPI_EVENT_ID, Int64GetDatum(id));
 	pcapi_slot_set(writer.slot, PCAPI_EVENT_CREATED_AT, TimestampTzGetDatum(ev->created_at ? ev->created_at : now));
@@ -60,9 +60,9 @@ insert_event(const PcapiNewEvent *ev, int64 id, TimestampTz now)
 static void
 insert_queued(const PcapiNewEvent *ev, int64 id)
 {
-	PcapiWriter writer;
+	PcapiTableWriter writer;
 
-	pcapi_writer_open(&writer, PCAPI_T_QUEUE, PCAPI_QUEUE_COLUMNS, NULL);
+	pcapi_writer_open(&writer, PCAPI_TABLE_QUEUE, PCAPI_QUEUE_COLUMNS, NULL);
 	pcapi_writer_leave_out(&writer, PCAPI_QUEUE_DUE_AT);
 	pcapi_slot_set(writer.slot, PCAPI_QUEUE_ID, Int64GetDatum(id));
 	pcapi_slot_set(writer.slot, PCAPI_QUEUE_DEST, Int32GetDatum(ev->dest));
@@ -74,9 +74,9 @@ insert_queued(const PcapiNewEvent *ev, int64 id)
 static void
 insert_outcome(const PcapiNewEvent *ev, int64 id, TimestampTz now)
 {
-	PcapiWriter writer;
+	PcapiTableWriter writer;
 
-	pcapi_writer_open(&writer, PCAPI_T_OUTCOME, PCAPI_OUTCOME_COLUMNS, NULL);
+	pcapi_writer_open(&writer, PCAPI_TABLE_OUTCOME, PCAPI_OUTCOME_COLUMNS, NULL);
 	pcapi_slot_set(writer.slot, PCAPI_OUTCOME_ID, Int64GetDatum(id));
 	pcapi_slot_set(writer.slot, PCAPI_OUTCOME_FINISHED_AT, TimestampTzGetDatum(now));
 	pcapi_slot_set(writer.slot, PCAPI_OUTCOME_DEST, Int32GetDatum(ev->dest));
@@ -104,7 +104,7 @@ pcapi_enqueue(const PcapiNewEvent *ev)
 	 * caller's transaction.
 	 */
 	(void) GetCurrentTransactionId();
-	id = nextval_internal(pcapi_table(PCAPI_T_EVENT_SEQUENCE), false);
+	id = nextval_internal(pcapi_table(PCAPI_TABLE_EVENT_SEQUENCE), false);
 	if (!insert_event(ev, id, now))
 		return false;
 	if (ev->status == NULL)

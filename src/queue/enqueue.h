@@ -38,7 +38,7 @@ typedef struct PcapiNewEvent
 /*
  * Insert in the current transaction; false when this event_id was there
  * already for the same destination and event.  Call as the extension's owner
- * (pcapi_become_owner), outside SPI or inside.
+ * (pcapi_switch_to_owner), outside SPI or inside.
  */
 extern bool pcapi_enqueue(const PcapiNewEvent *ev);
 

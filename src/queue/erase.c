@@ -79,10 +79,10 @@ end_emptied(Datum dests, Datum ids)
 	List	   *kept = NIL;
 	int			rc;
 
-	pcapi_finish_waiting("suppressed", "forgotten",
-						 "(SELECT * FROM unnest($3, $4) AS e (dest, id) ORDER BY e.dest, e.id OFFSET 0) AS r"
-						 " JOIN pinterest_capi._queue AS q ON" PCAPI_QUEUED_AS("r"),
-						 false, lengthof(types), types, values, NULL);
+	pcapi_finalize_waiting("suppressed", "forgotten",
+						   "(SELECT * FROM unnest($3, $4) AS e (dest, id) ORDER BY e.dest, e.id OFFSET 0) AS r"
+						   " JOIN pinterest_capi._queue AS q ON" PCAPI_QUEUED_AS("r"),
+						   false, lengthof(types), types, values, NULL);
 	for (int i = 0; i < lengthof(ours); i++)
 		kept = lappend(kept, unconstify(char *, ours[i]));
 	types[0] = TEXTARRAYOID;
@@ -201,20 +201,20 @@ static bool
 erasures_pending(void)
 {
 	static const PcapiKey key = {1, {1}};
-	PcapiWalk	walk;
+	PcapiIndexScan walk;
 	bool		found;
 
 	/* somebody has changed the table: the statement that asks for rows will tell */
-	if (!pcapi_walk_open(&walk, PCAPI_T_ERASURE, &key, 0))
+	if (!pcapi_index_scan_open(&walk, PCAPI_TABLE_ERASURE, &key, 0))
 		return true;
 	index_rescan(walk.scan, NULL, 0, NULL, 0);
-	found = pcapi_walk_next(&walk);
-	pcapi_walk_close(&walk);
+	found = pcapi_index_scan_next(&walk);
+	pcapi_index_scan_close(&walk);
 	return found;
 }
 
 void
-pcapi_erase_claimed(PcapiClaimed *events, int *n)
+pcapi_erase_claimed(PcapiQueuedEvent *events, int *n)
 {
 	static SPIPlanPtr plan = NULL;
 	Oid			types[1] = {INT8ARRAYOID};

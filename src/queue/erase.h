@@ -46,7 +46,7 @@ typedef struct PcapiErasure
 	" OR p.key = 'click_id' AND v.click_id = p.value))"
 
 /* Take events of people who were forgotten out of *n that were claimed, empty them and end them. */
-extern void pcapi_erase_claimed(PcapiClaimed *events, int *n);
+extern void pcapi_erase_claimed(PcapiQueuedEvent *events, int *n);
 
 /* One step of it; true if another one can follow at once. */
 extern bool pcapi_erasure_step(PcapiErasureScan *scan);

@@ -31,7 +31,7 @@ pcapi_random_bytes(unsigned char *to, size_t len)
 					(errcode(ERRCODE_INTERNAL_ERROR),
 					 errmsg("could not generate random values"),
 					 errhint("Check the server's source of randomness: OpenSSL's, or /dev/urandom."),
-					 pcapi_hide()));
+					 pcapi_errhide()));
 		used = 0;
 	}
 	memcpy(to, pool + used, len);
@@ -94,7 +94,7 @@ pcapi_stored_event_id(char *given, const char **why)
 				(errcode(ERRCODE_INTERNAL_ERROR),
 				 errmsg("could not compute a SHA-256"),
 				 errhint("Check the configuration of the server's OpenSSL: SHA-256 must be among what it provides."),
-				 pcapi_hide()));
+				 pcapi_errhide()));
 	hex = palloc(PCAPI_HEX_LEN + 1);
 	pcapi_hex(digest, sizeof(digest), hex);
 	return hex;

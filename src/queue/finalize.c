@@ -66,8 +66,8 @@ finish_step(Datum dests, Datum ids, void *arg)
  * says; the lease of a request that leaves in this very moment isn't seen yet.
  */
 int64
-pcapi_finish_waiting(const char *status, const char *reason, const char *from,
-					 bool skip_locked, int nargs, const Oid *argtypes, const Datum *args, const char *argnulls)
+pcapi_finalize_waiting(const char *status, const char *reason, const char *from,
+					   bool skip_locked, int nargs, const Oid *argtypes, const Datum *args, const char *argnulls)
 {
 	Oid			types[5] = {TEXTOID, TEXTOID};
 	Datum		values[5];
@@ -96,14 +96,14 @@ pcapi_finish_waiting(const char *status, const char *reason, const char *from,
  * another one, so that the answer to a request of the old one says nothing of it.
  */
 void
-pcapi_forsake(const char *destination)
+pcapi_cancel_destination_events(const char *destination)
 {
 	Oid			types[1] = {INT4OID};
 	Datum		values[1] = {Int32GetDatum(pcapi_destination_number(destination, false))};
 
 	if (DatumGetInt32(values[0]) == 0)
 		return;
-	pcapi_finish_waiting("cancelled", DROPPED, "pinterest_capi._queue AS q WHERE q.dest = $3 ORDER BY q.dest, q.id", false, 1, types, values, NULL);
+	pcapi_finalize_waiting("cancelled", DROPPED, "pinterest_capi._queue AS q WHERE q.dest = $3 ORDER BY q.dest, q.id", false, 1, types, values, NULL);
 	SPI_connect();
 	SPI_execute_with_args("UPDATE pinterest_capi._destination_state SET paused_at = NULL, paused_reason = NULL,"
 						  " failing_since = NULL, backoff_until = NULL, backoff_reason = NULL,"
@@ -115,12 +115,12 @@ pcapi_forsake(const char *destination)
 
 /* The worker's, again and again.  That a destination is missing is not enough: a dump may be on its way in. */
 void
-pcapi_cancel_orphans(void)
+pcapi_cancel_orphaned_events(void)
 {
-	pcapi_finish_waiting("cancelled", DROPPED,
-						 "pinterest_capi._queue AS q WHERE q.dest = ANY (ARRAY(SELECT s.dest"
-						 " FROM pinterest_capi._destination_state AS s WHERE s.dropped_at IS NOT NULL"
-						 " AND NOT EXISTS (SELECT FROM pinterest_capi.destination AS d WHERE d.destination = s.destination)))"
-						 " ORDER BY q.dest, q.id",
-						 true, 0, NULL, NULL, NULL);
+	pcapi_finalize_waiting("cancelled", DROPPED,
+						   "pinterest_capi._queue AS q WHERE q.dest = ANY (ARRAY(SELECT s.dest"
+						   " FROM pinterest_capi._destination_state AS s WHERE s.dropped_at IS NOT NULL"
+						   " AND NOT EXISTS (SELECT FROM pinterest_capi.destination AS d WHERE d.destination = s.destination)))"
+						   " ORDER BY q.dest, q.id",
+						   true, 0, NULL, NULL, NULL);
 }

@@ -21,7 +21,7 @@
 SPIPlanPtr
 pcapi_outcome_plan(SPIPlanPtr plans[2], const char *sql, int nargs, Oid *argtypes)
 {
-	Relation	rel = table_open(pcapi_table(PCAPI_T_OUTCOME), RowExclusiveLock);
+	Relation	rel = table_open(pcapi_table(PCAPI_TABLE_OUTCOME), RowExclusiveLock);
 	bool		replacing = rel->rd_rules == NULL && pcapi_uniqueness(rel, &pcapi_outcome_key).valid;
 
 	table_close(rel, NoLock);
@@ -29,9 +29,9 @@ pcapi_outcome_plan(SPIPlanPtr plans[2], const char *sql, int nargs, Oid *argtype
 }
 
 const char *
-pcapi_fate_name(PcapiFate fate)
+pcapi_outcome_name(PcapiOutcome outcome)
 {
-	switch (fate)
+	switch (outcome)
 	{
 		case PCAPI_SENT:
 			return "sent";

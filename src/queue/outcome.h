@@ -15,22 +15,22 @@
 /* how the error and the reason of an event begin whose payload cannot be read; doctor() looks for it */
 #define PCAPI_UNREADABLE "payload cannot be read"
 
-typedef enum PcapiFate
+typedef enum PcapiOutcome
 {
 	PCAPI_RELEASE,				/* as if it had never been taken */
 	PCAPI_SENT,
 	PCAPI_FAILED,
 	PCAPI_EXPIRED,
 	PCAPI_RETRY
-} PcapiFate;
+} PcapiOutcome;
 
-typedef struct PcapiSettled
+typedef struct PcapiEventOutcome
 {
 	int64		id;
 	ItemPointerData tid;		/* as claimed, as the next two; it may be another row's by now */
 	TransactionId xmin;
 	TimestampTz created_at;		/* of the event that is meant; 0: whichever has the id */
-	PcapiFate	fate;
+	PcapiOutcome outcome;
 	bool		attempted;		/* counts as an attempt */
 	bool		test_mode;		/* of the request: Pinterest checks and discards */
 	int			http_status;	/* 0: none */
@@ -38,7 +38,7 @@ typedef struct PcapiSettled
 	const char *reason;			/* or NULL, as the next two; database's encoding */
 	const char *error;
 	const char *warning;		/* of something final: may be several, a line each */
-} PcapiSettled;
+} PcapiEventOutcome;
 
 /* what has become of one of them */
 typedef enum PcapiWritten
@@ -65,7 +65,7 @@ typedef enum PcapiWritten
 #define PCAPI_WARNING_IN_REQUEST	"ended during a request, Pinterest may have processed it"
 #define PCAPI_WARNING_PUBLISHED		"published, the dispatcher may send it"
 
-extern const char *pcapi_fate_name(PcapiFate fate); /* as status */
+extern const char *pcapi_outcome_name(PcapiOutcome outcome);	/* as status */
 
 /*
  * The plan of an INSERT into _outcome, prepared and kept; %s stands where ON

@@ -33,19 +33,19 @@ detoast(void *arg)
  * beside it are sent.
  */
 static text *
-read_stored(PcapiClaimed *event, Datum payload)
+read_stored(PcapiQueuedEvent *event, Datum payload)
 {
 	Stored		stored = {.payload = payload};
 
 	if (VARATT_IS_EXTERNAL(DatumGetPointer(payload)) || VARATT_IS_COMPRESSED(DatumGetPointer(payload)))
-		event->problem = pcapi_isolated(detoast, &stored);
+		event->problem = pcapi_subxact_error(detoast, &stored);
 	else
 		detoast(&stored);
 	return event->problem ? NULL : stored.text;
 }
 
 void
-pcapi_read_payload(PcapiReader *reader, PcapiClaimed *event, Datum payload, bool isnull)
+pcapi_read_payload(PcapiPayloadBudget *reader, PcapiQueuedEvent *event, Datum payload, bool isnull)
 {
 	Size		len;
 	text	   *t;

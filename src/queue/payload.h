@@ -12,7 +12,7 @@
 #include "storage/itemptr.h"
 
 /* an event to be sent */
-typedef struct PcapiClaimed
+typedef struct PcapiQueuedEvent
 {
 	int64		id;
 	ItemPointerData tid;		/* of the row in _queue, if it was never tried; else invalid */
@@ -26,24 +26,24 @@ typedef struct PcapiClaimed
 	char	   *problem;		/* why its payload cannot be read, or NULL */
 	char	   *payload;
 	int			payload_len;
-} PcapiClaimed;
+} PcapiQueuedEvent;
 
 /*
  * Whose payloads are read: not those of ids to skip, and of the others the
  * first one and what fits in room bytes with it.  A thousand payloads may have
  * gigabytes, and no request takes more than room.
  */
-typedef struct PcapiReader
+typedef struct PcapiPayloadBudget
 {
 	bool		(*skip) (void *arg, int64 id);
 	void	   *arg;
 	Size		room;			/* what is left of it */
 	bool		any;
 	bool		full;
-} PcapiReader;
+} PcapiPayloadBudget;
 
 /* in the current memory context; NULL, and not unread, where payload is null or cannot be read */
-extern void pcapi_read_payload(PcapiReader *reader, PcapiClaimed *event, Datum payload, bool isnull);
+extern void pcapi_read_payload(PcapiPayloadBudget *reader, PcapiQueuedEvent *event, Datum payload, bool isnull);
 
 /* whether jsonb can hold it, without raising an error */
 extern bool pcapi_is_json_object(char *json);

@@ -18,6 +18,6 @@ pcapi_published(void)
 	Oid			publication = get_publication_oid(PCAPI_PUBLICATION, true);
 
 	return OidIsValid(publication) &&
-		SearchSysCacheExists2(PUBLICATIONRELMAP, ObjectIdGetDatum(pcapi_table(PCAPI_T_EVENT)),
+		SearchSysCacheExists2(PUBLICATIONRELMAP, ObjectIdGetDatum(pcapi_table(PCAPI_TABLE_EVENT)),
 							  ObjectIdGetDatum(publication));
 }

@@ -101,7 +101,7 @@ change_possible(const char *all_sql, const char *free_sql, Datum ids, int64 *cha
 	All			all = {.few = {.sql = all_sql, .changed = changed}};
 
 	deconstruct_array(DatumGetArrayTypeP(ids), INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE, &all.few.ids, NULL, &all.n);
-	if (all.n == 0 || pcapi_isolated(change_all_at_once, &all) == NULL)
+	if (all.n == 0 || pcapi_subxact_error(change_all_at_once, &all) == NULL)
 		return;
 	all.few.sql = free_sql;
 	(void) pcapi_by_halves(change, &all.few, 0, all.n);
@@ -162,7 +162,7 @@ pcapi_retention_step(const char *retention, const char *payload_retention, int64
 	SPI_finish();
 
 	level = NewGUCNestLevel();
-	if (deletion_is_watched(PCAPI_T_EVENT) || deletion_is_watched(PCAPI_T_OUTCOME))
+	if (deletion_is_watched(PCAPI_TABLE_EVENT) || deletion_is_watched(PCAPI_TABLE_OUTCOME))
 		(void) set_config_option("session_replication_role", "origin", PGC_SUSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	change_possible(DELETE_ALL, DELETE_FREE, ids[0], changed);
 	AtEOXact_GUC(true, level);

@@ -84,7 +84,7 @@ this_host(void)
 				(errcode_for_file_access(),
 				 errmsg("could not stat file \"%s\": %m", CONTROL_FILE),
 				 errhint("The server needs this file too: check its data directory."),
-				 pcapi_hide()));
+				 pcapi_errhide()));
 	for (char *c = host.name; *c; c++)
 		if ((unsigned char) *c <= ' ' || (unsigned char) *c > '~')
 			*c = '?';			/* whatever the database's encoding */
@@ -322,9 +322,9 @@ pcapi_copy_reason(const char **remedy)
 	char	   *reason = NULL;
 	Recognition recognition;
 	KnownServer *of;
-	PcapiIdentity saved;
+	PcapiUserContext saved;
 
-	pcapi_become_owner(&saved, true);
+	pcapi_switch_to_owner(&saved, true);
 	SPI_connect();
 	recognition = recognize(&of);
 	if (recognition == NOT_NAMED)
@@ -342,7 +342,7 @@ pcapi_copy_reason(const char **remedy)
 	if (reason)
 		reason = MemoryContextStrdup(context, reason);
 	SPI_finish();
-	pcapi_become_caller(&saved);
+	pcapi_restore_user(&saved);
 	return reason;
 }
 
@@ -376,14 +376,14 @@ pcapi_sending_server_claim(void)
 {
 	Recognition recognition;
 	KnownServer *of;
-	PcapiIdentity saved;
+	PcapiUserContext saved;
 
-	pcapi_become_owner(&saved, true);
+	pcapi_switch_to_owner(&saved, true);
 	SPI_connect();
 	recognition = recognize(&of);
 	if (recognition != RECOGNIZED && recognition != NOT_NAMED)
 		write_row();
 	SPI_finish();
-	pcapi_become_caller(&saved);
+	pcapi_restore_user(&saved);
 	return recognition == COPY;
 }

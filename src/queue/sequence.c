@@ -45,18 +45,18 @@ pcapi_sequence_pass(int64 id)
 	static int64 passed = 0;
 	Oid			sequence;
 	int64		next;
-	PcapiIdentity saved;
+	PcapiUserContext saved;
 
 	if (id <= passed)
 		return;
-	sequence = pcapi_table(PCAPI_T_EVENT_SEQUENCE);
-	pcapi_become_owner(&saved, false);
+	sequence = pcapi_table(PCAPI_TABLE_EVENT_SEQUENCE);
+	pcapi_switch_to_owner(&saved, false);
 	next = nextval_internal(sequence, false);
 	if (next <= id)
 	{
 		next = id + MARGIN;
 		DirectFunctionCall2(setval_oid, ObjectIdGetDatum(sequence), Int64GetDatum(next));
 	}
-	pcapi_become_caller(&saved);
+	pcapi_restore_user(&saved);
 	passed = next;
 }

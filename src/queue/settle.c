@@ -77,7 +77,7 @@ typedef struct Part
 	int			dest;
 	TimestampTz attempted_at;
 	bool		retries;
-	const PcapiSettled *settled;	/* all of them, as the next one */
+	const PcapiEventOutcome *settled;	/* all of them, as the next one */
 	PcapiWritten *written;
 	int		   *which;			/* n places in these */
 	int			n;
@@ -86,8 +86,8 @@ typedef struct Part
 static int
 compare_places(const void *a, const void *b, void *settled)
 {
-	int64		x = ((const PcapiSettled *) settled)[*(const int *) a].id;
-	int64		y = ((const PcapiSettled *) settled)[*(const int *) b].id;
+	int64		x = ((const PcapiEventOutcome *) settled)[*(const int *) a].id;
+	int64		y = ((const PcapiEventOutcome *) settled)[*(const int *) b].id;
 
 	return x < y ? -1 : x > y ? 1 : 0;
 }
@@ -101,9 +101,9 @@ choose(Part *part, int n, bool retries)
 	part->n = 0;
 	for (int i = 0; i < n; i++)
 	{
-		const PcapiSettled *s = &part->settled[i];
+		const PcapiEventOutcome *s = &part->settled[i];
 
-		if (part->written[i] != PCAPI_WRITTEN && s->fate != PCAPI_RELEASE && (s->fate == PCAPI_RETRY) == retries)
+		if (part->written[i] != PCAPI_WRITTEN && s->outcome != PCAPI_RELEASE && (s->outcome == PCAPI_RETRY) == retries)
 			part->which[part->n++] = i;
 	}
 	qsort_arg(part->which, part->n, sizeof(int), compare_places, (void *) part->settled);
@@ -123,12 +123,12 @@ make_arrays(Datum arrays[A_COUNT], const Part *part)
 	}
 	for (int i = 0; i < n; i++)
 	{
-		const PcapiSettled *s = &part->settled[part->which[i]];
+		const PcapiEventOutcome *s = &part->settled[part->which[i]];
 
 		elems[A_ID][i] = Int64GetDatum(s->id);
 		elems[A_CREATED][i] = TimestampTzGetDatum(s->created_at);
 		nulls[A_CREATED][i] = (s->created_at == 0);
-		put_text(elems[A_STATUS], nulls[A_STATUS], i, pcapi_fate_name(s->fate));
+		put_text(elems[A_STATUS], nulls[A_STATUS], i, pcapi_outcome_name(s->outcome));
 		elems[A_ATTEMPTED][i] = Int32GetDatum(s->attempted ? 1 : 0);
 		elems[A_HTTP][i] = Int32GetDatum(s->http_status);
 		nulls[A_HTTP][i] = (s->http_status == 0);
@@ -288,7 +288,7 @@ fails_as_server(Part *part, int place)
 	Single		single = {part, place};
 	int			code;
 
-	return pcapi_isolated_code(write_single, &single, &code) != NULL &&
+	return pcapi_subxact_error_code(write_single, &single, &code) != NULL &&
 		(code == ERRCODE_INTERNAL_ERROR || ERRCODE_TO_CATEGORY(code) == ERRCODE_SYSTEM_ERROR);
 }
 
@@ -307,7 +307,7 @@ write_as_far_as_possible(Part *part)
 
 	if (part->n == 0)
 		return NULL;
-	problem = pcapi_isolated_code(write_whole, &all, &code);
+	problem = pcapi_subxact_error_code(write_whole, &all, &code);
 	if (problem == NULL)
 		return NULL;
 	if (part->n > 1 && fails_as_server(part, 0) && fails_as_server(part, part->n - 1))
@@ -329,12 +329,12 @@ finish(void *arg)
 {
 	Finish	   *f = arg;
 
-	pcapi_finish(f->part->dest, f->part->attempted_at, f->part->settled, f->n, f->part->written);
+	pcapi_settle_fast(f->part->dest, f->part->attempted_at, f->part->settled, f->n, f->part->written);
 }
 
 /* What of the lease is still to be written down, or its end. */
 static void
-keep_lease(int64 lease, const PcapiSettled *settled, const PcapiWritten *written, int n, int left, const char *problem)
+keep_lease(int64 lease, const PcapiEventOutcome *settled, const PcapiWritten *written, int n, int left, const char *problem)
 {
 	static SPIPlanPtr end_plan = NULL;
 	Oid			types[3] = {INT8OID, INT8ARRAYOID, TEXTOID};
@@ -365,7 +365,7 @@ keep_lease(int64 lease, const PcapiSettled *settled, const PcapiWritten *written
 
 int
 pcapi_settle(int dest, int64 lease, TimestampTz attempted_at,
-			 const PcapiSettled *settled, int n, PcapiWritten *written, char **problem)
+			 const PcapiEventOutcome *settled, int n, PcapiWritten *written, char **problem)
 {
 	static SPIPlanPtr left_plan = NULL;
 	Part		part = {.dest = dest, .attempted_at = attempted_at, .settled = settled, .written = written};
@@ -386,7 +386,7 @@ pcapi_settle(int dest, int64 lease, TimestampTz attempted_at,
 		Finish		f = {.part = &part, .n = n};
 
 		/* all of them or none; the statements tell which of them is in the way */
-		if (pcapi_isolated(finish, &f) != NULL)
+		if (pcapi_subxact_error(finish, &f) != NULL)
 			memset(written, 0, sizeof(PcapiWritten) * n);
 	}
 	for (int retries = 0; retries < 2; retries++)

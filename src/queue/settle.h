@@ -18,6 +18,6 @@
 #define PCAPI_LOCKED "locked by another transaction"
 
 extern int	pcapi_settle(int dest, int64 lease, TimestampTz attempted_at,
-						 const PcapiSettled *settled, int n, PcapiWritten *written, char **problem);
+						 const PcapiEventOutcome *settled, int n, PcapiWritten *written, char **problem);
 
 #endif							/* PCAPI_SETTLE_H */

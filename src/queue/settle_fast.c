@@ -30,7 +30,7 @@
 #include "utils/timestamp.h"
 
 /* outcomes that are written together: about a page */
-#define TOGETHER	100
+#define OUTCOMES_PER_INSERT	100
 
 static bool
 is_null(TupleTableSlot *slot, int column)
@@ -48,8 +48,8 @@ is_null(TupleTableSlot *slot, int column)
  * the table may have been rewritten, or cut off where the row stood.
  */
 static bool
-leave_queue(Relation queue, BlockNumber nblocks, TupleTableSlot *slot, int dest,
-			const PcapiSettled *s)
+delete_queued_row(Relation queue, BlockNumber nblocks, TupleTableSlot *slot, int dest,
+				  const PcapiEventOutcome *s)
 {
 	ItemPointerData tid = s->tid;
 	Snapshot	snapshot = GetActiveSnapshot();
@@ -88,7 +88,7 @@ warnings_array(const char *lines)
 
 static void
 fill_outcome(TupleTableSlot *slot, int dest, TimestampTz attempted_at, TimestampTz now,
-			 const PcapiSettled *s)
+			 const PcapiEventOutcome *s)
 {
 	pcapi_slot_set(slot, PCAPI_OUTCOME_ID, Int64GetDatum(s->id));
 	pcapi_slot_set(slot, PCAPI_OUTCOME_FINISHED_AT, TimestampTzGetDatum(now));
@@ -98,7 +98,7 @@ fill_outcome(TupleTableSlot *slot, int dest, TimestampTz attempted_at, Timestamp
 		pcapi_slot_set(slot, PCAPI_OUTCOME_LAST_ATTEMPT_AT, TimestampTzGetDatum(attempted_at));
 	if (s->http_status != 0)
 		pcapi_slot_set(slot, PCAPI_OUTCOME_HTTP_STATUS, Int32GetDatum(s->http_status));
-	pcapi_slot_set_text(slot, PCAPI_OUTCOME_STATUS, pcapi_fate_name(s->fate));
+	pcapi_slot_set_text(slot, PCAPI_OUTCOME_STATUS, pcapi_outcome_name(s->outcome));
 	pcapi_slot_set_text(slot, PCAPI_OUTCOME_REASON, s->reason);
 	pcapi_slot_set_text(slot, PCAPI_OUTCOME_ERROR, s->error);
 	if (s->warning)
@@ -108,22 +108,22 @@ fill_outcome(TupleTableSlot *slot, int dest, TimestampTz attempted_at, Timestamp
 }
 
 void
-pcapi_finish(int dest, TimestampTz attempted_at, const PcapiSettled *settled, int n,
-			 PcapiWritten *written)
+pcapi_settle_fast(int dest, TimestampTz attempted_at, const PcapiEventOutcome *settled, int n,
+				  PcapiWritten *written)
 {
-	PcapiWriter writer;
-	Relation	queue = table_open(pcapi_table(PCAPI_T_QUEUE), RowExclusiveLock);
+	PcapiTableWriter writer;
+	Relation	queue = table_open(pcapi_table(PCAPI_TABLE_QUEUE), RowExclusiveLock);
 	TupleTableSlot *queued;
-	TupleTableSlot *outcomes[TOGETHER];
+	TupleTableSlot *outcomes[OUTCOMES_PER_INSERT];
 	MemoryContext scratch;
 	MemoryContext old;
 	BlockNumber nblocks;
 	TimestampTz now = GetCurrentTimestamp();
-	int			room = Min(n, TOGETHER);
+	int			room = Min(n, OUTCOMES_PER_INSERT);
 	int			m = 0;
 
-	pcapi_writer_open(&writer, PCAPI_T_OUTCOME, PCAPI_OUTCOME_COLUMNS, NULL);
-	if (writer.by_sql || !pcapi_writes_directly(PCAPI_T_QUEUE, queue))
+	pcapi_writer_open(&writer, PCAPI_TABLE_OUTCOME, PCAPI_OUTCOME_COLUMNS, NULL);
+	if (writer.by_sql || !pcapi_writes_directly(PCAPI_TABLE_QUEUE, queue))
 	{
 		pcapi_writer_close(&writer);
 		table_close(queue, NoLock);
@@ -138,8 +138,8 @@ pcapi_finish(int dest, TimestampTz attempted_at, const PcapiSettled *settled, in
 
 	for (int i = 0; i < n; i++)
 	{
-		if (settled[i].fate != PCAPI_RELEASE && settled[i].fate != PCAPI_RETRY &&
-			leave_queue(queue, nblocks, queued, dest, &settled[i]))
+		if (settled[i].outcome != PCAPI_RELEASE && settled[i].outcome != PCAPI_RETRY &&
+			delete_queued_row(queue, nblocks, queued, dest, &settled[i]))
 		{
 			written[i] = PCAPI_WRITTEN;
 			pcapi_slot_begin(outcomes[m]);

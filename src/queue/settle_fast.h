@@ -11,7 +11,7 @@
 #include "queue/outcome.h"
 
 /* settle_fast.c: those that are done with at their first attempt */
-extern void pcapi_finish(int dest, TimestampTz attempted_at, const PcapiSettled *settled, int n,
-						 PcapiWritten *written);
+extern void pcapi_settle_fast(int dest, TimestampTz attempted_at, const PcapiEventOutcome *settled, int n,
+							  PcapiWritten *written);
 
 #endif							/* PCAPI_SETTLE_FAST_H */

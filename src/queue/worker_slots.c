@@ -76,7 +76,7 @@ promise_path(char path[MAXPGPATH], Oid database, Oid slot)
 }
 
 void
-pcapi_turn_ask(Oid database, TimestampTz at)
+pcapi_slot_request(Oid database, TimestampTz at)
 {
 	char		path[MAXPGPATH];
 	TimestampTz listed;
@@ -103,7 +103,7 @@ pcapi_turn_ask(Oid database, TimestampTz at)
 }
 
 void
-pcapi_turn_put_off(Oid database, TimestampTz at)
+pcapi_slot_defer(Oid database, TimestampTz at)
 {
 	char		path[MAXPGPATH];
 
@@ -112,7 +112,7 @@ pcapi_turn_put_off(Oid database, TimestampTz at)
 }
 
 void
-pcapi_turn_drop(Oid database)
+pcapi_slot_cancel(Oid database)
 {
 	char		path[MAXPGPATH];
 
@@ -121,7 +121,7 @@ pcapi_turn_drop(Oid database)
 }
 
 bool
-pcapi_turn_listed(Oid database)
+pcapi_slot_is_requested(Oid database)
 {
 	char		path[MAXPGPATH];
 	TimestampTz at;
@@ -169,7 +169,7 @@ next_file(DIR * dir, TimestampTz now, Oid *database, Oid *slot, TimestampTz *at)
 }
 
 Oid
-pcapi_turn_first(Oid but, TimestampTz now)
+pcapi_slot_next_waiting(Oid but, TimestampTz now)
 {
 	DIR		   *dir = AllocateDir(PCAPI_TMP_DIR);
 	Oid			first = InvalidOid;
@@ -204,7 +204,7 @@ pcapi_turn_first(Oid but, TimestampTz now)
 }
 
 bool
-pcapi_turn_promise(Oid database, Oid slot)
+pcapi_slot_reserve(Oid database, Oid slot)
 {
 	char		from[MAXPGPATH];
 	char		to[MAXPGPATH];
@@ -216,7 +216,7 @@ pcapi_turn_promise(Oid database, Oid slot)
 }
 
 Oid
-pcapi_turn_take(Oid slot, TimestampTz until)
+pcapi_slot_claim(Oid slot, TimestampTz until)
 {
 	DIR		   *dir = AllocateDir(PCAPI_TMP_DIR);
 	Oid			taken = InvalidOid;

@@ -9,13 +9,13 @@
 
 #include "datatype/timestamp.h"
 
-extern void pcapi_turn_ask(Oid database, TimestampTz at);	/* not later than at */
-extern void pcapi_turn_put_off(Oid database, TimestampTz at);
-extern void pcapi_turn_drop(Oid database);
-extern bool pcapi_turn_listed(Oid database);
+extern void pcapi_slot_request(Oid database, TimestampTz at);	/* not later than at */
+extern void pcapi_slot_defer(Oid database, TimestampTz at);
+extern void pcapi_slot_cancel(Oid database);
+extern bool pcapi_slot_is_requested(Oid database);
 
 /* who has waited longest, but for one; InvalidOid: nobody */
-extern Oid	pcapi_turn_first(Oid but, TimestampTz now);
+extern Oid	pcapi_slot_next_waiting(Oid but, TimestampTz now);
 
 /*
  * A slot changes hands: the worker that leaves promises it, what comes up in
@@ -23,7 +23,7 @@ extern Oid	pcapi_turn_first(Oid but, TimestampTz now);
  * registered for.  False, or InvalidOid: somebody else was faster, or nothing
  * was promised.
  */
-extern bool pcapi_turn_promise(Oid database, Oid slot);
-extern Oid	pcapi_turn_take(Oid slot, TimestampTz until);
+extern bool pcapi_slot_reserve(Oid database, Oid slot);
+extern Oid	pcapi_slot_claim(Oid slot, TimestampTz until);
 
 #endif							/* PCAPI_WORKER_SLOTS_H */

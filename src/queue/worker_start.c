@@ -104,9 +104,9 @@ register_worker(TransactionId wait_for)
 	started_worker_at = pcapi_clock_ms();
 	MemoryContextSwitchTo(old);
 	if (registered)
-		pcapi_turn_drop(MyDatabaseId);
+		pcapi_slot_cancel(MyDatabaseId);
 	else
-		pcapi_turn_ask(MyDatabaseId, GetCurrentTimestamp() - EVENT_FIRST);
+		pcapi_slot_request(MyDatabaseId, GetCurrentTimestamp() - EVENT_FIRST);
 	return registered;
 }
 
@@ -137,7 +137,7 @@ pcapi_start_worker_if_none(TransactionId wait_for)
 				 errmsg("pinterest_capi could not start its worker: no background worker slot is free"),
 				 errdetail("Events are queued and will be sent once a worker runs."),
 				 errhint("Increase max_worker_processes and restart the server; pinterest_capi.doctor() shows how many are in use."),
-				 pcapi_hide()));
+				 pcapi_errhide()));
 	}
 	return true;
 }

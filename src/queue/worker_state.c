@@ -21,27 +21,27 @@
 
 static dsm_segment *my_segment;
 
-PcapiLive *
-pcapi_live_create(void)
+PcapiWorkerState *
+pcapi_worker_state_create(void)
 {
-	PcapiLive  *live;
+	PcapiWorkerState *shared;
 
-	my_segment = dsm_create(sizeof(PcapiLive), 0);
+	my_segment = dsm_create(sizeof(PcapiWorkerState), 0);
 	dsm_pin_mapping(my_segment);	/* until this process ends */
-	live = dsm_segment_address(my_segment);
-	memset(live, 0, sizeof(PcapiLive));
-	SpinLockInit(&live->mutex);
-	live->pid = MyProcPid;
-	live->started_at = live->last_cycle_at = GetCurrentTimestamp();
-	strlcpy(live->version, PCAPI_VERSION, sizeof(live->version));
-	strlcpy(live->state, "starting", sizeof(live->state));
-	live->magic = PCAPI_LIVE_MAGIC;
-	return live;
+	shared = dsm_segment_address(my_segment);
+	memset(shared, 0, sizeof(PcapiWorkerState));
+	SpinLockInit(&shared->mutex);
+	shared->pid = MyProcPid;
+	shared->started_at = shared->last_cycle_at = GetCurrentTimestamp();
+	strlcpy(shared->version, PCAPI_VERSION, sizeof(shared->version));
+	strlcpy(shared->state, "starting", sizeof(shared->state));
+	shared->magic = PCAPI_WORKER_STATE_MAGIC;
+	return shared;
 }
 
 /* One row, the one of the worker that holds the lock. */
 void
-pcapi_live_publish(void)
+pcapi_worker_state_publish(void)
 {
 	Oid			argtypes[3] = {INT4OID, INT4OID, INT8OID};
 	Datum		values[3];
@@ -56,7 +56,7 @@ pcapi_live_publish(void)
 						  3, argtypes, values, NULL, false, 0);
 	SPI_finish();
 	/* sessions read the row again */
-	CacheInvalidateRelcacheByRelid(pcapi_table(PCAPI_T_WORKER));
+	CacheInvalidateRelcacheByRelid(pcapi_table(PCAPI_TABLE_WORKER));
 }
 
 PG_FUNCTION_INFO_V1(pcapi_sql_worker_state);
@@ -67,20 +67,20 @@ pcapi_sql_worker_state(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	dsm_segment *segment;
-	PcapiLive  *live;
-	PcapiLive	copy;
+	PcapiWorkerState *shared;
+	PcapiWorkerState copy;
 	Interval	ahead = {0};
 	Datum		values[10];
 	bool		nulls[10] = {false};
 
 	InitMaterializedSRF(fcinfo, 0);
 	pcapi_worker_forget();		/* a look is rare and must be right */
-	live = pcapi_live_attach(&segment);
-	if (live == NULL)
+	shared = pcapi_worker_state_attach(&segment);
+	if (shared == NULL)
 		return (Datum) 0;
-	SpinLockAcquire(&live->mutex);
-	memcpy(&copy, live, sizeof(PcapiLive));
-	SpinLockRelease(&live->mutex);
+	SpinLockAcquire(&shared->mutex);
+	memcpy(&copy, shared, sizeof(PcapiWorkerState));
+	SpinLockRelease(&shared->mutex);
 	dsm_detach(segment);
 
 	values[0] = Int32GetDatum(copy.pid);
@@ -163,7 +163,7 @@ pcapi_worker_look_up(void)
 
 	if (known_worker.valid && now >= known_worker.checked_at && now - known_worker.checked_at < TRUST_ROW)
 		return;
-	relid = pcapi_table(PCAPI_T_WORKER);
+	relid = pcapi_table(PCAPI_TABLE_WORKER);
 	known_worker.relid = relid;
 	known_worker.pid = 0;
 	known_worker.procno = -1;
@@ -229,10 +229,10 @@ pcapi_worker_set_latch(void)
 		SetLatch(&proc->procLatch);
 }
 
-PcapiLive *
-pcapi_live_attach(dsm_segment **segment)
+PcapiWorkerState *
+pcapi_worker_state_attach(dsm_segment **segment)
 {
-	PcapiLive  *live;
+	PcapiWorkerState *shared;
 
 	if (pcapi_worker_pid() == 0)
 		return NULL;
@@ -241,11 +241,11 @@ pcapi_live_attach(dsm_segment **segment)
 		*segment = dsm_attach(known_worker.segment);
 	if (*segment == NULL)
 		return NULL;
-	live = dsm_segment_address(*segment);
-	if (live->magic != PCAPI_LIVE_MAGIC || live->pid != known_worker.pid)
+	shared = dsm_segment_address(*segment);
+	if (shared->magic != PCAPI_WORKER_STATE_MAGIC || shared->pid != known_worker.pid)
 	{
 		dsm_detach(*segment);
 		return NULL;
 	}
-	return live;
+	return shared;
 }

@@ -11,8 +11,8 @@
 #include "storage/dsm.h"
 #include "storage/spin.h"
 
-#define PCAPI_LIVE_MAGIC	0x50434150
-#define PCAPI_LIVE_TEXT		512
+#define PCAPI_WORKER_STATE_MAGIC	0x50434150
+#define PCAPI_WORKER_STATE_TEXT		512
 
 typedef enum PcapiVerifyState
 {
@@ -22,7 +22,7 @@ typedef enum PcapiVerifyState
 	PCAPI_VERIFY_ANSWERED
 } PcapiVerifyState;
 
-typedef struct PcapiLive
+typedef struct PcapiWorkerState
 {
 	uint32		magic;
 	slock_t		mutex;
@@ -31,7 +31,7 @@ typedef struct PcapiLive
 	TimestampTz last_cycle_at;
 	int			in_flight;
 	char		state[32];
-	char		last_error[PCAPI_LIVE_TEXT];
+	char		last_error[PCAPI_WORKER_STATE_TEXT];
 	TimestampTz last_error_at;
 	char		version[16];	/* of the library that it runs */
 
@@ -67,16 +67,16 @@ typedef struct PcapiLive
 	int64		verify_until;	/* who asks gives up before; of pcapi_clock_ms(), the same for all processes */
 	uint32		verify_no;		/* counts questions */
 	char		verify_destination[132];
-	char		verify_answer[PCAPI_LIVE_TEXT];
-} PcapiLive;
+	char		verify_answer[PCAPI_WORKER_STATE_TEXT];
+} PcapiWorkerState;
 
 /* the worker's side */
-extern PcapiLive *pcapi_live_create(void);
-extern void pcapi_live_publish(void);	/* writes the row in _worker; in a
-										 * transaction, as owner */
+extern PcapiWorkerState *pcapi_worker_state_create(void);
+extern void pcapi_worker_state_publish(void);	/* writes the row in _worker;
+												 * in a transaction, as owner */
 
 /* the session's side: NULL when no worker runs; detach with dsm_detach(*segment) */
-extern PcapiLive *pcapi_live_attach(dsm_segment **segment);
+extern PcapiWorkerState *pcapi_worker_state_attach(dsm_segment **segment);
 
 /* the worker that serves this database, by the row in _worker; 0 when there is none */
 extern int	pcapi_worker_pid(void);

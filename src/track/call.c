@@ -15,8 +15,8 @@ static void
 check_object(Jsonb *value, const char *parameter)
 {
 	if (value != NULL && !JB_ROOT_IS_OBJECT(value))
-		pcapi_bad_call(("%s must be a JSON object", parameter),
-					   ("For example: {\"key\": \"value\"}."));
+		pcapi_error_invalid_parameter(("%s must be a JSON object", parameter),
+									  ("For example: {\"key\": \"value\"}."));
 }
 
 static const char *
@@ -44,8 +44,8 @@ pcapi_call_action_source(PcapiCall *call)
 	if (found)
 		return found;
 	if (!call->from_data)
-		pcapi_bad_call(("unknown action_source"),
-					   ("Use web, app_android, app_ios or offline."));
+		pcapi_error_invalid_parameter(("unknown action_source"),
+									  ("Use web, app_android, app_ios or offline."));
 	return NULL;
 }
 
@@ -54,8 +54,8 @@ void
 pcapi_call_check(PcapiCall *call)
 {
 	if (call->reject == NULL && (call->event_name == NULL || call->event_name[0] == '\0'))
-		pcapi_bad_call(("event_name must not be null or empty"),
-					   ("Give the name under which the event was allowed with allow_event."));
+		pcapi_error_invalid_parameter(("event_name must not be null or empty"),
+									  ("Give the name under which the event was allowed with allow_event."));
 	check_object(call->properties, "properties");
 	check_object(call->user_data, "user_data");
 	check_object(call->consent, "consent");
@@ -103,5 +103,5 @@ pcapi_show_warnings(List *warnings)
 	ListCell   *lc;
 
 	foreach(lc, warnings)
-		ereport(WARNING, (errmsg("%s", (char *) lfirst(lc)), pcapi_hide()));
+		ereport(WARNING, (errmsg("%s", (char *) lfirst(lc)), pcapi_errhide()));
 }

@@ -458,7 +458,7 @@ pcapi_column_to_json(const PcapiColumnType *ct, Datum value, JsonbValue *out, co
 
 	if (!ct->unchecked)
 		convert(&c);
-	else if (!pcapi_guarded(convert, &c))
+	else if (!pcapi_try_subxact(convert, &c))
 	{
 		c.found = false;
 		c.wrong = not_json;
@@ -603,7 +603,7 @@ pcapi_column_to_time(const PcapiColumnType *ct, Datum value, TimestampTz *out)
 	seconds = strtod(in.text, &end);
 	if (end != in.text && *end == '\0' && !is_day(in.text))
 		return seconds_to_time(seconds, out);
-	if (!pcapi_guarded(parse_time, &in) || TIMESTAMP_NOT_FINITE(in.result))
+	if (!pcapi_try_subxact(parse_time, &in) || TIMESTAMP_NOT_FINITE(in.result))
 		return false;
 	*out = in.result;
 	return true;

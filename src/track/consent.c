@@ -93,7 +93,7 @@ document(PcapiCall *call, Jsonb *stored_consent)
 	return JsonbValueToJsonb(state.result);
 }
 
-static PcapiTruth
+static PcapiPredicateResult
 ask_server(const PcapiRule *rule, Jsonb *doc)
 {
 	static Datum no_variables = (Datum) 0;
@@ -121,10 +121,10 @@ ask_server(const PcapiRule *rule, Jsonb *doc)
 	return DatumGetBool(result) ? PCAPI_TRUE : PCAPI_FALSE;
 }
 
-static PcapiTruth
+static PcapiPredicateResult
 evaluate(const PcapiRule *rule, Jsonb *doc)
 {
-	PcapiTruth	plain = rule->plain ? pcapi_rule_evaluate(rule->plain, doc) : PCAPI_ASK_SERVER;
+	PcapiPredicateResult plain = rule->plain ? pcapi_rule_evaluate(rule->plain, doc) : PCAPI_ASK_SERVER;
 
 	if (plain != PCAPI_ASK_SERVER)
 		return plain;
@@ -139,7 +139,7 @@ typedef struct Question
 	Jsonb	   *stored_consent;
 	Jsonb	  **doc;
 	const PcapiRule *asked;		/* what was asked last; it stops if there was an error */
-	PcapiTruth	answer;
+	PcapiPredicateResult answer;
 } Question;
 
 /* Ends with the first rule that stops, or with asked NULL. */
@@ -179,7 +179,7 @@ pcapi_consent_check(List *paths, PcapiDestination *destination, PcapiCall *call,
 		pcapi_warn(warnings, "consent", "not readable, so no rule can let the event pass");
 		return ((PcapiRule *) linitial(destination->rules))->name;
 	}
-	(void) pcapi_guarded(ask, &q);
+	(void) pcapi_try_subxact(ask, &q);
 	if (q.asked == NULL)
 		return NULL;
 	if (q.answer == PCAPI_UNKNOWN)

@@ -221,13 +221,13 @@ look(PcapiPath *path, Jsonb *doc)
 	path->found = FOUND;
 }
 
-static PcapiTruth
+static PcapiPredicateResult
 truth(bool value)
 {
 	return value ? PCAPI_TRUE : PCAPI_FALSE;
 }
 
-static PcapiTruth
+static PcapiPredicateResult
 compare(JsonPathItemType op, const JsonbValue *value, const JsonbValue *constant)
 {
 	int			cmp;
@@ -273,11 +273,11 @@ compare(JsonPathItemType op, const JsonbValue *value, const JsonbValue *constant
 	}
 }
 
-PcapiTruth
+PcapiPredicateResult
 pcapi_rule_evaluate(const PcapiNode *node, Jsonb *doc)
 {
-	PcapiTruth	left;
-	PcapiTruth	right;
+	PcapiPredicateResult left;
+	PcapiPredicateResult right;
 
 	if (node->path)
 	{

@@ -12,13 +12,13 @@
 #include "utils/jsonpath.h"
 
 /* the values of jsonpath's predicates, and that this one is not for us */
-typedef enum PcapiTruth
+typedef enum PcapiPredicateResult
 {
 	PCAPI_FALSE,
 	PCAPI_TRUE,
 	PCAPI_UNKNOWN,
 	PCAPI_ASK_SERVER
-} PcapiTruth;
+} PcapiPredicateResult;
 
 typedef struct PcapiPath PcapiPath;
 
@@ -32,6 +32,6 @@ extern PcapiNode *pcapi_rule_compile(JsonPath *predicate, List **paths);
 
 /* before the rules are asked about another document */
 extern void pcapi_rule_new_document(List *paths);
-extern PcapiTruth pcapi_rule_evaluate(const PcapiNode *node, Jsonb *doc);
+extern PcapiPredicateResult pcapi_rule_evaluate(const PcapiNode *node, Jsonb *doc);
 
 #endif							/* PCAPI_CONSENT_EVAL_H */

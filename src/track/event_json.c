@@ -159,7 +159,7 @@ append_money(StringInfo buf, const PcapiProperties *props, const PcapiAllowed *a
 
 /* app_info and device_info: closed objects of simple properties */
 static void
-append_info(StringInfo buf, int property, PcapiPlace place, const PcapiProperties *props,
+append_info(StringInfo buf, int property, PcapiJsonObject place, const PcapiProperties *props,
 			const PcapiAllowed *allowed, List **warnings)
 {
 	const JsonbValue *info = props->given[property];

@@ -37,7 +37,7 @@ digest_array(List *digests)
 
 /* What is stored of one visitor, as if it had been given: user_data or null, and click ids. */
 static void
-learn(PcapiPerson *person, HeapTuple row, TupleDesc desc)
+add_stored_identifiers(PcapiPerson *person, HeapTuple row, TupleDesc desc)
 {
 	PcapiIdentifiers stored;
 	List	   *ignored = NIL;
@@ -110,7 +110,7 @@ delete_visitors(PcapiPerson *person, bool with_identifiers)
 			if (VARSIZE_ANY_EXHDR(digest) == 32)
 				person->visitors = lappend(person->visitors, VARDATA_ANY(digest));
 			if (with_identifiers)
-				learn(person, row, desc);
+				add_stored_identifiers(person, row, desc);
 			MemoryContextSwitchTo(old);
 		}
 		n += (int64) few;
@@ -131,7 +131,7 @@ suppress(const PcapiPerson *person)
 	Datum		values[1] = {pcapi_person_hashes(person)};
 
 	SPI_connect();
-	(void) pcapi_execute_upsert(PCAPI_T_SUPPRESSION,
+	(void) pcapi_execute_upsert(PCAPI_TABLE_SUPPRESSION,
 								pcapi_plan(&plan,
 										   "INSERT INTO pinterest_capi._suppression (hash, created_at)"
 										   " SELECT n.h, clock_timestamp() FROM (SELECT DISTINCT h FROM unnest($1) AS h) AS n"
@@ -161,7 +161,7 @@ pcapi_sql_forget(PG_FUNCTION_ARGS)
 	PcapiPerson person = {0};
 	PcapiErasure erasure;
 	FullTransactionId oldest;
-	PcapiIdentity saved;
+	PcapiUserContext saved;
 	int64		rows;
 
 	pcapi_check_writable("forget()");
@@ -170,19 +170,19 @@ pcapi_sql_forget(PG_FUNCTION_ARGS)
 		pcapi_visitor_hash(visitor_id, visitor);
 	if (ids.national != NIL)
 	{
-		pcapi_become_owner(&saved, true);
+		pcapi_switch_to_owner(&saved, true);
 		(void) pcapi_known_country(&ids);
 		pcapi_hash_national_anywhere(&ids, pcapi_settings());
-		pcapi_become_caller(&saved);
+		pcapi_restore_user(&saved);
 		if (ids.hashes[PCAPI_PH] == NIL)
 			warnings = lappend(warnings, "phone: not a phone number");
 	}
 	pcapi_person_add(&person, has_visitor ? visitor : NULL, &ids);
 	if (person.visitors == NIL && person.keys == NIL)
-		pcapi_bad_call(("forget() needs a visitor_id or an identifier in user_data"),
-					   ("Identifiers are em, ph, external_id, hashed_maids, click_id and partner_id."));
+		pcapi_error_invalid_parameter(("forget() needs a visitor_id or an identifier in user_data"),
+									  ("Identifiers are em, ph, external_id, hashed_maids, click_id and partner_id."));
 
-	pcapi_become_owner(&saved, true);
+	pcapi_switch_to_owner(&saved, true);
 	oldest = pcapi_erasure_begin();
 	rows = delete_visitors(&person, true);
 	rows += delete_visitors(&person, false);
@@ -192,7 +192,7 @@ pcapi_sql_forget(PG_FUNCTION_ARGS)
 	erasure.values = pcapi_text_array(person.values);
 	rows += pcapi_erase_events(&erasure, oldest);
 	pcapi_erasure_record(&erasure, oldest);
-	pcapi_become_caller(&saved);
+	pcapi_restore_user(&saved);
 	pcapi_show_warnings(warnings);
 	PG_RETURN_INT64(rows);
 }

@@ -35,8 +35,8 @@ visitor_arg(FunctionCallInfo fcinfo)
 	char	   *visitor_id = PG_ARGISNULL(0) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(0));
 
 	if (visitor_id == NULL || visitor_id[0] == '\0')
-		pcapi_bad_call(("visitor_id must not be null or empty"),
-					   ("Give the value by which the application knows the visitor, such as a cookie of its own."));
+		pcapi_error_invalid_parameter(("visitor_id must not be null or empty"),
+									  ("Give the value by which the application knows the visitor, such as a cookie of its own."));
 	return visitor_id;
 }
 
@@ -131,7 +131,7 @@ store_visitor(const unsigned char *visitor, const PcapiIdentifiers *ids,
 		nulls[3] = 'n';
 	values[4] = cleared_keys(ids, settings);
 	values[5] = BoolGetDatum(ids->clear_click_id);
-	(void) pcapi_execute_upsert(PCAPI_T_VISITOR,
+	(void) pcapi_execute_upsert(PCAPI_TABLE_VISITOR,
 								pcapi_plan(&plan,
 										   "INSERT INTO pinterest_capi._visitor AS v"
 										   " (visitor, user_data, consent, click_id, click_id_at, updated_at)"
@@ -185,11 +185,11 @@ pcapi_sql_identify(PG_FUNCTION_ARGS)
 	PcapiIdentifiers ids;
 	List	   *warnings = NIL;
 	unsigned char visitor[32];
-	PcapiIdentity saved;
+	PcapiUserContext saved;
 	PcapiSettings *settings;
 
 	pcapi_check_writable("identify()");
-	pcapi_become_owner(&saved, false);
+	pcapi_switch_to_owner(&saved, false);
 	settings = pcapi_settings();
 	pcapi_visitor_hash(visitor_id, visitor);
 	pcapi_identifiers_from_jsonb(&ids, user_data, &warnings);
@@ -201,7 +201,7 @@ pcapi_sql_identify(PG_FUNCTION_ARGS)
 			pcapi_hash_national(&ids, country_of(&ids, settings), &warnings);
 		store_visitor(visitor, &ids, settings, consent);
 	}
-	pcapi_become_caller(&saved);
+	pcapi_restore_user(&saved);
 	pcapi_show_warnings(warnings);
 	PG_RETURN_VOID();
 }
@@ -226,7 +226,7 @@ click_id_from(FunctionCallInfo fcinfo, int n, char *(*find) (const char *, size_
 		given = pcapi_from_utf8(found, strlen(found));
 		free(found);
 		if (given)
-			(void) pcapi_take_click_id(&click_id, given, strlen(given));
+			(void) pcapi_parse_click_id(&click_id, given, strlen(given));
 	}
 	return click_id;
 }
@@ -239,7 +239,7 @@ pcapi_sql_capture_click(PG_FUNCTION_ARGS)
 	char	   *click_id;
 	PcapiIdentifiers ids;
 	unsigned char visitor[32];
-	PcapiIdentity saved;
+	PcapiUserContext saved;
 
 	pcapi_check_writable("capture_click()");
 	click_id = click_id_from(fcinfo, 1, pcapi_epik_from_url);
@@ -251,9 +251,9 @@ pcapi_sql_capture_click(PG_FUNCTION_ARGS)
 	memset(&ids, 0, sizeof(ids));
 	ids.click_id = click_id;
 	pcapi_visitor_hash(visitor_id, visitor);
-	pcapi_become_owner(&saved, false);
+	pcapi_switch_to_owner(&saved, false);
 	if (!(pcapi_any_suppression(pcapi_settings()) && pcapi_is_suppressed(visitor, &ids)))
 		pcapi_visitor_store_click(visitor, click_id, GetCurrentTimestamp());
-	pcapi_become_caller(&saved);
+	pcapi_restore_user(&saved);
 	PG_RETURN_TEXT_P(cstring_to_text(click_id));
 }

@@ -85,13 +85,13 @@ use_of(const PcapiMapping *m)
 		return PCAPI_COLUMN_AS_TEXT;
 	switch (pcapi_property(pcapi_property_in(PCAPI_IN_EVENT, m->key, strlen(m->key)))->type)
 	{
-		case PCAPI_P_DECIMAL:
-		case PCAPI_P_INTEGER:
+		case PCAPI_TYPE_DECIMAL:
+		case PCAPI_TYPE_INTEGER:
 			return PCAPI_COLUMN_AS_NUMBER;
-		case PCAPI_P_TOKENS:
-		case PCAPI_P_CONTENTS:
-		case PCAPI_P_APP_INFO:
-		case PCAPI_P_DEVICE_INFO:
+		case PCAPI_TYPE_TOKENS:
+		case PCAPI_TYPE_CONTENTS:
+		case PCAPI_TYPE_APP_INFO:
+		case PCAPI_TYPE_DEVICE_INFO:
 			return PCAPI_COLUMN_AS_JSON;
 		default:
 			return PCAPI_COLUMN_AS_TEXT;
@@ -246,8 +246,8 @@ pcapi_prepare_mapping(PcapiMapping *m, Relation rel)
 	source = list_length(sources) == 1 ? linitial(sources) : NULL;
 	if (source == NULL || source->resultDesc == NULL || source->resultDesc->natts != 1 ||
 		!SPI_is_cursor_plan(plan))
-		pcapi_bad_call(("not a single SQL expression"),
-					   ("Write key=(expression), where $1 is the row, as in contents=(SELECT jsonb_agg(...) FROM lines WHERE lines.order_id = $1.id)."));
+		pcapi_error_invalid_parameter(("not a single SQL expression"),
+									  ("Write key=(expression), where $1 is the row, as in contents=(SELECT jsonb_agg(...) FROM lines WHERE lines.order_id = $1.id)."));
 	/* beside the query: it stays as long as the plan */
 	MemoryContextSwitchTo(GetMemoryChunkContext(m->query));
 	pcapi_row_use_init(&m->row_use, source->query_list);

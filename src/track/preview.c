@@ -19,7 +19,7 @@
 List *
 pcapi_preview(PcapiCall *call)
 {
-	PcapiIdentity saved;
+	PcapiUserContext saved;
 	List	   *decisions;
 	char	   *event_id;
 	bool		generated;
@@ -28,7 +28,7 @@ pcapi_preview(PcapiCall *call)
 	char	   *click_id;
 	ListCell   *lc;
 
-	pcapi_become_owner(&saved, false);
+	pcapi_switch_to_owner(&saved, false);
 	decisions = pcapi_decide(call, &event_id, &generated, &event_time, &visitor, &click_id);
 	foreach(lc, decisions)
 	{
@@ -38,7 +38,7 @@ pcapi_preview(PcapiCall *call)
 			pcapi_event_exists(event_id, d->event_name, d->destination ? d->destination->no : 0))
 			pcapi_warn(&d->warnings, "event_id", "there is an event of this id already, so track would add none");
 	}
-	pcapi_become_caller(&saved);
+	pcapi_restore_user(&saved);
 	return decisions;
 }
 

@@ -39,8 +39,8 @@ open_table(Oid type)
 	AclResult	may;
 
 	if (relkind != RELKIND_RELATION && relkind != RELKIND_PARTITIONED_TABLE && relkind != RELKIND_FOREIGN_TABLE)
-		pcapi_bad_call(("preview_row() needs a row of a table"),
-					   ("Give the row as a whole, by the table's name or alias, as in SELECT * FROM pinterest_capi.preview_row((SELECT o FROM orders AS o LIMIT 1)); rows of views and subqueries have no triggers."));
+		pcapi_error_invalid_parameter(("preview_row() needs a row of a table"),
+									  ("Give the row as a whole, by the table's name or alias, as in SELECT * FROM pinterest_capi.preview_row((SELECT o FROM orders AS o LIMIT 1)); rows of views and subqueries have no triggers."));
 	may = pg_class_aclcheck(relid, GetUserId(), ACL_SELECT);
 	if (may != ACLCHECK_OK)
 		aclcheck_error(may, get_relkind_objtype(relkind), get_rel_name(relid));
@@ -139,7 +139,7 @@ preview_trigger(ReturnSetInfo *rsinfo, const Trigger *trigger, Relation rel, Hea
 	ListCell   *lc;
 
 	preview.call.from_data = true;
-	pcapi_undone(fire, &preview);
+	pcapi_rollback_subxact(fire, &preview);
 	if (preview.not_fired)
 	{
 		PcapiDecision d = {.status = "not fired", .reason = unconstify(char *, preview.not_fired)};
@@ -182,7 +182,7 @@ pcapi_sql_preview_row(PG_FUNCTION_ARGS)
 		ereport(NOTICE,
 				(errmsg("table \"%s\" has no trigger that tracks", RelationGetRelationName(rel)),
 				 errhint("%s", PCAPI_TRIGGER_HINT),
-				 pcapi_hide()));
+				 pcapi_errhide()));
 	MemoryContextSwitchTo(old);
 	/* the maps, with their plans, go with it */
 	MemoryContextDelete(context);

@@ -40,89 +40,89 @@ static const char *const os_families[] = {
 
 static const PcapiProperty properties[] =
 {
-	[PCAPI_PROP_PAGE_URL] = {"page_url", "event_source_url", PCAPI_P_URL, PCAPI_IN_EVENT, true, 0, NULL},
-	[PCAPI_PROP_EVENT_SOURCE_URL] = EVENT("event_source_url", PCAPI_P_URL, true, 0),
-	[PCAPI_PROP_OPT_OUT] = EVENT("opt_out", PCAPI_P_BOOLEAN, true, 0),
-	[PCAPI_PROP_TRACKING_ENABLED] = EVENT("advertiser_tracking_enabled", PCAPI_P_BOOLEAN, true, 0),
-	[PCAPI_PROP_PARTNER_NAME] = EVENT("partner_name", PCAPI_P_TOKEN, false, ID_MAX),
-	[PCAPI_PROP_LANGUAGE] = EVENT("language", PCAPI_P_TOKEN, true, ID_MAX),
-	[PCAPI_PROP_APP_ID] = EVENT("app_id", PCAPI_P_TOKEN, false, ID_MAX),
-	[PCAPI_PROP_APP_NAME] = EVENT("app_name", PCAPI_P_TEXT, false, TEXT_MAX),
-	[PCAPI_PROP_APP_VERSION] = EVENT("app_version", PCAPI_P_TOKEN, false, ID_MAX),
-	[PCAPI_PROP_DEVICE_BRAND] = EVENT("device_brand", PCAPI_P_TEXT, false, TEXT_MAX),
-	[PCAPI_PROP_DEVICE_CARRIER] = EVENT("device_carrier", PCAPI_P_TEXT, false, TEXT_MAX),
-	[PCAPI_PROP_DEVICE_MODEL] = EVENT("device_model", PCAPI_P_TEXT, false, TEXT_MAX),
-	[PCAPI_PROP_DEVICE_TYPE] = EVENT("device_type", PCAPI_P_TEXT, false, TEXT_MAX),
-	[PCAPI_PROP_OS_VERSION] = EVENT("os_version", PCAPI_P_TOKEN, false, ID_MAX),
-	[PCAPI_PROP_WIFI] = EVENT("wifi", PCAPI_P_BOOLEAN, false, 0),
+	[PCAPI_PROP_PAGE_URL] = {"page_url", "event_source_url", PCAPI_TYPE_URL, PCAPI_IN_EVENT, true, 0, NULL},
+	[PCAPI_PROP_EVENT_SOURCE_URL] = EVENT("event_source_url", PCAPI_TYPE_URL, true, 0),
+	[PCAPI_PROP_OPT_OUT] = EVENT("opt_out", PCAPI_TYPE_BOOLEAN, true, 0),
+	[PCAPI_PROP_TRACKING_ENABLED] = EVENT("advertiser_tracking_enabled", PCAPI_TYPE_BOOLEAN, true, 0),
+	[PCAPI_PROP_PARTNER_NAME] = EVENT("partner_name", PCAPI_TYPE_TOKEN, false, ID_MAX),
+	[PCAPI_PROP_LANGUAGE] = EVENT("language", PCAPI_TYPE_TOKEN, true, ID_MAX),
+	[PCAPI_PROP_APP_ID] = EVENT("app_id", PCAPI_TYPE_TOKEN, false, ID_MAX),
+	[PCAPI_PROP_APP_NAME] = EVENT("app_name", PCAPI_TYPE_TEXT, false, TEXT_MAX),
+	[PCAPI_PROP_APP_VERSION] = EVENT("app_version", PCAPI_TYPE_TOKEN, false, ID_MAX),
+	[PCAPI_PROP_DEVICE_BRAND] = EVENT("device_brand", PCAPI_TYPE_TEXT, false, TEXT_MAX),
+	[PCAPI_PROP_DEVICE_CARRIER] = EVENT("device_carrier", PCAPI_TYPE_TEXT, false, TEXT_MAX),
+	[PCAPI_PROP_DEVICE_MODEL] = EVENT("device_model", PCAPI_TYPE_TEXT, false, TEXT_MAX),
+	[PCAPI_PROP_DEVICE_TYPE] = EVENT("device_type", PCAPI_TYPE_TEXT, false, TEXT_MAX),
+	[PCAPI_PROP_OS_VERSION] = EVENT("os_version", PCAPI_TYPE_TOKEN, false, ID_MAX),
+	[PCAPI_PROP_WIFI] = EVENT("wifi", PCAPI_TYPE_BOOLEAN, false, 0),
 
-	[PCAPI_PROP_CURRENCY] = CUSTOM("currency", PCAPI_P_TOKEN, true, 0),
-	[PCAPI_PROP_VALUE] = CUSTOM("value", PCAPI_P_DECIMAL, true, 0),
-	[PCAPI_PROP_ORDER_ID] = CUSTOM("order_id", PCAPI_P_TOKEN, true, ID_MAX),
-	[PCAPI_PROP_NUM_ITEMS] = CUSTOM("num_items", PCAPI_P_INTEGER, true, COUNT_MAX),
-	[PCAPI_PROP_CONTENT_IDS] = CUSTOM("content_ids", PCAPI_P_TOKENS, true, ID_MAX),
-	[PCAPI_PROP_CONTENTS] = CUSTOM("contents", PCAPI_P_CONTENTS, true, 0),
-	[PCAPI_PROP_PREDICTED_LTV] = CUSTOM("predicted_ltv", PCAPI_P_DECIMAL, false, 0),
-	[PCAPI_PROP_SEARCH_STRING] = CUSTOM("search_string", PCAPI_P_TEXT, false, TEXT_MAX),
-	[PCAPI_PROP_CONTENT_NAME] = CUSTOM("content_name", PCAPI_P_TEXT, false, TEXT_MAX),
-	[PCAPI_PROP_CONTENT_CATEGORY] = CUSTOM("content_category", PCAPI_P_TEXT, false, TEXT_MAX),
-	[PCAPI_PROP_CONTENT_BRAND] = CUSTOM("content_brand", PCAPI_P_TEXT, false, TEXT_MAX),
-	[PCAPI_PROP_OPT_OUT_TYPE] = CUSTOM("opt_out_type", PCAPI_P_TOKEN, true, ID_MAX),
-	[PCAPI_PROP_NP] = CUSTOM("np", PCAPI_P_TOKEN, false, ID_MAX),
-	[PCAPI_PROP_MEASUREMENT_ID] = CUSTOM("external_measurement_id", PCAPI_P_TOKEN, false, ID_MAX),
-	[PCAPI_PROP_MEASUREMENT_VENDOR_ID] = CUSTOM("external_measurement_vendor_id", PCAPI_P_INTEGER, false, COUNT_MAX),
+	[PCAPI_PROP_CURRENCY] = CUSTOM("currency", PCAPI_TYPE_TOKEN, true, 0),
+	[PCAPI_PROP_VALUE] = CUSTOM("value", PCAPI_TYPE_DECIMAL, true, 0),
+	[PCAPI_PROP_ORDER_ID] = CUSTOM("order_id", PCAPI_TYPE_TOKEN, true, ID_MAX),
+	[PCAPI_PROP_NUM_ITEMS] = CUSTOM("num_items", PCAPI_TYPE_INTEGER, true, COUNT_MAX),
+	[PCAPI_PROP_CONTENT_IDS] = CUSTOM("content_ids", PCAPI_TYPE_TOKENS, true, ID_MAX),
+	[PCAPI_PROP_CONTENTS] = CUSTOM("contents", PCAPI_TYPE_CONTENTS, true, 0),
+	[PCAPI_PROP_PREDICTED_LTV] = CUSTOM("predicted_ltv", PCAPI_TYPE_DECIMAL, false, 0),
+	[PCAPI_PROP_SEARCH_STRING] = CUSTOM("search_string", PCAPI_TYPE_TEXT, false, TEXT_MAX),
+	[PCAPI_PROP_CONTENT_NAME] = CUSTOM("content_name", PCAPI_TYPE_TEXT, false, TEXT_MAX),
+	[PCAPI_PROP_CONTENT_CATEGORY] = CUSTOM("content_category", PCAPI_TYPE_TEXT, false, TEXT_MAX),
+	[PCAPI_PROP_CONTENT_BRAND] = CUSTOM("content_brand", PCAPI_TYPE_TEXT, false, TEXT_MAX),
+	[PCAPI_PROP_OPT_OUT_TYPE] = CUSTOM("opt_out_type", PCAPI_TYPE_TOKEN, true, ID_MAX),
+	[PCAPI_PROP_NP] = CUSTOM("np", PCAPI_TYPE_TOKEN, false, ID_MAX),
+	[PCAPI_PROP_MEASUREMENT_ID] = CUSTOM("external_measurement_id", PCAPI_TYPE_TOKEN, false, ID_MAX),
+	[PCAPI_PROP_MEASUREMENT_VENDOR_ID] = CUSTOM("external_measurement_vendor_id", PCAPI_TYPE_INTEGER, false, COUNT_MAX),
 
-	[PCAPI_PROP_APP_INFO] = EVENT("app_info", PCAPI_P_APP_INFO, false, 0),
-	[PCAPI_PROP_DEVICE_INFO] = EVENT("device_info", PCAPI_P_DEVICE_INFO, false, 0),
+	[PCAPI_PROP_APP_INFO] = EVENT("app_info", PCAPI_TYPE_APP_INFO, false, 0),
+	[PCAPI_PROP_DEVICE_INFO] = EVENT("device_info", PCAPI_TYPE_DEVICE_INFO, false, 0),
 
-	[PCAPI_PROP_PRODUCT_ID] = {"product_id", NULL, PCAPI_P_TOKEN, PCAPI_NOT_SENT, true, ID_MAX, NULL},
-	[PCAPI_PROP_PRODUCT_IDS] = {"product_ids", NULL, PCAPI_P_TOKENS, PCAPI_NOT_SENT, true, ID_MAX, NULL},
-	[PCAPI_PROP_QUANTITY] = {"quantity", NULL, PCAPI_P_INTEGER, PCAPI_NOT_SENT, true, COUNT_MAX, NULL},
-	[PCAPI_PROP_REFERRER] = {"referrer", NULL, PCAPI_P_URL, PCAPI_NOT_SENT, true, 0, NULL},
+	[PCAPI_PROP_PRODUCT_ID] = {"product_id", NULL, PCAPI_TYPE_TOKEN, PCAPI_NOT_SENT, true, ID_MAX, NULL},
+	[PCAPI_PROP_PRODUCT_IDS] = {"product_ids", NULL, PCAPI_TYPE_TOKENS, PCAPI_NOT_SENT, true, ID_MAX, NULL},
+	[PCAPI_PROP_QUANTITY] = {"quantity", NULL, PCAPI_TYPE_INTEGER, PCAPI_NOT_SENT, true, COUNT_MAX, NULL},
+	[PCAPI_PROP_REFERRER] = {"referrer", NULL, PCAPI_TYPE_URL, PCAPI_NOT_SENT, true, 0, NULL},
 
 	/* without a name of their own here: found by pcapi_property_in */
-	{"contents.id", "id", PCAPI_P_TOKEN, PCAPI_IN_CONTENTS, true, ID_MAX, NULL},
-	{"contents.item_price", "item_price", PCAPI_P_DECIMAL, PCAPI_IN_CONTENTS, true, 0, NULL},
-	{"contents.quantity", "quantity", PCAPI_P_INTEGER, PCAPI_IN_CONTENTS, true, COUNT_MAX, NULL},
-	{"item_name", "item_name", PCAPI_P_TEXT, PCAPI_IN_CONTENTS, false, TEXT_MAX, NULL},
-	{"item_category", "item_category", PCAPI_P_TEXT, PCAPI_IN_CONTENTS, false, TEXT_MAX, NULL},
-	{"item_brand", "item_brand", PCAPI_P_TEXT, PCAPI_IN_CONTENTS, false, TEXT_MAX, NULL},
-	{"item_brand_id", "item_brand_id", PCAPI_P_TOKEN, PCAPI_IN_CONTENTS, false, 64, NULL},
+	{"contents.id", "id", PCAPI_TYPE_TOKEN, PCAPI_IN_CONTENTS, true, ID_MAX, NULL},
+	{"contents.item_price", "item_price", PCAPI_TYPE_DECIMAL, PCAPI_IN_CONTENTS, true, 0, NULL},
+	{"contents.quantity", "quantity", PCAPI_TYPE_INTEGER, PCAPI_IN_CONTENTS, true, COUNT_MAX, NULL},
+	{"item_name", "item_name", PCAPI_TYPE_TEXT, PCAPI_IN_CONTENTS, false, TEXT_MAX, NULL},
+	{"item_category", "item_category", PCAPI_TYPE_TEXT, PCAPI_IN_CONTENTS, false, TEXT_MAX, NULL},
+	{"item_brand", "item_brand", PCAPI_TYPE_TEXT, PCAPI_IN_CONTENTS, false, TEXT_MAX, NULL},
+	{"item_brand_id", "item_brand_id", PCAPI_TYPE_TOKEN, PCAPI_IN_CONTENTS, false, 64, NULL},
 
-	APP("app_id", PCAPI_P_TOKEN, 200),
-	APP("app_name", PCAPI_P_TEXT, 200),
-	APP("app_package_name", PCAPI_P_TOKEN, 200),
-	APP("app_store", PCAPI_P_TEXT, 100),
-	APP("app_version", PCAPI_P_TOKEN, 100),
-	APP("install_time", PCAPI_P_INTEGER, INT64CONST(99999999999)),
-	APP("user_agent", PCAPI_P_TOKEN, 16384),
-	APP("window_height", PCAPI_P_INTEGER, 30720),
-	APP("window_width", PCAPI_P_INTEGER, 30720),
+	APP("app_id", PCAPI_TYPE_TOKEN, 200),
+	APP("app_name", PCAPI_TYPE_TEXT, 200),
+	APP("app_package_name", PCAPI_TYPE_TOKEN, 200),
+	APP("app_store", PCAPI_TYPE_TEXT, 100),
+	APP("app_version", PCAPI_TYPE_TOKEN, 100),
+	APP("install_time", PCAPI_TYPE_INTEGER, INT64CONST(99999999999)),
+	APP("user_agent", PCAPI_TYPE_TOKEN, 16384),
+	APP("window_height", PCAPI_TYPE_INTEGER, 30720),
+	APP("window_width", PCAPI_TYPE_INTEGER, 30720),
 
-	DEVICE("battery_level", PCAPI_P_INTEGER, 100, NULL),
-	DEVICE("brand", PCAPI_P_TEXT, 100, NULL),
-	DEVICE("carrier", PCAPI_P_TEXT, 100, NULL),
-	DEVICE("cpu_cores", PCAPI_P_INTEGER, 1152, NULL),
-	DEVICE("external_storage_free_space", PCAPI_P_INTEGER, 1048576, NULL),
-	DEVICE("external_storage_size", PCAPI_P_INTEGER, 1048576, NULL),
-	DEVICE("form_factor", PCAPI_P_TOKEN, 100, form_factors),
-	DEVICE("kernel_version", PCAPI_P_TOKEN, 100, NULL),
-	DEVICE("languages", PCAPI_P_TOKENS, 35, NULL),
-	DEVICE("locale", PCAPI_P_TOKEN, 35, NULL),
-	DEVICE("model", PCAPI_P_TEXT, 100, NULL),
-	DEVICE("network_type", PCAPI_P_TOKEN, 100, network_types),
-	DEVICE("os_family", PCAPI_P_TOKEN, 100, os_families),
-	DEVICE("os_name", PCAPI_P_TOKEN, 100, NULL),
-	DEVICE("os_release_name", PCAPI_P_TOKEN, 100, NULL),
-	DEVICE("os_version", PCAPI_P_TOKEN, 100, NULL),
-	DEVICE("screen_density", PCAPI_P_INTEGER, 100000, NULL),
-	DEVICE("screen_height", PCAPI_P_INTEGER, 30720, NULL),
-	DEVICE("screen_width", PCAPI_P_INTEGER, 30720, NULL),
-	DEVICE("storage_free_space", PCAPI_P_INTEGER, 1048576, NULL),
-	DEVICE("storage_size", PCAPI_P_INTEGER, 1048576, NULL),
-	DEVICE("timezone", PCAPI_P_TOKEN, 40, NULL),
-	DEVICE("timezone_abbr", PCAPI_P_TOKEN, 5, NULL),
-	DEVICE("type", PCAPI_P_TEXT, 100, NULL),
+	DEVICE("battery_level", PCAPI_TYPE_INTEGER, 100, NULL),
+	DEVICE("brand", PCAPI_TYPE_TEXT, 100, NULL),
+	DEVICE("carrier", PCAPI_TYPE_TEXT, 100, NULL),
+	DEVICE("cpu_cores", PCAPI_TYPE_INTEGER, 1152, NULL),
+	DEVICE("external_storage_free_space", PCAPI_TYPE_INTEGER, 1048576, NULL),
+	DEVICE("external_storage_size", PCAPI_TYPE_INTEGER, 1048576, NULL),
+	DEVICE("form_factor", PCAPI_TYPE_TOKEN, 100, form_factors),
+	DEVICE("kernel_version", PCAPI_TYPE_TOKEN, 100, NULL),
+	DEVICE("languages", PCAPI_TYPE_TOKENS, 35, NULL),
+	DEVICE("locale", PCAPI_TYPE_TOKEN, 35, NULL),
+	DEVICE("model", PCAPI_TYPE_TEXT, 100, NULL),
+	DEVICE("network_type", PCAPI_TYPE_TOKEN, 100, network_types),
+	DEVICE("os_family", PCAPI_TYPE_TOKEN, 100, os_families),
+	DEVICE("os_name", PCAPI_TYPE_TOKEN, 100, NULL),
+	DEVICE("os_release_name", PCAPI_TYPE_TOKEN, 100, NULL),
+	DEVICE("os_version", PCAPI_TYPE_TOKEN, 100, NULL),
+	DEVICE("screen_density", PCAPI_TYPE_INTEGER, 100000, NULL),
+	DEVICE("screen_height", PCAPI_TYPE_INTEGER, 30720, NULL),
+	DEVICE("screen_width", PCAPI_TYPE_INTEGER, 30720, NULL),
+	DEVICE("storage_free_space", PCAPI_TYPE_INTEGER, 1048576, NULL),
+	DEVICE("storage_size", PCAPI_TYPE_INTEGER, 1048576, NULL),
+	DEVICE("timezone", PCAPI_TYPE_TOKEN, 40, NULL),
+	DEVICE("timezone_abbr", PCAPI_TYPE_TOKEN, 5, NULL),
+	DEVICE("type", PCAPI_TYPE_TEXT, 100, NULL),
 };
 
 StaticAssertDecl(lengthof(properties) <= 128, "PcapiAllowed.listed has 128 bits");
@@ -132,8 +132,8 @@ static uint8 by_key[lengthof(properties)];
 static bool by_key_ready = false;
 
 /* event, custom_data and what isn't sent share one set of keys: "properties" */
-static inline PcapiPlace
-scope_of(PcapiPlace place)
+static inline PcapiJsonObject
+scope_of(PcapiJsonObject place)
 {
 	return place == PCAPI_IN_CUSTOM_DATA || place == PCAPI_NOT_SENT ? PCAPI_IN_EVENT : place;
 }
@@ -156,9 +156,9 @@ compare_keys(const void *a, const void *b)
 }
 
 int
-pcapi_property_in(PcapiPlace place, const char *key, size_t len)
+pcapi_property_in(PcapiJsonObject place, const char *key, size_t len)
 {
-	PcapiPlace	scope = scope_of(place);
+	PcapiJsonObject scope = scope_of(place);
 	int			low = 0;
 	int			high = lengthof(properties) - 1;
 

@@ -10,7 +10,7 @@
 #include "track/settings.h"
 
 /* which object of the API's event a property leaves in */
-typedef enum PcapiPlace
+typedef enum PcapiJsonObject
 {
 	PCAPI_IN_EVENT,
 	PCAPI_IN_CUSTOM_DATA,
@@ -18,7 +18,7 @@ typedef enum PcapiPlace
 	PCAPI_IN_DEVICE_INFO,
 	PCAPI_IN_CONTENTS,			/* a line of contents */
 	PCAPI_NOT_SENT				/* used to make others */
-} PcapiPlace;
+} PcapiJsonObject;
 
 /*
  * Numbers of the properties that are keys of track's parameter "properties",
@@ -69,16 +69,16 @@ typedef enum PcapiPropertyId
 
 typedef enum PcapiPropertyType
 {
-	PCAPI_P_TEXT,				/* free text: scrubbed for PII */
-	PCAPI_P_TOKEN,				/* structured short text: ids, language, currency */
-	PCAPI_P_DECIMAL,			/* leaves as a JSON string */
-	PCAPI_P_INTEGER,
-	PCAPI_P_BOOLEAN,
-	PCAPI_P_TOKENS,				/* array of ids */
-	PCAPI_P_CONTENTS,
-	PCAPI_P_URL,
-	PCAPI_P_APP_INFO,			/* closed objects */
-	PCAPI_P_DEVICE_INFO
+	PCAPI_TYPE_TEXT,			/* free text: scrubbed for PII */
+	PCAPI_TYPE_TOKEN,			/* structured short text: ids, language, currency */
+	PCAPI_TYPE_DECIMAL,			/* leaves as a JSON string */
+	PCAPI_TYPE_INTEGER,
+	PCAPI_TYPE_BOOLEAN,
+	PCAPI_TYPE_TOKENS,			/* array of ids */
+	PCAPI_TYPE_CONTENTS,
+	PCAPI_TYPE_URL,
+	PCAPI_TYPE_APP_INFO,		/* closed objects */
+	PCAPI_TYPE_DEVICE_INFO
 } PcapiPropertyType;
 
 typedef struct PcapiProperty
@@ -86,7 +86,7 @@ typedef struct PcapiProperty
 	const char *name;			/* as allowed_event.properties calls it */
 	const char *field;			/* key in the API's JSON */
 	PcapiPropertyType type;
-	PcapiPlace	place;
+	PcapiJsonObject place;
 	bool		structured;
 	int64		max;			/* characters, or the greatest number */
 	const char *const *values;	/* the only ones allowed, or NULL */
@@ -95,7 +95,7 @@ typedef struct PcapiProperty
 extern const PcapiProperty *pcapi_property(int property);
 
 /* a key of "properties", or of one of the objects in it; -1: none */
-extern int	pcapi_property_in(PcapiPlace place, const char *key, size_t len);
+extern int	pcapi_property_in(PcapiJsonObject place, const char *key, size_t len);
 extern int	pcapi_property_from_name(const char *name, size_t len); /* -1: unknown to the API */
 extern int	pcapi_property_count(void);
 extern const char *pcapi_property_name(int property);

@@ -247,7 +247,7 @@ pcapi_value_currency(const JsonbValue *v, char **out)
 
 /* What a text that may leave as it is looks like and mustn't, or NULL. */
 const char *
-pcapi_private(const char *s, size_t len, const char *(*find) (const char *, size_t))
+pcapi_find_pii_warning(const char *s, size_t len, const char *(*find) (const char *, size_t))
 {
 	size_t		utf8_len;
 	char	   *utf8 = pcapi_to_utf8(s, len, &utf8_len);
@@ -274,7 +274,7 @@ pcapi_value_token(const JsonbValue *v, int64 max, char **out)
 		return NULL;
 	if (len > max && pg_mbstrlen_with_len(s, (int) len) > max)
 		return "too long";
-	wrong = pcapi_private(s, len, pcapi_pii_find_in_id);
+	wrong = pcapi_find_pii_warning(s, len, pcapi_pii_find_in_id);
 	if (wrong == NULL)
 		*out = pnstrdup(s, len);
 	return wrong;
@@ -306,7 +306,7 @@ pcapi_value_text(const JsonbValue *v, int64 max, char **out, const char **note)
 		len = Min(len, (size_t) clipped + 256);
 		len = pg_mbcliplen(s, (int) len, (int) len);
 	}
-	wrong = pcapi_private(s, len, pcapi_pii_find);
+	wrong = pcapi_find_pii_warning(s, len, pcapi_pii_find);
 	if (wrong == NULL)
 		*out = pnstrdup(s, Min(len, (size_t) clipped));
 	return wrong;
@@ -356,7 +356,7 @@ language_of(char *text)
 
 /* Of the API's arrays of ids one is of languages: ISO 639-1. */
 static const char *
-take_element(const PcapiProperty *p, const JsonbValue *v, char **text)
+parse_element(const PcapiProperty *p, const JsonbValue *v, char **text)
 {
 	const char *wrong = pcapi_value_token(v, p->max, text);
 
@@ -384,7 +384,7 @@ append_tokens(StringInfo buf, const PcapiProperty *p, const JsonbValue *v, List 
 	if (v->type != jbvBinary)
 	{
 		char	   *text;
-		const char *wrong = take_element(p, v, &text);
+		const char *wrong = parse_element(p, v, &text);
 
 		if (wrong)
 			pcapi_warn(warnings, p->name, wrong);
@@ -411,7 +411,7 @@ append_tokens(StringInfo buf, const PcapiProperty *p, const JsonbValue *v, List 
 				pcapi_warn(warnings, p->name, "too many elements, the rest left out");
 				break;
 			}
-			wrong = take_element(p, &elem, &text);
+			wrong = parse_element(p, &elem, &text);
 			if (wrong)
 				pcapi_warn(warnings, p->name, wrong);
 			else if (text)
@@ -474,10 +474,10 @@ pcapi_append_property(StringInfo buf, int property, const JsonbValue *v, List **
 
 	switch (p->type)
 	{
-		case PCAPI_P_TEXT:
+		case PCAPI_TYPE_TEXT:
 			wrong = pcapi_value_text(v, p->max, &text, &note);
 			break;
-		case PCAPI_P_TOKEN:
+		case PCAPI_TYPE_TOKEN:
 			if (property == PCAPI_PROP_CURRENCY)
 				wrong = pcapi_value_currency(v, &text);
 			else
@@ -492,10 +492,10 @@ pcapi_append_property(StringInfo buf, int property, const JsonbValue *v, List **
 					wrong = "not one of the API's values";
 			}
 			break;
-		case PCAPI_P_DECIMAL:
+		case PCAPI_TYPE_DECIMAL:
 			wrong = pcapi_value_decimal(v, &text);
 			break;
-		case PCAPI_P_INTEGER:
+		case PCAPI_TYPE_INTEGER:
 			wrong = pcapi_value_integer(v, p->max, &number);
 			if (wrong == NULL)
 			{
@@ -503,7 +503,7 @@ pcapi_append_property(StringInfo buf, int property, const JsonbValue *v, List **
 				return true;
 			}
 			break;
-		case PCAPI_P_BOOLEAN:
+		case PCAPI_TYPE_BOOLEAN:
 			wrong = pcapi_value_boolean(v, &boolean);
 			if (wrong == NULL)
 			{
@@ -512,7 +512,7 @@ pcapi_append_property(StringInfo buf, int property, const JsonbValue *v, List **
 				return true;
 			}
 			break;
-		case PCAPI_P_TOKENS:
+		case PCAPI_TYPE_TOKENS:
 			return append_tokens(buf, p, v, warnings);
 		default:
 			elog(ERROR, "property %d is no simple one", property);

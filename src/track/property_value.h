@@ -25,8 +25,8 @@ extern const char *pcapi_value_currency(const JsonbValue *v, char **out);
  * What is wrong with a text that would leave as it is, by pcapi_pii_find or
  * pcapi_pii_find_in_id; NULL when all is well.
  */
-extern const char *pcapi_private(const char *s, size_t len,
-								 const char *(*find) (const char *, size_t));
+extern const char *pcapi_find_pii_warning(const char *s, size_t len,
+										  const char *(*find) (const char *, size_t));
 
 /* a short text without blanks around it; *out NULL without an error: empty */
 extern const char *pcapi_value_token(const JsonbValue *v, int64 max, char **out);

@@ -71,7 +71,7 @@ form_row(PcapiRow *row, const PcapiRowUse *use)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("the row is too large for an expression"),
-				 pcapi_hide()));
+				 pcapi_errhide()));
 	for (int i = 0; i < natts; i++)
 	{
 		if (!nulls[i] && TupleDescAttr(row->desc, i)->attlen == -1 &&

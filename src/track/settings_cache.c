@@ -55,8 +55,8 @@
 #define PARTS_MAX		50000
 
 static const PcapiTable watched[] = {
-	PCAPI_T_DESTINATION, PCAPI_T_DESTINATION_STATE, PCAPI_T_ALLOWED_EVENT,
-	PCAPI_T_CONSENT_RULE, PCAPI_T_SUPPRESSION
+	PCAPI_TABLE_DESTINATION, PCAPI_TABLE_DESTINATION_STATE, PCAPI_TABLE_ALLOWED_EVENT,
+	PCAPI_TABLE_CONSENT_RULE, PCAPI_TABLE_SUPPRESSION
 };
 
 static const char *const notice_triggers[] = {"_settings_changed", "_settings_truncated"};
@@ -136,7 +136,7 @@ check_notice(void)
 	notice_unchecked = false;
 
 	memset(&now, 0, sizeof(now));
-	now.view = pcapi_table(PCAPI_T_SETTINGS);
+	now.view = pcapi_table(PCAPI_TABLE_SETTINGS);
 	works = OidIsValid(now.view);
 	pg_trigger = table_open(TriggerRelationId, AccessShareLock);
 	for (int i = 0; i < lengthof(watched); i++)

@@ -55,7 +55,7 @@ typedef struct CallState
 } CallState;
 
 static void
-settle_event_id(CallState *state, bool *generated)
+resolve_event_id(CallState *state, bool *generated)
 {
 	char	   *given = state->call->event_id;
 	const char *why;
@@ -72,7 +72,7 @@ settle_event_id(CallState *state, bool *generated)
 }
 
 static void
-settle_event_time(CallState *state)
+resolve_event_time(CallState *state)
 {
 	PcapiCall  *call = state->call;
 
@@ -114,7 +114,7 @@ click_id_in(CallState *state, int property)
 		const char *wrong;
 
 		free(found);
-		wrong = text ? pcapi_take_click_id(&click_id, text, strlen(text)) :
+		wrong = text ? pcapi_parse_click_id(&click_id, text, strlen(text)) :
 			"has no form in the database's encoding";
 		if (wrong)
 			pcapi_warn(&state->warnings, "epik", wrong);
@@ -284,14 +284,14 @@ pcapi_decide(PcapiCall *call, char **event_id, bool *event_id_generated,
 										  call->destination, &named, &allowed);
 	state->warnings = list_copy(call->warnings);
 	state->now = GetCurrentTimestamp();
-	settle_event_id(state, event_id_generated);
-	settle_event_time(state);
+	resolve_event_id(state, event_id_generated);
+	resolve_event_time(state);
 	state->action_source = pcapi_call_action_source(call);
 	if (state->action_source == NULL)
 		state->reject = "unknown action source";
 	if (call->destination && named == NULL && !call->from_data)
-		pcapi_bad_call(("unknown destination"),
-					   ("Destinations are made with configure_destination; the table pinterest_capi.destination lists them."));
+		pcapi_error_invalid_parameter(("unknown destination"),
+									  ("Destinations are made with configure_destination; the table pinterest_capi.destination lists them."));
 
 	*event_id = state->event_id;
 	*event_time = state->event_time;
@@ -340,7 +340,7 @@ pcapi_track(PcapiCall *call)
 	MemoryContext caller_context = CurrentMemoryContext;
 	MemoryContext context = AllocSetContextCreate(caller_context, "pinterest_capi call",
 												  ALLOCSET_DEFAULT_SIZES);
-	PcapiIdentity saved;
+	PcapiUserContext saved;
 	List	   *decisions;
 	ListCell   *lc;
 	bool		generated;
@@ -353,7 +353,7 @@ pcapi_track(PcapiCall *call)
 
 	pcapi_check_writable("track()");
 	MemoryContextSwitchTo(context);
-	pcapi_become_owner(&saved, false);
+	pcapi_switch_to_owner(&saved, false);
 	decisions = pcapi_decide(call, &event_id, &generated, &ev.event_time, &visitor, &click_id);
 
 	ev.visitor = visitor;
@@ -386,7 +386,7 @@ pcapi_track(PcapiCall *call)
 		pcapi_visitor_store_click(visitor, click_id, ev.event_time);
 	if (queued)
 		pcapi_wake_at_commit();
-	pcapi_become_caller(&saved);
+	pcapi_restore_user(&saved);
 
 	MemoryContextSwitchTo(caller_context);
 	result = pstrdup(event_id);

@@ -201,7 +201,7 @@ warn_of_fault(const Trigger *trigger, Relation rel, const PcapiMappingFault *fau
 					fault->key, trigger->tgname, table_name(rel)),
 			 errdetail("%s", fault->what),
 			 errhint("%s pinterest_capi.doctor() lists what is wrong with triggers.", fault->hint),
-			 pcapi_hide()));
+			 pcapi_errhide()));
 }
 
 static void
@@ -213,7 +213,7 @@ warn_of_trigger(const Trigger *trigger, Relation rel, const char *what, const ch
 			(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 			 errmsg("trigger \"%s\" on table %s %s", trigger->tgname, table_name(rel), what),
 			 errhint("%s", hint),
-			 pcapi_hide()));
+			 pcapi_errhide()));
 }
 
 /* ---- a row ---- */
@@ -252,7 +252,7 @@ expression_value(RowState *state, PcapiMapping *m, Datum *value)
 		ereport(ERROR,
 				(errcode(ERRCODE_CARDINALITY_VIOLATION),
 				 errmsg("more than one row returned by an expression"),
-				 pcapi_hide()));
+				 pcapi_errhide()));
 	if (SPI_processed == 0)
 		return false;
 
@@ -367,7 +367,7 @@ pcapi_call_from_row(PcapiCall *call, PcapiTriggerMap *map, Relation rel, HeapTup
 	}
 	if (map->has_guarded)
 	{
-		ErrorData  *error = pcapi_attempt(take_guarded, &state);
+		ErrorData  *error = pcapi_try_user_code(take_guarded, &state);
 
 		if (error && fault == NULL)
 		{
@@ -449,7 +449,7 @@ track_safely(Firing *firing)
 		track_firing(firing);
 		return;
 	}
-	error = pcapi_attempt(track_firing, firing);
+	error = pcapi_try_user_code(track_firing, firing);
 	if (error == NULL)
 		return;
 	if (error->sqlerrcode != ERRCODE_INSUFFICIENT_PRIVILEGE)
@@ -472,7 +472,7 @@ pcapi_sql_track_trigger(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("track_trigger() must be used in a row-level AFTER trigger"),
 				 errhint("%s", PCAPI_TRIGGER_HINT),
-				 pcapi_hide()));
+				 pcapi_errhide()));
 	if (TRIGGER_FIRED_FOR_ROW(td->tg_event))
 		firing.tuple = TRIGGER_FIRED_BY_UPDATE(td->tg_event) ? td->tg_newtuple : td->tg_trigtuple;
 

@@ -147,7 +147,7 @@ static void
 check_expression(Findings *findings, PcapiMapping *m, Relation rel, ArrayType *roles)
 {
 	ExpressionCheck check = {m, rel, rel->rd_rel->relowner};
-	ErrorData  *error = pcapi_attempt(prepare_as, &check);
+	ErrorData  *error = pcapi_try_user_code(prepare_as, &check);
 	Oid		   *role = (Oid *) ARR_DATA_PTR(roles);
 	int			n = ArrayGetNItems(ARR_NDIM(roles), ARR_DIMS(roles));
 
@@ -160,7 +160,7 @@ check_expression(Findings *findings, PcapiMapping *m, Relation rel, ArrayType *r
 	for (int i = -1; i < n; i++)
 	{
 		check.role = i < 0 ? rel->rd_rel->relowner : role[i];
-		error = pcapi_attempt(check_rights_of, &check);
+		error = pcapi_try_user_code(check_rights_of, &check);
 		if (error)
 			add_finding(findings, m->key,
 						psprintf("Where role \"%s\" writes: %s.", GetUserNameFromId(check.role, false), error->message),

@@ -99,7 +99,7 @@ has_control_character(const char *s, size_t len)
  * nobody's address: what stands in a URL's query is anybody's to write.
  */
 const char *
-pcapi_take_click_id(char **click_id, const char *s, size_t len)
+pcapi_parse_click_id(char **click_id, const char *s, size_t len)
 {
 	const char *wrong;
 
@@ -112,14 +112,14 @@ pcapi_take_click_id(char **click_id, const char *s, size_t len)
 		len--;
 	if (len == 0 || len > CLICK_ID_MAX || has_control_character(s, len))
 		return "not a click id";
-	wrong = pcapi_private(s, len, pcapi_pii_find_in_id);
+	wrong = pcapi_find_pii_warning(s, len, pcapi_pii_find_in_id);
 	if (wrong == NULL)
 		*click_id = pnstrdup(s, len);
 	return wrong;
 }
 
 static const char *
-take_user_agent(char **user_agent, const char *s, size_t len)
+parse_user_agent(char **user_agent, const char *s, size_t len)
 {
 	size_t		clipped;
 	const char *wrong;
@@ -128,7 +128,7 @@ take_user_agent(char **user_agent, const char *s, size_t len)
 		return "not a user agent";
 	/* beyond the cut as well: half an address is one too */
 	clipped = pg_mbcharcliplen(s, (int) len, USER_AGENT_MAX);
-	wrong = pcapi_private(s, pg_mbcliplen(s, (int) len, (int) Min(len, clipped + 256)), pcapi_pii_find);
+	wrong = pcapi_find_pii_warning(s, pg_mbcliplen(s, (int) len, (int) Min(len, clipped + 256)), pcapi_pii_find);
 	if (wrong)
 		return wrong;
 	*user_agent = pnstrdup(s, clipped);
@@ -136,21 +136,21 @@ take_user_agent(char **user_agent, const char *s, size_t len)
 }
 
 static const char *
-take_partner_id(char **partner_id, const char *s, size_t len)
+parse_partner_id(char **partner_id, const char *s, size_t len)
 {
 	const char *wrong;
 
 	if (has_control_character(s, len) || memchr(s, '@', len) != NULL ||
 		pg_mbstrlen_with_len(s, (int) len) > PARTNER_ID_MAX)
 		return "not a partner id";
-	wrong = pcapi_private(s, len, pcapi_pii_find_in_id);
+	wrong = pcapi_find_pii_warning(s, len, pcapi_pii_find_in_id);
 	if (wrong == NULL)
 		*partner_id = pnstrdup(s, len);
 	return wrong;
 }
 
 static const char *
-take_customer_type(const char **customer_type, const char *s, size_t len)
+parse_customer_type(const char **customer_type, const char *s, size_t len)
 {
 	static const char *const types[] = {"new", "returning"};
 
@@ -166,7 +166,7 @@ take_customer_type(const char **customer_type, const char *s, size_t len)
 }
 
 static const char *
-take_ip(PcapiIdentifiers *ids, const char *s, size_t len)
+parse_ip(PcapiIdentifiers *ids, const char *s, size_t len)
 {
 	char	   *text;
 	struct in_addr v4;
@@ -238,7 +238,7 @@ typedef struct NationalPhone
 } NationalPhone;
 
 static const char *
-take_hash(PcapiIdentifiers *ids, const char *key, PcapiKind kind, const char *s, size_t len)
+parse_hash(PcapiIdentifiers *ids, const char *key, PcapiKind kind, const char *s, size_t len)
 {
 	size_t		utf8_len;
 	char	   *utf8;
@@ -356,7 +356,7 @@ find_country(PcapiIdentifiers *ids, Jsonb *user_data)
  * one of an array stands.
  */
 static const char *
-take_value(PcapiIdentifiers *ids, int key, const JsonbValue *v)
+parse_value(PcapiIdentifiers *ids, int key, const JsonbValue *v)
 {
 	int			kind = keys[key].kind;
 	const char *s;
@@ -377,7 +377,7 @@ take_value(PcapiIdentifiers *ids, int key, const JsonbValue *v)
 		return "not text";
 
 	if (kind < PCAPI_KINDS)
-		return take_hash(ids, keys[key].name, (PcapiKind) kind, s, len);
+		return parse_hash(ids, keys[key].name, (PcapiKind) kind, s, len);
 
 	while (len > 0 && (unsigned char) *s <= ' ')
 	{
@@ -392,20 +392,20 @@ take_value(PcapiIdentifiers *ids, int key, const JsonbValue *v)
 	switch (kind)
 	{
 		case KEY_IP:
-			return ids->ip ? NULL : take_ip(ids, s, len);
+			return ids->ip ? NULL : parse_ip(ids, s, len);
 
 		case KEY_USER_AGENT:
-			return ids->user_agent ? NULL : take_user_agent(&ids->user_agent, s, len);
+			return ids->user_agent ? NULL : parse_user_agent(&ids->user_agent, s, len);
 
 		case KEY_CLICK_ID:
-			return ids->click_id ? NULL : pcapi_take_click_id(&ids->click_id, s, len);
+			return ids->click_id ? NULL : pcapi_parse_click_id(&ids->click_id, s, len);
 
 		case KEY_CUSTOMER_TYPE:
-			return ids->customer_type ? NULL : take_customer_type(&ids->customer_type, s, len);
+			return ids->customer_type ? NULL : parse_customer_type(&ids->customer_type, s, len);
 
 		default:
 			Assert(kind == KEY_PARTNER_ID);
-			return ids->partner_id ? NULL : take_partner_id(&ids->partner_id, s, len);
+			return ids->partner_id ? NULL : parse_partner_id(&ids->partner_id, s, len);
 	}
 }
 
@@ -474,14 +474,14 @@ pcapi_identifiers_from_jsonb(PcapiIdentifiers *ids, Jsonb *user_data, List **war
 			{
 				if (token != WJB_ELEM || elem.type == jbvNull)
 					continue;
-				wrong = take_value(ids, key, &elem);
+				wrong = parse_value(ids, key, &elem);
 				if (wrong)
 					pcapi_warn(warnings, keys[key].name, wrong);
 			}
 		}
 		else
 		{
-			wrong = take_value(ids, key, &v);
+			wrong = parse_value(ids, key, &v);
 			if (wrong)
 				pcapi_warn(warnings, keys[key].name, wrong);
 		}

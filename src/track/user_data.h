@@ -42,7 +42,7 @@ extern bool pcapi_is_identifier_key(const char *key, size_t len);
 extern bool pcapi_has_identifier(const PcapiIdentifiers *ids, const PcapiDestination *dest);
 
 /* NULL when *click_id was set, else what is wrong with it */
-extern const char *pcapi_take_click_id(char **click_id, const char *s, size_t len);
+extern const char *pcapi_parse_click_id(char **click_id, const char *s, size_t len);
 
 /* warnings are appended: "em: not an e-mail address" */
 extern void pcapi_identifiers_from_jsonb(PcapiIdentifiers *ids, Jsonb *user_data, List **warnings);

@@ -41,7 +41,7 @@ pcapi_visitor_hash(const char *visitor_id, unsigned char digest[32])
 				(errcode(ERRCODE_INTERNAL_ERROR),
 				 errmsg("could not compute a SHA-256"),
 				 errhint("Check the configuration of the server's OpenSSL: SHA-256 must be among what it provides."),
-				 pcapi_hide()));
+				 pcapi_errhide()));
 }
 
 Datum
@@ -139,7 +139,7 @@ pcapi_identifiers_from_event(PcapiIdentifiers *ids, Jsonb *event)
 
 typedef struct VisitorWalk
 {
-	PcapiWalk	walk;
+	PcapiIndexScan walk;
 	bool		by_sql;			/* then the rows are these, and the slot is the walk's all the same */
 	SPITupleTable *rows;
 	uint64		n;
@@ -195,7 +195,7 @@ open_visitor(VisitorWalk *walk, const unsigned char *visitor)
 	PushActiveSnapshot(GetTransactionSnapshot());
 	UpdateActiveSnapshotCommandId();
 	memset(walk, 0, sizeof(VisitorWalk));
-	if (!pcapi_walk_open(&walk->walk, PCAPI_T_VISITOR, &pcapi_visitor_key, 2))
+	if (!pcapi_index_scan_open(&walk->walk, PCAPI_TABLE_VISITOR, &pcapi_visitor_key, 2))
 	{
 		open_visitor_by_sql(walk, pcapi_visitor_datum(visitor), PointerGetDatum(upper));
 		return;
@@ -209,7 +209,7 @@ static bool
 next_row(VisitorWalk *walk)
 {
 	if (!walk->by_sql)
-		return pcapi_walk_next(&walk->walk);
+		return pcapi_index_scan_next(&walk->walk);
 	if (walk->next >= walk->n)
 		return false;
 	ExecStoreHeapTuple(walk->rows->vals[walk->next++], walk->walk.slot, false);
@@ -225,7 +225,7 @@ close_visitor(VisitorWalk *walk)
 		SPI_finish();
 	}
 	else
-		pcapi_walk_close(&walk->walk);
+		pcapi_index_scan_close(&walk->walk);
 	PopActiveSnapshot();
 }
 
@@ -233,7 +233,7 @@ close_visitor(VisitorWalk *walk)
 static bool
 read_click(VisitorWalk *visitor, StoredClicks *clicks)
 {
-	PcapiWalk  *walk = &visitor->walk;
+	PcapiIndexScan *walk = &visitor->walk;
 	bool		isnull;
 	Datum		key = slot_getattr(walk->slot, PCAPI_VISITOR_VISITOR, &isnull);
 	bool		click_row = VARSIZE_ANY_EXHDR(DatumGetPointer(key)) > 32;
@@ -334,8 +334,8 @@ delete_clicks(const VisitorWalk *walk, const StoredClicks *clicks)
 
 	if (clicks->keys == NIL)
 		return;
-	rel = table_open(pcapi_table(PCAPI_T_VISITOR), RowExclusiveLock);
-	if (walk->by_sql || !pcapi_writes_directly(PCAPI_T_VISITOR, rel))
+	rel = table_open(pcapi_table(PCAPI_TABLE_VISITOR), RowExclusiveLock);
+	if (walk->by_sql || !pcapi_writes_directly(PCAPI_TABLE_VISITOR, rel))
 		delete_clicks_by_sql(clicks->keys);
 	else
 		foreach(lc, clicks->places)

@@ -16,7 +16,7 @@
 #include "worker/sending.h"
 
 PcapiBatch *
-pcapi_batch_create(PcapiRoute *route, int room)
+pcapi_batch_create(PcapiSender *sender, int room)
 {
 	MemoryContext context = AllocSetContextCreate(TopMemoryContext, "pinterest_capi batch",
 												  ALLOCSET_DEFAULT_SIZES);
@@ -24,22 +24,22 @@ pcapi_batch_create(PcapiRoute *route, int room)
 	PcapiBatch *batch = palloc0(sizeof(PcapiBatch));
 
 	batch->context = context;
-	batch->route = route;
-	batch->life = route->target.life;
-	batch->state = PCAPI_B_CLAIMED;
-	batch->events = palloc(sizeof(PcapiSending) * Max(room, 1));
+	batch->sender = sender;
+	batch->life = sender->config.life;
+	batch->state = PCAPI_BATCH_CLAIMED;
+	batch->events = palloc(sizeof(PcapiBatchEvent) * Max(room, 1));
 	initStringInfo(&batch->body);
 	appendStringInfoString(&batch->body, "{\"data\":[");
-	dlist_push_tail(&route->batches, &batch->node);
+	dlist_push_tail(&sender->batches, &batch->node);
 	MemoryContextSwitchTo(old);
 	return batch;
 }
 
 /* False when the request would become too large; one event always fits. */
 bool
-pcapi_batch_add(PcapiBatch *batch, const PcapiClaimed *event, const char *payload, int len)
+pcapi_batch_add(PcapiBatch *batch, const PcapiQueuedEvent *event, const char *payload, int len)
 {
-	PcapiSending *s;
+	PcapiBatchEvent *s;
 
 	if (batch->n > 0 && batch->body.len + len + 3 > PCAPI_MAX_BODY)
 		return false;

@@ -12,8 +12,8 @@
 
 #define PCAPI_MAX_BODY	(2 * 1024 * 1024)
 
-extern PcapiBatch *pcapi_batch_create(PcapiRoute *route, int room);
-extern bool pcapi_batch_add(PcapiBatch *batch, const PcapiClaimed *event, const char *payload, int len);
+extern PcapiBatch *pcapi_batch_create(PcapiSender *sender, int room);
+extern bool pcapi_batch_add(PcapiBatch *batch, const PcapiQueuedEvent *event, const char *payload, int len);
 extern void pcapi_batch_seal(PcapiBatch *batch);	/* no more events */
 extern bool pcapi_batch_holds(const PcapiBatch *batch, int64 id);
 extern void pcapi_batch_free(PcapiBatch *batch);

@@ -38,28 +38,28 @@
 #define FULL_RESCAN_EVERY	(60 * USECS_PER_SEC)
 
 static bool
-held(void *arg, int64 id)
+is_held(void *arg, int64 id)
 {
-	PcapiRoute *route = arg;
+	PcapiSender *sender = arg;
 	dlist_iter	it;
 
-	dlist_foreach(it, &route->batches)
+	dlist_foreach(it, &sender->batches)
 	{
 		PcapiBatch *batch = dlist_container(PcapiBatch, node, it.cur);
 
-		if (!batch->verify && batch->state != PCAPI_B_TAKEN && pcapi_batch_holds(batch, id))
+		if (!batch->verify && batch->state != PCAPI_BATCH_TAKEN && pcapi_batch_holds(batch, id))
 			return true;
 	}
 	return false;
 }
 
 static int
-count_held(PcapiRoute *route)
+count_held(PcapiSender *sender)
 {
 	int			n = 0;
 	dlist_iter	it;
 
-	dlist_foreach(it, &route->batches)
+	dlist_foreach(it, &sender->batches)
 	{
 		PcapiBatch *batch = dlist_container(PcapiBatch, node, it.cur);
 
@@ -69,37 +69,37 @@ count_held(PcapiRoute *route)
 	return n;
 }
 
-typedef struct Taking
+typedef struct BatchFill
 {
-	PcapiRoute *route;
+	PcapiSender *sender;
 	PcapiBatch *batch;
 	int			want;
 	TimestampTz now;
 	bool		full;			/* by number or by size */
-	PcapiSettled *dropped;		/* what is not worth a request, or not now */
+	PcapiEventOutcome *dropped; /* what is not worth a request, or not now */
 	int			n_dropped;
 	int			room;
 	int			n_put_off;		/* for the first time */
-	PcapiSettled first_put_off;
-	PcapiReader reader;
-} Taking;
+	PcapiEventOutcome first_put_off;
+	PcapiPayloadBudget reader;
+}			BatchFill;
 
-static PcapiSettled *
-drop(Taking *t, const PcapiClaimed *event, PcapiFate fate, const char *reason)
+static PcapiEventOutcome *
+drop(BatchFill * t, const PcapiQueuedEvent *event, PcapiOutcome outcome, const char *reason)
 {
-	PcapiSettled *s;
+	PcapiEventOutcome *s;
 
 	if (t->n_dropped == t->room)
 	{
 		t->room = Max(64, t->room * 2);
-		t->dropped = t->dropped ? repalloc(t->dropped, sizeof(PcapiSettled) * t->room) :
-			palloc(sizeof(PcapiSettled) * t->room);
+		t->dropped = t->dropped ? repalloc(t->dropped, sizeof(PcapiEventOutcome) * t->room) :
+			palloc(sizeof(PcapiEventOutcome) * t->room);
 	}
 	s = &t->dropped[t->n_dropped++];
-	memset(s, 0, sizeof(PcapiSettled));
+	memset(s, 0, sizeof(PcapiEventOutcome));
 	s->id = event->id;
 	s->created_at = event->created_at;
-	s->fate = fate;
+	s->outcome = outcome;
 	s->reason = reason;
 	return s;
 }
@@ -110,11 +110,11 @@ drop(Taking *t, const PcapiClaimed *event, PcapiFate fate, const char *reason)
  * and fails when retry_for is over.  It counts no attempt.
  */
 static void
-put_off(Taking *t, const PcapiClaimed *event)
+put_off(BatchFill * t, const PcapiQueuedEvent *event)
 {
 	TimestampTz tried_for = event->first_attempt_at ? Max(t->now - event->first_attempt_at, 0) : 0;
-	bool		over = tried_for >= t->route->target.retry_for;
-	PcapiSettled *s = drop(t, event, over ? PCAPI_FAILED : PCAPI_RETRY, over ? PCAPI_UNREADABLE : NULL);
+	bool		over = tried_for >= t->sender->config.retry_for;
+	PcapiEventOutcome *s = drop(t, event, over ? PCAPI_FAILED : PCAPI_RETRY, over ? PCAPI_UNREADABLE : NULL);
 
 	s->error = psprintf(PCAPI_UNREADABLE ": %s", event->problem);
 	s->delay_ms = Min(Max(tried_for / 1000, PUT_OFF_MIN_MS), PUT_OFF_MAX_MS);
@@ -124,20 +124,20 @@ put_off(Taking *t, const PcapiClaimed *event)
 
 /* One line for all of a damaged page. */
 static void
-log_put_off(const Taking *t)
+log_put_off(const BatchFill * t)
 {
 	if (t->n_put_off > 0)
 		ereport(LOG,
 				(errmsg_plural("%d event for destination \"%s\" is put off: id " INT64_FORMAT ": %s",
 							   "%d events for destination \"%s\" are put off, first of them id " INT64_FORMAT ": %s",
-							   t->n_put_off, t->n_put_off, t->route->target.name, t->first_put_off.id, t->first_put_off.error),
+							   t->n_put_off, t->n_put_off, t->sender->config.name, t->first_put_off.id, t->first_put_off.error),
 				 errdetail("The others are sent. It is tried again, for as long as the destination's retry_for."),
 				 errhint("pinterest_capi.doctor() names what waits.")));
 }
 
 /* False when the batch has no room for it. */
 static bool
-take_event(Taking *t, PcapiClaimed *event)
+add_event(BatchFill * t, PcapiQueuedEvent *event)
 {
 	size_t		len = event->payload_len;
 	char	   *payload = event->payload;
@@ -147,7 +147,7 @@ take_event(Taking *t, PcapiClaimed *event)
 		t->full = true;
 		return false;
 	}
-	if (t->now - event->event_time > t->route->target.max_event_age)
+	if (t->now - event->event_time > t->sender->config.max_event_age)
 		drop(t, event, PCAPI_EXPIRED, "older than max_event_age");
 	else if (event->problem)
 		put_off(t, event);
@@ -170,20 +170,20 @@ take_event(Taking *t, PcapiClaimed *event)
 }
 
 static void
-take_half(Taking *t, PcapiBatch *half)
+fill_from_split(BatchFill * t, PcapiBatch *half)
 {
-	PcapiClaimed *events;
+	PcapiQueuedEvent *events;
 	int			n;
 
-	half->state = PCAPI_B_TAKEN;	/* so that it holds its events no longer */
+	half->state = PCAPI_BATCH_TAKEN;	/* so that it holds its events no longer */
 	t->batch->refused_since = half->refused_since;
-	n = pcapi_fetch_ids(t->route->target.dest, half->ids, half->n, &t->reader, &events);
+	n = pcapi_dequeue_ids(t->sender->config.dest, half->ids, half->n, &t->reader, &events);
 	pcapi_erase_claimed(events, &n);
 
 	/* a smaller batch_size since: the rest comes by the ordinary way */
 	for (int i = 0; i < n; i++)
-		if (!take_event(t, &events[i]))
-			pcapi_route_release(t->route, events[i].id);
+		if (!add_event(t, &events[i]))
+			pcapi_sender_requeue(t->sender, events[i].id);
 }
 
 /*
@@ -192,33 +192,33 @@ take_half(Taking *t, PcapiBatch *half)
  * long before retry_for is over, as those of one that is refused do at once.
  */
 static int
-company(PcapiRoute *route, int attempts)
+max_batch_for_attempts(PcapiSender *sender, int attempts)
 {
-	return Max(1, route->target.batch_size >> Min(Max(attempts - 2, 0), 10));
+	return Max(1, sender->config.batch_size >> Min(Max(attempts - 2, 0), 10));
 }
 
 static void
-take_due(Taking *t, int n_held)
+fill_due(BatchFill * t, int n_held)
 {
-	PcapiClaimed *events;
-	int			n = pcapi_fetch_due(t->route->target.dest, t->want + n_held, &t->reader, &events);
+	PcapiQueuedEvent *events;
+	int			n = pcapi_dequeue_due(t->sender->config.dest, t->want + n_held, &t->reader, &events);
 
 	pcapi_erase_claimed(events, &n);
 	for (int i = 0; i < n; i++)
 	{
-		if (held(t->route, events[i].id))
+		if (is_held(t->sender, events[i].id))
 			continue;
-		t->want = Min(t->want, company(t->route, events[i].attempts));
-		if (!take_event(t, &events[i]))
+		t->want = Min(t->want, max_batch_for_attempts(t->sender, events[i].attempts));
+		if (!add_event(t, &events[i]))
 			break;
 	}
 }
 
 static void
-take_fresh(Taking *t, int n_held)
+fill_new(BatchFill * t, int n_held)
 {
-	PcapiScan  *scan = &t->route->scan;
-	PcapiClaimed *events;
+	PcapiQueueCursor *scan = &t->sender->scan;
+	PcapiQueuedEvent *events;
 	int			want = t->want - t->batch->n;
 	int			limit;
 	int			n;
@@ -231,75 +231,75 @@ take_fresh(Taking *t, int n_held)
 		scan->full_at = DT_NOEND;	/* until it is known how long it takes */
 	}
 	/* in front of the cursor nothing is held, so nothing is read in vain */
-	limit = want + (scan->cursor < scan->high ? n_held : 0);
-	n = pcapi_fetch_fresh(t->route->target.dest, scan->cursor, limit, &t->reader, &events);
+	limit = want + (scan->cursor < scan->high_water ? n_held : 0);
+	n = pcapi_dequeue_new(t->sender->config.dest, scan->cursor, limit, &t->reader, &events);
 	if (scan->full_at == DT_NOEND)
 		scan->full_at = now + Max(FULL_RESCAN_EVERY, 100 * (GetCurrentTimestamp() - now));
 	all = n < limit;
 	pcapi_erase_claimed(events, &n);
 	for (int i = 0; i < n; i++)
 	{
-		if (!held(t->route, events[i].id) && !take_event(t, &events[i]))
+		if (!is_held(t->sender, events[i].id) && !add_event(t, &events[i]))
 			return;
 		scan->cursor = events[i].id;
-		scan->high = Max(scan->high, scan->cursor);
+		scan->high_water = Max(scan->high_water, scan->cursor);
 	}
 	if (all)
-		scan->cursor = Max(scan->cursor, scan->high);
+		scan->cursor = Max(scan->cursor, scan->high_water);
 	else
 		t->full = true;
 }
 
 /* After an error: one by one, and from the first, since it may have been any. */
 static void
-take_singly(Taking *t, int n_held)
+fill_singly(BatchFill * t, int n_held)
 {
-	PcapiClaimed *events;
+	PcapiQueuedEvent *events;
 	int			limit = t->want + n_held;
-	int			n = pcapi_fetch_singly(t->route->target.dest, 0, limit, &t->reader, &events);
+	int			n = pcapi_dequeue_singly(t->sender->config.dest, 0, limit, &t->reader, &events);
 
 	for (int i = 0; i < n; i++)
-		if (!held(t->route, events[i].id) && !take_event(t, &events[i]))
+		if (!is_held(t->sender, events[i].id) && !add_event(t, &events[i]))
 			return;
 	t->full = (n == limit);
 	/* whatever was passed by is read again */
-	t->route->scan.full_at = 0;
+	t->sender->scan.full_at = 0;
 }
 
 bool
-pcapi_route_take(PcapiRoute *route)
+pcapi_sender_fill_batch(PcapiSender *sender)
 {
 	MemoryContext scratch = AllocSetContextCreate(CurTransactionContext, "pinterest_capi take",
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(scratch);
-	int			n_held = count_held(route);
-	Taking		t = {.route = route, .now = GetCurrentTimestamp(), .reader = {.skip = held, .arg = route, .room = PCAPI_MAX_BODY}};
+	int			n_held = count_held(sender);
+	BatchFill	t = {.sender = sender, .now = GetCurrentTimestamp(), .reader = {.skip = is_held, .arg = sender, .room = PCAPI_MAX_BODY}};
 	PcapiBatch *half = NULL;
 	dlist_iter	it;
 	bool		took;
 
-	dlist_foreach(it, &route->batches)
+	dlist_foreach(it, &sender->batches)
 	{
 		half = dlist_container(PcapiBatch, node, it.cur);
-		if (half->state == PCAPI_B_HALF)
+		if (half->state == PCAPI_BATCH_SPLIT)
 			break;
 		half = NULL;
 	}
-	t.want = Min(route->target.batch_size, route->target.test_mode ? TEST_MODE_BATCH : INT_MAX);
-	t.batch = pcapi_batch_create(route, t.want);
-	if (route->look_failures > 0)
+	t.want = Min(sender->config.batch_size, sender->config.test_mode ? TEST_MODE_BATCH : INT_MAX);
+	t.batch = pcapi_batch_create(sender, t.want);
+	if (sender->poll_failures > 0)
 	{
 		if (half)
-			half->state = PCAPI_B_TAKEN;	/* so that its events are among them */
-		take_singly(&t, n_held);
+			half->state = PCAPI_BATCH_TAKEN;	/* so that its events are among them */
+		fill_singly(&t, n_held);
 	}
 	else if (half)
-		take_half(&t, half);
+		fill_from_split(&t, half);
 	else
 	{
-		take_due(&t, n_held);
+		fill_due(&t, n_held);
 		if (!t.full)
-			take_fresh(&t, n_held);
+			fill_new(&t, n_held);
 	}
 	pcapi_batch_seal(t.batch);
 
@@ -310,16 +310,16 @@ pcapi_route_take(PcapiRoute *route)
 	{
 		char	   *problem;
 
-		t.n_dropped -= pcapi_settle(route->target.dest, 0, t.now, t.dropped, t.n_dropped,
+		t.n_dropped -= pcapi_settle(sender->config.dest, 0, t.now, t.dropped, t.n_dropped,
 									palloc(sizeof(PcapiWritten) * t.n_dropped), &problem);
 	}
 	took = t.batch->n > 0 || t.n_dropped > 0 || half != NULL;
 	if (t.batch->n > 0)
 	{
-		t.batch->lease = pcapi_lease(route->target.dest, t.batch->ids, t.batch->n);
-		pcapi_limiter_take(&route->limiter, pcapi_clock_ms());
-		route->last_full = t.full || half != NULL;
-		route->last_start = GetCurrentTimestamp();
+		t.batch->lease = pcapi_lease(sender->config.dest, t.batch->ids, t.batch->n);
+		pcapi_limiter_take(&sender->limiter, pcapi_clock_ms());
+		sender->last_full = t.full || half != NULL;
+		sender->last_start = GetCurrentTimestamp();
 	}
 	else
 		pcapi_batch_free(t.batch);
@@ -335,24 +335,24 @@ pcapi_route_take(PcapiRoute *route)
  * are at least as new.
  */
 void
-pcapi_route_rescan(PcapiRoute *route)
+pcapi_sender_rescan(PcapiSender *sender)
 {
-	PcapiScan  *scan = &route->scan;
+	PcapiQueueCursor *scan = &sender->scan;
 	TimestampTz now = GetCurrentTimestamp();
 	TransactionId xmin;
 	int64	   *ids;
 	int			n;
 	bool		late = false;
 
-	if (scan->high <= scan->low)
+	if (scan->high_water <= scan->low_water)
 		scan->rescan_at = now + RESCAN_EVERY;
-	if (scan->high <= scan->low || now < scan->no_rescan_before)
+	if (scan->high_water <= scan->low_water || now < scan->no_rescan_before)
 		return;
 	xmin = GetTransactionSnapshot()->xmin;
-	n = pcapi_queued_between(route->target.dest, scan->low, Min(scan->high, scan->cursor), &ids);
+	n = pcapi_queued_between(sender->config.dest, scan->low_water, Min(scan->high_water, scan->cursor), &ids);
 	for (int i = 0; i < n && !late; i++)
 	{
-		if (held(route, ids[i]))
+		if (is_held(sender, ids[i]))
 			continue;
 		late = true;
 		scan->cursor = Min(scan->cursor, ids[i] - 1);
@@ -361,12 +361,12 @@ pcapi_route_rescan(PcapiRoute *route)
 	if (!late && TransactionIdIsValid(scan->mark_xid) &&
 		TransactionIdPrecedesOrEquals(scan->mark_xid, xmin))
 	{
-		scan->low = scan->mark;
+		scan->low_water = scan->mark;
 		scan->mark_xid = InvalidTransactionId;
 	}
-	if (!TransactionIdIsValid(scan->mark_xid) && scan->high > scan->low)
+	if (!TransactionIdIsValid(scan->mark_xid) && scan->high_water > scan->low_water)
 	{
-		scan->mark = scan->high;
+		scan->mark = scan->high_water;
 		scan->mark_xid = XidFromFullTransactionId(ReadNextFullTransactionId());
 	}
 	scan->no_rescan_before = now + 20 * (GetCurrentTimestamp() - now);

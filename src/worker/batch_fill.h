@@ -10,7 +10,7 @@
 #include "worker/sending.h"
 
 /* in a transaction: claim a batch, or drop what can't be sent; false when nothing waits */
-extern bool pcapi_route_take(PcapiRoute *route);
-extern void pcapi_route_rescan(PcapiRoute *route);
+extern bool pcapi_sender_fill_batch(PcapiSender *sender);
+extern void pcapi_sender_rescan(PcapiSender *sender);
 
 #endif							/* PCAPI_BATCH_FILL_H */

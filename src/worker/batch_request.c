@@ -15,7 +15,7 @@
 #include "worker/verdict.h"
 
 static const char *
-transport_name(PcapiTransport transport)
+transport_name(PcapiHttpResult transport)
 {
 	switch (transport)
 	{
@@ -23,7 +23,7 @@ transport_name(PcapiTransport transport)
 			return "answered";
 		case PCAPI_HTTP_UNREACHABLE:
 			return "no connection";
-		case PCAPI_HTTP_CUT:
+		case PCAPI_HTTP_INTERRUPTED:
 			return "broken off";
 		case PCAPI_HTTP_UNTRUSTED:
 			return "certificate refused";
@@ -37,25 +37,25 @@ void
 pcapi_batch_answered(PcapiBatch *batch)
 {
 	MemoryContext old = MemoryContextSwitchTo(batch->context);
-	PcapiAnswer *answer = pcapi_read_answer(&batch->request, batch->n, batch->token);
+	PcapiAnswer *answer = pcapi_read_response(&batch->request, batch->n, batch->token);
 
 	if (batch->started_ms != 0)
 		elog(DEBUG1, "request for destination \"%s\" ended: %s, status %d, " INT64_FORMAT " ms",
-			 batch->route->target.name, transport_name(batch->request.transport), batch->request.status,
+			 batch->sender->config.name, transport_name(batch->request.transport), batch->request.status,
 			 pcapi_clock_ms() - batch->started_ms);
 	if (batch->on_answer)
 		batch->on_answer(batch, answer);
 	else
 		pcapi_apply_verdict(batch, answer);
-	batch->state = PCAPI_B_ANSWERED;
+	batch->state = PCAPI_BATCH_ANSWERED;
 	pcapi_http_free(&batch->request);
 	MemoryContextSwitchTo(old);
 }
 
 char *
-pcapi_request_url(const PcapiBatch *batch, const PcapiTarget *target)
+pcapi_request_url(const PcapiBatch *batch, const PcapiDestinationConfig *config)
 {
-	return psprintf("%s/ad_accounts/%s/events%s", target->api_url, target->ad_account_id,
+	return psprintf("%s/ad_accounts/%s/events%s", config->api_url, config->ad_account_id,
 					batch->test_mode ? "?test=true" : "");
 }
 
@@ -64,20 +64,20 @@ void
 pcapi_batch_start(PcapiBatch *batch)
 {
 	MemoryContext old = MemoryContextSwitchTo(batch->context);
-	const PcapiTarget *target = &batch->route->target;
+	const PcapiDestinationConfig *config = &batch->sender->config;
 	char	   *problem = NULL;
 
-	batch->test_mode = target->test_mode || batch->verify;
-	batch->url = pcapi_request_url(batch, target);
+	batch->test_mode = config->test_mode || batch->verify;
+	batch->url = pcapi_request_url(batch, config);
 	batch->sent_at = GetCurrentTimestamp();
 	if (!batch->verify)
-		batch->route->last_start = batch->sent_at;
-	batch->state = PCAPI_B_OUT;
+		batch->sender->last_start = batch->sent_at;
+	batch->state = PCAPI_BATCH_IN_FLIGHT;
 	batch->request.owner = batch;
 	batch->request.body = batch->body.data;
 	batch->request.body_len = batch->body.len;
 
-	batch->token = pcapi_read_token(target, &problem);
+	batch->token = pcapi_read_token(config, &problem);
 	if (batch->token == NULL)
 	{
 		/* as if there were no connection: waiting may help, and nothing was sent */
@@ -88,7 +88,7 @@ pcapi_batch_start(PcapiBatch *batch)
 		return;
 	}
 	elog(DEBUG1, "request for destination \"%s\" starts: %s, events: %d, bytes: %d",
-		 target->name, batch->verify ? "verification" : "batch", batch->n, batch->body.len);
+		 config->name, batch->verify ? "verification" : "batch", batch->n, batch->body.len);
 	batch->started_ms = pcapi_clock_ms();
 	if (!pcapi_http_start(&batch->request, batch->url, batch->token))
 		pcapi_batch_answered(batch);

@@ -12,6 +12,6 @@
 
 extern void pcapi_batch_start(PcapiBatch *batch);
 extern void pcapi_batch_answered(PcapiBatch *batch);
-extern char *pcapi_request_url(const PcapiBatch *batch, const PcapiTarget *target); /* palloc'd */
+extern char *pcapi_request_url(const PcapiBatch *batch, const PcapiDestinationConfig *config);	/* palloc'd */
 
 #endif							/* PCAPI_BATCH_REQUEST_H */

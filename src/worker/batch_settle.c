@@ -25,15 +25,15 @@ credentials_replaced(const PcapiBatch *batch)
 {
 	ListCell   *lc;
 
-	pcapi_target_lock(batch->route->target.dest);
-	foreach(lc, pcapi_targets())
+	pcapi_destination_lock(batch->sender->config.dest);
+	foreach(lc, pcapi_destination_configs())
 	{
-		PcapiTarget *now = lfirst(lc);
+		PcapiDestinationConfig *now = lfirst(lc);
 		char	   *problem = NULL;
 		char	   *token;
 		bool		replaced;
 
-		if (now->dest != batch->route->target.dest || !now->sendable)
+		if (now->dest != batch->sender->config.dest || !now->sendable)
 			continue;
 		token = pcapi_read_token(now, &problem);
 		if (token == NULL)
@@ -53,27 +53,27 @@ void
 pcapi_batch_settle(void *arg)
 {
 	PcapiBatch *batch = arg;
-	const PcapiTarget *target = &batch->route->target;
+	const PcapiDestinationConfig *config = &batch->sender->config;
 	MemoryContext old;
 	char	   *problem;
 
-	batch->n_left = pcapi_settle(target->dest, batch->lease, batch->sent_at, batch->settled, batch->n_settled,
+	batch->n_left = pcapi_settle(config->dest, batch->lease, batch->sent_at, batch->settled, batch->n_settled,
 								 batch->written, &problem);
 	old = MemoryContextSwitchTo(batch->context);
 	batch->problem = batch->n_left > 0 && problem ? pstrdup(problem) : NULL;
 	MemoryContextSwitchTo(old);
 
 	/* of the destination all has been said when the batch was settled first */
-	if (!batch->route->known || batch->state == PCAPI_B_LEFT)
+	if (!batch->sender->known || batch->state == PCAPI_BATCH_LEFT)
 		return;
 	if (batch->accepted || batch->recovered)
-		pcapi_target_taken(target->dest, batch->life, batch->accepted, batch->recovered);
+		pcapi_destination_taken(config->dest, batch->life, batch->accepted, batch->recovered);
 	if (batch->pause_reason && !credentials_replaced(batch))
-		batch->paused = pcapi_target_pause(target->dest, batch->life, target->name, batch->pause_reason);
+		batch->paused = pcapi_destination_pause(config->dest, batch->life, config->name, batch->pause_reason);
 	else if (batch->backoff_reason)
-		pcapi_target_backoff(target->dest, batch->life, batch->backoff_ms, batch->backoff_reason);
+		pcapi_destination_backoff(config->dest, batch->life, batch->backoff_ms, batch->backoff_reason);
 	else if (batch->error)
-		pcapi_target_error(target->dest, batch->life, batch->error);
+		pcapi_destination_error(config->dest, batch->life, batch->error);
 }
 
 /*
@@ -92,11 +92,11 @@ pcapi_batch_settled(PcapiBatch *batch)
 		if (batch->written[i] == PCAPI_LEFT)
 			batch->settled[left++] = batch->settled[i];
 		else if (batch->written[i] == PCAPI_NOT_THERE)
-			pcapi_route_release(batch->route, batch->settled[i].id);
+			pcapi_sender_requeue(batch->sender, batch->settled[i].id);
 	}
 	if (left == 0)
 		return true;
-	batch->state = PCAPI_B_LEFT;
+	batch->state = PCAPI_BATCH_LEFT;
 	batch->n = batch->n_settled = left;
 	for (int i = 0; i < left; i++)
 		batch->ids[i] = batch->settled[i].id;
@@ -118,20 +118,20 @@ pcapi_batch_adopt(void)
 	foreach(lc, pcapi_leases())
 	{
 		const PcapiLease *lease = lfirst(lc);
-		PcapiBatch *batch = pcapi_batch_create(pcapi_route_for(lease->dest), 0);
+		PcapiBatch *batch = pcapi_batch_create(pcapi_sender_for(lease->dest), 0);
 		MemoryContext old = MemoryContextSwitchTo(batch->context);
 
-		batch->state = PCAPI_B_LEFT;
+		batch->state = PCAPI_BATCH_LEFT;
 		batch->lease = lease->lease;
 		batch->sent_at = lease->taken_at;
 		batch->n = batch->n_settled = lease->n;
 		batch->ids = palloc(sizeof(int64) * Max(lease->n, 1));
-		batch->settled = palloc0(sizeof(PcapiSettled) * Max(lease->n, 1));
+		batch->settled = palloc0(sizeof(PcapiEventOutcome) * Max(lease->n, 1));
 		batch->written = palloc0(sizeof(PcapiWritten) * Max(lease->n, 1));
 		for (int i = 0; i < lease->n; i++)
 		{
 			batch->ids[i] = batch->settled[i].id = lease->ids[i];
-			batch->settled[i].fate = PCAPI_RETRY;
+			batch->settled[i].outcome = PCAPI_RETRY;
 			batch->settled[i].attempted = true;
 			batch->settled[i].warning = PCAPI_WARNING_UNKNOWN;
 		}

@@ -32,13 +32,13 @@
 
 #define MS(us)			((us) / 1000)
 #define SAFETY_POLL		(5 * USECS_PER_SEC) /* what nobody told of: prepared transactions, the clock */
-#define LOOK_GAP		(200 * USECS_PER_SEC / 1000)
+#define POLL_GAP		(200 * USECS_PER_SEC / 1000)
 #define AGAIN_MAX_MS	8000	/* transactions that fail: a full disk, say */
 #define LEFT_MAX_MS		60000	/* rows that can't be written; locks end sooner */
 
-static TimestampTz looked_at;
-static TimestampTz look_at;		/* the next one */
-static int	look_failures;
+static TimestampTz polled_at;
+static TimestampTz next_poll_at;	/* the next one */
+static int	poll_failures;
 static bool clock_went_back = false;
 static bool could_send = true;
 static bool held_back = false;
@@ -57,7 +57,7 @@ may_send(void)
 static bool
 to_be_settled(const PcapiBatch *batch)
 {
-	return batch->state == PCAPI_B_ANSWERED || batch->state == PCAPI_B_LEFT;
+	return batch->state == PCAPI_BATCH_ANSWERED || batch->state == PCAPI_BATCH_LEFT;
 }
 
 static PcapiBatch *
@@ -66,12 +66,12 @@ next_to_settle(void)
 	TimestampTz now = GetCurrentTimestamp();
 	dlist_iter	it;
 
-	dlist_foreach(it, &pcapi_routes)
+	dlist_foreach(it, &pcapi_sender_list)
 	{
-		PcapiRoute *route = dlist_container(PcapiRoute, node, it.cur);
+		PcapiSender *sender = dlist_container(PcapiSender, node, it.cur);
 		dlist_iter	b;
 
-		dlist_foreach(b, &route->batches)
+		dlist_foreach(b, &sender->batches)
 		{
 			PcapiBatch *batch = dlist_container(PcapiBatch, node, b.cur);
 
@@ -87,16 +87,16 @@ next_claimed(void)
 {
 	dlist_iter	it;
 
-	dlist_foreach(it, &pcapi_routes)
+	dlist_foreach(it, &pcapi_sender_list)
 	{
-		PcapiRoute *route = dlist_container(PcapiRoute, node, it.cur);
+		PcapiSender *sender = dlist_container(PcapiSender, node, it.cur);
 		dlist_iter	b;
 
-		dlist_foreach(b, &route->batches)
+		dlist_foreach(b, &sender->batches)
 		{
 			PcapiBatch *batch = dlist_container(PcapiBatch, node, b.cur);
 
-			if (batch->state == PCAPI_B_CLAIMED)
+			if (batch->state == PCAPI_BATCH_CLAIMED)
 				return batch;
 		}
 	}
@@ -109,13 +109,13 @@ pcapi_dispatch_in_flight(void)
 	int			n = 0;
 	dlist_iter	it;
 
-	dlist_foreach(it, &pcapi_routes)
+	dlist_foreach(it, &pcapi_sender_list)
 	{
-		PcapiRoute *route = dlist_container(PcapiRoute, node, it.cur);
+		PcapiSender *sender = dlist_container(PcapiSender, node, it.cur);
 		dlist_iter	b;
 
-		dlist_foreach(b, &route->batches)
-			n += dlist_container(PcapiBatch, node, b.cur)->state == PCAPI_B_OUT;
+		dlist_foreach(b, &sender->batches)
+			n += dlist_container(PcapiBatch, node, b.cur)->state == PCAPI_BATCH_IN_FLIGHT;
 	}
 	return n;
 }
@@ -125,7 +125,7 @@ pcapi_dispatch_in_flight(void)
  * in whole seconds: only what that leaves no room for is a clock that differs.
  */
 static void
-note_clock(const PcapiBatch *batch)
+record_clock_skew(const PcapiBatch *batch)
 {
 	const char *date = batch->request.date;
 	int64		seconds = pcapi_http_date(date, strlen(date));
@@ -141,17 +141,17 @@ note_clock(const PcapiBatch *batch)
 	else if (now < dated)
 		ahead = now - dated;
 
-	SpinLockAcquire(&pcapi_live->mutex);
-	pcapi_live->clock_ahead = ahead;
-	pcapi_live->clock_seen_at = now;
-	SpinLockRelease(&pcapi_live->mutex);
+	SpinLockAcquire(&pcapi_worker_state->mutex);
+	pcapi_worker_state->clock_ahead = ahead;
+	pcapi_worker_state->clock_seen_at = now;
+	SpinLockRelease(&pcapi_worker_state->mutex);
 }
 
 void
 pcapi_dispatch_finish(PcapiRequest *request)
 {
 	if (request->transport == PCAPI_HTTP_ANSWERED)
-		note_clock(request->owner);
+		record_clock_skew(request->owner);
 	pcapi_batch_answered(request->owner);
 }
 
@@ -167,35 +167,35 @@ pcapi_dispatch_hold(bool hold)
  * may be something to do, as far as that is known; DT_NOEND: not by time alone.
  */
 bool
-pcapi_dispatch_rests(TimestampTz *next)
+pcapi_dispatch_is_idle(TimestampTz *next)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	dlist_iter	it;
 
 	*next = DT_NOEND;
-	if (looked_at == 0 || look_failures > 0)
+	if (polled_at == 0 || poll_failures > 0)
 		return false;
-	dlist_foreach(it, &pcapi_routes)
+	dlist_foreach(it, &pcapi_sender_list)
 	{
-		PcapiRoute *route = dlist_container(PcapiRoute, node, it.cur);
-		TimestampTz opens = pcapi_route_opens(route, now);
+		PcapiSender *sender = dlist_container(PcapiSender, node, it.cur);
+		TimestampTz opens = pcapi_sender_next_start(sender, now);
 		dlist_iter	b;
 
-		dlist_foreach(b, &route->batches)
+		dlist_foreach(b, &sender->batches)
 		{
 			PcapiBatchState state = dlist_container(PcapiBatch, node, b.cur)->state;
 
 			/* whoever waits for the slot shall not wait for what somebody has locked: that goes again, with a warning */
-			if (state != PCAPI_B_HALF && !(state == PCAPI_B_LEFT && held_back))
+			if (state != PCAPI_BATCH_SPLIT && !(state == PCAPI_BATCH_LEFT && held_back))
 				return false;
 		}
 		if (opens == DT_NOEND || !pcapi_dispatch)
 			continue;
 		/* closed, there may be anything; open, the last look has found nothing but what is due later */
-		if (opens > looked_at || !dlist_is_empty(&route->batches) || held_back)
+		if (opens > polled_at || !dlist_is_empty(&sender->batches) || held_back)
 			*next = Min(*next, Max(opens, now));
-		if (route->next_due != 0)
-			*next = Min(*next, Max(route->next_due, opens));
+		if (sender->next_due != 0)
+			*next = Min(*next, Max(sender->next_due, opens));
 	}
 	return true;
 }
@@ -217,7 +217,7 @@ settle_later(PcapiBatch *failed)
 	dlist_iter	it;
 
 	failed->settle_at = GetCurrentTimestamp() + again_after(++failed->settle_failures, AGAIN_MAX_MS);
-	dlist_foreach(it, &failed->route->batches)
+	dlist_foreach(it, &failed->sender->batches)
 	{
 		PcapiBatch *batch = dlist_container(PcapiBatch, node, it.cur);
 
@@ -238,7 +238,7 @@ keep_left(PcapiBatch *batch)
 		ereport(LOG,
 				(errmsg_plural("what became of %d event for destination \"%s\" cannot be written down for now: %s",
 							   "what became of %d events for destination \"%s\" cannot be written down for now: %s",
-							   batch->n, batch->n, batch->route->target.name, batch->problem ? batch->problem : PCAPI_LOCKED),
+							   batch->n, batch->n, batch->sender->config.name, batch->problem ? batch->problem : PCAPI_LOCKED),
 				 errdetail("The worker remembers it and tries again; other events are sent meanwhile."),
 				 errhint("pinterest_capi.doctor() names them as long as it lasts.")));
 }
@@ -254,7 +254,7 @@ settle_answered(void)
 
 	while ((batch = next_to_settle()) != NULL)
 	{
-		bool		first = batch->state == PCAPI_B_ANSWERED;
+		bool		first = batch->state == PCAPI_BATCH_ANSWERED;
 
 		if (!pcapi_transaction(pcapi_batch_settle, batch))
 		{
@@ -264,29 +264,29 @@ settle_answered(void)
 		if (first && batch->paused)
 			ereport(LOG,
 					(errmsg("destination \"%s\" is paused: %s",
-							batch->route->target.name, batch->pause_reason),
+							batch->sender->config.name, batch->pause_reason),
 					 errhint("Its events wait for pinterest_capi.configure_destination or pinterest_capi.resume_destination; pinterest_capi.doctor() tells which.")));
 		if (pcapi_batch_settled(batch))
 			pcapi_batch_free(batch);
 		else
 			keep_left(batch);
-		look_at = 0;
+		next_poll_at = 0;
 	}
 }
 
 /* In a transaction, as the next ones: take what may leave for one destination. */
 static void
-look_at_route(void *arg)
+poll_sender(void *arg)
 {
-	PcapiRoute *route = arg;
+	PcapiSender *sender = arg;
 
-	if (!route->known || !route->target.ready || !may_send())
+	if (!sender->known || !sender->config.ready || !may_send())
 		return;
-	pcapi_route_rescan(route);
-	while (pcapi_route_opens(route, GetCurrentTimestamp()) <= GetCurrentTimestamp())
-		if (!pcapi_route_take(route))
+	pcapi_sender_rescan(sender);
+	while (pcapi_sender_next_start(sender, GetCurrentTimestamp()) <= GetCurrentTimestamp())
+		if (!pcapi_sender_fill_batch(sender))
 			break;
-	route->next_due = pcapi_next_due(route->target.dest);
+	sender->next_due = pcapi_next_due(sender->config.dest);
 }
 
 static void
@@ -294,12 +294,12 @@ notify_all(const char *status, const char *message)
 {
 	dlist_iter	it;
 
-	dlist_foreach(it, &pcapi_routes)
+	dlist_foreach(it, &pcapi_sender_list)
 	{
-		PcapiRoute *route = dlist_container(PcapiRoute, node, it.cur);
+		PcapiSender *sender = dlist_container(PcapiSender, node, it.cur);
 
-		if (route->known && route->target.sendable)
-			pcapi_notify(route->target.name, status, message);
+		if (sender->known && sender->config.sendable)
+			pcapi_notify(sender->config.name, status, message);
 	}
 }
 
@@ -344,7 +344,7 @@ void
 pcapi_dispatch_reloaded(void)
 {
 	hold_stale = true;
-	look_at = 0;
+	next_poll_at = 0;
 }
 
 /* Read the destinations, and whether anything may be sent. */
@@ -352,44 +352,44 @@ static void
 load(void *arg)
 {
 	if (clock_went_back && !pcapi_replicates)
-		pcapi_mend_times();
-	pcapi_routes_load();
+		pcapi_fix_future_times();
+	pcapi_senders_load();
 	ask_hold();
 }
 
 /* Both, for all of them. */
 static void
-look(void *arg)
+poll_all(void *arg)
 {
 	dlist_iter	it;
 
 	load(NULL);
-	dlist_foreach(it, &pcapi_routes)
-		look_at_route(dlist_container(PcapiRoute, node, it.cur));
+	dlist_foreach(it, &pcapi_sender_list)
+		poll_sender(dlist_container(PcapiSender, node, it.cur));
 }
 
 /* When a look finds something to do that no latch will tell of. */
 static TimestampTz
-next_look(TimestampTz now)
+next_poll(TimestampTz now)
 {
-	TimestampTz at = looked_at + SAFETY_POLL;
+	TimestampTz at = polled_at + SAFETY_POLL;
 	dlist_iter	it;
 
 	if (!may_send())
 		return at;
-	dlist_foreach(it, &pcapi_routes)
+	dlist_foreach(it, &pcapi_sender_list)
 	{
-		PcapiRoute *route = dlist_container(PcapiRoute, node, it.cur);
-		TimestampTz opens = pcapi_route_opens(route, now);
+		PcapiSender *sender = dlist_container(PcapiSender, node, it.cur);
+		TimestampTz opens = pcapi_sender_next_start(sender, now);
 
 		if (opens == DT_NOEND)
 			continue;			/* an answer or a person opens it */
-		if (opens > looked_at)
+		if (opens > polled_at)
 			at = Min(at, opens);
-		if (route->next_due != 0)
-			at = Min(at, Max(route->next_due, opens));
-		if (route->scan.high > route->scan.low)
-			at = Min(at, route->scan.rescan_at);
+		if (sender->next_due != 0)
+			at = Min(at, Max(sender->next_due, opens));
+		if (sender->scan.high_water > sender->scan.low_water)
+			at = Min(at, sender->scan.rescan_at);
 	}
 	return at;
 }
@@ -401,7 +401,7 @@ start_claimed(void)
 
 	/* a shutdown ends the wait for a standby, without which no request may leave */
 	CHECK_FOR_INTERRUPTS();
-	pcapi_routes_commit();
+	pcapi_senders_commit();
 	while ((batch = next_claimed()) != NULL)
 		pcapi_batch_start(batch);
 }
@@ -412,27 +412,27 @@ start_claimed(void)
  * not in the way of the others.  True when none fails any more.
  */
 static bool
-look_one_by_one(void)
+poll_one_by_one(void)
 {
 	bool		all_well = true;
 	dlist_iter	it;
 
-	dlist_foreach(it, &pcapi_routes)
+	dlist_foreach(it, &pcapi_sender_list)
 	{
-		PcapiRoute *route = dlist_container(PcapiRoute, node, it.cur);
+		PcapiSender *sender = dlist_container(PcapiSender, node, it.cur);
 
-		if (route->look_at > looked_at)
+		if (sender->next_poll_at > polled_at)
 			all_well = false;
-		else if (pcapi_transaction(look_at_route, route))
+		else if (pcapi_transaction(poll_sender, sender))
 		{
-			route->look_failures = 0;
-			route->look_at = 0;
+			sender->poll_failures = 0;
+			sender->next_poll_at = 0;
 			start_claimed();
 		}
 		else
 		{
-			pcapi_routes_rollback();
-			route->look_at = GetCurrentTimestamp() + again_after(++route->look_failures, AGAIN_MAX_MS);
+			pcapi_senders_rollback();
+			sender->next_poll_at = GetCurrentTimestamp() + again_after(++sender->poll_failures, AGAIN_MAX_MS);
 			all_well = false;
 		}
 	}
@@ -440,65 +440,65 @@ look_one_by_one(void)
 }
 
 static void
-look_and_start(void)
+poll_and_start(void)
 {
 	static bool one_by_one = false;
 
-	looked_at = GetCurrentTimestamp();
-	if (!one_by_one && !pcapi_transaction(look, NULL))
+	polled_at = GetCurrentTimestamp();
+	if (!one_by_one && !pcapi_transaction(poll_all, NULL))
 	{
-		pcapi_routes_rollback();
+		pcapi_senders_rollback();
 		one_by_one = true;
 	}
 	if (one_by_one && !pcapi_transaction(load, NULL))
 	{
-		look_at = looked_at + again_after(++look_failures, AGAIN_MAX_MS);
+		next_poll_at = polled_at + again_after(++poll_failures, AGAIN_MAX_MS);
 		return;
 	}
-	look_failures = 0;
+	poll_failures = 0;
 	clock_went_back = false;
 	if (one_by_one)
-		one_by_one = !look_one_by_one();
+		one_by_one = !poll_one_by_one();
 	else
 		start_claimed();
 	pcapi_verify_take();
-	look_at = next_look(GetCurrentTimestamp());
+	next_poll_at = next_poll(GetCurrentTimestamp());
 }
 
 /* A wake-up is worth a look at once only where something may start. */
 static TimestampTz
-look_after_wake(TimestampTz now)
+poll_after_wakeup(TimestampTz now)
 {
 	dlist_iter	it;
-	TimestampTz at = looked_at + LOOK_GAP;
+	TimestampTz at = polled_at + POLL_GAP;
 
 	if (pcapi_verify_asked())
 		return now;
-	if (look_failures > 0)
-		return look_at;
+	if (poll_failures > 0)
+		return next_poll_at;
 	if (!may_send())
-		return Min(at, look_at);
-	dlist_foreach(it, &pcapi_routes)
-		at = Min(at, pcapi_route_opens(dlist_container(PcapiRoute, node, it.cur), now));
-	return Min(at, look_at);
+		return Min(at, next_poll_at);
+	dlist_foreach(it, &pcapi_sender_list)
+		at = Min(at, pcapi_sender_next_start(dlist_container(PcapiSender, node, it.cur), now));
+	return Min(at, next_poll_at);
 }
 
 static void
-show(TimestampTz now)
+publish_state(TimestampTz now)
 {
 	int			in_flight = pcapi_dispatch_in_flight();
 	const char *state = in_flight > 0 ? "sending" : !pcapi_dispatch ? "dispatch off" :
 		DefaultXactReadOnly ? "read-only" : hold_reason ? "held" : "idle";
 
-	SpinLockAcquire(&pcapi_live->mutex);
-	pcapi_live->last_cycle_at = now;
-	pcapi_live->in_flight = in_flight;
-	strlcpy(pcapi_live->state, state, sizeof(pcapi_live->state));
-	SpinLockRelease(&pcapi_live->mutex);
+	SpinLockAcquire(&pcapi_worker_state->mutex);
+	pcapi_worker_state->last_cycle_at = now;
+	pcapi_worker_state->in_flight = in_flight;
+	strlcpy(pcapi_worker_state->state, state, sizeof(pcapi_worker_state->state));
+	SpinLockRelease(&pcapi_worker_state->mutex);
 }
 
 long
-pcapi_dispatch_cycle(bool woken, bool *in_vain)
+pcapi_dispatch_cycle(bool woken, bool *spurious_wakeup)
 {
 	TimestampTz now;
 	TimestampTz next;
@@ -507,30 +507,30 @@ pcapi_dispatch_cycle(bool woken, bool *in_vain)
 	if (may_send() != could_send)
 	{
 		could_send = may_send();
-		look_at = 0;
+		next_poll_at = 0;
 	}
 	settle_answered();
 	now = GetCurrentTimestamp();
 	if (woken)
-		look_at = look_after_wake(now);
-	if (looked_at > now)
+		next_poll_at = poll_after_wakeup(now);
+	if (polled_at > now)
 	{
 		clock_went_back = true;
-		pcapi_routes_clock_back();
-		look_at = 0;
+		pcapi_senders_clock_back();
+		next_poll_at = 0;
 	}
-	*in_vain = woken && now < look_at;
-	if (now >= look_at)
-		look_and_start();
+	*spurious_wakeup = woken && now < next_poll_at;
+	if (now >= next_poll_at)
+		poll_and_start();
 
 	now = GetCurrentTimestamp();
-	next = look_at;
-	dlist_foreach(it, &pcapi_routes)
+	next = next_poll_at;
+	dlist_foreach(it, &pcapi_sender_list)
 	{
-		PcapiRoute *route = dlist_container(PcapiRoute, node, it.cur);
+		PcapiSender *sender = dlist_container(PcapiSender, node, it.cur);
 		dlist_iter	b;
 
-		dlist_foreach(b, &route->batches)
+		dlist_foreach(b, &sender->batches)
 		{
 			PcapiBatch *batch = dlist_container(PcapiBatch, node, b.cur);
 
@@ -538,6 +538,6 @@ pcapi_dispatch_cycle(bool woken, bool *in_vain)
 				next = Min(next, batch->settle_at);
 		}
 	}
-	show(now);
+	publish_state(now);
 	return next <= now ? 0 : (long) MS(next - now) + 1;
 }

@@ -12,14 +12,14 @@
 
 /*
  * One turn: settle what is answered, look at the tables and start what may
- * start.  Returns the ms until the next one is useful; *in_vain: the latch was
+ * start.  Returns the ms until the next one is useful; *spurious_wakeup: the latch was
  * set for nothing that could be done now.
  */
-extern long pcapi_dispatch_cycle(bool woken, bool *in_vain);
+extern long pcapi_dispatch_cycle(bool woken, bool *spurious_wakeup);
 extern void pcapi_dispatch_finish(PcapiRequest *request);
 extern int	pcapi_dispatch_in_flight(void);
 extern void pcapi_dispatch_hold(bool hold);
 extern void pcapi_dispatch_reloaded(void);
-extern bool pcapi_dispatch_rests(TimestampTz *next);
+extern bool pcapi_dispatch_is_idle(TimestampTz *next);
 
 #endif							/* PCAPI_DISPATCH_H */

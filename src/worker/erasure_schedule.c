@@ -32,7 +32,7 @@ step(void *arg)
 }
 
 void
-pcapi_finish_erasures(int64 now)
+pcapi_continue_erasures(int64 now)
 {
 	Step		s;
 

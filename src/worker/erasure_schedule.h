@@ -7,6 +7,6 @@
 
 #include "pinterest_capi.h"
 
-extern void pcapi_finish_erasures(int64 now);	/* what forget() could not see */
+extern void pcapi_continue_erasures(int64 now); /* what forget() could not see */
 
 #endif							/* PCAPI_ERASURE_SCHEDULE_H */

@@ -28,7 +28,7 @@
 #define MAX_LOST		100
 
 /* how long not to listen after having been woken in vain; what must be heard waits no longer */
-#define NAP_MS			5L
+#define WAKEUP_COALESCE_MS			5L
 
 static CURLM *multi;
 static CURLSH * share;			/* TLS sessions, which else would be a request's own */
@@ -195,9 +195,9 @@ try_afresh(CURL *easy, CURLcode code)
 
 	curl_easy_getinfo(easy, CURLINFO_PRIVATE, &r);
 	curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
-	if (r->afresh || !(pcapi_transfer_stale(r, code) || (code == CURLE_OK && status == 421)))
+	if (r->retried || !(pcapi_transfer_stale(r, code) || (code == CURLE_OK && status == 421)))
 		return false;
-	r->afresh = true;
+	r->retried = true;
 	pcapi_transfer_again(r);
 	curl_multi_remove_handle(multi, easy);
 	return curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L) == CURLE_OK &&
@@ -278,7 +278,7 @@ rebuild_wait_set(void)
 }
 
 bool
-pcapi_http_wait(long timeout_ms, bool deaf)
+pcapi_http_wait(long timeout_ms, bool ignore_latch)
 {
 	static uint32 wait_event = 0;
 	WaitEvent	events[64];
@@ -305,9 +305,9 @@ pcapi_http_wait(long timeout_ms, bool deaf)
 	 * next ones need not wake us for each of theirs: for a moment the latch
 	 * is left as it was set, which costs them nothing.
 	 */
-	ModifyWaitEvent(wait_set, latch_position, WL_LATCH_SET, deaf ? NULL : MyLatch);
-	if (deaf)
-		timeout_ms = Min(timeout_ms, NAP_MS);
+	ModifyWaitEvent(wait_set, latch_position, WL_LATCH_SET, ignore_latch ? NULL : MyLatch);
+	if (ignore_latch)
+		timeout_ms = Min(timeout_ms, WAKEUP_COALESCE_MS);
 	n = WaitEventSetWait(wait_set, timeout_ms, events, lengthof(events), wait_event);
 	for (int i = 0; i < n; i++)
 		if (events[i].events & WL_LATCH_SET)

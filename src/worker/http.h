@@ -14,7 +14,7 @@ extern PcapiRequest *pcapi_http_finished(void);
 extern void pcapi_http_free(PcapiRequest *request);
 
 /* wait for the latch, a socket or the timeout, and let libcurl work */
-extern bool pcapi_http_wait(long timeout_ms, bool deaf);	/* true: the latch was set */
+extern bool pcapi_http_wait(long timeout_ms, bool ignore_latch);	/* true: the latch was set */
 extern void pcapi_http_close_idle(void);	/* when nothing is out */
 extern bool pcapi_http_worn(void);	/* a new process would be better */
 

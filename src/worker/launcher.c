@@ -89,11 +89,11 @@ serve_waiting(void)
 {
 	Oid			database;
 
-	while (OidIsValid(database = pcapi_turn_first(InvalidOid, GetCurrentTimestamp())))
+	while (OidIsValid(database = pcapi_slot_next_waiting(InvalidOid, GetCurrentTimestamp())))
 	{
 		if (!start_one(database))
 			return false;
-		pcapi_turn_drop(database);
+		pcapi_slot_cancel(database);
 	}
 	return true;
 }
@@ -139,7 +139,7 @@ pcapi_launcher_main(Datum main_arg)
 				slots = slots && start_one(database);
 				if (!slots)
 				{
-					pcapi_turn_ask(database, GetCurrentTimestamp());
+					pcapi_slot_request(database, GetCurrentTimestamp());
 					lacking = true;
 				}
 			}

@@ -41,7 +41,7 @@
 #include "worker/transfer.h"
 #include "worker/xact.h"
 
-#define TICK			1000	/* ms, as the next ones */
+#define HOUSEKEEPING_INTERVAL_MS			1000	/* ms, as the next ones */
 #define IDLE_CLOSE		30000
 #define DETACH_EVERY	60000
 #define LOCK_TIMEOUT	"200ms"
@@ -151,7 +151,7 @@ begin_work(void *arg)
 	pcapi_replicates = pcapi_replicating_subscription() != NULL;
 	if (!pcapi_replicates)
 	{
-		pcapi_routes_load();
+		pcapi_senders_load();
 		n = pcapi_batch_adopt();
 		pcapi_sequences_advance();
 	}
@@ -160,7 +160,7 @@ begin_work(void *arg)
 				(errmsg_plural("%d event was in a request when the last worker ended; it is sent again under the same event_id",
 							   "%d events were in a request when the last worker ended; they are sent again under the same event_id",
 							   n, n)));
-	pcapi_live_publish();
+	pcapi_worker_state_publish();
 }
 
 /*
@@ -206,7 +206,7 @@ renew_worn(void)
 {
 	TimestampTz due;
 
-	if (!pcapi_http_worn() || !pcapi_dispatch_rests(&due))
+	if (!pcapi_http_worn() || !pcapi_dispatch_is_idle(&due))
 		return;
 	ereport(LOG,
 			(errmsg("pinterest_capi worker exits to be started again, since many name look-ups got no answer")));
@@ -221,7 +221,7 @@ detach_subscriptions(void *arg)
 
 /* At the start, and once a minute for what somebody restores meanwhile. */
 static void
-look_after_subscriptions(int64 now)
+check_subscriptions(int64 now)
 {
 	static int64 at = 0;
 
@@ -267,7 +267,7 @@ pcapi_worker_main(Datum main_arg)
 	/* an open transaction that has cancelled, paused or purged something must not stop all the rest */
 	SetConfigOption("lock_timeout", LOCK_TIMEOUT, PGC_SUSET, PGC_S_OVERRIDE);
 
-	pcapi_live = pcapi_live_create();
+	pcapi_worker_state = pcapi_worker_state_create();
 	if (!pcapi_transaction(begin_work, NULL))
 		pcapi_exit_worker(1, "its first transaction failed");
 	elog(DEBUG1, "pinterest_capi worker of database %u started", pcapi_served_database);
@@ -280,7 +280,7 @@ pcapi_worker_main(Datum main_arg)
 		PcapiRequest *request;
 		int64		now;
 		long		wait;
-		bool		in_vain;
+		bool		spurious_wakeup;
 
 		CHECK_FOR_INTERRUPTS();
 		if (ConfigReloadPending)
@@ -293,11 +293,11 @@ pcapi_worker_main(Datum main_arg)
 		}
 		while ((request = pcapi_http_finished()) != NULL)
 			pcapi_dispatch_finish(request);
-		wait = pcapi_dispatch_cycle(woken, &in_vain);
+		wait = pcapi_dispatch_cycle(woken, &spurious_wakeup);
 
 		now = pcapi_clock_ms();
 		if (!pcapi_replicates)
-			pcapi_keep_retention(now);
+			pcapi_apply_retention(now);
 		close_idle(now);
 		if (now >= tick_at)
 		{
@@ -305,14 +305,14 @@ pcapi_worker_main(Datum main_arg)
 			if (others_send && !pcapi_replicates)
 				pcapi_handover();
 			if (!pcapi_replicates)
-				pcapi_finish_erasures(now);
-			look_after_subscriptions(now);
+				pcapi_continue_erasures(now);
+			check_subscriptions(now);
 			pcapi_share_slot(GetCurrentTimestamp());
 			renew_worn();
-			tick_at = now + TICK;
+			tick_at = now + HOUSEKEEPING_INTERVAL_MS;
 			pgstat_report_stat(false);
 		}
 		wait = Min(wait, (long) (tick_at - now));
-		woken = pcapi_http_wait(wait, in_vain);
+		woken = pcapi_http_wait(wait, spurious_wakeup);
 	}
 }

@@ -20,7 +20,7 @@
 #define MAX_MESSAGE		500		/* bytes of what is kept of one message */
 #define NOT_GIVEN		(-1)
 
-typedef struct Reading
+typedef struct ResponseParse
 {
 	int			depth;			/* open objects and arrays */
 	char	   *keys[3];		/* of the objects at depth 1, 2 and of an entry */
@@ -36,7 +36,7 @@ typedef struct Reading
 	char	   *message;
 	char	   *code;
 	const char *token;
-} Reading;
+}			ResponseParse;
 
 /*
  * A message as it is kept: on one line, clipped, without the access token,
@@ -95,7 +95,7 @@ is_key(const char *key, const char *name)
 static PcapiJsonAction
 on_object_start(void *state)
 {
-	Reading    *r = state;
+	ResponseParse *r = state;
 
 	if (r->in_events && r->depth == r->events_depth)
 	{
@@ -110,7 +110,7 @@ on_object_start(void *state)
 static PcapiJsonAction
 on_object_end(void *state)
 {
-	Reading    *r = state;
+	ResponseParse *r = state;
 
 	r->depth--;
 	if (r->in_events && r->depth == r->events_depth)
@@ -125,7 +125,7 @@ on_object_end(void *state)
 static PcapiJsonAction
 on_array_start(void *state)
 {
-	Reading    *r = state;
+	ResponseParse *r = state;
 
 	if (r->in_events && r->depth == r->events_depth)
 		r->bad = true;
@@ -149,7 +149,7 @@ on_array_start(void *state)
 static PcapiJsonAction
 on_array_end(void *state)
 {
-	Reading    *r = state;
+	ResponseParse *r = state;
 
 	r->depth--;
 	if (r->in_events && r->depth == r->events_depth - 1)
@@ -160,7 +160,7 @@ on_array_end(void *state)
 static PcapiJsonAction
 on_field_start(void *state, char *name, bool isnull)
 {
-	Reading    *r = state;
+	ResponseParse *r = state;
 
 	if (r->in_events && r->depth == r->events_depth + 1)
 		r->keys[2] = name;
@@ -170,7 +170,7 @@ on_field_start(void *state, char *name, bool isnull)
 }
 
 static void
-entry_scalar(Reading *r, char *value, JsonTokenType type)
+entry_scalar(ResponseParse * r, char *value, JsonTokenType type)
 {
 	PcapiEntry *entry = r->n < r->room ? &r->entries[r->n] : NULL;
 	bool		is_text = (type == JSON_TOKEN_STRING);
@@ -208,7 +208,7 @@ read_count(long *count, const char *value, JsonTokenType type)
 static PcapiJsonAction
 on_scalar(void *state, char *value, JsonTokenType type)
 {
-	Reading    *r = state;
+	ResponseParse *r = state;
 
 	if (r->in_events && r->depth == r->events_depth)
 		r->bad = true;
@@ -230,7 +230,7 @@ on_scalar(void *state, char *value, JsonTokenType type)
 
 /* False: no JSON object. */
 static bool
-read_body(Reading *r, const PcapiRequest *request, int n, const char *token)
+read_body(ResponseParse * r, const PcapiRequest *request, int n, const char *token)
 {
 	JsonSemAction actions = {
 		.semstate = r,
@@ -245,7 +245,7 @@ read_body(Reading *r, const PcapiRequest *request, int n, const char *token)
 	char	   *json;
 	bool		readable;
 
-	memset(r, 0, sizeof(Reading));
+	memset(r, 0, sizeof(ResponseParse));
 	r->token = token;
 	r->received = r->processed = NOT_GIVEN;
 	r->room = n;
@@ -254,14 +254,14 @@ read_body(Reading *r, const PcapiRequest *request, int n, const char *token)
 		return false;
 	json = palloc(request->answer_len + 1);
 	/* escapes and characters that the database's encoding may lack are no reason to fail */
-	readable = pcapi_json_tame(request->answer, request->answer_len, GetDatabaseEncoding() != PG_UTF8, json, &len) &&
+	readable = pcapi_json_sanitize(request->answer, request->answer_len, GetDatabaseEncoding() != PG_UTF8, json, &len) &&
 		pg_parse_json(PcapiJsonLexer(json, (int) len, GetDatabaseEncoding()), &actions) == JSON_SUCCESS;
 	pfree(json);
 	return readable;
 }
 
 static int
-processed_entries(const Reading *r, int n)
+processed_entries(const ResponseParse * r, int n)
 {
 	int			processed = 0;
 
@@ -312,19 +312,19 @@ read_transport(PcapiAnswer *answer, const PcapiRequest *request, const char *tok
 	switch (request->transport)
 	{
 		case PCAPI_HTTP_UNREACHABLE:
-			answer->verdict = PCAPI_A_UNREACHABLE;
+			answer->verdict = PCAPI_VERDICT_UNREACHABLE;
 			answer->message = psprintf("no connection: %s", words ? words : "no answer");
 			break;
 		case PCAPI_HTTP_UNTRUSTED:
-			answer->verdict = PCAPI_A_PAUSE;
+			answer->verdict = PCAPI_VERDICT_PAUSE;
 			answer->message = psprintf("the server's certificate was refused: %s", words ? words : "");
 			break;
 		case PCAPI_HTTP_MISCONFIGURED:
-			answer->verdict = PCAPI_A_PAUSE;
+			answer->verdict = PCAPI_VERDICT_PAUSE;
 			answer->message = psprintf("no request could be made: %s", words ? words : "");
 			break;
 		default:
-			answer->verdict = PCAPI_A_UNKNOWN;
+			answer->verdict = PCAPI_VERDICT_UNKNOWN;
 			answer->message = psprintf("no complete answer: %s", words ? words : "");
 			break;
 	}
@@ -343,25 +343,25 @@ static const struct
 	int			to;
 	PcapiVerdict verdict;
 }			verdicts[] = {
-	{100, 199, PCAPI_A_UNKNOWN},	/* interim answers, which end nothing */
-	{200, 299, PCAPI_A_ENTRIES},
-	{300, 399, PCAPI_A_PAUSE},
-	{400, 400, PCAPI_A_REFUSED},
-	{408, 408, PCAPI_A_RETRY},	/* the request did not come in time */
-	{413, 413, PCAPI_A_REFUSED},
-	{421, 421, PCAPI_A_RETRY},	/* the wrong server, on a new connection too (http.c) */
-	{422, 422, PCAPI_A_REFUSED},
-	{425, 425, PCAPI_A_RETRY},	/* too early */
-	{429, 429, PCAPI_A_THROTTLED},
-	{499, 499, PCAPI_A_UNKNOWN},	/* a gateway takes us for gone */
-	{400, 499, PCAPI_A_PAUSE},
-	{502, 502, PCAPI_A_UNKNOWN},
-	{504, 504, PCAPI_A_UNKNOWN},
-	{511, 511, PCAPI_A_PAUSE},	/* a portal */
-	{520, 520, PCAPI_A_UNKNOWN},	/* Cloudflare's: no answer that makes sense */
-	{524, 524, PCAPI_A_UNKNOWN},	/* Cloudflare's: no answer in time */
-	{598, 598, PCAPI_A_UNKNOWN},	/* some proxies': no answer in time */
-	{500, 999, PCAPI_A_RETRY},
+	{100, 199, PCAPI_VERDICT_UNKNOWN},	/* interim answers, which end nothing */
+	{200, 299, PCAPI_VERDICT_ENTRIES},
+	{300, 399, PCAPI_VERDICT_PAUSE},
+	{400, 400, PCAPI_VERDICT_REFUSED},
+	{408, 408, PCAPI_VERDICT_RETRY},	/* the request did not come in time */
+	{413, 413, PCAPI_VERDICT_REFUSED},
+	{421, 421, PCAPI_VERDICT_RETRY},	/* the wrong server, on a new connection too (http.c) */
+	{422, 422, PCAPI_VERDICT_REFUSED},
+	{425, 425, PCAPI_VERDICT_RETRY},	/* too early */
+	{429, 429, PCAPI_VERDICT_THROTTLED},
+	{499, 499, PCAPI_VERDICT_UNKNOWN},	/* a gateway takes us for gone */
+	{400, 499, PCAPI_VERDICT_PAUSE},
+	{502, 502, PCAPI_VERDICT_UNKNOWN},
+	{504, 504, PCAPI_VERDICT_UNKNOWN},
+	{511, 511, PCAPI_VERDICT_PAUSE},	/* a portal */
+	{520, 520, PCAPI_VERDICT_UNKNOWN},	/* Cloudflare's: no answer that makes sense */
+	{524, 524, PCAPI_VERDICT_UNKNOWN},	/* Cloudflare's: no answer in time */
+	{598, 598, PCAPI_VERDICT_UNKNOWN},	/* some proxies': no answer in time */
+	{500, 999, PCAPI_VERDICT_RETRY},
 };
 
 static PcapiVerdict
@@ -370,27 +370,27 @@ verdict_of_status(int status)
 	for (int i = 0; i < lengthof(verdicts); i++)
 		if (status >= verdicts[i].from && status <= verdicts[i].to)
 			return verdicts[i].verdict;
-	return PCAPI_A_UNKNOWN;
+	return PCAPI_VERDICT_UNKNOWN;
 }
 
 static PcapiVerdict
-verdict_of(int status, const Reading *r, bool readable, int n)
+verdict_of(int status, const ResponseParse * r, bool readable, int n)
 {
 	bool		entries = readable && r->events_depth > 0 && !r->bad && r->n == n;
 	PcapiVerdict verdict = verdict_of_status(status);
 
-	if (verdict == PCAPI_A_REFUSED)
+	if (verdict == PCAPI_VERDICT_REFUSED)
 	{
 		if (entries)
-			return PCAPI_A_ENTRIES;
+			return PCAPI_VERDICT_ENTRIES;
 		/* the API's errors have a code; a firewall's page is nothing to fail events for */
-		return readable && (r->code != NULL || r->events_depth > 0) ? PCAPI_A_REFUSED : PCAPI_A_BLOCKED;
+		return readable && (r->code != NULL || r->events_depth > 0) ? PCAPI_VERDICT_REFUSED : PCAPI_VERDICT_BLOCKED;
 	}
-	if (verdict == PCAPI_A_ENTRIES &&
+	if (verdict == PCAPI_VERDICT_ENTRIES &&
 		!(entries &&
 		  (r->received == NOT_GIVEN || r->received == n) &&
 		  (r->processed == NOT_GIVEN || r->processed == processed_entries(r, n))))
-		return PCAPI_A_UNKNOWN;
+		return PCAPI_VERDICT_UNKNOWN;
 	return verdict;
 }
 
@@ -401,26 +401,26 @@ verdict_of(int status, const Reading *r, bool readable, int n)
 static bool
 read_beginning(PcapiAnswer *answer, const PcapiRequest *request)
 {
-	if (request->transport != PCAPI_HTTP_CUT || request->status < 300)
+	if (request->transport != PCAPI_HTTP_INTERRUPTED || request->status < 300)
 		return false;
 
 	/* often said before the body was read, by a server that then hangs up */
 	if (request->status == 413)
-		answer->verdict = PCAPI_A_BLOCKED;
+		answer->verdict = PCAPI_VERDICT_BLOCKED;
 	else
 		answer->verdict = verdict_of_status(request->status);
-	return answer->verdict != PCAPI_A_REFUSED;
+	return answer->verdict != PCAPI_VERDICT_REFUSED;
 }
 
 /* Whether a server said that all was well, but not what became of each event. */
 static bool
 unread_success(const PcapiAnswer *answer, const PcapiRequest *request)
 {
-	return answer->verdict == PCAPI_A_UNKNOWN && request->status >= 100 && request->status < 300;
+	return answer->verdict == PCAPI_VERDICT_UNKNOWN && request->status >= 100 && request->status < 300;
 }
 
 static char *
-message_of(const PcapiAnswer *answer, const PcapiRequest *request, const Reading *r, bool readable)
+message_of(const PcapiAnswer *answer, const PcapiRequest *request, const ResponseParse * r, bool readable)
 {
 	int			status = request->status;
 
@@ -434,17 +434,17 @@ message_of(const PcapiAnswer *answer, const PcapiRequest *request, const Reading
 						r->code ? " (code " : "", r->code ? r->code : "", r->code ? ")" : "");
 	if (status >= 300 && status < 400)
 		return psprintf("HTTP %d: redirects are not followed", status);
-	if (answer->verdict == PCAPI_A_BLOCKED ||
-		(answer->verdict == PCAPI_A_PAUSE && status != 401 && status != 403 && status != 404))
+	if (answer->verdict == PCAPI_VERDICT_BLOCKED ||
+		(answer->verdict == PCAPI_VERDICT_PAUSE && status != 401 && status != 403 && status != 404))
 		return psprintf("HTTP %d in other words than the API's, as of a proxy or a firewall", status);
 	return psprintf("HTTP %d", status);
 }
 
 PcapiAnswer *
-pcapi_read_answer(const PcapiRequest *request, int n, const char *token)
+pcapi_read_response(const PcapiRequest *request, int n, const char *token)
 {
 	PcapiAnswer *answer = palloc0(sizeof(PcapiAnswer));
-	Reading		r = {0};
+	ResponseParse r = {0};
 	bool		readable = false;
 
 	answer->wait_ms = -1;
@@ -463,7 +463,7 @@ pcapi_read_answer(const PcapiRequest *request, int n, const char *token)
 	answer->unread = unread_success(answer, request);
 	answer->wait_ms = asked_wait(request, request->status);
 	answer->entries = r.entries;
-	if (answer->verdict != PCAPI_A_ENTRIES)
+	if (answer->verdict != PCAPI_VERDICT_ENTRIES)
 		answer->message = message_of(answer, request, &r, readable);
 	return answer;
 }

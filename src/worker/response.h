@@ -11,14 +11,14 @@
 
 typedef enum PcapiVerdict
 {
-	PCAPI_A_ENTRIES,			/* one for each event */
-	PCAPI_A_REFUSED,			/* the batch as a whole: split it, or failed */
-	PCAPI_A_BLOCKED,			/* the same, but not in the API's words */
-	PCAPI_A_RETRY,				/* an attempt that may succeed later */
-	PCAPI_A_UNKNOWN,			/* may have been processed; again under the same id */
-	PCAPI_A_THROTTLED,			/* no attempt */
-	PCAPI_A_UNREACHABLE,		/* no attempt */
-	PCAPI_A_PAUSE				/* not before somebody has acted */
+	PCAPI_VERDICT_ENTRIES,		/* one for each event */
+	PCAPI_VERDICT_REFUSED,		/* the batch as a whole: split it, or failed */
+	PCAPI_VERDICT_BLOCKED,		/* the same, but not in the API's words */
+	PCAPI_VERDICT_RETRY,		/* an attempt that may succeed later */
+	PCAPI_VERDICT_UNKNOWN,		/* may have been processed; again under the same id */
+	PCAPI_VERDICT_THROTTLED,	/* no attempt */
+	PCAPI_VERDICT_UNREACHABLE,	/* no attempt */
+	PCAPI_VERDICT_PAUSE			/* not before somebody has acted */
 } PcapiVerdict;
 
 typedef struct PcapiEntry
@@ -32,13 +32,13 @@ typedef struct PcapiAnswer
 {
 	PcapiVerdict verdict;
 	int			http_status;	/* 0: none */
-	PcapiEntry *entries;		/* PCAPI_A_ENTRIES: n of them */
+	PcapiEntry *entries;		/* PCAPI_VERDICT_ENTRIES: n of them */
 	char	   *message;		/* what to record, or NULL; database's encoding */
-	bool		unread;			/* PCAPI_A_UNKNOWN: it was a success that can't be read */
+	bool		unread;			/* PCAPI_VERDICT_UNKNOWN: it was a success that can't be read */
 	int64		wait_ms;		/* what the API asks for; -1: nothing */
 } PcapiAnswer;
 
 /* palloc'd in the current memory context; token is only to be kept out of texts */
-extern PcapiAnswer *pcapi_read_answer(const PcapiRequest *request, int n, const char *token);
+extern PcapiAnswer *pcapi_read_response(const PcapiRequest *request, int n, const char *token);
 
 #endif							/* PCAPI_RESPONSE_H */

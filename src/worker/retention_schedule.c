@@ -20,7 +20,7 @@
 #include "worker/xact.h"
 
 /* ms */
-#define GAP			20
+#define STEP_INTERVAL_MS			20
 #define EVERY		60000
 #define ALL_EVERY	(24 * 60 * 60 * 1000L)
 
@@ -53,13 +53,13 @@ static bool more;
 static void
 cancel_orphans(void *arg)
 {
-	pcapi_cancel_orphans();
+	pcapi_cancel_orphaned_events();
 }
 
 static void
-mend_times(void *arg)
+fix_future_times(void *arg)
 {
-	pcapi_mend_times();
+	pcapi_fix_future_times();
 }
 
 /* Three things that have nothing to do with each other: what stops one is for the next time. */
@@ -74,8 +74,8 @@ step(void *arg)
 	}
 	if (!begun && walk != STALE)
 	{
-		(void) pcapi_isolated(cancel_orphans, NULL);
-		(void) pcapi_isolated(mend_times, NULL);
+		(void) pcapi_subxact_error(cancel_orphans, NULL);
+		(void) pcapi_subxact_error(fix_future_times, NULL);
 	}
 	more = pcapi_retention_step(pcapi_retention, pcapi_payload_retention, &after, &changed);
 }
@@ -151,13 +151,13 @@ pcapi_retention_reloaded(void)
 }
 
 void
-pcapi_keep_retention(int64 now)
+pcapi_apply_retention(int64 now)
 {
 	int64		took;
 	bool		ok;
 
 	if (at == 0)
-		at = now + GAP;
+		at = now + STEP_INTERVAL_MS;
 	if (now < at || DefaultXactReadOnly)
 		return;
 	ok = pcapi_transaction(step, NULL);
@@ -165,7 +165,7 @@ pcapi_keep_retention(int64 now)
 	now += took;
 	if (ok && advance(now, took))
 	{
-		at = now + Max(GAP, took * (changed > 0 ? REST_AFTER_WORK : REST_AFTER_LOOK));
+		at = now + Max(STEP_INTERVAL_MS, took * (changed > 0 ? REST_AFTER_WORK : REST_AFTER_LOOK));
 		return;
 	}
 	at = now + EVERY;

@@ -7,7 +7,7 @@
 
 #include "pinterest_capi.h"
 
-extern void pcapi_keep_retention(int64 now);	/* ms, of pcapi_clock_ms() */
+extern void pcapi_apply_retention(int64 now);	/* ms, of pcapi_clock_ms() */
 extern void pcapi_retention_reloaded(void); /* also once at the start */
 
 #endif							/* PCAPI_RETENTION_SCHEDULE_H */

@@ -19,14 +19,14 @@
 #include "worker/sending.h"
 
 /* a second request beside one that is out: at once after a full batch, else so much later */
-#define GAP					(100 * USECS_PER_SEC / 1000)
+#define SECOND_REQUEST_DELAY					(100 * USECS_PER_SEC / 1000)
 
 /* so many events may have been sent that can't be settled, before no more are */
 #define LEFT_MAX			5000
 
-dlist_head	pcapi_routes = DLIST_STATIC_INIT(pcapi_routes);
+dlist_head	pcapi_sender_list = DLIST_STATIC_INIT(pcapi_sender_list);
 
-static MemoryContext targets_context;
+static MemoryContext configs_context;
 
 /*
  * The file of the table _queue, as of this load and of the last one that was
@@ -36,114 +36,114 @@ static MemoryContext targets_context;
 static Oid	queue_file;
 static Oid	read_file;
 
-static PcapiRoute *
-route_by_number(int dest)
+static PcapiSender *
+sender_by_number(int dest)
 {
 	dlist_iter	it;
 
-	dlist_foreach(it, &pcapi_routes)
+	dlist_foreach(it, &pcapi_sender_list)
 	{
-		PcapiRoute *route = dlist_container(PcapiRoute, node, it.cur);
+		PcapiSender *sender = dlist_container(PcapiSender, node, it.cur);
 
-		if (route->target.dest == dest)
-			return route;
+		if (sender->config.dest == dest)
+			return sender;
 	}
 	return NULL;
 }
 
-PcapiRoute *
-pcapi_route_by_name(const char *destination)
+PcapiSender *
+pcapi_sender_by_name(const char *destination)
 {
 	dlist_iter	it;
 
-	dlist_foreach(it, &pcapi_routes)
+	dlist_foreach(it, &pcapi_sender_list)
 	{
-		PcapiRoute *route = dlist_container(PcapiRoute, node, it.cur);
+		PcapiSender *sender = dlist_container(PcapiSender, node, it.cur);
 
-		if (route->known && strcmp(route->target.name, destination) == 0)
-			return route;
+		if (sender->known && strcmp(sender->config.name, destination) == 0)
+			return sender;
 	}
 	return NULL;
 }
 
-static PcapiRoute *
-create_route(void)
+static PcapiSender *
+create_sender(void)
 {
-	PcapiRoute *route = MemoryContextAllocZero(TopMemoryContext, sizeof(PcapiRoute));
+	PcapiSender *sender = MemoryContextAllocZero(TopMemoryContext, sizeof(PcapiSender));
 
-	dlist_init(&route->batches);
-	dlist_push_tail(&pcapi_routes, &route->node);
-	return route;
+	dlist_init(&sender->batches);
+	dlist_push_tail(&pcapi_sender_list, &sender->node);
+	return sender;
 }
 
 /* One that is made here is gone with its last batch. */
-PcapiRoute *
-pcapi_route_for(int dest)
+PcapiSender *
+pcapi_sender_for(int dest)
 {
-	PcapiRoute *route = route_by_number(dest);
+	PcapiSender *sender = sender_by_number(dest);
 
-	if (route == NULL)
+	if (sender == NULL)
 	{
-		route = create_route();
-		route->target.dest = dest;
-		route->target.name = route->target.api_url = "";
+		sender = create_sender();
+		sender->config.dest = dest;
+		sender->config.name = sender->config.api_url = "";
 	}
-	return route;
+	return sender;
 }
 
 static void
-update_route(const PcapiTarget *target)
+update_sender(const PcapiDestinationConfig *config)
 {
-	PcapiRoute *route = route_by_number(target->dest);
+	PcapiSender *sender = sender_by_number(config->dest);
 
-	if (route == NULL)
+	if (sender == NULL)
 	{
-		route = create_route();
+		sender = create_sender();
 
 		/* how often the worker before this one read no success is not known, but that it came to that */
-		if (target->failing_since != 0 && target->backoff_reason &&
-			strncmp(target->backoff_reason, "HTTP 2", strlen("HTTP 2")) == 0)
-			route->unread = PCAPI_MAX_UNREAD - 1;
+		if (config->failing_since != 0 && config->backoff_reason &&
+			strncmp(config->backoff_reason, "HTTP 2", strlen("HTTP 2")) == 0)
+			sender->unread = PCAPI_MAX_UNREAD - 1;
 	}
-	route->target = *target;
-	route->known = true;
-	pcapi_limiter_set(&route->limiter, target->max_requests_per_minute, pcapi_clock_ms());
+	sender->config = *config;
+	sender->known = true;
+	pcapi_limiter_set(&sender->limiter, config->max_requests_per_minute, pcapi_clock_ms());
 
 	/* somebody resumed it; or a worker before this one left it failing */
-	if (target->failing_since == 0)
-		route->refusals = route->unread = 0;
-	else if (route->refusals == 0)
-		route->refusals = 1;
+	if (config->failing_since == 0)
+		sender->refusals = sender->unread = 0;
+	else if (sender->refusals == 0)
+		sender->refusals = 1;
 }
 
 /* A destination that is gone: its rows are settled, what is out comes back to nothing. */
 static void
-forget_route(PcapiRoute *route)
+forget_sender(PcapiSender *sender)
 {
 	dlist_mutable_iter it;
 
-	dlist_foreach_modify(it, &route->batches)
+	dlist_foreach_modify(it, &sender->batches)
 	{
 		PcapiBatch *batch = dlist_container(PcapiBatch, node, it.cur);
 
-		if (batch->state == PCAPI_B_HALF)
+		if (batch->state == PCAPI_BATCH_SPLIT)
 			pcapi_batch_free(batch);
 	}
-	if (dlist_is_empty(&route->batches))
+	if (dlist_is_empty(&sender->batches))
 	{
-		dlist_delete(&route->node);
-		pfree(route);
+		dlist_delete(&sender->node);
+		pfree(sender);
 	}
 }
 
 /*
- * The strings of a route that is gone but has requests out are still used, in
+ * The strings of a sender that is gone but has requests out are still used, in
  * log lines and statements; they move along.
  */
 static void
-keep_strings(PcapiRoute *route, MemoryContext context)
+keep_strings(PcapiSender *sender, MemoryContext context)
 {
-	PcapiTarget *t = &route->target;
+	PcapiDestinationConfig *t = &sender->config;
 
 	t->name = MemoryContextStrdup(context, t->name);
 	t->api_url = MemoryContextStrdup(context, t->api_url);
@@ -154,12 +154,12 @@ keep_strings(PcapiRoute *route, MemoryContext context)
 }
 
 void
-pcapi_routes_load(void)
+pcapi_senders_load(void)
 {
-	MemoryContext context = AllocSetContextCreate(CurTransactionContext, "pinterest_capi targets",
+	MemoryContext context = AllocSetContextCreate(CurTransactionContext, "pinterest_capi configs",
 												  ALLOCSET_SMALL_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
-	List	   *targets = pcapi_targets();
+	List	   *configs = pcapi_destination_configs();
 	ListCell   *lc;
 	dlist_mutable_iter it;
 
@@ -168,50 +168,50 @@ pcapi_routes_load(void)
 	queue_file = pcapi_queue_file();
 
 	/* from here on nothing fails but for lack of memory */
-	dlist_foreach_modify(it, &pcapi_routes)
-		dlist_container(PcapiRoute, node, it.cur)->known = false;
-	foreach(lc, targets)
-		update_route(lfirst(lc));
-	dlist_foreach_modify(it, &pcapi_routes)
+	dlist_foreach_modify(it, &pcapi_sender_list)
+		dlist_container(PcapiSender, node, it.cur)->known = false;
+	foreach(lc, configs)
+		update_sender(lfirst(lc));
+	dlist_foreach_modify(it, &pcapi_sender_list)
 	{
-		PcapiRoute *route = dlist_container(PcapiRoute, node, it.cur);
+		PcapiSender *sender = dlist_container(PcapiSender, node, it.cur);
 
-		if (!route->known)
-			keep_strings(route, context);
+		if (!sender->known)
+			keep_strings(sender, context);
 		if (queue_file != read_file)
-			memset(&route->scan, 0, sizeof(PcapiScan));
+			memset(&sender->scan, 0, sizeof(PcapiQueueCursor));
 	}
 	MemoryContextSetParent(context, TopMemoryContext);
-	if (targets_context)
-		MemoryContextDelete(targets_context);
-	targets_context = context;
+	if (configs_context)
+		MemoryContextDelete(configs_context);
+	configs_context = context;
 
-	dlist_foreach_modify(it, &pcapi_routes)
+	dlist_foreach_modify(it, &pcapi_sender_list)
 	{
-		PcapiRoute *route = dlist_container(PcapiRoute, node, it.cur);
+		PcapiSender *sender = dlist_container(PcapiSender, node, it.cur);
 
-		if (!route->known)
-			forget_route(route);
+		if (!sender->known)
+			forget_sender(sender);
 	}
 }
 
 void
-pcapi_routes_commit(void)
+pcapi_senders_commit(void)
 {
 	dlist_iter	it;
 
 	read_file = queue_file;
-	dlist_foreach(it, &pcapi_routes)
+	dlist_foreach(it, &pcapi_sender_list)
 	{
-		PcapiRoute *route = dlist_container(PcapiRoute, node, it.cur);
+		PcapiSender *sender = dlist_container(PcapiSender, node, it.cur);
 		dlist_mutable_iter b;
 
-		route->saved = route->scan;
-		dlist_foreach_modify(b, &route->batches)
+		sender->saved = sender->scan;
+		dlist_foreach_modify(b, &sender->batches)
 		{
 			PcapiBatch *batch = dlist_container(PcapiBatch, node, b.cur);
 
-			if (batch->state == PCAPI_B_TAKEN)
+			if (batch->state == PCAPI_BATCH_TAKEN)
 				pcapi_batch_free(batch);
 		}
 	}
@@ -219,23 +219,23 @@ pcapi_routes_commit(void)
 
 /* The transaction that took something failed: nothing was taken. */
 void
-pcapi_routes_rollback(void)
+pcapi_senders_rollback(void)
 {
 	dlist_iter	it;
 
-	dlist_foreach(it, &pcapi_routes)
+	dlist_foreach(it, &pcapi_sender_list)
 	{
-		PcapiRoute *route = dlist_container(PcapiRoute, node, it.cur);
+		PcapiSender *sender = dlist_container(PcapiSender, node, it.cur);
 		dlist_mutable_iter b;
 
-		route->scan = route->saved;
-		dlist_foreach_modify(b, &route->batches)
+		sender->scan = sender->saved;
+		dlist_foreach_modify(b, &sender->batches)
 		{
 			PcapiBatch *batch = dlist_container(PcapiBatch, node, b.cur);
 
-			if (batch->state == PCAPI_B_TAKEN)
-				batch->state = PCAPI_B_HALF;
-			else if (batch->state == PCAPI_B_CLAIMED)
+			if (batch->state == PCAPI_BATCH_TAKEN)
+				batch->state = PCAPI_BATCH_SPLIT;
+			else if (batch->state == PCAPI_BATCH_CLAIMED)
 				pcapi_batch_free(batch);
 		}
 	}
@@ -247,59 +247,59 @@ pcapi_routes_rollback(void)
  * success, which its answers will say again.
  */
 void
-pcapi_routes_clock_back(void)
+pcapi_senders_clock_back(void)
 {
 	dlist_iter	it;
 
-	dlist_foreach(it, &pcapi_routes)
+	dlist_foreach(it, &pcapi_sender_list)
 	{
-		PcapiRoute *route = dlist_container(PcapiRoute, node, it.cur);
+		PcapiSender *sender = dlist_container(PcapiSender, node, it.cur);
 		dlist_iter	b;
 
-		route->scan.rescan_at = route->scan.no_rescan_before = route->scan.full_at = 0;
-		route->saved = route->scan;
-		route->refused_at = route->heard_at = route->wait_until = route->last_start = route->look_at = 0;
-		dlist_foreach(b, &route->batches)
+		sender->scan.rescan_at = sender->scan.no_rescan_before = sender->scan.full_at = 0;
+		sender->saved = sender->scan;
+		sender->refused_at = sender->heard_at = sender->wait_until = sender->last_start = sender->next_poll_at = 0;
+		dlist_foreach(b, &sender->batches)
 			dlist_container(PcapiBatch, node, b.cur)->settle_at = 0;
 	}
 }
 
 void
-pcapi_route_release(PcapiRoute *route, int64 id)
+pcapi_sender_requeue(PcapiSender *sender, int64 id)
 {
-	route->scan.cursor = Min(route->scan.cursor, id - 1);
-	route->saved.cursor = Min(route->saved.cursor, id - 1);
+	sender->scan.cursor = Min(sender->scan.cursor, id - 1);
+	sender->saved.cursor = Min(sender->saved.cursor, id - 1);
 }
 
 TimestampTz
-pcapi_route_opens(PcapiRoute *route, TimestampTz now)
+pcapi_sender_next_start(PcapiSender *sender, TimestampTz now)
 {
 	int			out = 0;
 	int			left = 0;
-	TimestampTz at = Max(Max(route->target.backoff_until, route->wait_until), route->look_at);
+	TimestampTz at = Max(Max(sender->config.backoff_until, sender->wait_until), sender->next_poll_at);
 	int64		wait;
 	dlist_iter	it;
 
-	if (!route->target.ready)
+	if (!sender->config.ready)
 		return DT_NOEND;
-	dlist_foreach(it, &route->batches)
+	dlist_foreach(it, &sender->batches)
 	{
 		PcapiBatch *batch = dlist_container(PcapiBatch, node, it.cur);
 
 		/* an answer that can't be written down: don't make it two */
-		if (batch->state == PCAPI_B_ANSWERED)
+		if (batch->state == PCAPI_BATCH_ANSWERED)
 			return DT_NOEND;
-		if (batch->state == PCAPI_B_LEFT && (left += batch->n) > LEFT_MAX)
+		if (batch->state == PCAPI_BATCH_LEFT && (left += batch->n) > LEFT_MAX)
 			return DT_NOEND;
-		if (!batch->verify && (batch->state == PCAPI_B_OUT || batch->state == PCAPI_B_CLAIMED))
+		if (!batch->verify && (batch->state == PCAPI_BATCH_IN_FLIGHT || batch->state == PCAPI_BATCH_CLAIMED))
 			out++;
 	}
 	/* while it fails, one request is enough to find out whether it still does */
-	if (out >= (route->refusals > 0 ? 1 : pcapi_max_concurrent_requests))
+	if (out >= (sender->refusals > 0 ? 1 : pcapi_max_concurrent_requests))
 		return DT_NOEND;
-	if (out > 0 && !route->last_full)
-		at = Max(at, route->last_start + GAP);
-	wait = pcapi_limiter_wait(&route->limiter, pcapi_clock_ms());
+	if (out > 0 && !sender->last_full)
+		at = Max(at, sender->last_start + SECOND_REQUEST_DELAY);
+	wait = pcapi_limiter_wait(&sender->limiter, pcapi_clock_ms());
 	if (wait > 0)
 		at = Max(at, now + wait * 1000);
 	return at;

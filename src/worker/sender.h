@@ -11,18 +11,18 @@
 #include "lib/ilist.h"
 #include "worker/sending.h"
 
-extern dlist_head pcapi_routes;
+extern dlist_head pcapi_sender_list;
 
-/* in a transaction; the targets as they are now */
-extern void pcapi_routes_load(void);
-extern void pcapi_routes_commit(void);
-extern void pcapi_routes_rollback(void);
-extern void pcapi_routes_clock_back(void);
-extern PcapiRoute *pcapi_route_by_name(const char *destination);
-extern PcapiRoute *pcapi_route_for(int dest);	/* made, as one that is gone, if there is none */
+/* in a transaction; the configs as they are now */
+extern void pcapi_senders_load(void);
+extern void pcapi_senders_commit(void);
+extern void pcapi_senders_rollback(void);
+extern void pcapi_senders_clock_back(void);
+extern PcapiSender *pcapi_sender_by_name(const char *destination);
+extern PcapiSender *pcapi_sender_for(int dest); /* made, as one that is gone, if there is none */
 
 /* when the next request may start; DT_NOEND: not by time alone */
-extern TimestampTz pcapi_route_opens(PcapiRoute *route, TimestampTz now);
-extern void pcapi_route_release(PcapiRoute *route, int64 id);	/* to be read again */
+extern TimestampTz pcapi_sender_next_start(PcapiSender *sender, TimestampTz now);
+extern void pcapi_sender_requeue(PcapiSender *sender, int64 id);	/* to be read again */
 
 #endif							/* PCAPI_SENDER_H */

@@ -26,25 +26,25 @@
  * transactions older than mark_xid are over, whatever was drawn up to mark is
  * visible or gone.
  */
-typedef struct PcapiScan
+typedef struct PcapiQueueCursor
 {
 	int64		cursor;			/* read up to here */
-	int64		high;			/* the highest one ever read */
-	int64		low;
+	int64		high_water;		/* the highest one ever read */
+	int64		low_water;
 	int64		mark;
 	TransactionId mark_xid;		/* invalid: no mark */
 	TimestampTz rescan_at;		/* look between low and high, even unasked */
 	TimestampTz no_rescan_before;
 	TimestampTz full_at;		/* look from the beginning, trusting nothing */
-} PcapiScan;
+} PcapiQueueCursor;
 
-typedef struct PcapiRoute
+typedef struct PcapiSender
 {
 	dlist_node	node;
-	PcapiTarget target;			/* as of the last load */
+	PcapiDestinationConfig config;	/* as of the last load */
 	bool		known;			/* the destination exists */
-	PcapiScan	scan;
-	PcapiScan	saved;			/* as of the last commit */
+	PcapiQueueCursor scan;
+	PcapiQueueCursor saved;		/* as of the last commit */
 	PcapiLimiter limiter;
 	int			refusals;		/* in a row: how far to back off */
 	TimestampTz refused_at;
@@ -55,10 +55,10 @@ typedef struct PcapiRoute
 	TimestampTz last_start;
 	TimestampTz wait_until;		/* asked for by the API beside a success; 0: no */
 	TimestampTz next_due;		/* of its retries; 0: none */
-	int			look_failures;	/* in a row, at this one alone */
-	TimestampTz look_at;		/* not before; 0: any time */
+	int			poll_failures;	/* in a row, at this one alone */
+	TimestampTz next_poll_at;	/* not before; 0: any time */
 	dlist_head	batches;
-} PcapiRoute;
+} PcapiSender;
 
 /*
  * The way of a batch:
@@ -76,15 +76,15 @@ typedef struct PcapiRoute
  */
 typedef enum PcapiBatchState
 {
-	PCAPI_B_HALF,				/* of a refused batch: only ids, no lease */
-	PCAPI_B_TAKEN,				/* a half whose events are in a claimed batch */
-	PCAPI_B_CLAIMED,			/* its lease is not committed yet */
-	PCAPI_B_OUT,
-	PCAPI_B_ANSWERED,			/* to be settled; its destination waits for that */
-	PCAPI_B_LEFT				/* the rest of it is; its destination goes on */
+	PCAPI_BATCH_SPLIT,			/* of a refused batch: only ids, no lease */
+	PCAPI_BATCH_TAKEN,			/* a half whose events are in a claimed batch */
+	PCAPI_BATCH_CLAIMED,		/* its lease is not committed yet */
+	PCAPI_BATCH_IN_FLIGHT,
+	PCAPI_BATCH_ANSWERED,		/* to be settled; its destination waits for that */
+	PCAPI_BATCH_LEFT			/* the rest of it is; its destination goes on */
 } PcapiBatchState;
 
-typedef struct PcapiSending
+typedef struct PcapiBatchEvent
 {
 	int64		id;
 	ItemPointerData tid;
@@ -95,7 +95,7 @@ typedef struct PcapiSending
 	TimestampTz event_time;
 	TimestampTz first_attempt_at;
 	bool		offline;
-} PcapiSending;
+} PcapiBatchEvent;
 
 /* What a request's end means, where it is another matter than a batch's. */
 typedef struct PcapiBatch PcapiBatch;
@@ -105,14 +105,14 @@ struct PcapiBatch
 {
 	dlist_node	node;
 	MemoryContext context;		/* of the batch itself and all it has */
-	PcapiRoute *route;
+	PcapiSender *sender;
 	PcapiBatchState state;
 	bool		verify;			/* verify_destination's: no rows */
 	bool		test_mode;		/* of the request that left */
 	uint32		verify_no;
 	PcapiAnswerHandler on_answer;	/* NULL: the verdict is applied to the batch's events */
 	int			n;
-	PcapiSending *events;		/* in the body's order */
+	PcapiBatchEvent *events;	/* in the body's order */
 	int64	   *ids;			/* sorted */
 	StringInfoData body;
 	int64		lease;
@@ -125,7 +125,7 @@ struct PcapiBatch
 	PcapiRequest request;
 
 	/* once it is answered */
-	PcapiSettled *settled;
+	PcapiEventOutcome *settled;
 	int			n_settled;
 	PcapiWritten *written;		/* by the last settling: n_settled of them */
 	int			n_left;

@@ -14,29 +14,29 @@
 #include "worker/xact.h"
 
 /* where another database waits for a slot */
-#define STAY_IDLE		1000	/* ms, as the next one */
-#define STAY_BUSY		30000
-#define BACK_WITHIN		(60 * USECS_PER_SEC)
-#define MISSED_AFTER	(10 * USECS_PER_SEC)
+#define SLOT_MIN_IDLE		1000	/* ms, as the next one */
+#define SLOT_MAX_BUSY		30000
+#define SLOT_RETURN_AFTER		(60 * USECS_PER_SEC)
+#define SLOT_HEARTBEAT	(10 * USECS_PER_SEC)
 
 /* Whom to serve: whom the slot was registered for, unless it was given up for others. */
 Oid
 pcapi_choose_database(void)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	Oid			database = pcapi_turn_take(pcapi_slot_database, now + MISSED_AFTER);
+	Oid			database = pcapi_slot_claim(pcapi_slot_database, now + SLOT_HEARTBEAT);
 
 	if (OidIsValid(database))
 	{
 		elog(DEBUG1, "pinterest_capi worker of database %u takes over the slot of database %u", database, pcapi_slot_database);
 		return database;
 	}
-	if (!pcapi_turn_listed(pcapi_slot_database))
+	if (!pcapi_slot_is_requested(pcapi_slot_database))
 		return pcapi_slot_database;
-	database = pcapi_turn_first(InvalidOid, now);
+	database = pcapi_slot_next_waiting(InvalidOid, now);
 	if (!OidIsValid(database))
 		database = pcapi_slot_database;
-	pcapi_turn_put_off(database, now + MISSED_AFTER);
+	pcapi_slot_defer(database, now + SLOT_HEARTBEAT);
 	return database;
 }
 
@@ -55,12 +55,12 @@ pcapi_share_slot(TimestampTz now)
 	int64		stayed = pcapi_clock_ms() - pcapi_serving_since;
 	bool		rests;
 
-	if (pcapi_turn_listed(MyDatabaseId))
-		pcapi_turn_put_off(MyDatabaseId, now + MISSED_AFTER);
-	next = pcapi_turn_first(MyDatabaseId, now);
+	if (pcapi_slot_is_requested(MyDatabaseId))
+		pcapi_slot_defer(MyDatabaseId, now + SLOT_HEARTBEAT);
+	next = pcapi_slot_next_waiting(MyDatabaseId, now);
 	if (OidIsValid(next) && pcapi_start_worker(next, InvalidTransactionId, false, NULL))
 	{
-		pcapi_turn_drop(next);
+		pcapi_slot_cancel(next);
 		next = InvalidOid;
 	}
 	if (!OidIsValid(next))
@@ -68,10 +68,10 @@ pcapi_share_slot(TimestampTz now)
 		pcapi_dispatch_hold(false);
 		return;
 	}
-	rests = pcapi_dispatch_rests(&due);
-	if (rests && due > now + STAY_IDLE * 1000 && stayed >= STAY_IDLE)
-		back = Min(due, now + BACK_WITHIN);
-	else if (stayed >= STAY_BUSY)
+	rests = pcapi_dispatch_is_idle(&due);
+	if (rests && due > now + SLOT_MIN_IDLE * 1000 && stayed >= SLOT_MIN_IDLE)
+		back = Min(due, now + SLOT_RETURN_AFTER);
+	else if (stayed >= SLOT_MAX_BUSY)
 	{
 		pcapi_dispatch_hold(true);
 		back = now;
@@ -80,7 +80,7 @@ pcapi_share_slot(TimestampTz now)
 		return;
 	if (!rests || !pcapi_hand_slot(next))
 		return;
-	pcapi_turn_ask(MyDatabaseId, back);
-	pcapi_turn_put_off(MyDatabaseId, back);
+	pcapi_slot_request(MyDatabaseId, back);
+	pcapi_slot_defer(MyDatabaseId, back);
 	pcapi_exit_worker(1, "another database waits for the slot");
 }

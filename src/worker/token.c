@@ -16,9 +16,9 @@
  * any path there, past configure_destination's check, so it is made here too.
  */
 char *
-pcapi_read_token(const PcapiTarget *target, char **problem)
+pcapi_read_token(const PcapiDestinationConfig *config, char **problem)
 {
-	const char *stored = target->token;
+	const char *stored = config->token;
 	const char *path = stored + strlen("file:");
 	char	   *token;
 	size_t		file_len;
@@ -27,7 +27,7 @@ pcapi_read_token(const PcapiTarget *target, char **problem)
 
 	if (strncmp(stored, "file:", strlen("file:")) != 0)
 		return pstrdup(stored);
-	if (!target->may_read_files)
+	if (!config->may_read_files)
 	{
 		*problem = pstrdup("access token file cannot be read: the extension's owner is no member of pg_read_server_files");
 		return NULL;

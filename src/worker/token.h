@@ -10,6 +10,6 @@
 #include "queue/destination_config.h"
 
 /* Return the destination's token, or NULL and *problem.  palloc'd. */
-extern char *pcapi_read_token(const PcapiTarget *target, char **problem);
+extern char *pcapi_read_token(const PcapiDestinationConfig *config, char **problem);
 
 #endif							/* PCAPI_TOKEN_H */

@@ -32,7 +32,7 @@
 /*
  * A request that got no answer in time leaves an HTTP/2 connection open for the
  * others on it.  If what is dead is the connection, as after a change of
- * routes, TCP would go on for a quarter of an hour, and so would requests on
+ * senders, TCP would go on for a quarter of an hour, and so would requests on
  * it: it may not be silent for longer than a request.
  */
 static int
@@ -47,7 +47,7 @@ on_open_socket(void *userp, curl_socket_t fd, curlsocktype purpose)
 }
 
 static void
-note_problem(PcapiRequest *r, const char *problem)
+set_abort_reason(PcapiRequest *r, const char *problem)
 {
 	strlcpy(r->problem, problem, sizeof(r->problem));
 }
@@ -61,7 +61,7 @@ on_body(char *data, size_t size, size_t nmemb, void *userp)
 
 	if (r->answer_len + len > MAX_ANSWER)
 	{
-		note_problem(r, "it is longer than any answer should be");
+		set_abort_reason(r, "it is longer than any answer should be");
 		return 0;
 	}
 	bigger = realloc(r->answer, r->answer_len + len + 1);
@@ -110,7 +110,7 @@ on_seek(void *userp, curl_off_t offset, int origin)
 		return CURL_SEEKFUNC_FAIL;
 	if (r->handed == r->body_len)
 	{
-		note_problem(r, "the connection ended before an answer");
+		set_abort_reason(r, "the connection ended before an answer");
 		return CURL_SEEKFUNC_FAIL;
 	}
 	r->handed = 0;
@@ -176,7 +176,7 @@ on_header(char *data, size_t size, size_t nmemb, void *userp)
 	r->header_bytes += len;
 	if (r->header_bytes > MAX_HEADERS)
 	{
-		note_problem(r, "it has more headers than any answer should have");
+		set_abort_reason(r, "it has more headers than any answer should have");
 		return 0;
 	}
 	if (status != 0)
@@ -279,7 +279,7 @@ pcapi_transfer_stale(const PcapiRequest *r, int code)
 }
 
 /* How far a request got; code is a CURLcode. */
-PcapiTransport
+PcapiHttpResult
 pcapi_transfer_end(const PcapiRequest *r, int code)
 {
 	CURL	   *easy = r->easy;
@@ -293,7 +293,7 @@ pcapi_transfer_end(const PcapiRequest *r, int code)
 
 	/* whatever went wrong after that, such as a second connection, doesn't undo it */
 	if (r->handed == r->body_len)
-		return PCAPI_HTTP_CUT;
+		return PCAPI_HTTP_INTERRUPTED;
 	switch (code)
 	{
 		case CURLE_PEER_FAILED_VERIFICATION:
@@ -303,7 +303,7 @@ pcapi_transfer_end(const PcapiRequest *r, int code)
 		case CURLE_UNSUPPORTED_PROTOCOL:
 			/* also what libcurl calls an answer that isn't HTTP */
 			curl_easy_getinfo(easy, CURLINFO_REQUEST_SIZE, &request_size);
-			return request_size > 0 ? PCAPI_HTTP_CUT : PCAPI_HTTP_MISCONFIGURED;
+			return request_size > 0 ? PCAPI_HTTP_INTERRUPTED : PCAPI_HTTP_MISCONFIGURED;
 		case CURLE_URL_MALFORMAT:
 		case CURLE_SSL_CACERT_BADFILE:
 		case CURLE_SSL_CERTPROBLEM:
@@ -321,5 +321,5 @@ pcapi_transfer_end(const PcapiRequest *r, int code)
 	/* no time of beginning to transfer, or no byte of a request: no connection came about */
 	curl_easy_getinfo(easy, CURLINFO_PRETRANSFER_TIME_T, &pretransfer);
 	curl_easy_getinfo(easy, CURLINFO_REQUEST_SIZE, &request_size);
-	return pretransfer == 0 || request_size == 0 ? PCAPI_HTTP_UNREACHABLE : PCAPI_HTTP_CUT;
+	return pretransfer == 0 || request_size == 0 ? PCAPI_HTTP_UNREACHABLE : PCAPI_HTTP_INTERRUPTED;
 }

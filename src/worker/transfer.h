@@ -9,14 +9,14 @@
 
 #include "worker/egress.h"
 
-typedef enum PcapiTransport
+typedef enum PcapiHttpResult
 {
 	PCAPI_HTTP_ANSWERED,		/* status and body are there */
 	PCAPI_HTTP_UNREACHABLE,		/* no connection came about: nothing was sent */
-	PCAPI_HTTP_CUT,				/* it broke after the request began: outcome unknown */
+	PCAPI_HTTP_INTERRUPTED,		/* it broke after the request began: outcome unknown */
 	PCAPI_HTTP_UNTRUSTED,		/* certificate refused: nothing was sent */
 	PCAPI_HTTP_MISCONFIGURED	/* URL, CA file or the like: nothing was sent */
-} PcapiTransport;
+} PcapiHttpResult;
 
 /*
  * A request.  body stays the caller's until pcapi_http_finished() has returned
@@ -28,7 +28,7 @@ typedef struct PcapiRequest
 	char	   *body;
 	size_t		body_len;
 
-	PcapiTransport transport;
+	PcapiHttpResult transport;
 	int			status;
 	char	   *answer;
 	size_t		answer_len;
@@ -44,7 +44,7 @@ typedef struct PcapiRequest
 	void	   *headers;
 	size_t		handed;			/* bytes of body that libcurl has been given */
 	bool		headers_over;	/* what still comes are trailers */
-	bool		afresh;			/* it was tried again on a new connection */
+	bool		retried;		/* it was tried again on a new connection */
 } PcapiRequest;
 
 extern bool pcapi_transfer_set(PcapiRequest *request, const char *url, const char *token, const PcapiEgress *egress, void *share);
@@ -52,6 +52,6 @@ extern void pcapi_transfer_again(PcapiRequest *request);
 
 /* code is a CURLcode */
 extern bool pcapi_transfer_stale(const PcapiRequest *request, int code);
-extern PcapiTransport pcapi_transfer_end(const PcapiRequest *request, int code);
+extern PcapiHttpResult pcapi_transfer_end(const PcapiRequest *request, int code);
 
 #endif							/* PCAPI_TRANSFER_H */

@@ -29,35 +29,35 @@
 static void
 back_off(PcapiBatch *batch, uint64 random, int64 wait_ms, const char *reason)
 {
-	PcapiRoute *route = batch->route;
+	PcapiSender *sender = batch->sender;
 	TimestampTz now = GetCurrentTimestamp();
 
-	if (route->refusals == 0)
+	if (sender->refusals == 0)
 		ereport(LOG,
-				(errmsg("destination \"%s\" takes no events for now: %s", route->target.name, reason),
+				(errmsg("destination \"%s\" takes no events for now: %s", sender->config.name, reason),
 				 errdetail("Events wait and are tried again."),
 				 errhint("If it lasts, pinterest_capi.doctor() tells what to look at.")));
-	if (route->refusals == 0 || batch->sent_at >= route->refused_at)
+	if (sender->refusals == 0 || batch->sent_at >= sender->refused_at)
 	{
-		route->refusals++;
-		route->refused_at = now;
+		sender->refusals++;
+		sender->refused_at = now;
 	}
-	batch->backoff_ms = Max(pcapi_backoff_ms(route->refusals, random), wait_ms);
+	batch->backoff_ms = Max(pcapi_backoff_ms(sender->refusals, random), wait_ms);
 	batch->backoff_reason = pstrdup(reason);
-	route->target.backoff_until = Max(route->target.backoff_until, now + batch->backoff_ms * 1000);
+	sender->config.backoff_until = Max(sender->config.backoff_until, now + batch->backoff_ms * 1000);
 }
 
-static PcapiSettled *
-settle_event(PcapiBatch *batch, int i, PcapiFate fate, const PcapiAnswer *answer)
+static PcapiEventOutcome *
+settle_event(PcapiBatch *batch, int i, PcapiOutcome outcome, const PcapiAnswer *answer)
 {
-	PcapiSettled *s = &batch->settled[batch->n_settled++];
+	PcapiEventOutcome *s = &batch->settled[batch->n_settled++];
 
-	memset(s, 0, sizeof(PcapiSettled));
+	memset(s, 0, sizeof(PcapiEventOutcome));
 	s->id = batch->events[i].id;
 	s->tid = batch->events[i].tid;
 	s->xmin = batch->events[i].xmin;
 	s->created_at = batch->events[i].created_at;
-	s->fate = fate;
+	s->outcome = outcome;
 	s->attempted = true;
 	s->test_mode = batch->test_mode;
 	s->http_status = answer->http_status;
@@ -70,9 +70,9 @@ read_entries(PcapiBatch *batch, const PcapiAnswer *answer)
 {
 	for (int i = 0; i < batch->n; i++)
 	{
-		const PcapiSending *event = &batch->events[i];
+		const PcapiBatchEvent *event = &batch->events[i];
 		const PcapiEntry *entry = &answer->entries[i];
-		PcapiSettled *s = settle_event(batch, i, entry->failed ? PCAPI_FAILED : PCAPI_SENT, answer);
+		PcapiEventOutcome *s = settle_event(batch, i, entry->failed ? PCAPI_FAILED : PCAPI_SENT, answer);
 
 		s->error = entry->error;
 		s->warning = entry->warning;
@@ -90,7 +90,7 @@ read_entries(PcapiBatch *batch, const PcapiAnswer *answer)
 				psprintf("%s\n%s", entry->warning, PCAPI_WARNING_LATE) : PCAPI_WARNING_LATE;
 	}
 	if (answer->wait_ms > 0)
-		batch->route->wait_until = GetCurrentTimestamp() + answer->wait_ms * 1000;
+		batch->sender->wait_until = GetCurrentTimestamp() + answer->wait_ms * 1000;
 }
 
 /* An attempt that came to nothing; the last one once retry_for is over. */
@@ -99,15 +99,15 @@ retry_events(PcapiBatch *batch, const PcapiAnswer *answer, uint64 random)
 {
 	for (int i = 0; i < batch->n; i++)
 	{
-		const PcapiSending *event = &batch->events[i];
+		const PcapiBatchEvent *event = &batch->events[i];
 		TimestampTz first = event->first_attempt_at ? event->first_attempt_at : batch->sent_at;
-		bool		over = (GetCurrentTimestamp() - first >= batch->route->target.retry_for);
-		PcapiSettled *s = settle_event(batch, i, over ? PCAPI_FAILED : PCAPI_RETRY, answer);
+		bool		over = (GetCurrentTimestamp() - first >= batch->sender->config.retry_for);
+		PcapiEventOutcome *s = settle_event(batch, i, over ? PCAPI_FAILED : PCAPI_RETRY, answer);
 
 		s->delay_ms = Max(pcapi_backoff_ms(event->attempts + 1, random), answer->wait_ms);
 		if (over)
 			s->reason = "retries used up";
-		if (answer->verdict == PCAPI_A_UNKNOWN)
+		if (answer->verdict == PCAPI_VERDICT_UNKNOWN)
 			s->warning = PCAPI_WARNING_UNKNOWN;
 	}
 }
@@ -119,23 +119,23 @@ retry_events(PcapiBatch *batch, const PcapiAnswer *answer, uint64 random)
 static void
 release_events(PcapiBatch *batch, const PcapiAnswer *answer, bool give_up)
 {
-	const PcapiTarget *target = &batch->route->target;
+	const PcapiDestinationConfig *config = &batch->sender->config;
 
 	for (int i = 0; i < batch->n; i++)
 	{
-		const PcapiSending *event = &batch->events[i];
-		TimestampTz since = Max(event->waits_since, target->failing_since);
+		const PcapiBatchEvent *event = &batch->events[i];
+		TimestampTz since = Max(event->waits_since, config->failing_since);
 
-		if (give_up && target->failing_since != 0 &&
-			GetCurrentTimestamp() - since >= target->retry_for)
+		if (give_up && config->failing_since != 0 &&
+			GetCurrentTimestamp() - since >= config->retry_for)
 		{
-			PcapiSettled *s = settle_event(batch, i, PCAPI_FAILED, answer);
+			PcapiEventOutcome *s = settle_event(batch, i, PCAPI_FAILED, answer);
 
 			s->attempted = false;
 			s->reason = "retries used up";
 		}
 		else
-			pcapi_route_release(batch->route, event->id);
+			pcapi_sender_requeue(batch->sender, event->id);
 	}
 }
 
@@ -152,13 +152,13 @@ split(PcapiBatch *batch)
 	int			middle = batch->n / 2;
 
 	elog(DEBUG1, "batch of %d events for destination \"%s\" is split into %d and %d",
-		 batch->n, batch->route->target.name, middle, batch->n - middle);
+		 batch->n, batch->sender->config.name, middle, batch->n - middle);
 	for (int part = 0; part < 2; part++)
 	{
 		int			n = part == 0 ? middle : batch->n - middle;
-		PcapiBatch *half = pcapi_batch_create(batch->route, 0);
+		PcapiBatch *half = pcapi_batch_create(batch->sender, 0);
 
-		half->state = PCAPI_B_HALF;
+		half->state = PCAPI_BATCH_SPLIT;
 		half->refused_since = batch->refused_since ? batch->refused_since : batch->sent_at;
 		half->n = n;
 		half->ids = MemoryContextAlloc(half->context, sizeof(int64) * n);
@@ -168,32 +168,32 @@ split(PcapiBatch *batch)
 
 /* What waits in halves is read again with the rest once somebody has acted. */
 static void
-release_halves(PcapiRoute *route)
+release_halves(PcapiSender *sender)
 {
 	dlist_mutable_iter it;
 
-	dlist_foreach_modify(it, &route->batches)
+	dlist_foreach_modify(it, &sender->batches)
 	{
 		PcapiBatch *half = dlist_container(PcapiBatch, node, it.cur);
 
-		if (half->state != PCAPI_B_HALF)
+		if (half->state != PCAPI_BATCH_SPLIT)
 			continue;
 		for (int i = 0; i < half->n; i++)
-			pcapi_route_release(route, half->ids[i]);
+			pcapi_sender_requeue(sender, half->ids[i]);
 		pcapi_batch_free(half);
 	}
 }
 
 /* Not before somebody has acted: what waits is read again after that. */
 static void
-pause_route(PcapiBatch *batch, const char *reason)
+pause_sender(PcapiBatch *batch, const char *reason)
 {
-	PcapiRoute *route = batch->route;
+	PcapiSender *sender = batch->sender;
 
-	release_halves(route);
+	release_halves(sender);
 	batch->pause_reason = pstrdup(reason);
-	route->target.ready = false;
-	route->unread = route->blocked = 0;
+	sender->config.ready = false;
+	sender->unread = sender->blocked = 0;
 }
 
 /*
@@ -204,11 +204,11 @@ pause_route(PcapiBatch *batch, const char *reason)
 static bool
 unread_too_often(PcapiBatch *batch)
 {
-	PcapiRoute *route = batch->route;
+	PcapiSender *sender = batch->sender;
 
-	if (route->refusals == 0 || batch->sent_at >= route->refused_at)
-		route->unread++;
-	return route->unread >= PCAPI_MAX_UNREAD;
+	if (sender->refusals == 0 || batch->sent_at >= sender->refused_at)
+		sender->unread++;
+	return sender->unread >= PCAPI_MAX_UNREAD;
 }
 
 /*
@@ -220,7 +220,7 @@ others_pass(const PcapiBatch *batch)
 {
 	TimestampTz since = batch->events[0].first_attempt_at ? batch->events[0].first_attempt_at : batch->refused_since;
 
-	return since != 0 && batch->route->heard_at >= since;
+	return since != 0 && batch->sender->heard_at >= since;
 }
 
 /*
@@ -229,12 +229,12 @@ others_pass(const PcapiBatch *batch)
  * is failed for it.
  */
 static void
-judge_blocked(PcapiBatch *batch, const PcapiAnswer *answer, uint64 random)
+apply_blocked_verdict(PcapiBatch *batch, const PcapiAnswer *answer, uint64 random)
 {
-	if (++batch->route->blocked >= PCAPI_MAX_BLOCKED)
+	if (++batch->sender->blocked >= PCAPI_MAX_BLOCKED)
 	{
 		release_events(batch, answer, false);
-		pause_route(batch, psprintf("%s, %d times in a row", answer->message, PCAPI_MAX_BLOCKED));
+		pause_sender(batch, psprintf("%s, %d times in a row", answer->message, PCAPI_MAX_BLOCKED));
 	}
 	else if (batch->n > 1)
 		split(batch);
@@ -250,10 +250,10 @@ judge_blocked(PcapiBatch *batch, const PcapiAnswer *answer, uint64 random)
 void
 pcapi_apply_verdict(PcapiBatch *batch, const PcapiAnswer *answer)
 {
-	PcapiRoute *route = batch->route;
+	PcapiSender *sender = batch->sender;
 	uint64		random = pg_prng_uint64(&pg_global_prng_state);
 
-	batch->settled = palloc(sizeof(PcapiSettled) * Max(batch->n, 1));
+	batch->settled = palloc(sizeof(PcapiEventOutcome) * Max(batch->n, 1));
 	batch->written = palloc(sizeof(PcapiWritten) * Max(batch->n, 1));
 	batch->n_settled = 0;
 	if (answer->message)
@@ -261,37 +261,37 @@ pcapi_apply_verdict(PcapiBatch *batch, const PcapiAnswer *answer)
 
 	switch (answer->verdict)
 	{
-		case PCAPI_A_ENTRIES:
+		case PCAPI_VERDICT_ENTRIES:
 			read_entries(batch, answer);
-			route->unread = route->blocked = 0;
-			route->heard_at = Max(route->heard_at, batch->sent_at);
+			sender->unread = sender->blocked = 0;
+			sender->heard_at = Max(sender->heard_at, batch->sent_at);
 			break;
-		case PCAPI_A_REFUSED:
-			route->blocked = 0;
+		case PCAPI_VERDICT_REFUSED:
+			sender->blocked = 0;
 			if (batch->n > 1)
 				split(batch);
 			else
 				fail_events(batch, answer);
 			break;
-		case PCAPI_A_BLOCKED:
-			judge_blocked(batch, answer, random);
+		case PCAPI_VERDICT_BLOCKED:
+			apply_blocked_verdict(batch, answer, random);
 			break;
-		case PCAPI_A_RETRY:
-		case PCAPI_A_UNKNOWN:
+		case PCAPI_VERDICT_RETRY:
+		case PCAPI_VERDICT_UNKNOWN:
 			retry_events(batch, answer, random);
 			if (answer->unread && unread_too_often(batch))
-				pause_route(batch, psprintf("%s, %d times in a row; the events may have been processed", answer->message, PCAPI_MAX_UNREAD));
+				pause_sender(batch, psprintf("%s, %d times in a row; the events may have been processed", answer->message, PCAPI_MAX_UNREAD));
 			else
 				back_off(batch, random, answer->wait_ms, answer->message);
 			break;
-		case PCAPI_A_THROTTLED:
-		case PCAPI_A_UNREACHABLE:
+		case PCAPI_VERDICT_THROTTLED:
+		case PCAPI_VERDICT_UNREACHABLE:
 			release_events(batch, answer, true);
 			back_off(batch, random, answer->wait_ms, answer->message);
 			break;
-		case PCAPI_A_PAUSE:
+		case PCAPI_VERDICT_PAUSE:
 			release_events(batch, answer, false);
-			pause_route(batch, answer->message);
+			pause_sender(batch, answer->message);
 			break;
 	}
 
@@ -300,13 +300,13 @@ pcapi_apply_verdict(PcapiBatch *batch, const PcapiAnswer *answer)
 	 * request that was out already when another was refused says nothing of
 	 * what the API takes now.
 	 */
-	batch->recovered = (answer->verdict == PCAPI_A_ENTRIES || answer->verdict == PCAPI_A_REFUSED) &&
-		(route->refusals == 0 || batch->sent_at >= route->refused_at);
-	if (batch->recovered && route->refusals > 0)
+	batch->recovered = (answer->verdict == PCAPI_VERDICT_ENTRIES || answer->verdict == PCAPI_VERDICT_REFUSED) &&
+		(sender->refusals == 0 || batch->sent_at >= sender->refused_at);
+	if (batch->recovered && sender->refusals > 0)
 	{
-		route->refusals = 0;
-		route->target.backoff_until = 0;
+		sender->refusals = 0;
+		sender->config.backoff_until = 0;
 		ereport(LOG,
-				(errmsg("destination \"%s\" takes events again", route->target.name)));
+				(errmsg("destination \"%s\" takes events again", sender->config.name)));
 	}
 }

@@ -29,9 +29,9 @@ pcapi_verify_asked(void)
 {
 	bool		asked;
 
-	SpinLockAcquire(&pcapi_live->mutex);
-	asked = (pcapi_live->verify_state == PCAPI_VERIFY_ASKED);
-	SpinLockRelease(&pcapi_live->mutex);
+	SpinLockAcquire(&pcapi_worker_state->mutex);
+	asked = (pcapi_worker_state->verify_state == PCAPI_VERIFY_ASKED);
+	SpinLockRelease(&pcapi_worker_state->mutex);
 	return asked;
 }
 
@@ -39,13 +39,13 @@ pcapi_verify_asked(void)
 static void
 answer(uint32 no, const char *sentence)
 {
-	SpinLockAcquire(&pcapi_live->mutex);
-	if (pcapi_live->verify_state == PCAPI_VERIFY_TAKEN && pcapi_live->verify_no == no)
+	SpinLockAcquire(&pcapi_worker_state->mutex);
+	if (pcapi_worker_state->verify_state == PCAPI_VERIFY_TAKEN && pcapi_worker_state->verify_no == no)
 	{
-		strlcpy(pcapi_live->verify_answer, sentence, sizeof(pcapi_live->verify_answer));
-		pcapi_live->verify_state = PCAPI_VERIFY_ANSWERED;
+		strlcpy(pcapi_worker_state->verify_answer, sentence, sizeof(pcapi_worker_state->verify_answer));
+		pcapi_worker_state->verify_state = PCAPI_VERIFY_ANSWERED;
 	}
-	SpinLockRelease(&pcapi_live->mutex);
+	SpinLockRelease(&pcapi_worker_state->mutex);
 }
 
 /* An on_answer: the verdict as a sentence, for the session that asked. */
@@ -55,15 +55,15 @@ tell_verdict(PcapiBatch *batch, const PcapiAnswer *a)
 	const char *message = a->message ? a->message : "";
 	const char *sentence = NULL;
 
-	if (a->verdict == PCAPI_A_PAUSE)
+	if (a->verdict == PCAPI_VERDICT_PAUSE)
 	{
 		batch->pause_reason = a->message;
-		batch->route->target.ready = false;
+		batch->sender->config.ready = false;
 	}
 
 	switch (a->verdict)
 	{
-		case PCAPI_A_ENTRIES:
+		case PCAPI_VERDICT_ENTRIES:
 			if (a->entries[0].failed)
 				sentence = psprintf("Pinterest refused the test event: %s",
 									a->entries[0].error ? a->entries[0].error : "without a message");
@@ -72,21 +72,21 @@ tell_verdict(PcapiBatch *batch, const PcapiAnswer *a)
 			else
 				sentence = "Pinterest accepted the test event.";
 			break;
-		case PCAPI_A_REFUSED:
-		case PCAPI_A_BLOCKED:
+		case PCAPI_VERDICT_REFUSED:
+		case PCAPI_VERDICT_BLOCKED:
 			sentence = psprintf("Pinterest refused the test event: %s", message);
 			break;
-		case PCAPI_A_RETRY:
-		case PCAPI_A_UNKNOWN:
+		case PCAPI_VERDICT_RETRY:
+		case PCAPI_VERDICT_UNKNOWN:
 			sentence = psprintf("Pinterest gave no verdict on the test event: %s", message);
 			break;
-		case PCAPI_A_THROTTLED:
+		case PCAPI_VERDICT_THROTTLED:
 			sentence = psprintf("Pinterest asks for fewer requests: %s", message);
 			break;
-		case PCAPI_A_UNREACHABLE:
+		case PCAPI_VERDICT_UNREACHABLE:
 			sentence = psprintf("The test event could not be sent: %s", message);
 			break;
-		case PCAPI_A_PAUSE:
+		case PCAPI_VERDICT_PAUSE:
 			sentence = psprintf("The destination is paused: %s", message);
 			break;
 	}
@@ -96,10 +96,10 @@ tell_verdict(PcapiBatch *batch, const PcapiAnswer *a)
 void
 pcapi_verify_take(void)
 {
-	char		name[sizeof(pcapi_live->verify_destination)];
+	char		name[sizeof(pcapi_worker_state->verify_destination)];
 	uint32		no;
 	bool		asked;
-	PcapiRoute *route;
+	PcapiSender *sender;
 	PcapiBatch *batch;
 	unsigned char digest[32];
 	char		hex[PCAPI_HEX_LEN + 1];
@@ -107,13 +107,13 @@ pcapi_verify_take(void)
 	int64		unix_time = now / USECS_PER_SEC +
 		(int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY;
 
-	SpinLockAcquire(&pcapi_live->mutex);
-	asked = (pcapi_live->verify_state == PCAPI_VERIFY_ASKED);
+	SpinLockAcquire(&pcapi_worker_state->mutex);
+	asked = (pcapi_worker_state->verify_state == PCAPI_VERIFY_ASKED);
 	if (asked)
-		pcapi_live->verify_state = PCAPI_VERIFY_TAKEN;
-	no = pcapi_live->verify_no;
-	strlcpy(name, pcapi_live->verify_destination, sizeof(name));
-	SpinLockRelease(&pcapi_live->mutex);
+		pcapi_worker_state->verify_state = PCAPI_VERIFY_TAKEN;
+	no = pcapi_worker_state->verify_no;
+	strlcpy(name, pcapi_worker_state->verify_destination, sizeof(name));
+	SpinLockRelease(&pcapi_worker_state->mutex);
 	if (!asked)
 		return;
 
@@ -122,8 +122,8 @@ pcapi_verify_take(void)
 		answer(no, "This server is read-only (default_transaction_read_only): nothing was sent.");
 		return;
 	}
-	route = pcapi_route_by_name(name);
-	if (route == NULL || !route->target.sendable)
+	sender = pcapi_sender_by_name(name);
+	if (sender == NULL || !sender->config.sendable)
 	{
 		answer(no, "The destination is not ready: nothing was sent.");
 		return;
@@ -134,7 +134,7 @@ pcapi_verify_take(void)
 		return;
 	}
 	pcapi_hex(digest, sizeof(digest), hex);
-	batch = pcapi_batch_create(route, 1);
+	batch = pcapi_batch_create(sender, 1);
 	batch->verify = true;
 	batch->verify_no = no;
 	batch->on_answer = tell_verdict;

@@ -7,7 +7,7 @@
 
 #include "pinterest_capi.h"
 
-extern void pcapi_verify_take(void);	/* a session's question, if there is one; routes are loaded */
+extern void pcapi_verify_take(void);	/* a session's question, if there is one; senders are loaded */
 extern bool pcapi_verify_asked(void);
 
 #endif							/* PCAPI_VERIFY_SEND_H */

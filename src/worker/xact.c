@@ -22,7 +22,7 @@
 #include "utils/timestamp.h"
 #include "worker/xact.h"
 
-PcapiLive  *pcapi_live;
+PcapiWorkerState *pcapi_worker_state;
 bool		pcapi_replicates = false;
 Oid			pcapi_slot_database;
 Oid			pcapi_served_database;
@@ -32,12 +32,12 @@ int64		pcapi_serving_since;
 static void
 remember_error(const char *message)
 {
-	if (pcapi_live == NULL)
+	if (pcapi_worker_state == NULL)
 		return;
-	SpinLockAcquire(&pcapi_live->mutex);
-	strlcpy(pcapi_live->last_error, message, sizeof(pcapi_live->last_error));
-	pcapi_live->last_error_at = GetCurrentTimestamp();
-	SpinLockRelease(&pcapi_live->mutex);
+	SpinLockAcquire(&pcapi_worker_state->mutex);
+	strlcpy(pcapi_worker_state->last_error, message, sizeof(pcapi_worker_state->last_error));
+	pcapi_worker_state->last_error_at = GetCurrentTimestamp();
+	SpinLockRelease(&pcapi_worker_state->mutex);
 }
 
 /*
@@ -77,7 +77,7 @@ pcapi_exit_worker(int code, const char *reason)
 bool
 pcapi_hand_slot(Oid database)
 {
-	if (!pcapi_turn_promise(database, pcapi_slot_database))
+	if (!pcapi_slot_reserve(database, pcapi_slot_database))
 		return false;
 	elog(DEBUG1, "pinterest_capi worker of database %u hands its slot to database %u", pcapi_served_database, database);
 	return true;
@@ -90,8 +90,8 @@ pcapi_exit_unneeded(bool served, const char *reason)
 	Oid			next;
 
 	if (!served)
-		pcapi_turn_drop(pcapi_served_database);
-	next = pcapi_turn_first(pcapi_served_database, GetCurrentTimestamp());
+		pcapi_slot_cancel(pcapi_served_database);
+	next = pcapi_slot_next_waiting(pcapi_served_database, GetCurrentTimestamp());
 	pcapi_exit_worker(OidIsValid(next) && pcapi_hand_slot(next) ? 1 : 0, reason);
 }
 
@@ -118,7 +118,7 @@ pcapi_transaction(PcapiWork work, void *arg)
 
 	PG_TRY();
 	{
-		PcapiIdentity identity;
+		PcapiUserContext identity;
 
 		SetCurrentStatementStartTimestamp();
 		StartTransactionCommand();
@@ -130,9 +130,9 @@ pcapi_transaction(PcapiWork work, void *arg)
 		if (lock_extension())
 		{
 			PushActiveSnapshot(GetTransactionSnapshot());
-			pcapi_become_owner(&identity, false);
+			pcapi_switch_to_owner(&identity, false);
 			work(arg);
-			pcapi_become_caller(&identity);
+			pcapi_restore_user(&identity);
 			PopActiveSnapshot();
 		}
 		else

@@ -11,7 +11,7 @@
 
 typedef void (*PcapiWork) (void *arg);
 
-extern PcapiLive *pcapi_live;
+extern PcapiWorkerState *pcapi_worker_state;
 
 /*
  * A subscription writes the tables, or has done so since this process started:

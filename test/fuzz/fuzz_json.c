@@ -51,14 +51,14 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	size_t		outlen;
 	size_t		againlen;
 
-	if (pcapi_json_tame(raw, len, ascii, out, &outlen))
+	if (pcapi_json_sanitize(raw, len, ascii, out, &outlen))
 	{
 		CHECK(outlen <= len && out[outlen] == '\0' && strlen(out) == outlen);
 		CHECK(pcapi_utf8_valid(out, outlen));
 		check_tame(out, ascii);
 
 		again = malloc(outlen + 1);
-		CHECK(pcapi_json_tame(out, outlen, ascii, again, &againlen));
+		CHECK(pcapi_json_sanitize(out, outlen, ascii, again, &againlen));
 		CHECK(againlen == outlen && memcmp(out, again, outlen) == 0);
 		free(again);
 	}

@@ -66,7 +66,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	n = data[0] % 8 + 1;
 	request.status = statuses[data[1] % lengthof(statuses)];
 	fuzz_encoding = (data[2] & 1) ? PG_LATIN1 : PG_UTF8;
-	request.transport = (data[2] & 0xE) == 0xE ? (PcapiTransport) (data[2] >> 4) % 5 : PCAPI_HTTP_ANSWERED;
+	request.transport = (data[2] & 0xE) == 0xE ? (PcapiHttpResult) (data[2] >> 4) % 5 : PCAPI_HTTP_ANSWERED;
 	body = (const char *) data + 3;
 	len = size - 3;
 	if (request.transport != PCAPI_HTTP_ANSWERED)
@@ -82,12 +82,12 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	request.answer[len] = '\0';
 	request.answer_len = len;
 
-	answer = pcapi_read_answer(&request, n, TOKEN);
-	CHECK(answer->verdict <= PCAPI_A_PAUSE);
+	answer = pcapi_read_response(&request, n, TOKEN);
+	CHECK(answer->verdict <= PCAPI_VERDICT_PAUSE);
 	CHECK(answer->wait_ms >= -1 && answer->wait_ms <= 86400 * 1000);
-	CHECK((answer->message == NULL) == (answer->verdict == PCAPI_A_ENTRIES));
+	CHECK((answer->message == NULL) == (answer->verdict == PCAPI_VERDICT_ENTRIES));
 	check_message(answer->message, 1200);
-	if (answer->verdict == PCAPI_A_ENTRIES)
+	if (answer->verdict == PCAPI_VERDICT_ENTRIES)
 	{
 		CHECK(request.transport == PCAPI_HTTP_ANSWERED && answer->entries != NULL);
 		for (int i = 0; i < n; i++)
@@ -97,7 +97,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		}
 	}
 	/* nothing but a 2xx, or a refusal that counts them, settles single events */
-	if (answer->verdict == PCAPI_A_ENTRIES)
+	if (answer->verdict == PCAPI_VERDICT_ENTRIES)
 		CHECK((answer->http_status >= 200 && answer->http_status < 300) || answer->http_status == 400 ||
 			  answer->http_status == 413 || answer->http_status == 422);
 	fuzz_free_all();

@@ -43,7 +43,7 @@ int			pcapi_connect_timeout = 10;
 char	   *pcapi_senders = "";
 
 /* what was claimed last, as a batch has it */
-static PcapiClaimed *claimed;
+static PcapiQueuedEvent *claimed;
 static int	n_claimed;
 
 static void
@@ -93,18 +93,18 @@ step_office(PG_FUNCTION_ARGS)
 Datum
 step_claim(PG_FUNCTION_ARGS)
 {
-	PcapiIdentity saved;
-	PcapiReader reader = {.skip = skip_none, .room = 1024 * 1024};
+	PcapiUserContext saved;
+	PcapiPayloadBudget reader = {.skip = skip_none, .room = 1024 * 1024};
 	MemoryContext old;
 	int64	   *ids;
 	Datum	   *elems;
 	int			dest;
 	int			n;
 
-	pcapi_become_owner(&saved, true);
+	pcapi_switch_to_owner(&saved, true);
 	dest = number_arg(fcinfo);
 	old = MemoryContextSwitchTo(TopMemoryContext);
-	n = n_claimed = pcapi_fetch_fresh(dest, 0, PG_GETARG_INT32(1), &reader, &claimed);
+	n = n_claimed = pcapi_dequeue_new(dest, 0, PG_GETARG_INT32(1), &reader, &claimed);
 	MemoryContextSwitchTo(old);
 	ids = palloc(sizeof(int64) * Max(n, 1));
 	elems = palloc(sizeof(Datum) * Max(n, 1));
@@ -115,7 +115,7 @@ step_claim(PG_FUNCTION_ARGS)
 	}
 	if (n > 0)
 		(void) pcapi_lease(dest, ids, n);
-	pcapi_become_caller(&saved);
+	pcapi_restore_user(&saved);
 	PG_RETURN_ARRAYTYPE_P(construct_array(elems, n, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 }
 
@@ -124,15 +124,15 @@ Datum
 step_settle(PG_FUNCTION_ARGS)
 {
 	char	   *status = text_to_cstring(PG_GETARG_TEXT_PP(3));
-	PcapiIdentity saved;
-	PcapiSettled *settled;
+	PcapiUserContext saved;
+	PcapiEventOutcome *settled;
 	char	   *problem;
 	Datum	   *ids;
 	int			n;
 
 	deconstruct_array(PG_GETARG_ARRAYTYPE_P(2), INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE,
 					  &ids, NULL, &n);
-	settled = palloc0(sizeof(PcapiSettled) * Max(n, 1));
+	settled = palloc0(sizeof(PcapiEventOutcome) * Max(n, 1));
 	for (int i = 0; i < n; i++)
 	{
 		settled[i].id = DatumGetInt64(ids[i]);
@@ -144,13 +144,13 @@ step_settle(PG_FUNCTION_ARGS)
 				settled[i].created_at = claimed[c].created_at;
 			}
 		settled[i].attempted = true;
-		settled[i].fate = strcmp(status, "sent") == 0 ? PCAPI_SENT : PCAPI_RETRY;
-		settled[i].http_status = settled[i].fate == PCAPI_SENT ? 200 : 500;
+		settled[i].outcome = strcmp(status, "sent") == 0 ? PCAPI_SENT : PCAPI_RETRY;
+		settled[i].http_status = settled[i].outcome == PCAPI_SENT ? 200 : 500;
 	}
-	pcapi_become_owner(&saved, true);
+	pcapi_switch_to_owner(&saved, true);
 	(void) pcapi_settle(number_arg(fcinfo), PG_GETARG_INT64(1), GetCurrentTimestamp(), settled, n,
 						palloc(sizeof(PcapiWritten) * Max(n, 1)), &problem);
-	pcapi_become_caller(&saved);
+	pcapi_restore_user(&saved);
 	PG_RETURN_VOID();
 }
 
@@ -158,23 +158,23 @@ step_settle(PG_FUNCTION_ARGS)
 Datum
 step_target(PG_FUNCTION_ARGS)
 {
-	PcapiIdentity saved;
+	PcapiUserContext saved;
 	char	   *token = NULL;
 	int			dest;
 	ListCell   *lc;
 
-	pcapi_become_owner(&saved, true);
+	pcapi_switch_to_owner(&saved, true);
 	dest = number_arg(fcinfo);
 	if (PG_GETARG_BOOL(1))
-		pcapi_target_lock(dest);
-	foreach(lc, pcapi_targets())
+		pcapi_destination_lock(dest);
+	foreach(lc, pcapi_destination_configs())
 	{
-		PcapiTarget *target = lfirst(lc);
+		PcapiDestinationConfig *target = lfirst(lc);
 
 		if (target->dest == dest)
 			token = target->token;
 	}
-	pcapi_become_caller(&saved);
+	pcapi_restore_user(&saved);
 	if (token == NULL)
 		PG_RETURN_NULL();
 	PG_RETURN_TEXT_P(cstring_to_text(token));
@@ -185,12 +185,12 @@ Datum
 step_retention(PG_FUNCTION_ARGS)
 {
 	char	   *retention = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	PcapiIdentity saved;
+	PcapiUserContext saved;
 	int64		after = 0;
 	int64		changed;
 
-	pcapi_become_owner(&saved, true);
+	pcapi_switch_to_owner(&saved, true);
 	(void) pcapi_retention_step(retention, retention, &after, &changed);
-	pcapi_become_caller(&saved);
+	pcapi_restore_user(&saved);
 	PG_RETURN_VOID();
 }

@@ -15,7 +15,7 @@ check(const char *json, bool ascii, const char *expected, const char *name)
 {
 	char		out[1024];
 	size_t		len = 12345;
-	bool		ok = pcapi_json_tame(json, strlen(json), ascii, out, &len);
+	bool		ok = pcapi_json_sanitize(json, strlen(json), ascii, out, &len);
 
 	tap_is(ok ? out : NULL, expected, "%s", name);
 	if (ok)
@@ -31,7 +31,7 @@ nested(int depth, bool expected)
 
 	memset(json, '[', (size_t) depth);
 	memset(json + depth, ']', (size_t) depth);
-	tap_ok(pcapi_json_tame(json, 2 * (size_t) depth, false, out, &len) == expected,
+	tap_ok(pcapi_json_sanitize(json, 2 * (size_t) depth, false, out, &len) == expected,
 		   "%d arrays in each other: %s", depth, expected ? "read" : "refused");
 }
 
@@ -53,7 +53,7 @@ seconds_for(size_t escapes)
 	json[len - 1] = '"';
 	json[len] = '\0';
 	from = clock();
-	ok = pcapi_json_tame(json, len, false, out, &outlen);
+	ok = pcapi_json_sanitize(json, len, false, out, &outlen);
 	tap_ok(ok && outlen == len, "%zu escapes stay as they are", escapes);
 	free(json);
 	free(out);
