@@ -36,12 +36,6 @@ PG_FUNCTION_INFO_V1(step_settle);
 PG_FUNCTION_INFO_V1(step_target);
 PG_FUNCTION_INFO_V1(step_retention);
 
-/* settings, which pinterest_capi.c would define */
-bool		pcapi_dispatch = true;
-int			pcapi_request_timeout = 30;
-int			pcapi_connect_timeout = 10;
-char	   *pcapi_senders = "";
-
 /* what was claimed last, as a batch has it */
 static PcapiQueuedEvent *claimed;
 static int	n_claimed;
@@ -53,10 +47,11 @@ relcache_changed(Datum arg, Oid relid)
 	pcapi_worker_relcache_changed(relid);
 }
 
-/* this library has caches of its own */
+/* this library has caches of its own, and settings that nobody defines */
 void
 _PG_init(void)
 {
+	pcapi_senders = pstrdup("");
 	CacheRegisterRelcacheCallback(relcache_changed, (Datum) 0);
 }
 
