@@ -19,8 +19,7 @@ ISOLATION_OPTS = --inputdir=$(srcdir)
 TAP_TESTS = 1
 
 # Each object's headers, written by the compiler beside the object: x.o has x.d.
-# PGXS's own way (autodepend) names the file after the last part of the object's
-# name alone, so queue/verify.o and worker/verify.o would share one.
+# PGXS's own way (autodepend) works only where the server was built with it.
 override autodepend = no
 DEPENDENCIES = $(OBJS:.o=.d)
 EXTRA_CLEAN = $(DEPENDENCIES)

@@ -58,7 +58,7 @@ sub touch
 
 # ---- what is compiled ----
 
-my @objects = qw(src/queue/turn.o src/queue/verify.o src/worker/verify.o);
+my @objects = qw(src/queue/worker_slots.o src/admin/verify_request.o src/worker/verify_send.o);
 
 for my $way (
 
@@ -88,18 +88,18 @@ for my $way (
 	my ($status, $out) = run_in($build, @make, @objects);
 	is($status, 0, "$name: objects are built") or diag($out);
 	is($compiled->(), '', "$name: and not again");
-	touch("$tree/src/queue/turn.h");
-	is($compiled->(), 'src/queue/turn.o',
+	touch("$tree/src/queue/worker_slots.h");
+	is($compiled->(), 'src/queue/worker_slots.o',
 		"$name: a header: what includes it");
 	run_in($build, @make, @objects);
-	touch("$tree/src/queue/verify.c");
-	is($compiled->(), 'src/queue/verify.o',
-		"$name: a source: its object, and not the one of the same name");
-	touch("$tree/src/worker/worker.h");
+	touch("$tree/src/admin/verify_request.c");
+	is($compiled->(), 'src/admin/verify_request.o',
+		"$name: a source: its object, and no other");
+	touch("$tree/src/worker/sending.h");
 	is( $compiled->(),
-		'src/queue/verify.o src/worker/verify.o',
+		'src/admin/verify_request.o src/worker/verify_send.o',
 		"$name: another header: what includes that");
-	unlink "$tree/src/queue/turn.h";
+	unlink "$tree/src/queue/worker_slots.h";
 	($status, $out) = run_in($build, @make, '-n', @objects);
 	is($status, 0, "$name: a header that is deleted is no error of make's")
 	  or diag($out);
