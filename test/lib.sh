@@ -55,28 +55,28 @@ installed() {
 # what, command...: runs the command with its output in a file.  A line every few
 # seconds says how far it is; the end of the output is shown if it fails.
 with_progress() {
-	what=$1
+	progress_what=$1
 	shift
-	output=$(mktemp "${TMPDIR:-/tmp}/pinterest_capi.output.XXXXXX")
-	say "$what ..."
+	progress_output=$(mktemp "${TMPDIR:-/tmp}/pinterest_capi.output.XXXXXX")
+	say "$progress_what ..."
 	# the command stays in the foreground, so that Ctrl-C ends it
 	(
-		seconds=0
+		progress_seconds=0
 		while sleep 5 && kill -0 $$ 2>/dev/null; do
-			seconds=$((seconds + 5))
+			progress_seconds=$((progress_seconds + 5))
 			# a compiler's line says at its end which file it is
-			line=$(tail -n 1 "$output" 2>/dev/null | tr '\r' '\n' | tail -n 1 | sed 's/.*\(.\{70\}\)$/...\1/')
-			printf '  %3d s  %s\n' "$seconds" "$line"
+			progress_line=$(tail -n 1 "$progress_output" 2>/dev/null | tr '\r' '\n' | tail -n 1 | sed 's/.*\(.\{70\}\)$/...\1/')
+			printf '  %3d s  %s\n' "$progress_seconds" "$progress_line"
 		done
 	) &
-	ticker=$!
-	status=0
-	"$@" >"$output" 2>&1 || status=$?
-	kill "$ticker" 2>/dev/null || :
-	wait "$ticker" 2>/dev/null || :
-	[ $status -eq 0 ] || tail -n 40 "$output" | cut -c 1-300 >&2
-	rm -f "$output"
-	return $status
+	progress_ticker=$!
+	progress_status=0
+	"$@" >"$progress_output" 2>&1 || progress_status=$?
+	kill "$progress_ticker" 2>/dev/null || :
+	wait "$progress_ticker" 2>/dev/null || :
+	[ $progress_status -eq 0 ] || tail -n 40 "$progress_output" | cut -c 1-300 >&2
+	rm -f "$progress_output"
+	return $progress_status
 }
 
 run_apt() {
