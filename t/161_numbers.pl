@@ -107,7 +107,7 @@ sub limits_of { return found('src/sql/tables.sql', qr/CHECK \($_[0] BETWEEN @{[$
 sub setting
 {
 	my ($name, $what) = @_;
-	my ($arguments) = slurp('pinterest_capi.c') =~ /"pinterest_capi\.$name",.*?&pcapi_$name, (.*?), PGC_/s or die "no setting $name\n";
+	my ($arguments) = slurp('src/common/guc.c') =~ /"pinterest_capi\.$name",.*?&pcapi_$name, (.*?), PGC_/s or die "no setting $name\n";
 	my @values = $arguments =~ /"([^"]*)"|([\w.]+)/g;
 
 	@values = grep { defined } @values;
@@ -205,7 +205,7 @@ fact(macro('TREE_MAX'), $reference, 'JSON of more than #');
 fact(macro('OUTPUT_MAX'), $reference, 'and that have more than #;');
 fact(macro('OBJECT_MAX'), $reference, 'values beyond # of');
 fact(macro('PCAPI_JSON_DEPTH'), $reference, 'nested deeper than # levels');
-fact(1024**3 / found('src/session/row_argument.c', qr/size > MaxAllocSize \/ (\d)/), $reference, 'If these have more than # as');
+fact(1024**3 / found('src/track/row_argument.c', qr/size > MaxAllocSize \/ (\d)/), $reference, 'If these have more than # as');
 
 # the worker: requests and answers
 fact(macro('PCAPI_MAX_BODY'), $reference, 'a request has at most #', $design, '~ in test mode, #.');
@@ -215,11 +215,11 @@ fact(macro('MAX_HEADERS'), $security, 'more than # of headers', $design, 'and # 
 fact(macro('MAX_MESSAGE'), $security, 'one line of #', $reference, 'one line of up to #', $design, 'one line of at most #');
 fact(macro('PCAPI_MAX_BLOCKED'), $operations, 'with 400, 413 or 422 # in a row', $operations, 'pauses after # in a row | | 408', $design, 'paused after # in a row | | 401');
 fact(macro('PCAPI_MAX_UNREAD'), $operations, 'and # answers in a row', $operations, 'pauses after # in a row | | 429', $design, 'paused after # in a row | `verdicts`');
-fact(macro('sender.c:GAP'), $design, 'else after #. While a destination');
+fact(macro('SECOND_REQUEST_DELAY'), $design, 'else after #. While a destination');
 fact(macro('LEFT_MAX'), $design, 'does not, up to # events');
 fact(macro('MAX_IDLE', 's'), $design, 'Connections go after # without use');
-fact(found('src/core/backoff.c', qr/per_minute < (\d+) \?/), $design, 'Below # a minute');
-fact(1 / found('src/core/backoff.c', qr/whole = per_minute \/ (\d+);/), $operations, 'a burst of #', $design, "a burst of # of a minute's");
+fact(found('src/core/rate_limiter.c', qr/per_minute < (\d+) \?/), $design, 'Below # a minute');
+fact(1 / found('src/core/rate_limiter.c', qr/whole = per_minute \/ (\d+);/), $operations, 'a burst of #', $design, "a burst of # of a minute's");
 fact(macro('PCAPI_BACKOFF_MIN_MS', 'ms') / found('src/core/backoff.c', qr/floor_ms = PCAPI_BACKOFF_MIN_MS \/ (\d);/),
 	$operations, 'random between # and', $design, 'jitter from # to');
 fact(macro('PCAPI_BACKOFF_MIN_MS', 'ms'), $operations, 'doubles from # to', $design, 'ceiling of # doubling');
@@ -230,9 +230,9 @@ fact(macro('RETRY_AFTER_MAX', 's'), $design, 'HTTP date, # at most');
 # the worker: when it wakes, what it waits for, when it ends
 fact(macro('SAFETY_POLL'), $operations, 'polls the queue every # for', $operations, 'are sent within # of COMMIT PREPARED', $design, 'safety poll, every #,');
 fact(macro('HOUSEKEEPING_INTERVAL_MS', 'ms'), $operations, 'wakes once # and checks', $design, 'Once # it asks for a lock');
-fact(found('src/queue/wakeup.c', qr/bgw_restart_time = (\d+);/), $operations, 'postmaster restarts it # later');
+fact(found('src/queue/worker_start.c', qr/bgw_restart_time = (\d+);/), $operations, 'postmaster restarts it # later');
 fact(macro('LOCK_TIMEOUT'), $operations, "worker's waits end after #", $design, 'longer than #, and an answer', $design, 'lock longer than #. A refusal');
-fact(1 / found('src/worker/sender.c', qr/no_rescan_before = now \+ (\d+) \*/), $design, 'for at most # of the time');
+fact(1 / found('src/worker/batch_fill.c', qr/no_rescan_before = now \+ (\d+) \*/), $design, 'for at most # of the time');
 # PostgreSQL's own is 1 s
 fact(found('src/worker/main.c', qr/"deadlock_timeout", ("\w+")/) / 1, $design, "its deadlock_timeout is # of everybody's");
 fact(found('src/worker/main.c', qr/"deadlock_timeout", ("\w+")/), $operations, 'its own wait after #.');
