@@ -217,7 +217,7 @@ fact(macro('PCAPI_MAX_BLOCKED'), $operations, 'with 400, 413 or 422 # in a row',
 fact(macro('PCAPI_MAX_UNREAD'), $operations, 'and # answers in a row', $operations, 'pauses after # in a row | | 429', $design, 'paused after # in a row | `verdicts`');
 fact(macro('SECOND_REQUEST_DELAY'), $design, 'else after #. While a destination');
 fact(macro('LEFT_MAX'), $design, 'does not, up to # events');
-fact(macro('MAX_IDLE', 's'), $design, 'Connections go after # without use');
+fact(macro('MAX_IDLE', 's'), $design, 'Connections close after # without use');
 fact(found('src/core/rate_limiter.c', qr/per_minute < (\d+) \?/), $design, 'Below # a minute');
 fact(1 / found('src/core/rate_limiter.c', qr/whole = per_minute \/ (\d+);/), $operations, 'a burst of #', $design, "a burst of # of a minute's");
 fact(macro('PCAPI_BACKOFF_MIN_MS', 'ms') / found('src/core/backoff.c', qr/floor_ms = PCAPI_BACKOFF_MIN_MS \/ (\d);/),

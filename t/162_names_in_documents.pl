@@ -70,4 +70,14 @@ for my $document (sort map { glob "$top/$_" } qw(*.md docs/*.md bench/*.md))
 }
 cmp_ok($n, '>', 150, 'the documents name enough of them');
 
+# the diagram of a batch has the states of the code, and no others
+my ($diagram) =
+  slurp("$top/docs/design.md") =~ /^### A batch\n.*?^```\n(.*?)^```/ms;
+my %drawn = map { $_ => 1 } $diagram =~ /\b([A-Z][A-Z_]+)\b/g;
+my %state = map { $_ => 1 }
+  slurp("$top/src/worker/sending.h") =~ /^\tPCAPI_BATCH_(\w+)/mg;
+is( join(' ', sort keys %drawn),
+	join(' ', sort keys %state),
+	"docs/design.md: a batch's states");
+
 done_testing();
