@@ -5,6 +5,8 @@
 #
 # PINTEREST_CAPI_TEST_VISITORS=N	visitors, a million unless given
 # PINTEREST_CAPI_TEST_SEED=N		repeats the rules of a run, whose seed is in its output
+#
+# Runs by itself: it compares times.
 use strict;
 use warnings;
 

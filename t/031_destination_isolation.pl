@@ -1,5 +1,7 @@
 # Destinations don't wait for each other: one that hangs, is paused, fails, or
 # whose rows somebody has locked, costs the others nothing.
+#
+# Runs by itself: it compares times.
 use strict;
 use warnings;
 

@@ -1,6 +1,8 @@
 # The bench in small, so that it can't rot: each of its measurements runs, and
 # what is a ratio of two things measured side by side is in generous bounds.
 # Instructions are judged as they are: no other process changes them.
+#
+# Runs by itself: it compares times.
 use strict;
 use warnings;
 
