@@ -36,17 +36,20 @@ my $top = "$FindBin::RealBin/..";
 # the cluster that sql() asks: the first one that new_node made or configure saw
 my $first_node;
 
-# true as soon as the condition is; false when time is up
+# True as soon as the condition is; false when time is up.  A condition is often a
+# psql, which takes the time of whoever is waited for: soon it is asked less often.
 sub poll
 {
 	my ($condition, $seconds) = @_;
 	my $deadline = time() + ($seconds // $PostgreSQL::Test::Utils::timeout_default);
+	my $pause = 10_000;
 
 	while (1)
 	{
 		return 1 if $condition->();
 		return 0 if time() > $deadline;
-		usleep(20_000);
+		usleep($pause);
+		$pause *= 1.25 if $pause < 100_000;
 	}
 }
 
