@@ -8,7 +8,7 @@
 #include "pinterest_capi.h"
 
 #include "common/extension.h"
-#include "executor/spi.h"
+#include "common/spi.h"
 #include "fmgr.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
@@ -139,8 +139,7 @@ change_access(FunctionCallInfo fcinfo, bool grant)
 			continue;
 		sql = psprintf("%s %s ON %s %s %s", grant ? "GRANT" : "REVOKE", rights[i].rights,
 					   rights[i].objects, grant ? "TO" : "FROM", quote_identifier(role_name));
-		if (SPI_execute(sql, false, 0) != SPI_OK_UTILITY)
-			elog(ERROR, "could not change rights");
+		pcapi_execute_sql(SPI_OK_UTILITY, sql, false);
 	}
 	SPI_finish();
 	pcapi_restore_user(&saved);

@@ -12,7 +12,6 @@
 #include "common/extension.h"
 #include "common/spi.h"
 #include "common/table_insert.h"
-#include "executor/spi.h"
 #include "fmgr.h"
 #include "queue/destination_state.h"
 #include "track/property.h"
@@ -117,8 +116,9 @@ pcapi_sql_allow_event(PG_FUNCTION_ARGS)
 
 	pcapi_switch_to_owner(&saved, true);
 	SPI_connect();
-	SPI_execute_with_args("SELECT FROM pinterest_capi.destination WHERE destination = $2",
-						  4, types, values, nulls, false, 1);
+	pcapi_execute_once(SPI_OK_SELECT,
+					   "SELECT FROM pinterest_capi.destination WHERE destination = $2",
+					   4, types, values, nulls, false, 1);
 	destinations = SPI_processed;
 	if (destinations > 0)
 		(void) pcapi_execute_upsert(PCAPI_TABLE_ALLOWED_EVENT,
@@ -156,9 +156,10 @@ pcapi_sql_disallow_event(PG_FUNCTION_ARGS)
 	values[1] = CStringGetTextDatum(destination_arg(fcinfo, 1));
 	pcapi_switch_to_owner(&saved, true);
 	SPI_connect();
-	SPI_execute_with_args("DELETE FROM pinterest_capi.allowed_event"
-						  " WHERE destination = $2 AND pinterest_capi._fold(event_name) = pinterest_capi._fold($1)",
-						  2, types, values, NULL, false, 0);
+	pcapi_execute_once(SPI_OK_DELETE,
+					   "DELETE FROM pinterest_capi.allowed_event"
+					   " WHERE destination = $2 AND pinterest_capi._fold(event_name) = pinterest_capi._fold($1)",
+					   2, types, values, NULL, false, 0);
 	found = (SPI_processed > 0);
 	SPI_finish();
 	pcapi_restore_user(&saved);

@@ -8,7 +8,6 @@
 #include "catalog/pg_type.h"
 #include "common/extension.h"
 #include "common/spi.h"
-#include "executor/spi.h"
 #include "fmgr.h"
 #include "queue/event_id.h"
 #include "queue/finalize.h"
@@ -59,12 +58,13 @@ purge_step(Datum dests, Datum ids, void *arg)
 	int64		n;
 
 	SPI_connect();
-	SPI_execute_plan(pcapi_plan(&plan,
-								"WITH gone AS (DELETE FROM pinterest_capi._outcome"
-								" WHERE id = ANY ($1) AND finished_at < $3 - $2 RETURNING id)"
-								" DELETE FROM pinterest_capi._event WHERE id = ANY (ARRAY(SELECT id FROM gone))",
-								3, types),
-					 values, NULL, false, 0);
+	pcapi_execute(SPI_OK_DELETE,
+				  pcapi_plan(&plan,
+							 "WITH gone AS (DELETE FROM pinterest_capi._outcome"
+							 " WHERE id = ANY ($1) AND finished_at < $3 - $2 RETURNING id)"
+							 " DELETE FROM pinterest_capi._event WHERE id = ANY (ARRAY(SELECT id FROM gone))",
+							 3, types),
+				  values, NULL, false, 0);
 	n = (int64) SPI_processed;
 	SPI_finish();
 	return n;

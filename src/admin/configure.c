@@ -18,7 +18,6 @@
 #include "common/spi.h"
 #include "common/table_insert.h"
 #include "core/url.h"
-#include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -175,7 +174,6 @@ pcapi_sql_configure_destination(PG_FUNCTION_ARGS)
 	Datum		values[3];
 	char		nulls[3] = {' ', ' ', ' '};
 	PcapiUserContext saved;
-	MemoryContext context = CurrentMemoryContext;
 	char	   *stored_account;
 	char	   *api_url;
 	char	   *missing;
@@ -222,10 +220,8 @@ pcapi_sql_configure_destination(PG_FUNCTION_ARGS)
 				 errmsg("the destination was not stored"),
 				 errhint("A trigger on the table pinterest_capi.destination may prevent it."),
 				 pcapi_errhide()));
-	stored_account = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
-	if (stored_account)
-		stored_account = MemoryContextStrdup(context, stored_account);
-	api_url = MemoryContextStrdup(context, SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2));
+	stored_account = pcapi_result_text(0, "ad_account_id");
+	api_url = pcapi_result_text(0, "api_url");
 	store_secret(destination, token);
 	pcapi_claim_server();
 	pcapi_unpause(destination);
@@ -279,7 +275,7 @@ field(TriggerData *trigger, HeapTuple tuple, const char *name)
 {
 	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
 
-	return SPI_getvalue(tuple, desc, SPI_fnumber(desc, name));
+	return pcapi_tuple_text(tuple, desc, name);
 }
 
 /* Return whether two values of a column are the same; NULL is like NULL. */

@@ -10,7 +10,7 @@
 #include "admin/destination_admin.h"
 #include "catalog/pg_type.h"
 #include "common/extension.h"
-#include "executor/spi.h"
+#include "common/spi.h"
 #include "fmgr.h"
 #include "queue/destination_state.h"
 #include "queue/hold.h"
@@ -36,8 +36,9 @@ pcapi_check_destination(const char *destination)
 		pcapi_unknown_destination();
 	SPI_connect();
 	values[0] = CStringGetTextDatum(destination);
-	SPI_execute_with_args("SELECT FROM pinterest_capi.destination WHERE destination = $1",
-						  1, types, values, NULL, false, 1);
+	pcapi_execute_once(SPI_OK_SELECT,
+					   "SELECT FROM pinterest_capi.destination WHERE destination = $1",
+					   1, types, values, NULL, false, 1);
 	found = (SPI_processed > 0);
 	SPI_finish();
 	if (!found)
@@ -65,9 +66,10 @@ pcapi_sql_pause_destination(PG_FUNCTION_ARGS)
 	values[0] = Int32GetDatum(pcapi_require_destination(destination));
 	values[1] = CStringGetTextDatum("by pause_destination");
 	SPI_connect();
-	SPI_execute_with_args("UPDATE pinterest_capi._destination_state SET paused_at = clock_timestamp(),"
-						  " paused_reason = $2 WHERE dest = $1 AND paused_at IS NULL",
-						  2, types, values, NULL, false, 0);
+	pcapi_execute_once(SPI_OK_UPDATE,
+					   "UPDATE pinterest_capi._destination_state SET paused_at = clock_timestamp(),"
+					   " paused_reason = $2 WHERE dest = $1 AND paused_at IS NULL",
+					   2, types, values, NULL, false, 0);
 	if (SPI_processed > 0)
 	{
 		pcapi_notify(destination, "paused", "by pause_destination");
@@ -133,8 +135,9 @@ pcapi_sql_drop_destination(PG_FUNCTION_ARGS)
 	pcapi_require_destination(destination);
 	values[0] = CStringGetTextDatum(destination);
 	SPI_connect();
-	SPI_execute_with_args("DELETE FROM pinterest_capi.destination WHERE destination = $1",
-						  1, types, values, NULL, false, 0);
+	pcapi_execute_once(SPI_OK_DELETE,
+					   "DELETE FROM pinterest_capi.destination WHERE destination = $1",
+					   1, types, values, NULL, false, 0);
 	SPI_finish();
 	pcapi_restore_user(&saved);
 	PG_RETURN_VOID();

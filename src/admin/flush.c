@@ -16,7 +16,6 @@
 #include "common/guc.h"
 #include "common/spi.h"
 #include "common/subxact.h"
-#include "executor/spi.h"
 #include "fmgr.h"
 #include "queue/published.h"
 #include "queue/wakeup.h"
@@ -52,7 +51,6 @@ look(void *arg)
 	bool	   *due = arg;
 	PcapiUserContext saved;
 	Snapshot	snapshot;
-	bool		isnull;
 
 	pcapi_switch_to_owner(&saved, true);
 	SPI_connect();
@@ -64,12 +62,12 @@ look(void *arg)
 					  " AND (EXISTS (SELECT FROM pinterest_capi._queue AS q"
 					  " WHERE q.dest = r.dest AND q.due_at IS NULL " THAT_CAN_LEAVE " OFFSET 0)"
 					  " OR EXISTS (SELECT FROM pinterest_capi._queue AS q"
-					  " WHERE q.dest = r.dest AND q.due_at <= $2 " THAT_CAN_LEAVE " OFFSET 0))))",
+					  " WHERE q.dest = r.dest AND q.due_at <= $2 " THAT_CAN_LEAVE " OFFSET 0)))) AS due",
 					  2, types);
 	snapshot = RegisterSnapshot(GetLatestSnapshot());
 	snapshot->curcid = FirstCommandId;
-	SPI_execute_snapshot(plan, values, NULL, snapshot, InvalidSnapshot, true, false, 1);
-	*due = DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	pcapi_execute_as_of(snapshot, plan, values);
+	*due = pcapi_result_bool(0, "due");
 	UnregisterSnapshot(snapshot);
 	SPI_finish();
 	pcapi_restore_user(&saved);
@@ -89,7 +87,7 @@ look_for_strays(void *arg)
 	pcapi_switch_to_owner(&saved, true);
 	level = pcapi_plan_by_key();
 	SPI_connect();
-	SPI_execute("SELECT FROM pinterest_capi._stray AS x WHERE x.destination IS NULL", true, 1);
+	pcapi_execute_sql(SPI_OK_SELECT, "SELECT FROM pinterest_capi._stray AS x WHERE x.destination IS NULL LIMIT 1", true);
 	*found = SPI_processed > 0;
 	SPI_finish();
 	AtEOXact_GUC(true, level);

@@ -15,7 +15,6 @@
 #include "catalog/pg_type.h"
 #include "common/extension.h"
 #include "common/spi.h"
-#include "executor/spi.h"
 #include "fmgr.h"
 #include "queue/destination_state.h"
 #include "queue/outcome.h"
@@ -91,23 +90,20 @@ static Counts
 count(const Datum *values, const char *nulls)
 {
 	Counts		counts = {0};
-	int64	   *to[] = {&counts.n, &counts.emptied, &counts.offline, &counts.old};
 
 	SPI_connect();
-	if (SPI_execute_with_args(of_outcomes("SELECT count(e.payload), count(*) FILTER (WHERE e.payload IS NULL),"
-										  " count(*) FILTER (WHERE e.payload LIKE '%%\"action_source\":\"offline\"%%'),"
-										  " count(e.payload) FILTER (WHERE $6 IS NULL AND e.event_time < clock_timestamp() -"
-										  " (SELECT d.max_event_age FROM pinterest_capi.destination AS d"
-										  " JOIN pinterest_capi._destination_state AS s ON s.destination = d.destination"
-										  " WHERE s.dest = $1))%s" THEIR_EVENTS(""), nulls),
-							  NARGS, argtypes, unconstify(Datum *, values), nulls, false, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not count what can be replayed");
-	for (int i = 0; i < lengthof(to); i++)
-	{
-		bool		isnull;
-
-		*to[i] = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, i + 1, &isnull));
-	}
+	pcapi_execute_once(SPI_OK_SELECT,
+					   of_outcomes("SELECT count(e.payload) AS n, count(*) FILTER (WHERE e.payload IS NULL) AS emptied,"
+								   " count(*) FILTER (WHERE e.payload LIKE '%%\"action_source\":\"offline\"%%') AS offline,"
+								   " count(e.payload) FILTER (WHERE $6 IS NULL AND e.event_time < clock_timestamp() -"
+								   " (SELECT d.max_event_age FROM pinterest_capi.destination AS d"
+								   " JOIN pinterest_capi._destination_state AS s ON s.destination = d.destination"
+								   " WHERE s.dest = $1)) AS old%s" THEIR_EVENTS(""), nulls),
+					   NARGS, argtypes, values, nulls, false, 0);
+	counts.n = pcapi_result_int64(0, "n");
+	counts.emptied = pcapi_result_int64(0, "emptied");
+	counts.offline = pcapi_result_int64(0, "offline");
+	counts.old = pcapi_result_int64(0, "old");
 	SPI_finish();
 	return counts;
 }
@@ -158,8 +154,7 @@ replay_step(Datum dests, Datum ids, void *arg)
 	int64		n;
 
 	SPI_connect();
-	if (SPI_execute_with_args(replay->new_event_id ? COPY : REQUEUE, STEP_NARGS, types, values, nulls, false, 0) != SPI_OK_INSERT)
-		elog(ERROR, "could not replay");
+	pcapi_execute_once(SPI_OK_INSERT, replay->new_event_id ? COPY : REQUEUE, STEP_NARGS, types, values, nulls, false, 0);
 	n = (int64) SPI_processed;
 	SPI_finish();
 	return n;

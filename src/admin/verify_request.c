@@ -14,7 +14,7 @@
 #include "catalog/pg_type.h"
 #include "common/extension.h"
 #include "common/guc.h"
-#include "executor/spi.h"
+#include "common/spi.h"
 #include "fmgr.h"
 #include "mb/pg_wchar.h"
 #include "queue/wakeup.h"
@@ -180,9 +180,13 @@ ask(const char *destination)
 	return q.answer;
 }
 
+/* Return whether this transaction has written the row whose xmin a column of the result holds. */
 static bool
-is_ours(Datum xmin, bool isnull)
+is_ours(const char *column)
 {
+	bool		isnull;
+	Datum		xmin = pcapi_result_datum(0, pcapi_result_column(column), &isnull);
+
 	return !isnull && TransactionIdIsCurrentTransactionId(DatumGetTransactionId(xmin));
 }
 
@@ -192,12 +196,7 @@ refuse(const char *destination)
 {
 	Oid			types[1] = {TEXTOID};
 	Datum		values[1];
-	MemoryContext context = CurrentMemoryContext;
-	HeapTuple	row;
-	TupleDesc	desc;
-	Datum		xmin;
 	char	   *missing;
-	bool		isnull;
 	bool		changed;
 
 	if (destination == NULL)
@@ -206,25 +205,19 @@ refuse(const char *destination)
 
 	SPI_connect();
 	values[0] = CStringGetTextDatum(destination);
-	SPI_execute_with_args("SELECT d.xmin, x.xmin,"
-						  " CASE WHEN r.status = 'not ready' THEN split_part(r.reason, ': ', 2) END"
-						  " FROM pinterest_capi.destination AS d"
-						  " JOIN pinterest_capi._readiness AS r ON r.destination = d.destination"
-						  " LEFT JOIN pinterest_capi._secret AS x ON x.destination = d.destination"
-						  " WHERE d.destination = $1",
-						  1, types, values, NULL, false, 1);
+	pcapi_execute_once(SPI_OK_SELECT,
+					   "SELECT d.xmin AS destination_xmin, x.xmin AS secret_xmin,"
+					   " CASE WHEN r.status = 'not ready' THEN split_part(r.reason, ': ', 2) END AS missing"
+					   " FROM pinterest_capi.destination AS d"
+					   " JOIN pinterest_capi._readiness AS r ON r.destination = d.destination"
+					   " LEFT JOIN pinterest_capi._secret AS x ON x.destination = d.destination"
+					   " WHERE d.destination = $1",
+					   1, types, values, NULL, false, 1);
 	/* gone since it was looked for, with a snapshot of its own */
 	if (SPI_processed == 0)
 		pcapi_unknown_destination();
-	row = SPI_tuptable->vals[0];
-	desc = SPI_tuptable->tupdesc;
-	xmin = SPI_getbinval(row, desc, 1, &isnull);
-	changed = is_ours(xmin, isnull);
-	xmin = SPI_getbinval(row, desc, 2, &isnull);
-	changed |= is_ours(xmin, isnull);
-	missing = SPI_getvalue(row, desc, 3);
-	if (missing)
-		missing = MemoryContextStrdup(context, missing);
+	changed = is_ours("destination_xmin") || is_ours("secret_xmin");
+	missing = pcapi_result_text(0, "missing");
 	SPI_finish();
 
 	if (missing)

@@ -17,7 +17,6 @@
 #include "common/table_columns.h"
 #include "common/table_insert.h"
 #include "common/table_layout.h"
-#include "executor/spi.h"
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
@@ -109,10 +108,8 @@ static void
 insert(void *arg)
 {
 	Insertion  *i = arg;
-	int			result = SPI_execute_plan(i->plan, i->values, i->nulls, false, 0);
+	int			result = pcapi_execute_any(i->plan, i->values, i->nulls);
 
-	if (result < 0)
-		elog(ERROR, "could not insert a row: %s", SPI_result_code_string(result));
 	i->inserted = SPI_processed > 0 || result == SPI_OK_REWRITTEN;
 }
 

@@ -18,8 +18,8 @@
 #include "commands/trigger.h"
 #include "common/extension.h"
 #include "common/guc.h"
+#include "common/spi.h"
 #include "common/table_insert.h"
-#include "executor/spi.h"
 #include "fmgr.h"
 #include "queue/destination_state.h"
 #include "queue/enqueue.h"
@@ -84,7 +84,7 @@ field(TriggerData *trigger, const char *name, bool *isnull)
 {
 	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
 
-	return heap_getattr(trigger->tg_trigtuple, SPI_fnumber(desc, name), desc, isnull);
+	return heap_getattr(trigger->tg_trigtuple, pcapi_column_number(desc, name), desc, isnull);
 }
 
 static char *

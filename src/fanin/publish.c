@@ -15,7 +15,7 @@
 #include "catalog/pg_type.h"
 #include "commands/dbcommands.h"
 #include "common/extension.h"
-#include "executor/spi.h"
+#include "common/spi.h"
 #include "fmgr.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
@@ -30,8 +30,7 @@ static void
 run(const char *sql)
 {
 	SPI_connect();
-	if (SPI_execute(sql, false, 0) < 0)
-		elog(ERROR, "could not execute \"%s\"", sql);
+	pcapi_execute_sql(SPI_OK_UTILITY, sql, false);
 	SPI_finish();
 }
 
@@ -70,13 +69,14 @@ hand_over_again(TimestampTz since)
 
 	pcapi_switch_to_owner(&saved, true);
 	SPI_connect();
-	SPI_execute_with_args("WITH back AS (DELETE FROM pinterest_capi._outcome AS o"
-						  " WHERE o.status = 'queued' AND o.finished_at >= $1"
-						  " AND (SELECT e.payload IS NOT NULL FROM pinterest_capi._event AS e WHERE e.id = o.id)"
-						  " RETURNING o.id, o.dest, o.warnings)"
-						  " INSERT INTO pinterest_capi._queue (id, dest, due_at, warnings)"
-						  " SELECT id, dest, clock_timestamp(), warnings FROM back",
-						  1, types, values, NULL, false, 0);
+	pcapi_execute_once(SPI_OK_INSERT,
+					   "WITH back AS (DELETE FROM pinterest_capi._outcome AS o"
+					   " WHERE o.status = 'queued' AND o.finished_at >= $1"
+					   " AND (SELECT e.payload IS NOT NULL FROM pinterest_capi._event AS e WHERE e.id = o.id)"
+					   " RETURNING o.id, o.dest, o.warnings)"
+					   " INSERT INTO pinterest_capi._queue (id, dest, due_at, warnings)"
+					   " SELECT id, dest, clock_timestamp(), warnings FROM back",
+					   1, types, values, NULL, false, 0);
 	n = (int64) SPI_processed;
 	SPI_finish();
 	pcapi_wake_at_commit();
@@ -128,8 +128,9 @@ pcapi_sql_make_slot(PG_FUNCTION_ARGS)
 
 	check_published();
 	SPI_connect();
-	SPI_execute_with_args("SELECT FROM pg_catalog.pg_create_logical_replication_slot($1::pg_catalog.name, 'pgoutput')",
-						  1, types, values, NULL, false, 0);
+	pcapi_execute_once(SPI_OK_SELECT,
+					   "SELECT FROM pg_catalog.pg_create_logical_replication_slot($1::pg_catalog.name, 'pgoutput')",
+					   1, types, values, NULL, false, 0);
 	SPI_finish();
 	PG_RETURN_TEXT_P(cstring_to_text(GetDatabaseEncodingName()));
 }
@@ -151,11 +152,12 @@ pcapi_sql_attach(PG_FUNCTION_ARGS)
 	check_published();
 	pcapi_switch_to_owner(&saved, true);
 	SPI_connect();
-	SPI_execute_with_args("INSERT INTO pinterest_capi._subscriber (slot, emit_below, attached_at, looked_at)"
-						  " SELECT $1, s.last_value, clock_timestamp(), clock_timestamp()"
-						  " FROM pinterest_capi._event_id_seq AS s, pg_replication_slots AS l"
-						  " WHERE l.slot_name = $1 AND l.plugin = 'pgoutput' AND l.database = current_database()",
-						  1, types, values, NULL, false, 0);
+	pcapi_execute_once(SPI_OK_INSERT,
+					   "INSERT INTO pinterest_capi._subscriber (slot, emit_below, attached_at, looked_at)"
+					   " SELECT $1, s.last_value, clock_timestamp(), clock_timestamp()"
+					   " FROM pinterest_capi._event_id_seq AS s, pg_replication_slots AS l"
+					   " WHERE l.slot_name = $1 AND l.plugin = 'pgoutput' AND l.database = current_database()",
+					   1, types, values, NULL, false, 0);
 	if (SPI_processed == 0)
 		pcapi_error_invalid_parameter(("no such replication slot"),
 									  ("Have the dispatcher make it, with pinterest_capi.subscribe()."));

@@ -14,7 +14,7 @@
 #include "catalog/pg_type.h"
 #include "commands/dbcommands.h"
 #include "common/extension.h"
-#include "executor/spi.h"
+#include "common/spi.h"
 #include "executor/tuptable.h"
 #include "fmgr.h"
 #include "mb/pg_wchar.h"
@@ -103,12 +103,13 @@ static void
 create_subscription(const char *connection, const char *name, const char *slot)
 {
 	SPI_connect();
-	SPI_execute(psprintf("CREATE SUBSCRIPTION %s CONNECTION %s PUBLICATION " PCAPI_PUBLICATION
-						 " WITH (create_slot = false, slot_name = %s, copy_data = false,"
-						 " synchronous_commit = %s)",
-						 quote_identifier(name), quote_literal_cstr(connection), quote_identifier(slot),
-						 SyncRepStandbyNames && SyncRepStandbyNames[0] != '\0' ? "'on'" : "'off'"),
-				false, 0);
+	pcapi_execute_sql(SPI_OK_UTILITY,
+					  psprintf("CREATE SUBSCRIPTION %s CONNECTION %s PUBLICATION " PCAPI_PUBLICATION
+							   " WITH (create_slot = false, slot_name = %s, copy_data = false,"
+							   " synchronous_commit = %s)",
+							   quote_identifier(name), quote_literal_cstr(connection), quote_identifier(slot),
+							   SyncRepStandbyNames && SyncRepStandbyNames[0] != '\0' ? "'on'" : "'off'"),
+					  false);
 	SPI_finish();
 }
 

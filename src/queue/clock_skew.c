@@ -11,7 +11,6 @@
 #include "pinterest_capi.h"
 
 #include "common/spi.h"
-#include "executor/spi.h"
 #include "queue/clock_skew.h"
 
 /* nobody is asked to wait for longer than a day (core/backoff.c), and a request takes an hour at most */
@@ -49,11 +48,6 @@ pcapi_fix_future_times(void)
 {
 	SPI_connect();
 	for (int i = 0; i < lengthof(statements); i++)
-	{
-		int			rc = SPI_execute(statements[i], false, 0);
-
-		if (rc < 0)
-			elog(ERROR, "could not mend times: %s", SPI_result_code_string(rc));
-	}
+		pcapi_execute_sql(SPI_OK_UPDATE, statements[i], false);
 	SPI_finish();
 }

@@ -15,24 +15,39 @@
 #include "common/extension.h"
 #include "common/spi.h"
 #include "common/subxact.h"
-#include "executor/spi.h"
 #include "queue/dequeue.h"
 #include "queue/payload.h"
 #include "utils/timestamp.h"
 
 #define SELECT_EVENTS \
-	"SELECT q.id, q.attempts, greatest(e.created_at, q.due_at), e.event_time, q.first_attempt_at, e.payload, e.created_at"
+	"SELECT q.id, q.attempts, greatest(e.created_at, q.due_at) AS waits_since, e.event_time, q.first_attempt_at, e.payload, e.created_at"
 
 /* one by one, as common/spi.h says */
 #define THEIR_EVENTS \
 	" CROSS JOIN LATERAL (SELECT v.created_at, v.event_time, v.payload FROM pinterest_capi._event AS v" \
 	" WHERE v.id = q.id OFFSET 0) AS e"
 
+static TimestampTz
+time_column(uint64 row, int column)
+{
+	bool		isnull;
+	Datum		d = pcapi_result_datum(row, column, &isnull);
+
+	return isnull ? 0 : DatumGetTimestampTz(d);
+}
+
 /* the rows of the last statement, which begins with SELECT_EVENTS */
 static int
 take_events(PcapiQueuedEvent **events, PcapiPayloadBudget *reader, MemoryContext context)
 {
 	int			n = (int) SPI_processed;
+	int			id = pcapi_result_column("id");
+	int			attempts = pcapi_result_column("attempts");
+	int			waits_since = pcapi_result_column("waits_since");
+	int			event_time = pcapi_result_column("event_time");
+	int			first_attempt_at = pcapi_result_column("first_attempt_at");
+	int			payload_column = pcapi_result_column("payload");
+	int			created_at = pcapi_result_column("created_at");
 	MemoryContext old = MemoryContextSwitchTo(context);
 
 	*events = palloc_extended(sizeof(PcapiQueuedEvent) * Max(n, 1), MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
@@ -42,13 +57,13 @@ take_events(PcapiQueuedEvent **events, PcapiPayloadBudget *reader, MemoryContext
 		bool		isnull;
 		Datum		payload;
 
-		e->id = DatumGetInt64(pcapi_result_datum(i, 1, &isnull));
-		e->attempts = DatumGetInt32(pcapi_result_datum(i, 2, &isnull));
-		e->waits_since = pcapi_result_time(i, 3);
-		e->event_time = pcapi_result_time(i, 4);
-		e->first_attempt_at = pcapi_result_time(i, 5);
-		e->created_at = pcapi_result_time(i, 7);
-		payload = pcapi_result_datum(i, 6, &isnull);
+		e->id = DatumGetInt64(pcapi_result_datum(i, id, &isnull));
+		e->attempts = DatumGetInt32(pcapi_result_datum(i, attempts, &isnull));
+		e->waits_since = time_column(i, waits_since);
+		e->event_time = time_column(i, event_time);
+		e->first_attempt_at = time_column(i, first_attempt_at);
+		e->created_at = time_column(i, created_at);
+		payload = pcapi_result_datum(i, payload_column, &isnull);
 		pcapi_read_payload(reader, e, payload, isnull);
 	}
 	MemoryContextSwitchTo(old);
@@ -66,14 +81,15 @@ pcapi_dequeue_new_by_sql(int dest, int64 after, int limit, PcapiPayloadBudget *r
 	int			n;
 
 	SPI_connect();
-	SPI_execute_plan(pcapi_plan(&plan,
-								SELECT_EVENTS
-								" FROM (SELECT w.id, w.attempts, w.first_attempt_at, w.due_at FROM pinterest_capi._queue AS w"
-								" WHERE w.dest = $1 AND w.id > $2 AND w.due_at IS NULL"
-								" ORDER BY w.dest, w.id LIMIT $3) AS q"
-								THEIR_EVENTS " ORDER BY q.id",
-								3, types),
-					 values, NULL, true, 0);
+	pcapi_execute(SPI_OK_SELECT,
+				  pcapi_plan(&plan,
+							 SELECT_EVENTS
+							 " FROM (SELECT w.id, w.attempts, w.first_attempt_at, w.due_at FROM pinterest_capi._queue AS w"
+							 " WHERE w.dest = $1 AND w.id > $2 AND w.due_at IS NULL"
+							 " ORDER BY w.dest, w.id LIMIT $3) AS q"
+							 THEIR_EVENTS " ORDER BY q.id",
+							 3, types),
+				  values, NULL, true, 0);
 	n = take_events(events, reader, context);
 	SPI_finish();
 	return n;
@@ -93,14 +109,15 @@ pcapi_dequeue_due(int dest, int limit, PcapiPayloadBudget *reader, PcapiQueuedEv
 	int			n;
 
 	SPI_connect();
-	SPI_execute_plan(pcapi_plan(&plan,
-								SELECT_EVENTS
-								" FROM (SELECT w.id, w.attempts, w.first_attempt_at, w.due_at FROM pinterest_capi._queue AS w"
-								" WHERE w.dest = $1 AND w.due_at <= $3"
-								" ORDER BY w.dest, w.due_at LIMIT $2) AS q"
-								THEIR_EVENTS,
-								3, types),
-					 values, NULL, false, 0);
+	pcapi_execute(SPI_OK_SELECT,
+				  pcapi_plan(&plan,
+							 SELECT_EVENTS
+							 " FROM (SELECT w.id, w.attempts, w.first_attempt_at, w.due_at FROM pinterest_capi._queue AS w"
+							 " WHERE w.dest = $1 AND w.due_at <= $3"
+							 " ORDER BY w.dest, w.due_at LIMIT $2) AS q"
+							 THEIR_EVENTS,
+							 3, types),
+				  values, NULL, false, 0);
 	n = take_events(events, reader, context);
 	SPI_finish();
 	return n;
@@ -118,14 +135,15 @@ pcapi_dequeue_ids(int dest, const int64 *ids, int n, PcapiPayloadBudget *reader,
 	SPI_connect();
 	values[0] = Int32GetDatum(dest);
 	values[1] = pcapi_id_array(ids, n);
-	SPI_execute_plan(pcapi_plan(&plan,
-								SELECT_EVENTS
-								" FROM unnest($2) WITH ORDINALITY AS i (id, n)"
-								" CROSS JOIN LATERAL (SELECT w.id, w.attempts, w.first_attempt_at, w.due_at"
-								" FROM pinterest_capi._queue AS w WHERE w.dest = $1 AND w.id = i.id OFFSET 0) AS q"
-								THEIR_EVENTS " ORDER BY i.n",
-								2, types),
-					 values, NULL, false, 0);
+	pcapi_execute(SPI_OK_SELECT,
+				  pcapi_plan(&plan,
+							 SELECT_EVENTS
+							 " FROM unnest($2) WITH ORDINALITY AS i (id, n)"
+							 " CROSS JOIN LATERAL (SELECT w.id, w.attempts, w.first_attempt_at, w.due_at"
+							 " FROM pinterest_capi._queue AS w WHERE w.dest = $1 AND w.id = i.id OFFSET 0) AS q"
+							 THEIR_EVENTS " ORDER BY i.n",
+							 2, types),
+				  values, NULL, false, 0);
 	n = take_events(events, reader, context);
 	SPI_finish();
 	return n;
@@ -168,19 +186,17 @@ pcapi_dequeue_singly(int dest, int64 after, int limit, PcapiPayloadBudget *reade
 	int			m = 0;
 
 	SPI_connect();
-	if (SPI_execute_with_args("SELECT q.id, q.first_attempt_at FROM pinterest_capi._queue AS q"
-							  " WHERE q.dest = $1 AND q.id > $2 AND (q.due_at IS NULL OR q.due_at <= $4)"
-							  " ORDER BY q.dest, q.id LIMIT $3",
-							  4, types, values, NULL, true, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not read the queue");
+	pcapi_execute_once(SPI_OK_SELECT,
+					   "SELECT q.id, q.first_attempt_at FROM pinterest_capi._queue AS q"
+					   " WHERE q.dest = $1 AND q.id > $2 AND (q.due_at IS NULL OR q.due_at <= $4)"
+					   " ORDER BY q.dest, q.id LIMIT $3",
+					   4, types, values, NULL, true, 0);
 	n = (int) SPI_processed;
 	found = MemoryContextAllocZero(context, sizeof(PcapiQueuedEvent) * Max(n, 1));
 	for (int i = 0; i < n; i++)
 	{
-		bool		isnull;
-
-		found[i].id = DatumGetInt64(pcapi_result_datum(i, 1, &isnull));
-		found[i].first_attempt_at = pcapi_result_time(i, 2);
+		found[i].id = pcapi_result_int64(i, "id");
+		found[i].first_attempt_at = pcapi_result_time(i, "first_attempt_at");
 		/* what can't be read doesn't expire */
 		found[i].event_time = GetCurrentTimestamp();
 	}
@@ -219,22 +235,25 @@ pcapi_queued_between(int dest, int64 low, int64 high, int64 **ids)
 	Oid			types[3] = {INT4OID, INT8OID, INT8OID};
 	Datum		values[3] = {Int32GetDatum(dest), Int64GetDatum(low), Int64GetDatum(high)};
 	MemoryContext context = CurrentMemoryContext;
+	int			column;
 	int			n;
 
 	SPI_connect();
-	SPI_execute_plan(pcapi_plan(&plan,
-								"SELECT q.id FROM pinterest_capi._queue AS q"
-								" WHERE q.dest = $1 AND q.id > $2 AND q.id <= $3 AND q.due_at IS NULL"
-								" ORDER BY q.dest, q.id LIMIT 100000",
-								3, types),
-					 values, NULL, false, 0);
+	pcapi_execute(SPI_OK_SELECT,
+				  pcapi_plan(&plan,
+							 "SELECT q.id FROM pinterest_capi._queue AS q"
+							 " WHERE q.dest = $1 AND q.id > $2 AND q.id <= $3 AND q.due_at IS NULL"
+							 " ORDER BY q.dest, q.id LIMIT 100000",
+							 3, types),
+				  values, NULL, false, 0);
 	n = (int) SPI_processed;
+	column = pcapi_result_column("id");
 	*ids = MemoryContextAlloc(context, sizeof(int64) * Max(n, 1));
 	for (int i = 0; i < n; i++)
 	{
 		bool		isnull;
 
-		(*ids)[i] = DatumGetInt64(pcapi_result_datum(i, 1, &isnull));
+		(*ids)[i] = DatumGetInt64(pcapi_result_datum(i, column, &isnull));
 	}
 	SPI_finish();
 	return n;
@@ -249,14 +268,15 @@ pcapi_next_due(int dest)
 	TimestampTz due = 0;
 
 	SPI_connect();
-	SPI_execute_plan(pcapi_plan(&plan,
-								"SELECT w.due_at FROM pinterest_capi._queue AS w"
-								" WHERE w.dest = $1 AND w.due_at > $2"
-								" ORDER BY w.dest, w.due_at LIMIT 1",
-								2, types),
-					 values, NULL, false, 1);
+	pcapi_execute(SPI_OK_SELECT,
+				  pcapi_plan(&plan,
+							 "SELECT w.due_at FROM pinterest_capi._queue AS w"
+							 " WHERE w.dest = $1 AND w.due_at > $2"
+							 " ORDER BY w.dest, w.due_at LIMIT 1",
+							 2, types),
+				  values, NULL, false, 1);
 	if (SPI_processed > 0)
-		due = pcapi_result_time(0, 1);
+		due = pcapi_result_time(0, "due_at");
 	SPI_finish();
 	return due;
 }

@@ -12,7 +12,6 @@
 #include "common/extension.h"
 #include "common/spi.h"
 #include "common/table_insert.h"
-#include "executor/spi.h"
 #include "mb/pg_wchar.h"
 #include "queue/destination_state.h"
 #include "queue/wakeup.h"
@@ -33,7 +32,6 @@ pcapi_destination_number(const char *destination, bool create)
 	Oid			argtypes[1] = {TEXTOID};
 	Datum		values[1];
 	int			number = 0;
-	bool		isnull;
 
 	SPI_connect();
 	values[0] = CStringGetTextDatum(destination);
@@ -54,13 +52,14 @@ pcapi_destination_number(const char *destination, bool create)
 										values, NULL);
 		}
 		else
-			SPI_execute_plan(pcapi_plan(&find_plan,
-										"SELECT dest FROM pinterest_capi._destination_state"
-										" WHERE destination OPERATOR(pg_catalog.=) $1",
-										1, argtypes),
-							 values, NULL, false, 1);
+			pcapi_execute(SPI_OK_SELECT,
+						  pcapi_plan(&find_plan,
+									 "SELECT dest FROM pinterest_capi._destination_state"
+									 " WHERE destination OPERATOR(pg_catalog.=) $1",
+									 1, argtypes),
+						  values, NULL, false, 1);
 		if (SPI_processed > 0)
-			number = DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+			number = pcapi_result_int32(0, "dest");
 	}
 	SPI_finish();
 	if (create && number == 0)
@@ -81,14 +80,15 @@ pcapi_destination_taken(int dest, int life, bool sent, bool recovered)
 	Datum		values[4] = {Int32GetDatum(dest), Int32GetDatum(life), BoolGetDatum(sent), BoolGetDatum(recovered)};
 
 	SPI_connect();
-	SPI_execute_plan(pcapi_plan(&plan,
-								"UPDATE pinterest_capi._destination_state SET"
-								" last_sent_at = CASE WHEN $3 THEN clock_timestamp() ELSE last_sent_at END,"
-								" failing_since = CASE WHEN NOT $4 THEN failing_since END,"
-								" backoff_until = CASE WHEN NOT $4 THEN backoff_until END,"
-								" backoff_reason = CASE WHEN NOT $4 THEN backoff_reason END WHERE dest = $1 AND life = $2",
-								4, types),
-					 values, NULL, false, 0);
+	pcapi_execute(SPI_OK_UPDATE,
+				  pcapi_plan(&plan,
+							 "UPDATE pinterest_capi._destination_state SET"
+							 " last_sent_at = CASE WHEN $3 THEN clock_timestamp() ELSE last_sent_at END,"
+							 " failing_since = CASE WHEN NOT $4 THEN failing_since END,"
+							 " backoff_until = CASE WHEN NOT $4 THEN backoff_until END,"
+							 " backoff_reason = CASE WHEN NOT $4 THEN backoff_reason END WHERE dest = $1 AND life = $2",
+							 4, types),
+				  values, NULL, false, 0);
 	SPI_finish();
 }
 
@@ -105,14 +105,15 @@ pcapi_destination_backoff(int dest, int life, int64 delay_ms, const char *reason
 	values[1] = Int32GetDatum(life);
 	values[2] = Int64GetDatum(delay_ms);
 	values[3] = CStringGetTextDatum(reason);
-	SPI_execute_plan(pcapi_plan(&plan,
-								"UPDATE pinterest_capi._destination_state SET"
-								" failing_since = least(failing_since, clock_timestamp()),"
-								" backoff_until = greatest(backoff_until, clock_timestamp() + $3 * interval '1 millisecond'),"
-								" backoff_reason = $4, last_error = $4, last_error_at = clock_timestamp()"
-								" WHERE dest = $1 AND life = $2",
-								4, types),
-					 values, NULL, false, 0);
+	pcapi_execute(SPI_OK_UPDATE,
+				  pcapi_plan(&plan,
+							 "UPDATE pinterest_capi._destination_state SET"
+							 " failing_since = least(failing_since, clock_timestamp()),"
+							 " backoff_until = greatest(backoff_until, clock_timestamp() + $3 * interval '1 millisecond'),"
+							 " backoff_reason = $4, last_error = $4, last_error_at = clock_timestamp()"
+							 " WHERE dest = $1 AND life = $2",
+							 4, types),
+				  values, NULL, false, 0);
 	SPI_finish();
 }
 
@@ -127,11 +128,12 @@ pcapi_destination_error(int dest, int life, const char *error)
 	values[0] = Int32GetDatum(dest);
 	values[1] = Int32GetDatum(life);
 	values[2] = CStringGetTextDatum(error);
-	SPI_execute_plan(pcapi_plan(&plan,
-								"UPDATE pinterest_capi._destination_state SET last_error = $3,"
-								" last_error_at = clock_timestamp() WHERE dest = $1 AND life = $2",
-								3, types),
-					 values, NULL, false, 0);
+	pcapi_execute(SPI_OK_UPDATE,
+				  pcapi_plan(&plan,
+							 "UPDATE pinterest_capi._destination_state SET last_error = $3,"
+							 " last_error_at = clock_timestamp() WHERE dest = $1 AND life = $2",
+							 3, types),
+				  values, NULL, false, 0);
 	SPI_finish();
 }
 
@@ -146,8 +148,9 @@ pcapi_destination_lock(int dest)
 	Datum		values[1] = {Int32GetDatum(dest)};
 
 	SPI_connect();
-	SPI_execute_with_args("SELECT FROM pinterest_capi._destination_state WHERE dest = $1 FOR UPDATE",
-						  1, types, values, NULL, false, 0);
+	pcapi_execute_once(SPI_OK_SELECT,
+					   "SELECT FROM pinterest_capi._destination_state WHERE dest = $1 FOR UPDATE",
+					   1, types, values, NULL, false, 0);
 	SPI_finish();
 }
 
@@ -163,10 +166,11 @@ pcapi_destination_pause(int dest, int life, const char *name, const char *reason
 	values[0] = Int32GetDatum(dest);
 	values[1] = Int32GetDatum(life);
 	values[2] = CStringGetTextDatum(reason);
-	SPI_execute_with_args("UPDATE pinterest_capi._destination_state SET paused_at = clock_timestamp(),"
-						  " paused_reason = $3, last_error = $3, last_error_at = clock_timestamp()"
-						  " WHERE dest = $1 AND life = $2 AND paused_at IS NULL",
-						  3, types, values, NULL, false, 0);
+	pcapi_execute_once(SPI_OK_UPDATE,
+					   "UPDATE pinterest_capi._destination_state SET paused_at = clock_timestamp(),"
+					   " paused_reason = $3, last_error = $3, last_error_at = clock_timestamp()"
+					   " WHERE dest = $1 AND life = $2 AND paused_at IS NULL",
+					   3, types, values, NULL, false, 0);
 	paused = (SPI_processed > 0);
 	SPI_finish();
 	if (paused)
@@ -202,18 +206,15 @@ pcapi_unpause(const char *destination)
 	bool		was_paused = false;
 
 	SPI_connect();
-	SPI_execute_with_args("WITH before AS (SELECT dest, paused_at FROM pinterest_capi._destination_state"
-						  " WHERE dest = $1 FOR UPDATE)"
-						  " UPDATE pinterest_capi._destination_state AS s SET paused_at = NULL, paused_reason = NULL,"
-						  " failing_since = NULL, backoff_until = NULL, backoff_reason = NULL, dropped_at = NULL"
-						  " FROM before WHERE s.dest = before.dest RETURNING before.paused_at IS NOT NULL",
-						  1, types, values, NULL, false, 0);
+	pcapi_execute_once(SPI_OK_UPDATE_RETURNING,
+					   "WITH before AS (SELECT dest, paused_at FROM pinterest_capi._destination_state"
+					   " WHERE dest = $1 FOR UPDATE)"
+					   " UPDATE pinterest_capi._destination_state AS s SET paused_at = NULL, paused_reason = NULL,"
+					   " failing_since = NULL, backoff_until = NULL, backoff_reason = NULL, dropped_at = NULL"
+					   " FROM before WHERE s.dest = before.dest RETURNING before.paused_at IS NOT NULL AS was_paused",
+					   1, types, values, NULL, false, 0);
 	if (SPI_processed > 0)
-	{
-		bool		isnull;
-
-		was_paused = DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
-	}
+		was_paused = pcapi_result_bool(0, "was_paused");
 	SPI_finish();
 	if (was_paused)
 		pcapi_notify(destination, "ready", "what waited is sent");
@@ -227,9 +228,10 @@ pcapi_end_backoff(const char *destination)
 	Datum		values[1] = {CStringGetTextDatum(destination)};
 
 	SPI_connect();
-	SPI_execute_with_args("UPDATE pinterest_capi._destination_state"
-						  " SET failing_since = NULL, backoff_until = NULL, backoff_reason = NULL"
-						  " WHERE destination = $1 AND failing_since IS NOT NULL",
-						  1, types, values, NULL, false, 0);
+	pcapi_execute_once(SPI_OK_UPDATE,
+					   "UPDATE pinterest_capi._destination_state"
+					   " SET failing_since = NULL, backoff_until = NULL, backoff_reason = NULL"
+					   " WHERE destination = $1 AND failing_since IS NOT NULL",
+					   1, types, values, NULL, false, 0);
 	SPI_finish();
 }

@@ -13,48 +13,58 @@
  */
 #include "pinterest_capi.h"
 
-#include "executor/spi.h"
+#include "common/spi.h"
 #include "queue/detached_subscription.h"
 #include "queue/published.h"
 #include "utils/builtins.h"
 
-static void
-detach(const char *name, const char *slot, bool enabled)
+/* a subscription that names a slot and doesn't list our table */
+typedef struct Detachable
 {
-	const char *quoted = quote_identifier(name);
+	const char *name;
+	const char *slot;
+	bool		enabled;
+}			Detachable;
 
-	if (enabled && SPI_execute(psprintf("ALTER SUBSCRIPTION %s DISABLE", quoted), false, 0) != SPI_OK_UTILITY)
-		elog(ERROR, "could not disable a subscription");
-	if (SPI_execute(psprintf("ALTER SUBSCRIPTION %s SET (slot_name = NONE)", quoted), false, 0) != SPI_OK_UTILITY)
-		elog(ERROR, "could not detach a subscription");
+/* Disable a subscription and take the slot's name from it. */
+static void
+detach(const Detachable * subscription)
+{
+	const char *quoted = quote_identifier(subscription->name);
+
+	if (subscription->enabled)
+		pcapi_execute_sql(SPI_OK_UTILITY, psprintf("ALTER SUBSCRIPTION %s DISABLE", quoted), false);
+	pcapi_execute_sql(SPI_OK_UTILITY, psprintf("ALTER SUBSCRIPTION %s SET (slot_name = NONE)", quoted), false);
 	ereport(LOG,
-			(errmsg("subscription \"%s\" does not list the table of events, and was taken from its slot", name),
+			(errmsg("subscription \"%s\" does not list the table of events, and was taken from its slot", subscription->name),
 			 errdetail("A dump or pg_upgrade has brought it; enabled, it would lose what the other server hands over."),
-			 errhint("Drop it, and its slot on the other server, which keeps WAL: pg_drop_replication_slot('%s'); then call pinterest_capi.subscribe() here and pinterest_capi.publish(since => ...) there; pinterest_capi.doctor() tells more.", slot)));
+			 errhint("Drop it, and its slot on the other server, which keeps WAL: pg_drop_replication_slot('%s'); then call pinterest_capi.subscribe() here and pinterest_capi.publish(since => ...) there; pinterest_capi.doctor() tells more.", subscription->slot)));
 }
 
 void
 pcapi_detach_subscriptions(void)
 {
-	SPITupleTable *found;
-	uint64		n;
+	List	   *found = NIL;
+	ListCell   *lc;
 
 	SPI_connect();
-	if (SPI_execute("SELECT s.subname::text, s.subenabled, s.subslotname::text FROM pg_subscription AS s"
-					" WHERE s.subdbid = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())"
-					" AND '" PCAPI_PUBLICATION "' = ANY (s.subpublications) AND s.subslotname IS NOT NULL"
-					" AND NOT EXISTS (SELECT FROM pg_subscription_rel AS r WHERE r.srsubid = s.oid"
-					" AND r.srrelid = 'pinterest_capi._event'::regclass)", true, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not read subscriptions");
-	found = SPI_tuptable;
-	n = SPI_processed;
-	for (uint64 i = 0; i < n; i++)
+	pcapi_execute_sql(SPI_OK_SELECT,
+					  "SELECT s.subname::text AS name, s.subenabled AS enabled, s.subslotname::text AS slot FROM pg_subscription AS s"
+					  " WHERE s.subdbid = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())"
+					  " AND '" PCAPI_PUBLICATION "' = ANY (s.subpublications) AND s.subslotname IS NOT NULL"
+					  " AND NOT EXISTS (SELECT FROM pg_subscription_rel AS r WHERE r.srsubid = s.oid"
+					  " AND r.srrelid = 'pinterest_capi._event'::regclass)",
+					  true);
+	for (uint64 i = 0; i < SPI_processed; i++)
 	{
-		bool		isnull;
+		Detachable *s = palloc(sizeof(Detachable));
 
-		detach(SPI_getvalue(found->vals[i], found->tupdesc, 1),
-			   SPI_getvalue(found->vals[i], found->tupdesc, 3),
-			   DatumGetBool(SPI_getbinval(found->vals[i], found->tupdesc, 2, &isnull)));
+		s->name = pcapi_result_text(i, "name");
+		s->slot = pcapi_result_text(i, "slot");
+		s->enabled = pcapi_result_bool(i, "enabled");
+		found = lappend(found, s);
 	}
+	foreach(lc, found)
+		detach(lfirst(lc));
 	SPI_finish();
 }

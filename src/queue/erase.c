@@ -17,7 +17,6 @@
 #include "common/spi.h"
 #include "common/table_access.h"
 #include "common/table_columns.h"
-#include "executor/spi.h"
 #include "fmgr.h"
 #include "queue/erase.h"
 #include "queue/finalize.h"
@@ -49,7 +48,7 @@
 #define EMPTY(chosen) \
 	"WITH chosen AS (" chosen " ORDER BY e.id FOR NO KEY UPDATE OF e" \
 	"), emptied AS (" EMPTY_THOSE("ARRAY(SELECT id FROM chosen)") " RETURNING e.dest, e.id" \
-	") SELECT count(*), coalesce(array_agg(dest), '{}'), coalesce(array_agg(id), '{}') FROM emptied"
+	") SELECT count(*) AS n, coalesce(array_agg(dest), '{}') AS dests, coalesce(array_agg(id), '{}') AS ids FROM emptied"
 
 #define EMPTY_THOSE(ids) \
 	" UPDATE pinterest_capi._event AS e SET payload = NULL, visitor = NULL WHERE e.id = ANY (" ids ")"
@@ -77,7 +76,6 @@ end_emptied(Datum dests, Datum ids)
 	Oid			types[2] = {INT4ARRAYOID, INT8ARRAYOID};
 	Datum		values[2] = {dests, ids};
 	List	   *kept = NIL;
-	int			rc;
 
 	pcapi_finalize_waiting("suppressed", "forgotten",
 						   "(SELECT * FROM unnest($3, $4) AS e (dest, id) ORDER BY e.dest, e.id OFFSET 0) AS r"
@@ -88,32 +86,25 @@ end_emptied(Datum dests, Datum ids)
 	types[0] = TEXTARRAYOID;
 	values[0] = pcapi_text_array(kept);
 	SPI_connect();
-	rc = SPI_execute_with_args("UPDATE pinterest_capi._outcome SET error = NULL, warnings ="
-							   " (SELECT array_agg(w.warning ORDER BY w.n) FROM unnest(warnings) WITH ORDINALITY AS w (warning, n)"
-							   " WHERE w.warning = ANY ($1))"
-							   " WHERE id = ANY ($2) AND (error IS NOT NULL OR NOT coalesce(warnings <@ $1, true))",
-							   2, types, values, NULL, false, 0);
-	if (rc != SPI_OK_UPDATE)
-		elog(ERROR, "could not clear the messages of emptied events: %s", SPI_result_code_string(rc));
+	pcapi_execute_once(SPI_OK_UPDATE,
+					   "UPDATE pinterest_capi._outcome SET error = NULL, warnings ="
+					   " (SELECT array_agg(w.warning ORDER BY w.n) FROM unnest(warnings) WITH ORDINALITY AS w (warning, n)"
+					   " WHERE w.warning = ANY ($1))"
+					   " WHERE id = ANY ($2) AND (error IS NOT NULL OR NOT coalesce(warnings <@ $1, true))",
+					   2, types, values, NULL, false, 0);
 	SPI_finish();
 }
 
 /* Inside SPI, after EMPTY().  Leaves *ids in the caller's memory context. */
 static int64
-end_chosen(MemoryContext context, Datum *ids)
+end_chosen(Datum *ids)
 {
-	Datum		emptied[2];
-	bool		isnull;
-	int64		n = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
-	MemoryContext old = MemoryContextSwitchTo(context);
+	int64		n = pcapi_result_int64(0, "n");
+	Datum		dests = pcapi_result_array(0, "dests");
 
-	for (int i = 0; i < lengthof(emptied); i++)
-		emptied[i] = PointerGetDatum(DatumGetArrayTypePCopy(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc,
-																		  i + 2, &isnull)));
-	MemoryContextSwitchTo(old);
-	*ids = emptied[1];
+	*ids = pcapi_result_array(0, "ids");
 	if (n > 0)
-		end_emptied(emptied[0], emptied[1]);
+		end_emptied(dests, *ids);
 	return n;
 }
 
@@ -126,9 +117,8 @@ pcapi_erasure_begin(void)
 	bool		isnull;
 
 	SPI_connect();
-	if (SPI_execute("SELECT pg_snapshot_xmin(pg_current_snapshot())", false, 1) != SPI_OK_SELECT)
-		elog(ERROR, "could not read the snapshot");
-	oldest = DatumGetFullTransactionId(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	pcapi_execute_sql(SPI_OK_SELECT, "SELECT pg_snapshot_xmin(pg_current_snapshot()) AS oldest", false);
+	oldest = DatumGetFullTransactionId(pcapi_result_datum(0, pcapi_result_column("oldest"), &isnull));
 	SPI_finish();
 	return oldest;
 }
@@ -140,14 +130,10 @@ erase_step(Datum dests, Datum ids, void *arg)
 	static SPIPlanPtr plan = NULL;
 	Oid			types[1] = {INT8ARRAYOID};
 	Datum		values[1] = {ids};
-	int			rc;
 	int64		n;
 
 	SPI_connect();
-	rc = SPI_execute_plan(pcapi_plan(&plan, EMPTY_THOSE("$1"), 1, types), values, NULL, false, 0);
-	if (rc < 0)
-		elog(ERROR, "could not empty events: %s", SPI_result_code_string(rc));
-	n = (int64) SPI_processed;
+	n = (int64) pcapi_execute(SPI_OK_UPDATE, pcapi_plan(&plan, EMPTY_THOSE("$1"), 1, types), values, NULL, false, 0);
 	SPI_finish();
 	end_emptied(dests, ids);
 	return n;
@@ -187,9 +173,10 @@ pcapi_erasure_record(const PcapiErasure *person, FullTransactionId oldest)
 	Datum		values[4] = {person->visitors, person->keys, person->values, FullTransactionIdGetDatum(oldest)};
 
 	SPI_connect();
-	SPI_execute_with_args("INSERT INTO pinterest_capi._erasure (oldest, visitors, keys, values)"
-						  " VALUES ($4, $1, $2, $3)",
-						  4, types, values, NULL, false, 0);
+	pcapi_execute_once(SPI_OK_INSERT,
+					   "INSERT INTO pinterest_capi._erasure (oldest, visitors, keys, values)"
+					   " VALUES ($4, $1, $2, $3)",
+					   4, types, values, NULL, false, 0);
 	SPI_finish();
 	pcapi_wake_at_commit();
 }
@@ -219,7 +206,6 @@ pcapi_erase_claimed(PcapiQueuedEvent *events, int *n)
 	static SPIPlanPtr plan = NULL;
 	Oid			types[1] = {INT8ARRAYOID};
 	Datum		values[1];
-	MemoryContext context = CurrentMemoryContext;
 	Datum	   *elems;
 	Datum		erased;
 	int			n_erased = 0;
@@ -232,13 +218,14 @@ pcapi_erase_claimed(PcapiQueuedEvent *events, int *n)
 		elems[i] = Int64GetDatum(events[i].id);
 	values[0] = PointerGetDatum(construct_array(elems, *n, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 	SPI_connect();
-	SPI_execute_plan(pcapi_plan(&plan,
-								EMPTY("SELECT e.id FROM pinterest_capi._event AS e WHERE e.id = ANY ($1) AND" NOT_EMPTY
-									  " AND EXISTS (SELECT FROM pinterest_capi._erasure AS f WHERE"
-									  EVENT_OF("f.visitors", "f.keys", "f.values") ")"),
-								1, types),
-					 values, NULL, false, 0);
-	if (end_chosen(context, &erased) == 0)
+	pcapi_execute(SPI_OK_SELECT,
+				  pcapi_plan(&plan,
+							 EMPTY("SELECT e.id FROM pinterest_capi._event AS e WHERE e.id = ANY ($1) AND" NOT_EMPTY
+								   " AND EXISTS (SELECT FROM pinterest_capi._erasure AS f WHERE"
+								   EVENT_OF("f.visitors", "f.keys", "f.values") ")"),
+							 1, types),
+				  values, NULL, false, 0);
+	if (end_chosen(&erased) == 0)
 	{
 		SPI_finish();
 		return;
@@ -273,8 +260,9 @@ begin_scan(PcapiErasureScan *scan)
 
 	values[0] = TransactionIdGetDatum(before);
 	SPI_connect();
-	SPI_execute_with_args("SELECT FROM pinterest_capi._erasure AS f WHERE" OVER("$1") " LIMIT 1",
-						  1, types, values, NULL, true, 1);
+	pcapi_execute_once(SPI_OK_SELECT,
+					   "SELECT FROM pinterest_capi._erasure AS f WHERE" OVER("$1") " LIMIT 1",
+					   1, types, values, NULL, true, 1);
 	if (SPI_processed > 0)
 	{
 		memset(scan, 0, sizeof(PcapiErasureScan));
@@ -292,28 +280,29 @@ scan_events(PcapiErasureScan *scan)
 	static SPIPlanPtr plan = NULL;
 	Oid			types[3] = {INT8OID, INT8OID, XIDOID};
 	Datum		values[3] = {Int64GetDatum(scan->after), 0, TransactionIdGetDatum(scan->before)};
-	MemoryContext context = CurrentMemoryContext;
 	Datum		ids;
 	bool		none;
 
 	SPI_connect();
-	SPI_execute_plan(pcapi_plan(&few_plan,
-								"SELECT max(n.id) FROM (SELECT e.id FROM pinterest_capi._event AS e"
-								" WHERE e.id > $1 ORDER BY e.id LIMIT " FEW ") AS n",
-								1, types),
-					 values, NULL, false, 0);
-	values[1] = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &none);
+	pcapi_execute(SPI_OK_SELECT,
+				  pcapi_plan(&few_plan,
+							 "SELECT max(n.id) AS top FROM (SELECT e.id FROM pinterest_capi._event AS e"
+							 " WHERE e.id > $1 ORDER BY e.id LIMIT " FEW ") AS n",
+							 1, types),
+				  values, NULL, false, 0);
+	none = pcapi_result_is_null(0, "top");
 	if (!none)
 	{
-		scan->after = DatumGetInt64(values[1]);
+		scan->after = pcapi_result_int64(0, "top");
 		values[1] = Int64GetDatum(scan->after);
-		SPI_execute_plan(pcapi_plan(&plan,
-									EMPTY("SELECT e.id FROM pinterest_capi._event AS e WHERE e.id > $1 AND e.id <= $2 AND" NOT_EMPTY
-										  " AND EXISTS (SELECT FROM pinterest_capi._erasure AS f WHERE" OVER("$3")
-										  " AND" NEWER("e") " AND" EVENT_OF("f.visitors", "f.keys", "f.values") ")"),
-									3, types),
-						 values, NULL, false, 0);
-		(void) end_chosen(context, &ids);
+		pcapi_execute(SPI_OK_SELECT,
+					  pcapi_plan(&plan,
+								 EMPTY("SELECT e.id FROM pinterest_capi._event AS e WHERE e.id > $1 AND e.id <= $2 AND" NOT_EMPTY
+									   " AND EXISTS (SELECT FROM pinterest_capi._erasure AS f WHERE" OVER("$3")
+									   " AND" NEWER("e") " AND" EVENT_OF("f.visitors", "f.keys", "f.values") ")"),
+								 3, types),
+					  values, NULL, false, 0);
+		(void) end_chosen(&ids);
 	}
 	SPI_finish();
 	return !none;
@@ -331,18 +320,19 @@ scan_visitors(PcapiErasureScan *scan)
 	if (pcapi_visitor_place_param(&scan->place, &values[0]))
 		nulls[0] = ' ';
 	SPI_connect();
-	SPI_execute_plan(pcapi_plan(&plan,
-								"WITH few AS ("
-								" SELECT v.visitor FROM pinterest_capi._visitor AS v"
-								" WHERE v.visitor > coalesce($1, '') ORDER BY v.visitor LIMIT " FEW
-								"), gone AS ("
-								" DELETE FROM pinterest_capi._visitor AS v"
-								" WHERE v.visitor = ANY (ARRAY(SELECT visitor FROM few))"
-								" AND EXISTS (SELECT FROM pinterest_capi._erasure AS f WHERE" OVER("$2")
-								" AND" NEWER("v") " AND" PCAPI_VISITOR_OF("f.visitors", "f.keys", "f.values") ")"
-								") SELECT visitor FROM few ORDER BY visitor DESC LIMIT 1",
-								2, types),
-					 values, nulls, false, 0);
+	pcapi_execute(SPI_OK_SELECT,
+				  pcapi_plan(&plan,
+							 "WITH few AS ("
+							 " SELECT v.visitor FROM pinterest_capi._visitor AS v"
+							 " WHERE v.visitor > coalesce($1, '') ORDER BY v.visitor LIMIT " FEW
+							 "), gone AS ("
+							 " DELETE FROM pinterest_capi._visitor AS v"
+							 " WHERE v.visitor = ANY (ARRAY(SELECT visitor FROM few))"
+							 " AND EXISTS (SELECT FROM pinterest_capi._erasure AS f WHERE" OVER("$2")
+							 " AND" NEWER("v") " AND" PCAPI_VISITOR_OF("f.visitors", "f.keys", "f.values") ")"
+							 ") SELECT visitor FROM few ORDER BY visitor DESC LIMIT 1",
+							 2, types),
+				  values, nulls, false, 0);
 	pcapi_visitor_place_set(&scan->place);
 	SPI_finish();
 	return scan->place.begun;
@@ -361,13 +351,13 @@ end_scan(PcapiErasureScan *scan)
 	Datum		values[1] = {TransactionIdGetDatum(scan->before)};
 
 	SPI_connect();
-	if (SPI_execute("UPDATE pinterest_capi._destination_state AS s SET last_error = NULL WHERE s.last_error IS NOT NULL"
-					" AND s.last_error IS DISTINCT FROM s.paused_reason AND s.last_error IS DISTINCT FROM s.backoff_reason",
-					false, 0) != SPI_OK_UPDATE)
-		elog(ERROR, "could not clear the last errors of destinations");
-	if (SPI_execute_with_args("DELETE FROM pinterest_capi._erasure AS f WHERE" OVER("$1"),
-							  1, types, values, NULL, false, 0) != SPI_OK_DELETE)
-		elog(ERROR, "could not end an erasure");
+	pcapi_execute_sql(SPI_OK_UPDATE,
+					  "UPDATE pinterest_capi._destination_state AS s SET last_error = NULL WHERE s.last_error IS NOT NULL"
+					  " AND s.last_error IS DISTINCT FROM s.paused_reason AND s.last_error IS DISTINCT FROM s.backoff_reason",
+					  false);
+	pcapi_execute_once(SPI_OK_DELETE,
+					   "DELETE FROM pinterest_capi._erasure AS f WHERE" OVER("$1"),
+					   1, types, values, NULL, false, 0);
 	SPI_finish();
 	memset(scan, 0, sizeof(PcapiErasureScan));
 }

@@ -8,7 +8,6 @@
 #include "common/spi.h"
 #include "core/pii.h"
 #include "core/sha256.h"
-#include "executor/spi.h"
 #include "fmgr.h"
 #include "queue/event_id.h"
 #include "utils/builtins.h"
@@ -113,11 +112,11 @@ pcapi_event_exists(const char *event_id, const char *event_name, int dest)
 	values[1] = CStringGetTextDatum(event_name);
 	values[2] = Int32GetDatum(dest);
 	SPI_connect();
-	if (SPI_execute_plan(pcapi_plan(&plan, "SELECT FROM pinterest_capi._event"
-									" WHERE event_id OPERATOR(pg_catalog.=) $1 AND event_name OPERATOR(pg_catalog.=) $2"
-									" AND dest OPERATOR(pg_catalog.=) $3", 3, types),
-						 values, NULL, true, 1) != SPI_OK_SELECT)
-		elog(ERROR, "could not look for an event");
+	pcapi_execute(SPI_OK_SELECT,
+				  pcapi_plan(&plan, "SELECT FROM pinterest_capi._event"
+							 " WHERE event_id OPERATOR(pg_catalog.=) $1 AND event_name OPERATOR(pg_catalog.=) $2"
+							 " AND dest OPERATOR(pg_catalog.=) $3", 3, types),
+				  values, NULL, true, 1);
 	found = SPI_processed > 0;
 	SPI_finish();
 	return found;

@@ -10,7 +10,6 @@
 
 #include "catalog/pg_type.h"
 #include "common/spi.h"
-#include "executor/spi.h"
 #include "fmgr.h"
 #include "queue/destination_state.h"
 #include "queue/finalize.h"
@@ -37,19 +36,20 @@ finish_step(Datum dests, Datum ids, void *arg)
 	int64		n;
 
 	SPI_connect();
-	SPI_execute_plan(pcapi_outcome_plan(plans,
-										"WITH gone AS ("
-										" DELETE FROM pinterest_capi._queue AS q USING unnest($3, $4) AS chosen (dest, id)"
-										" WHERE" PCAPI_QUEUED_AS("chosen") " RETURNING q.*)"
-										" INSERT INTO pinterest_capi._outcome (" PCAPI_OUTCOME_LIST ")"
-										" SELECT g.id, clock_timestamp(), g.last_attempt_at, g.dest, g.attempts, g.http_status,"
-										" $1, $2, g.error, CASE WHEN (g.dest, g.id) IN (SELECT l.dest, unnest(l.ids) FROM pinterest_capi._lease AS l)"
-										" THEN g.warnings || '" PCAPI_WARNING_IN_REQUEST "'::text"
-										" WHEN (SELECT e.destination IS NOT NULL FROM pinterest_capi._event AS e WHERE e.id = g.id)"
-										" THEN g.warnings || '" PCAPI_WARNING_PUBLISHED "'::text"
-										" ELSE g.warnings END, NULL FROM gone AS g%s",
-										4, types),
-					 values, NULL, false, 0);
+	pcapi_execute(SPI_OK_INSERT,
+				  pcapi_outcome_plan(plans,
+									 "WITH gone AS ("
+									 " DELETE FROM pinterest_capi._queue AS q USING unnest($3, $4) AS chosen (dest, id)"
+									 " WHERE" PCAPI_QUEUED_AS("chosen") " RETURNING q.*)"
+									 " INSERT INTO pinterest_capi._outcome (" PCAPI_OUTCOME_LIST ")"
+									 " SELECT g.id, clock_timestamp(), g.last_attempt_at, g.dest, g.attempts, g.http_status,"
+									 " $1, $2, g.error, CASE WHEN (g.dest, g.id) IN (SELECT l.dest, unnest(l.ids) FROM pinterest_capi._lease AS l)"
+									 " THEN g.warnings || '" PCAPI_WARNING_IN_REQUEST "'::text"
+									 " WHEN (SELECT e.destination IS NOT NULL FROM pinterest_capi._event AS e WHERE e.id = g.id)"
+									 " THEN g.warnings || '" PCAPI_WARNING_PUBLISHED "'::text"
+									 " ELSE g.warnings END, NULL FROM gone AS g%s",
+									 4, types),
+				  values, NULL, false, 0);
 	n = (int64) SPI_processed;
 	SPI_finish();
 	return n;
@@ -105,11 +105,12 @@ pcapi_cancel_destination_events(const char *destination)
 		return;
 	pcapi_finalize_waiting("cancelled", DROPPED, "pinterest_capi._queue AS q WHERE q.dest = $3 ORDER BY q.dest, q.id", false, 1, types, values, NULL);
 	SPI_connect();
-	SPI_execute_with_args("UPDATE pinterest_capi._destination_state SET paused_at = NULL, paused_reason = NULL,"
-						  " failing_since = NULL, backoff_until = NULL, backoff_reason = NULL,"
-						  " last_sent_at = NULL, last_error = NULL, last_error_at = NULL,"
-						  " dropped_at = clock_timestamp(), life = life + 1 WHERE dest = $1",
-						  1, types, values, NULL, false, 0);
+	pcapi_execute_once(SPI_OK_UPDATE,
+					   "UPDATE pinterest_capi._destination_state SET paused_at = NULL, paused_reason = NULL,"
+					   " failing_since = NULL, backoff_until = NULL, backoff_reason = NULL,"
+					   " last_sent_at = NULL, last_error = NULL, last_error_at = NULL,"
+					   " dropped_at = clock_timestamp(), life = life + 1 WHERE dest = $1",
+					   1, types, values, NULL, false, 0);
 	SPI_finish();
 }
 

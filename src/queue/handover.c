@@ -14,7 +14,6 @@
 #include "catalog/pg_type.h"
 #include "common/spi.h"
 #include "common/subxact.h"
-#include "executor/spi.h"
 #include "queue/handover.h"
 #include "queue/outcome.h"
 #include "utils/array.h"
@@ -35,23 +34,20 @@ array_of(Datum *elems, int n, Oid type)
 
 /* Dispatchers whose slot is there, and up to which id what waits is older than one of the slots. */
 static char *
-subscribers(MemoryContext context, int64 *emit_below)
+subscribers(int64 *emit_below)
 {
-	char	   *names;
-	bool		isnull;
-	Datum		below;
-
 	/* dropped with its subscription, or left behind on the server that failed over to this one */
-	SPI_execute("DELETE FROM pinterest_capi._subscriber AS u"
-				" WHERE NOT EXISTS (SELECT FROM pg_replication_slots AS l WHERE l.slot_name = u.slot)",
-				false, 0);
-	SPI_execute("UPDATE pinterest_capi._subscriber SET looked_at = clock_timestamp()", false, 0);
-	SPI_execute("SELECT string_agg(u.slot, ' ' ORDER BY u.slot), max(u.emit_below)"
-				" FROM pinterest_capi._subscriber AS u", true, 0);
-	names = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
-	below = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull);
-	*emit_below = isnull ? 0 : DatumGetInt64(below);
-	return names ? MemoryContextStrdup(context, names) : NULL;
+	pcapi_execute_sql(SPI_OK_DELETE,
+					  "DELETE FROM pinterest_capi._subscriber AS u"
+					  " WHERE NOT EXISTS (SELECT FROM pg_replication_slots AS l WHERE l.slot_name = u.slot)",
+					  false);
+	pcapi_execute_sql(SPI_OK_UPDATE, "UPDATE pinterest_capi._subscriber SET looked_at = clock_timestamp()", false);
+	pcapi_execute_sql(SPI_OK_SELECT,
+					  "SELECT string_agg(u.slot, ' ' ORDER BY u.slot) AS slots, max(u.emit_below) AS below"
+					  " FROM pinterest_capi._subscriber AS u",
+					  true);
+	*emit_below = pcapi_result_int64(0, "below");
+	return pcapi_result_text(0, "slots");
 }
 
 /* rows to be inserted once more; which were is marked */
@@ -70,25 +66,25 @@ emit(void *arg, int from, int n)
 	Oid			types[1] = {INT8ARRAYOID};
 	Datum		values[1] = {array_of(e->ids + from, n, INT8OID)};
 	int			at = 0;
-	int			rc;
+	int			column = 0;
 
 	SPI_connect();
-	rc = SPI_execute_with_args("WITH free AS MATERIALIZED (SELECT v.id FROM pinterest_capi._event AS v"
-							   " WHERE v.id = ANY ($1) FOR UPDATE SKIP LOCKED), gone AS"
-							   " (DELETE FROM pinterest_capi._event WHERE id = ANY (ARRAY(SELECT id FROM free)) RETURNING *)"
-							   " INSERT INTO pinterest_capi._event (id, created_at, event_time, dest, visitor,"
-							   " event_id, event_name, sent_as, warnings, payload, origin, destination)"
-							   " SELECT g.id, g.created_at, g.event_time, g.dest, g.visitor, g.event_id, g.event_name,"
-							   " g.sent_as, g.warnings, g.payload, g.origin, s.destination"
-							   " FROM gone AS g LEFT JOIN pinterest_capi._destination_state AS s ON s.dest = g.dest"
-							   " RETURNING id",
-							   1, types, values, NULL, false, 0);
-	if (rc != SPI_OK_INSERT_RETURNING)
-		elog(ERROR, "could not publish events once more: %s", SPI_result_code_string(rc));
+	if (pcapi_execute_once(SPI_OK_INSERT_RETURNING,
+						   "WITH free AS MATERIALIZED (SELECT v.id FROM pinterest_capi._event AS v"
+						   " WHERE v.id = ANY ($1) FOR UPDATE SKIP LOCKED), gone AS"
+						   " (DELETE FROM pinterest_capi._event WHERE id = ANY (ARRAY(SELECT id FROM free)) RETURNING *)"
+						   " INSERT INTO pinterest_capi._event (id, created_at, event_time, dest, visitor,"
+						   " event_id, event_name, sent_as, warnings, payload, origin, destination)"
+						   " SELECT g.id, g.created_at, g.event_time, g.dest, g.visitor, g.event_id, g.event_name,"
+						   " g.sent_as, g.warnings, g.payload, g.origin, s.destination"
+						   " FROM gone AS g LEFT JOIN pinterest_capi._destination_state AS s ON s.dest = g.dest"
+						   " RETURNING id",
+						   1, types, values, NULL, false, 0) > 0)
+		column = pcapi_result_column("id");
 	for (uint64 row = 0; row < SPI_processed; row++)
 	{
 		bool		isnull;
-		int64		id = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, 1, &isnull));
+		int64		id = DatumGetInt64(pcapi_result_datum(row, column, &isnull));
 
 		/* both are in nearly the same order, so it stands near the last one */
 		for (int k = 0; k < n; k++, at = (at + 1) % n)
@@ -106,8 +102,11 @@ static void
 keep_few(PcapiHandover *few, MemoryContext context)
 {
 	MemoryContext old = MemoryContextSwitchTo(context);
-	SPITupleTable *rows = SPI_tuptable;
 	int			n = (int) SPI_processed;
+	int			dest = pcapi_result_column("dest");
+	int			id = pcapi_result_column("id");
+	int			xmin = pcapi_result_column("xmin");
+	int			again = pcapi_result_column("emit");
 	Emission	e = {.ids = palloc(sizeof(Datum) * n), .emitted = palloc0(sizeof(bool) * n)};
 	bool	   *wanted = palloc(sizeof(bool) * n);
 	bool		isnull;
@@ -118,18 +117,18 @@ keep_few(PcapiHandover *few, MemoryContext context)
 	few->xmins = palloc(sizeof(Datum) * n);
 	for (int i = 0; i < n; i++)
 	{
-		wanted[i] = DatumGetBool(SPI_getbinval(rows->vals[i], rows->tupdesc, 4, &isnull));
+		wanted[i] = DatumGetBool(pcapi_result_datum(i, again, &isnull));
 		if (wanted[i])
-			e.ids[e.n++] = SPI_getbinval(rows->vals[i], rows->tupdesc, 2, &isnull);
+			e.ids[e.n++] = pcapi_result_datum(i, id, &isnull);
 	}
 	(void) pcapi_by_halves(emit, &e, 0, e.n);
 	for (int i = 0; i < n; i++)
 	{
 		if (wanted[i] && !e.emitted[at++])
 			continue;
-		few->dests[few->n] = SPI_getbinval(rows->vals[i], rows->tupdesc, 1, &isnull);
-		few->ids[few->n] = SPI_getbinval(rows->vals[i], rows->tupdesc, 2, &isnull);
-		few->xmins[few->n++] = SPI_getbinval(rows->vals[i], rows->tupdesc, 3, &isnull);
+		few->dests[few->n] = pcapi_result_datum(i, dest, &isnull);
+		few->ids[few->n] = pcapi_result_datum(i, id, &isnull);
+		few->xmins[few->n++] = pcapi_result_datum(i, xmin, &isnull);
 	}
 	MemoryContextSwitchTo(old);
 }
@@ -146,16 +145,17 @@ pcapi_handover_choose(PcapiHandover *few)
 	Oid			types[2] = {INT8OID, INT4OID};
 	Datum		values[2];
 	int64		emit_below = 0;
-	int			rc;
 
 	memset(few, 0, sizeof(PcapiHandover));
 	SPI_connect();
 
 	/* what is in a request from before publish() is settled first */
-	SPI_execute("SELECT FROM pinterest_capi._queue AS q, pinterest_capi._subscriber AS u"
-				" WHERE NOT EXISTS (SELECT FROM pinterest_capi._lease WHERE problem IS NULL) LIMIT 1", true, 1);
+	pcapi_execute_sql(SPI_OK_SELECT,
+					  "SELECT FROM pinterest_capi._queue AS q, pinterest_capi._subscriber AS u"
+					  " WHERE NOT EXISTS (SELECT FROM pinterest_capi._lease WHERE problem IS NULL) LIMIT 1",
+					  true);
 	if (SPI_processed > 0)
-		few->slots = subscribers(context, &emit_below);
+		few->slots = subscribers(&emit_below);
 	if (few->slots == NULL)
 	{
 		SPI_finish();
@@ -163,14 +163,13 @@ pcapi_handover_choose(PcapiHandover *few)
 	}
 	values[0] = Int64GetDatum(emit_below);
 	values[1] = Int32GetDatum(FEW);
-	rc = SPI_execute_with_args("SELECT w.dest, w.id, w.xmin, e.destination IS NULL OR w.due_at IS NOT NULL OR w.id <= $1"
-							   " FROM (SELECT q.dest, q.id, q.xmin, q.due_at FROM pinterest_capi._queue AS q"
-							   " WHERE q.id <> ALL (ARRAY(SELECT unnest(l.ids) FROM pinterest_capi._lease AS l))"
-							   " ORDER BY q.dest, q.id LIMIT $2) AS w"
-							   " CROSS JOIN LATERAL (SELECT v.destination FROM pinterest_capi._event AS v WHERE v.id = w.id OFFSET 0) AS e",
-							   2, types, values, NULL, true, 0);
-	if (rc != SPI_OK_SELECT)
-		elog(ERROR, "could not choose events to hand over: %s", SPI_result_code_string(rc));
+	pcapi_execute_once(SPI_OK_SELECT,
+					   "SELECT w.dest, w.id, w.xmin AS xmin, e.destination IS NULL OR w.due_at IS NOT NULL OR w.id <= $1 AS emit"
+					   " FROM (SELECT q.dest, q.id, q.xmin, q.due_at FROM pinterest_capi._queue AS q"
+					   " WHERE q.id <> ALL (ARRAY(SELECT unnest(l.ids) FROM pinterest_capi._lease AS l))"
+					   " ORDER BY q.dest, q.id LIMIT $2) AS w"
+					   " CROSS JOIN LATERAL (SELECT v.destination FROM pinterest_capi._event AS v WHERE v.id = w.id OFFSET 0) AS e",
+					   2, types, values, NULL, true, 0);
 	few->full = (SPI_processed >= FEW);
 	keep_few(few, context);
 	SPI_finish();
@@ -184,15 +183,15 @@ pcapi_handover_state(const PcapiHandover *few)
 	Oid			types[2] = {TEXTOID, PG_LSNOID};
 	Datum		values[2] = {CStringGetTextDatum(few->slots), LSNGetDatum(few->committed)};
 	PcapiHandoverState state = PCAPI_HANDOVER_STALE;
-	bool		isnull;
 
 	SPI_connect();
-	SPI_execute_with_args("SELECT bool_and(l.confirmed_flush_lsn >= $2)"
-						  " FROM pinterest_capi._subscriber AS u LEFT JOIN pg_replication_slots AS l ON l.slot_name = u.slot"
-						  " HAVING string_agg(u.slot, ' ' ORDER BY u.slot) = $1 AND count(*) = count(l.slot_name)",
-						  2, types, values, NULL, true, 0);
+	pcapi_execute_once(SPI_OK_SELECT,
+					   "SELECT bool_and(l.confirmed_flush_lsn >= $2) AS confirmed"
+					   " FROM pinterest_capi._subscriber AS u LEFT JOIN pg_replication_slots AS l ON l.slot_name = u.slot"
+					   " HAVING string_agg(u.slot, ' ' ORDER BY u.slot) = $1 AND count(*) = count(l.slot_name)",
+					   2, types, values, NULL, true, 0);
 	if (SPI_processed > 0)
-		state = DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull)) && !isnull ?
+		state = pcapi_result_bool(0, "confirmed") ?
 			PCAPI_HANDOVER_CONFIRMED : PCAPI_HANDOVER_WAITS;
 	SPI_finish();
 	return state;
@@ -206,23 +205,22 @@ finish(void *arg, int from, int n)
 	const PcapiHandover *few = arg;
 	Oid			types[3] = {INT4ARRAYOID, INT8ARRAYOID, XIDARRAYOID};
 	Datum		values[3];
-	int			rc;
 
 	values[0] = array_of(few->dests + from, n, INT4OID);
 	values[1] = array_of(few->ids + from, n, INT8OID);
 	values[2] = array_of(few->xmins + from, n, XIDOID);
 	SPI_connect();
-	rc = SPI_execute_plan(pcapi_outcome_plan(plans, "WITH free AS MATERIALIZED (SELECT r.dest, r.id FROM unnest($1, $2, $3) AS r (dest, id, xmin)"
-											 " JOIN pinterest_capi._queue AS q ON" PCAPI_QUEUED_AS("r")
-											 " WHERE q.xmin = r.xmin FOR UPDATE OF q SKIP LOCKED),"
-											 " gone AS (DELETE FROM pinterest_capi._queue AS q"
-											 " USING free AS r WHERE" PCAPI_QUEUED_AS("r") " RETURNING q.*)"
-											 " INSERT INTO pinterest_capi._outcome (" PCAPI_OUTCOME_LIST ")"
-											 " SELECT g.id, clock_timestamp(), g.last_attempt_at, g.dest, g.attempts, g.http_status,"
-											 " 'queued', 'handed over to the dispatcher', g.error, g.warnings, NULL FROM gone AS g%s",
-											 3, types), values, NULL, false, 0);
-	if (rc != SPI_OK_INSERT)
-		elog(ERROR, "could not hand over events: %s", SPI_result_code_string(rc));
+	pcapi_execute(SPI_OK_INSERT,
+				  pcapi_outcome_plan(plans, "WITH free AS MATERIALIZED (SELECT r.dest, r.id FROM unnest($1, $2, $3) AS r (dest, id, xmin)"
+									 " JOIN pinterest_capi._queue AS q ON" PCAPI_QUEUED_AS("r")
+									 " WHERE q.xmin = r.xmin FOR UPDATE OF q SKIP LOCKED),"
+									 " gone AS (DELETE FROM pinterest_capi._queue AS q"
+									 " USING free AS r WHERE" PCAPI_QUEUED_AS("r") " RETURNING q.*)"
+									 " INSERT INTO pinterest_capi._outcome (" PCAPI_OUTCOME_LIST ")"
+									 " SELECT g.id, clock_timestamp(), g.last_attempt_at, g.dest, g.attempts, g.http_status,"
+									 " 'queued', 'handed over to the dispatcher', g.error, g.warnings, NULL FROM gone AS g%s",
+									 3, types),
+				  values, NULL, false, 0);
 	SPI_finish();
 }
 

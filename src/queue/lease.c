@@ -11,7 +11,6 @@
 #include "access/detoast.h"
 #include "catalog/pg_type.h"
 #include "common/spi.h"
-#include "executor/spi.h"
 #include "queue/lease.h"
 #include "utils/acl.h"
 #include "utils/array.h"
@@ -42,17 +41,17 @@ pcapi_lease(int dest, const int64 *ids, int n)
 	Oid			types[2] = {INT4OID, INT8ARRAYOID};
 	Datum		values[2];
 	int64		lease;
-	bool		isnull;
 
 	SPI_connect();
 	values[0] = Int32GetDatum(dest);
 	values[1] = pcapi_id_array(ids, n);
-	SPI_execute_plan(pcapi_plan(&plan,
-								"INSERT INTO pinterest_capi._lease (dest, taken_at, ids)"
-								" VALUES ($1, clock_timestamp(), $2) RETURNING lease",
-								2, types),
-					 values, NULL, false, 0);
-	lease = DatumGetInt64(pcapi_result_datum(0, 1, &isnull));
+	pcapi_execute(SPI_OK_INSERT_RETURNING,
+				  pcapi_plan(&plan,
+							 "INSERT INTO pinterest_capi._lease (dest, taken_at, ids)"
+							 " VALUES ($1, clock_timestamp(), $2) RETURNING lease",
+							 2, types),
+				  values, NULL, false, 0);
+	lease = pcapi_result_int64(0, "lease");
 	SPI_finish();
 	commit_as_sessions_do();
 	return lease;
@@ -66,24 +65,22 @@ pcapi_leases(void)
 	List	   *leases = NIL;
 
 	SPI_connect();
-	SPI_execute("SELECT l.lease, l.dest, l.taken_at, w.ids FROM pinterest_capi._lease AS l CROSS JOIN LATERAL"
-				" (SELECT coalesce(array_agg(q.id ORDER BY q.id), '{}') AS ids FROM unnest(l.ids) AS i (id)"
-				" CROSS JOIN LATERAL (SELECT v.id FROM pinterest_capi._queue AS v WHERE v.dest = l.dest AND v.id = i.id OFFSET 0) AS q) AS w"
-				" ORDER BY l.lease",
-				true, 0);
+	pcapi_execute_sql(SPI_OK_SELECT,
+					  "SELECT l.lease, l.dest, l.taken_at, w.ids FROM pinterest_capi._lease AS l CROSS JOIN LATERAL"
+					  " (SELECT coalesce(array_agg(q.id ORDER BY q.id), '{}') AS ids FROM unnest(l.ids) AS i (id)"
+					  " CROSS JOIN LATERAL (SELECT v.id FROM pinterest_capi._queue AS v WHERE v.dest = l.dest AND v.id = i.id OFFSET 0) AS q) AS w"
+					  " ORDER BY l.lease",
+					  true);
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		PcapiLease *lease;
-		ArrayType  *ids;
-		bool		isnull;
-		MemoryContext old;
+		ArrayType  *ids = DatumGetArrayTypeP(pcapi_result_array(i, "ids"));
+		MemoryContext old = MemoryContextSwitchTo(context);
 
-		ids = DatumGetArrayTypeP(pcapi_result_datum(i, 4, &isnull));
-		old = MemoryContextSwitchTo(context);
 		lease = palloc0(sizeof(PcapiLease));
-		lease->lease = DatumGetInt64(pcapi_result_datum(i, 1, &isnull));
-		lease->dest = DatumGetInt32(pcapi_result_datum(i, 2, &isnull));
-		lease->taken_at = pcapi_result_time(i, 3);
+		lease->lease = pcapi_result_int64(i, "lease");
+		lease->dest = pcapi_result_int32(i, "dest");
+		lease->taken_at = pcapi_result_time(i, "taken_at");
 		lease->n = ArrayGetNItems(ARR_NDIM(ids), ARR_DIMS(ids));
 		lease->ids = palloc(sizeof(int64) * Max(lease->n, 1));
 		memcpy(lease->ids, ARR_DATA_PTR(ids), sizeof(int64) * lease->n);

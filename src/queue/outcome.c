@@ -9,7 +9,6 @@
 #include "common/spi.h"
 #include "common/table_columns.h"
 #include "common/table_layout.h"
-#include "executor/spi.h"
 #include "queue/outcome.h"
 
 #define REPLACING_OUTCOME \

@@ -12,7 +12,6 @@
 #include "common/extension.h"
 #include "common/spi.h"
 #include "common/subxact.h"
-#include "executor/spi.h"
 #include "queue/retention.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -31,7 +30,7 @@ typedef struct Few
 #define DELETE_ALL \
 	"WITH gone AS (DELETE FROM pinterest_capi._outcome WHERE id = ANY ($1) RETURNING id)," \
 	" deleted AS (DELETE FROM pinterest_capi._event WHERE id = ANY (ARRAY(SELECT id FROM gone)))" \
-	" SELECT count(*) FROM gone"
+	" SELECT count(*) AS n FROM gone"
 
 /* those whose two rows nobody has locked */
 #define DELETE_FREE \
@@ -40,22 +39,22 @@ typedef struct Few
 	" deleted AS (DELETE FROM pinterest_capi._event WHERE id = ANY (ARRAY(SELECT id FROM e)) RETURNING id)," \
 	" gone AS (DELETE FROM pinterest_capi._outcome WHERE id = ANY (ARRAY(SELECT id FROM deleted UNION ALL" \
 	" SELECT id FROM o WHERE NOT EXISTS (SELECT FROM pinterest_capi._event AS v WHERE v.id = o.id OFFSET 0))) RETURNING id)" \
-	" SELECT count(*) FROM gone"
+	" SELECT count(*) AS n FROM gone"
 
 #define EMPTY_ALL \
 	"WITH emptied AS (UPDATE pinterest_capi._event SET payload = NULL, visitor = NULL" \
-	" WHERE id = ANY ($1) AND payload IS NOT NULL RETURNING id) SELECT count(*) FROM emptied"
+	" WHERE id = ANY ($1) AND payload IS NOT NULL RETURNING id) SELECT count(*) AS n FROM emptied"
 #define EMPTY_FREE \
 	"WITH e AS MATERIALIZED (SELECT v.id FROM pinterest_capi._event AS v" \
 	" WHERE v.id = ANY ($1) AND v.payload IS NOT NULL FOR UPDATE SKIP LOCKED)," \
 	" emptied AS (UPDATE pinterest_capi._event SET payload = NULL, visitor = NULL" \
-	" WHERE id = ANY (ARRAY(SELECT id FROM e)) RETURNING id) SELECT count(*) FROM emptied"
+	" WHERE id = ANY (ARRAY(SELECT id FROM e)) RETURNING id) SELECT count(*) AS n FROM emptied"
 
 /* a clock was ahead, or they would be kept for as much longer */
 #define SET_RIGHT \
 	"WITH o AS MATERIALIZED (SELECT w.id FROM pinterest_capi._outcome AS w WHERE w.id = ANY ($1) FOR UPDATE SKIP LOCKED)," \
 	" mended AS (UPDATE pinterest_capi._outcome SET finished_at = clock_timestamp() WHERE id = ANY (ARRAY(SELECT id FROM o)))" \
-	" SELECT 0::bigint"
+	" SELECT 0::bigint AS n"
 
 /* A PcapiPartWork. */
 static void
@@ -64,15 +63,11 @@ change(void *arg, int from, int n)
 	Few		   *few = arg;
 	Oid			types[1] = {INT8ARRAYOID};
 	Datum		values[1];
-	bool		isnull;
-	int			rc;
 
 	values[0] = PointerGetDatum(construct_array(few->ids + from, n, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 	SPI_connect();
-	rc = SPI_execute_with_args(few->sql, 1, types, values, NULL, false, 0);
-	if (rc != SPI_OK_SELECT)
-		elog(ERROR, "could not clear away events: %s", SPI_result_code_string(rc));
-	*few->changed += DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	pcapi_execute_once(SPI_OK_SELECT, few->sql, 1, types, values, NULL, false, 0);
+	*few->changed += pcapi_result_int64(0, "n");
 	SPI_finish();
 }
 
@@ -123,13 +118,12 @@ pcapi_retention_step(const char *retention, const char *payload_retention, int64
 					 int64 *changed)
 {
 	static SPIPlanPtr plan = NULL;
-	MemoryContext context = CurrentMemoryContext;
 	Oid			types[3] = {TEXTOID, TEXTOID, INT8OID};
 	Datum		values[3];
-	Datum		ids[3];
-	Datum		top;
-	bool		isnull;
-	bool		none;
+	Datum		old;
+	Datum		stale;
+	Datum		ahead;
+	bool		found;
 	int			level;
 
 	*changed = 0;
@@ -137,38 +131,33 @@ pcapi_retention_step(const char *retention, const char *payload_retention, int64
 	values[0] = CStringGetTextDatum(retention);
 	values[1] = CStringGetTextDatum(payload_retention);
 	values[2] = Int64GetDatum(*after);
-	if (SPI_execute_plan(pcapi_plan(&plan,
-									"WITH few AS ("
-									" SELECT o.id, o.finished_at < clock_timestamp() - $1::interval AS old,"
-									" o.finished_at < clock_timestamp() - $2::interval AS stale,"
-									" o.finished_at > clock_timestamp() + interval '1 minute' AS ahead"
-									" FROM pinterest_capi._outcome AS o WHERE o.id > $3 ORDER BY o.id LIMIT 2000"
-									") SELECT max(id), ARRAY(SELECT id FROM few WHERE old),"
-									" ARRAY(SELECT id FROM few WHERE stale AND NOT old), ARRAY(SELECT id FROM few WHERE ahead) FROM few",
-									3, types),
-						 values, NULL, false, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not look for what is kept too long");
-	top = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
-	if (!isnull)
-		*after = DatumGetInt64(top);
-	for (int i = 0; i < lengthof(ids); i++)
-	{
-		Datum		d = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, i + 2, &none);
-		MemoryContext old = MemoryContextSwitchTo(context);
-
-		ids[i] = PointerGetDatum(DatumGetArrayTypePCopy(d));
-		MemoryContextSwitchTo(old);
-	}
+	pcapi_execute(SPI_OK_SELECT,
+				  pcapi_plan(&plan,
+							 "WITH few AS ("
+							 " SELECT o.id, o.finished_at < clock_timestamp() - $1::interval AS old,"
+							 " o.finished_at < clock_timestamp() - $2::interval AS stale,"
+							 " o.finished_at > clock_timestamp() + interval '1 minute' AS ahead"
+							 " FROM pinterest_capi._outcome AS o WHERE o.id > $3 ORDER BY o.id LIMIT 2000"
+							 ") SELECT max(id) AS top, ARRAY(SELECT id FROM few WHERE old) AS old,"
+							 " ARRAY(SELECT id FROM few WHERE stale AND NOT old) AS stale, ARRAY(SELECT id FROM few WHERE ahead) AS ahead FROM few",
+							 3, types),
+				  values, NULL, false, 0);
+	found = !pcapi_result_is_null(0, "top");
+	if (found)
+		*after = pcapi_result_int64(0, "top");
+	old = pcapi_result_array(0, "old");
+	stale = pcapi_result_array(0, "stale");
+	ahead = pcapi_result_array(0, "ahead");
 	SPI_finish();
 
 	level = NewGUCNestLevel();
 	if (deletion_is_watched(PCAPI_TABLE_EVENT) || deletion_is_watched(PCAPI_TABLE_OUTCOME))
 		(void) set_config_option("session_replication_role", "origin", PGC_SUSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-	change_possible(DELETE_ALL, DELETE_FREE, ids[0], changed);
+	change_possible(DELETE_ALL, DELETE_FREE, old, changed);
 	AtEOXact_GUC(true, level);
-	change_possible(EMPTY_ALL, EMPTY_FREE, ids[1], changed);
-	change_possible(SET_RIGHT, SET_RIGHT, ids[2], changed);
-	return !isnull;
+	change_possible(EMPTY_ALL, EMPTY_FREE, stale, changed);
+	change_possible(SET_RIGHT, SET_RIGHT, ahead, changed);
+	return found;
 }
 
 bool
@@ -195,7 +184,7 @@ pcapi_visitor_place_set(PcapiVisitorPlace *place)
 	place->begun = false;
 	if (SPI_processed == 0)
 		return;
-	last = DatumGetByteaPP(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	last = DatumGetByteaPP(pcapi_result_datum(0, pcapi_result_column("visitor"), &isnull));
 	place->len = VARSIZE_ANY_EXHDR(last);
 	/* a longer one we have not written */
 	place->begun = place->len <= sizeof(place->after);
@@ -220,28 +209,29 @@ pcapi_click_retention_step(const char *retention, PcapiVisitorPlace *place)
 	values[0] = CStringGetTextDatum(retention);
 	if (pcapi_visitor_place_param(place, &values[1]))
 		nulls[1] = ' ';
-	SPI_execute_plan(pcapi_plan(&plan,
-								"WITH few AS ("
-								" SELECT v.visitor FROM pinterest_capi._visitor AS v"
-								" WHERE v.visitor > coalesce($2, '') ORDER BY v.visitor LIMIT 2000"
-								"), old AS ("
-								" SELECT v.visitor, v.user_data = '{}' AND v.consent IS NULL AS bare"
-								" FROM pinterest_capi._visitor AS v WHERE v.visitor = ANY (ARRAY(SELECT visitor FROM few))"
-								" AND v.click_id_at < clock_timestamp() - $1::interval FOR UPDATE SKIP LOCKED"
-								"), ahead AS (" /* of a clock that was; a newer click would not count */
-								" SELECT v.visitor FROM pinterest_capi._visitor AS v WHERE v.visitor = ANY (ARRAY(SELECT visitor FROM few))"
-								" AND v.click_id_at > clock_timestamp() + interval '1 minute' FOR UPDATE SKIP LOCKED"
-								"), mended AS ("
-								" UPDATE pinterest_capi._visitor SET click_id_at = clock_timestamp()"
-								" WHERE visitor = ANY (ARRAY(SELECT visitor FROM ahead))"
-								"), gone AS ("
-								" DELETE FROM pinterest_capi._visitor WHERE visitor = ANY (ARRAY(SELECT visitor FROM old WHERE bare))"
-								"), emptied AS ("
-								" UPDATE pinterest_capi._visitor SET click_id = NULL, click_id_at = NULL"
-								" WHERE visitor = ANY (ARRAY(SELECT visitor FROM old WHERE NOT bare))"
-								") SELECT visitor FROM few ORDER BY visitor DESC LIMIT 1",
-								2, types),
-					 values, nulls, false, 0);
+	pcapi_execute(SPI_OK_SELECT,
+				  pcapi_plan(&plan,
+							 "WITH few AS ("
+							 " SELECT v.visitor FROM pinterest_capi._visitor AS v"
+							 " WHERE v.visitor > coalesce($2, '') ORDER BY v.visitor LIMIT 2000"
+							 "), old AS ("
+							 " SELECT v.visitor, v.user_data = '{}' AND v.consent IS NULL AS bare"
+							 " FROM pinterest_capi._visitor AS v WHERE v.visitor = ANY (ARRAY(SELECT visitor FROM few))"
+							 " AND v.click_id_at < clock_timestamp() - $1::interval FOR UPDATE SKIP LOCKED"
+							 "), ahead AS ("	/* of a clock that was; a newer click would not count */
+							 " SELECT v.visitor FROM pinterest_capi._visitor AS v WHERE v.visitor = ANY (ARRAY(SELECT visitor FROM few))"
+							 " AND v.click_id_at > clock_timestamp() + interval '1 minute' FOR UPDATE SKIP LOCKED"
+							 "), mended AS ("
+							 " UPDATE pinterest_capi._visitor SET click_id_at = clock_timestamp()"
+							 " WHERE visitor = ANY (ARRAY(SELECT visitor FROM ahead))"
+							 "), gone AS ("
+							 " DELETE FROM pinterest_capi._visitor WHERE visitor = ANY (ARRAY(SELECT visitor FROM old WHERE bare))"
+							 "), emptied AS ("
+							 " UPDATE pinterest_capi._visitor SET click_id = NULL, click_id_at = NULL"
+							 " WHERE visitor = ANY (ARRAY(SELECT visitor FROM old WHERE NOT bare))"
+							 ") SELECT visitor FROM few ORDER BY visitor DESC LIMIT 1",
+							 2, types),
+				  values, nulls, false, 0);
 	pcapi_visitor_place_set(place);
 	SPI_finish();
 	return place->begun;

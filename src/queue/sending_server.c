@@ -33,7 +33,6 @@
 #include "common/guc.h"
 #include "common/spi.h"
 #include "core/host.h"
-#include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "queue/sending_server.h"
@@ -178,12 +177,12 @@ digest_datum(const void *data, size_t len)
 	return PointerGetDatum(b);
 }
 
-/* Copy a bytea column of at most size bytes; returns its length, 0 for NULL. */
+/* Copy at most size bytes of a bytea column.  Return how many, 0 for NULL. */
 static size_t
-read_bytes(HeapTuple row, TupleDesc desc, int column, void *to, size_t size)
+read_bytes(uint64 row, const char *column, void *to, size_t size)
 {
 	bool		isnull;
-	Datum		d = SPI_getbinval(row, desc, column, &isnull);
+	Datum		d = pcapi_result_datum(row, pcapi_result_column(column), &isnull);
 	bytea	   *b;
 	size_t		len;
 
@@ -195,24 +194,25 @@ read_bytes(HeapTuple row, TupleDesc desc, int column, void *to, size_t size)
 	return len;
 }
 
+/* Return a row of the last statement's result; its strings are in the caller's memory context. */
 static KnownServer *
-read_row(HeapTuple row, TupleDesc desc)
+read_row(uint64 row)
 {
 	KnownServer *known = palloc0(sizeof(KnownServer));
 	PcapiHost  *host = &known->host;
 	bool		isnull;
 
-	known->database = DatumGetObjectId(SPI_getbinval(row, desc, 1, &isnull));
-	known->system = (uint64) DatumGetInt64(SPI_getbinval(row, desc, 2, &isnull));
-	strlcpy(host->name, SPI_getvalue(row, desc, 3), sizeof(host->name));
-	host->has_machine = read_bytes(row, desc, 4, host->machine, sizeof(host->machine)) > 0;
-	host->has_boot = read_bytes(row, desc, 5, host->boot, sizeof(host->boot)) > 0;
-	host->n_adapters = (int) (read_bytes(row, desc, 6, host->adapters, sizeof(host->adapters)) /
+	known->database = DatumGetObjectId(pcapi_result_datum(row, pcapi_result_column("database"), &isnull));
+	known->system = (uint64) pcapi_result_int64(row, "system");
+	strlcpy(host->name, pcapi_result_text(row, "host"), sizeof(host->name));
+	host->has_machine = read_bytes(row, "machine", host->machine, sizeof(host->machine)) > 0;
+	host->has_boot = read_bytes(row, "boot", host->boot, sizeof(host->boot)) > 0;
+	host->n_adapters = (int) (read_bytes(row, "adapters", host->adapters, sizeof(host->adapters)) /
 							  PCAPI_HOST_ADAPTER);
-	host->device = (uint64) DatumGetInt64(SPI_getbinval(row, desc, 7, &isnull));
-	host->inode = (uint64) DatumGetInt64(SPI_getbinval(row, desc, 8, &isnull));
-	host->born = DatumGetInt64(SPI_getbinval(row, desc, 9, &isnull));
-	known->directory = SPI_getvalue(row, desc, 10);
+	host->device = (uint64) pcapi_result_int64(row, "device");
+	host->inode = (uint64) pcapi_result_int64(row, "inode");
+	host->born = pcapi_result_int64(row, "born");
+	known->directory = pcapi_result_text(row, "directory");
 	return known;
 }
 
@@ -223,11 +223,12 @@ read_rows(void)
 	static SPIPlanPtr plan = NULL;
 	List	   *rows = NIL;
 
-	SPI_execute_plan(pcapi_plan(&plan, "SELECT " SERVER_COLUMNS " FROM pinterest_capi._sending_server"
-								" ORDER BY claimed_at DESC", 0, NULL),
-					 NULL, NULL, true, 0);
+	pcapi_execute(SPI_OK_SELECT,
+				  pcapi_plan(&plan, "SELECT " SERVER_COLUMNS " FROM pinterest_capi._sending_server"
+							 " ORDER BY claimed_at DESC", 0, NULL),
+				  NULL, NULL, true, 0);
 	for (uint64 i = 0; i < SPI_processed; i++)
-		rows = lappend(rows, read_row(SPI_tuptable->vals[i], SPI_tuptable->tupdesc));
+		rows = lappend(rows, read_row(i));
 	return rows;
 }
 
@@ -253,11 +254,11 @@ write_row(void)
 	nulls[3] = host->has_machine ? ' ' : 'n';
 	nulls[4] = host->has_boot ? ' ' : 'n';
 
-	if (SPI_execute("DELETE FROM pinterest_capi._sending_server", false, 0) != SPI_OK_DELETE ||
-		SPI_execute_with_args("INSERT INTO pinterest_capi._sending_server (claimed_at, " SERVER_COLUMNS ")"
-							  " VALUES (pg_catalog.clock_timestamp(), $1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
-							  N_SERVER_COLUMNS, types, values, nulls, false, 0) != SPI_OK_INSERT)
-		elog(ERROR, "could not write to _sending_server");
+	pcapi_execute_sql(SPI_OK_DELETE, "DELETE FROM pinterest_capi._sending_server", false);
+	pcapi_execute_once(SPI_OK_INSERT,
+					   "INSERT INTO pinterest_capi._sending_server (claimed_at, " SERVER_COLUMNS ")"
+					   " VALUES (pg_catalog.clock_timestamp(), $1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+					   N_SERVER_COLUMNS, types, values, nulls, false, 0);
 }
 
 /* ---- whether it is this one ---- */

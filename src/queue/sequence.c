@@ -12,7 +12,7 @@
 
 #include "commands/sequence.h"
 #include "common/extension.h"
-#include "executor/spi.h"
+#include "common/spi.h"
 #include "fmgr.h"
 #include "queue/sequence.h"
 #include "utils/fmgrprotos.h"
@@ -27,15 +27,16 @@ void
 pcapi_sequences_advance(void)
 {
 	SPI_connect();
-	if (SPI_execute("SELECT pg_catalog.setval(s.seq, s.top + 1000) FROM ("
-					"SELECT 'pinterest_capi._event_id_seq'::pg_catalog.regclass AS seq, q.last_value + q.is_called::int AS next,"
-					" (SELECT max(e.id) FROM pinterest_capi._event AS e) AS top FROM pinterest_capi._event_id_seq AS q"
-					" UNION ALL SELECT 'pinterest_capi._destination_state_dest_seq'::pg_catalog.regclass, q.last_value + q.is_called::int,"
-					" (SELECT max(d.dest) FROM pinterest_capi._destination_state AS d) FROM pinterest_capi._destination_state_dest_seq AS q"
-					" UNION ALL SELECT 'pinterest_capi._lease_lease_seq'::pg_catalog.regclass, q.last_value + q.is_called::int,"
-					" (SELECT max(l.lease) FROM pinterest_capi._lease AS l) FROM pinterest_capi._lease_lease_seq AS q) AS s"
-					" WHERE s.top >= s.next", false, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not advance sequences");
+	pcapi_execute_sql(SPI_OK_SELECT,
+					  "SELECT pg_catalog.setval(s.seq, s.top + 1000) FROM ("
+					  "SELECT 'pinterest_capi._event_id_seq'::pg_catalog.regclass AS seq, q.last_value + q.is_called::int AS next,"
+					  " (SELECT max(e.id) FROM pinterest_capi._event AS e) AS top FROM pinterest_capi._event_id_seq AS q"
+					  " UNION ALL SELECT 'pinterest_capi._destination_state_dest_seq'::pg_catalog.regclass, q.last_value + q.is_called::int,"
+					  " (SELECT max(d.dest) FROM pinterest_capi._destination_state AS d) FROM pinterest_capi._destination_state_dest_seq AS q"
+					  " UNION ALL SELECT 'pinterest_capi._lease_lease_seq'::pg_catalog.regclass, q.last_value + q.is_called::int,"
+					  " (SELECT max(l.lease) FROM pinterest_capi._lease AS l) FROM pinterest_capi._lease_lease_seq AS q) AS s"
+					  " WHERE s.top >= s.next",
+					  false);
 	SPI_finish();
 }
 

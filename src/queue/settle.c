@@ -20,7 +20,6 @@
 #include "catalog/pg_type.h"
 #include "common/spi.h"
 #include "common/subxact.h"
-#include "executor/spi.h"
 #include "queue/outcome.h"
 #include "queue/settle.h"
 #include "queue/settle_fast.h"
@@ -194,12 +193,12 @@ make_arrays(Datum arrays[A_COUNT], const Part *part)
 
 /* Run one of these; the rows that it returns are marked. */
 static void
-run(SPIPlanPtr *plans, const char *sql, const Part *part, PcapiWritten mark)
+run(int expected, SPIPlanPtr *plans, const char *sql, const Part *part, PcapiWritten mark)
 {
 	Oid			types[A_COUNT + 2];
 	Datum		values[A_COUNT + 2];
 	char		nulls[A_COUNT + 2];
-	int			rc;
+	int			column = 0;
 
 	for (int a = 0; a < A_COUNT; a++)
 		types[a] = array_types[a].array;
@@ -213,15 +212,14 @@ run(SPIPlanPtr *plans, const char *sql, const Part *part, PcapiWritten mark)
 		nulls[A_COUNT + 1] = 'n';
 
 	SPI_connect();
-	rc = SPI_execute_plan(mark == PCAPI_WRITTEN && !part->retries ?
-						  pcapi_outcome_plan(plans, sql, A_COUNT + 2, types) :
-						  pcapi_plan(plans, sql, A_COUNT + 2, types), values, nulls, false, 0);
-	if (rc < 0)
-		elog(ERROR, "could not settle events: %s", SPI_result_code_string(rc));
+	if (pcapi_execute(expected, expected == SPI_OK_INSERT_RETURNING ?
+					  pcapi_outcome_plan(plans, sql, A_COUNT + 2, types) :
+					  pcapi_plan(plans, sql, A_COUNT + 2, types), values, nulls, false, 0) > 0)
+		column = pcapi_result_column("id");
 	for (uint64 row = 0; row < SPI_processed; row++)
 	{
 		bool		isnull;
-		int64		id = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, 1, &isnull));
+		int64		id = DatumGetInt64(pcapi_result_datum(row, column, &isnull));
 
 		for (int low = 0, high = part->n; low < high;)
 		{
@@ -253,9 +251,9 @@ write_part(void *arg, int from, int n)
 	part.which += from;
 	part.n = n;
 	if (part.retries)
-		run(&retry_plan, PUT_RETRIES, &part, PCAPI_WRITTEN);
+		run(SPI_OK_UPDATE_RETURNING, &retry_plan, PUT_RETRIES, &part, PCAPI_WRITTEN);
 	else
-		run(final_plans, PUT_FINAL, &part, PCAPI_WRITTEN);
+		run(SPI_OK_INSERT_RETURNING, final_plans, PUT_FINAL, &part, PCAPI_WRITTEN);
 }
 
 /* one of a part, to find out whether it is the row that is in the way */
@@ -339,12 +337,12 @@ keep_lease(int64 lease, const PcapiEventOutcome *settled, const PcapiWritten *wr
 	static SPIPlanPtr end_plan = NULL;
 	Oid			types[3] = {INT8OID, INT8ARRAYOID, TEXTOID};
 	Datum		values[3] = {Int64GetDatum(lease)};
-	int			rc;
 
 	SPI_connect();
 	if (left == 0)
-		rc = SPI_execute_plan(pcapi_plan(&end_plan, "DELETE FROM pinterest_capi._lease WHERE lease = $1", 1, types),
-							  values, NULL, false, 0);
+		pcapi_execute(SPI_OK_DELETE,
+					  pcapi_plan(&end_plan, "DELETE FROM pinterest_capi._lease WHERE lease = $1", 1, types),
+					  values, NULL, false, 0);
 	else
 	{
 		Datum	   *ids = palloc(sizeof(Datum) * left);
@@ -355,11 +353,10 @@ keep_lease(int64 lease, const PcapiEventOutcome *settled, const PcapiWritten *wr
 				ids[m++] = Int64GetDatum(settled[i].id);
 		values[1] = PointerGetDatum(construct_array(ids, m, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 		values[2] = CStringGetTextDatum(problem);
-		rc = SPI_execute_with_args("UPDATE pinterest_capi._lease SET ids = $2, problem = $3 WHERE lease = $1",
-								   3, types, values, NULL, false, 0);
+		pcapi_execute_once(SPI_OK_UPDATE,
+						   "UPDATE pinterest_capi._lease SET ids = $2, problem = $3 WHERE lease = $1",
+						   3, types, values, NULL, false, 0);
 	}
-	if (rc < 0)
-		elog(ERROR, "could not settle a lease: %s", SPI_result_code_string(rc));
 	SPI_finish();
 }
 
@@ -401,7 +398,7 @@ pcapi_settle(int dest, int64 lease, TimestampTz attempted_at,
 		if (missing == 0)
 			continue;
 		choose(&part, n, retries);
-		run(&left_plan, THOSE_LEFT, &part, PCAPI_LEFT);
+		run(SPI_OK_SELECT, &left_plan, THOSE_LEFT, &part, PCAPI_LEFT);
 		for (int i = 0; i < part.n; i++)
 			left += written[part.which[i]] == PCAPI_LEFT;
 		if (*problem == NULL)

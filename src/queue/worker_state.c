@@ -10,7 +10,7 @@
 #include "access/xlog.h"
 #include "catalog/pg_type.h"
 #include "common/extension.h"
-#include "executor/spi.h"
+#include "common/spi.h"
 #include "funcapi.h"
 #include "queue/worker_lock.h"
 #include "queue/worker_state.h"
@@ -50,10 +50,11 @@ pcapi_worker_state_publish(void)
 	values[1] = Int32GetDatum(PcapiMyProcNumber());
 	values[2] = Int64GetDatum((int64) dsm_segment_handle(my_segment));
 	SPI_connect();
-	SPI_execute("DELETE FROM pinterest_capi._worker", false, 0);
-	SPI_execute_with_args("INSERT INTO pinterest_capi._worker (pid, procno, segment, started_at)"
-						  " VALUES ($1, $2, $3, pg_catalog.clock_timestamp())",
-						  3, argtypes, values, NULL, false, 0);
+	pcapi_execute_sql(SPI_OK_DELETE, "DELETE FROM pinterest_capi._worker", false);
+	pcapi_execute_once(SPI_OK_INSERT,
+					   "INSERT INTO pinterest_capi._worker (pid, procno, segment, started_at)"
+					   " VALUES ($1, $2, $3, pg_catalog.clock_timestamp())",
+					   3, argtypes, values, NULL, false, 0);
 	SPI_finish();
 	/* sessions read the row again */
 	CacheInvalidateRelcacheByRelid(pcapi_table(PCAPI_TABLE_WORKER));

@@ -9,7 +9,6 @@
 #include "common/spi.h"
 #include "common/table_insert.h"
 #include "core/normalize.h"
-#include "executor/spi.h"
 #include "fmgr.h"
 #include "queue/erase.h"
 #include "track/call.h"
@@ -37,19 +36,19 @@ digest_array(List *digests)
 
 /* What is stored of one visitor, as if it had been given: user_data or null, and click ids. */
 static void
-add_stored_identifiers(PcapiPerson *person, HeapTuple row, TupleDesc desc)
+add_stored_identifiers(PcapiPerson *person, uint64 row)
 {
 	PcapiIdentifiers stored;
 	List	   *ignored = NIL;
 	bool		isnull;
-	Datum		user_data = SPI_getbinval(row, desc, 2, &isnull);
+	Datum		user_data = pcapi_result_datum(row, pcapi_result_column("user_data"), &isnull);
 	Datum	   *clicks;
 	int			n;
 
 	/* hashes pass as they are */
 	pcapi_identifiers_from_jsonb(&stored, isnull ? NULL : DatumGetJsonbPCopy(user_data), &ignored);
 	pcapi_person_add(person, NULL, &stored);
-	deconstruct_array(DatumGetArrayTypeP(SPI_getbinval(row, desc, 3, &isnull)), TEXTOID, -1, false, TYPALIGN_INT,
+	deconstruct_array(DatumGetArrayTypeP(pcapi_result_datum(row, pcapi_result_column("click_ids"), &isnull)), TEXTOID, -1, false, TYPALIGN_INT,
 					  &clicks, NULL, &n);
 	memset(&stored, 0, sizeof(stored));
 	for (int i = 0; i < n; i++)
@@ -90,8 +89,8 @@ delete_visitors(PcapiPerson *person, bool with_identifiers)
 										" DELETE FROM pinterest_capi._visitor AS v USING named"
 										" WHERE substr(v.visitor, 1, 32) = named.digest"
 										" RETURNING v.visitor, named.digest, v.user_data, v.click_id"
-										") SELECT digest, (array_agg(user_data) FILTER (WHERE $4 AND visitor = digest))[1],"
-										" coalesce(array_agg(click_id) FILTER (WHERE $4 AND click_id IS NOT NULL), '{}')"
+										") SELECT digest, (array_agg(user_data) FILTER (WHERE $4 AND visitor = digest))[1] AS user_data,"
+										" coalesce(array_agg(click_id) FILTER (WHERE $4 AND click_id IS NOT NULL), '{}') AS click_ids"
 										" FROM gone GROUP BY digest ORDER BY digest",
 										4, types),
 							 values, NULL, false);
@@ -101,16 +100,14 @@ delete_visitors(PcapiPerson *person, bool with_identifiers)
 		few = SPI_processed;
 		for (uint64 i = 0; i < few; i++)
 		{
-			HeapTuple	row = SPI_tuptable->vals[i];
-			TupleDesc	desc = SPI_tuptable->tupdesc;
 			bool		isnull;
 			MemoryContext old = MemoryContextSwitchTo(context);
-			bytea	   *digest = DatumGetByteaPCopy(SPI_getbinval(row, desc, 1, &isnull));
+			bytea	   *digest = DatumGetByteaPCopy(pcapi_result_datum(i, pcapi_result_column("digest"), &isnull));
 
 			if (VARSIZE_ANY_EXHDR(digest) == 32)
 				person->visitors = lappend(person->visitors, VARDATA_ANY(digest));
 			if (with_identifiers)
-				add_stored_identifiers(person, row, desc);
+				add_stored_identifiers(person, i);
 			MemoryContextSwitchTo(old);
 		}
 		n += (int64) few;

@@ -16,7 +16,6 @@
 #include "common/table_insert.h"
 #include "core/normalize.h"
 #include "core/url.h"
-#include "executor/spi.h"
 #include "fmgr.h"
 #include "track/call.h"
 #include "track/property_value.h"

@@ -9,7 +9,7 @@
 #include "pinterest_capi.h"
 
 #include "catalog/pg_type.h"
-#include "executor/spi.h"
+#include "common/spi.h"
 #include "track/call.h"
 #include "track/column_type.h"
 #include "track/mapping.h"
@@ -234,14 +234,12 @@ pcapi_prepare_mapping(PcapiMapping *m, Relation rel)
 {
 	Oid			row_type = rel->rd_rel->reltype;
 	MemoryContext context = CurrentMemoryContext;
-	SPIPlanPtr	plan = SPI_prepare(m->query, 1, &row_type);
+	SPIPlanPtr	plan = pcapi_prepare(m->query, 1, &row_type, 0);
 	List	   *sources;
 	CachedPlanSource *source;
 
-	/* SPI_prepare comes back in SPI's own context */
+	/* it comes back in SPI's own context */
 	MemoryContextSwitchTo(context);
-	if (plan == NULL)
-		elog(ERROR, "could not prepare a statement: %s", SPI_result_code_string(SPI_result));
 	sources = SPI_plan_get_plan_sources(plan);
 	source = list_length(sources) == 1 ? linitial(sources) : NULL;
 	if (source == NULL || source->resultDesc == NULL || source->resultDesc->natts != 1 ||

@@ -10,9 +10,9 @@
 
 #include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
+#include "common/spi.h"
 #include "core/normalize_place.h"
 #include "core/url.h"
-#include "executor/spi.h"
 #include "miscadmin.h"
 #include "track/consent.h"
 #include "track/property.h"
@@ -43,16 +43,16 @@ static const struct
 	int			nargs;			/* texts */
 }			statements[] =
 {
-	[READ_SUPPRESSION] = {"SELECT EXISTS (SELECT FROM pinterest_capi._suppression)", 0},
-	[READ_TOTALS] = {"SELECT EXISTS (SELECT FROM pinterest_capi.destination),"
-		" EXISTS (SELECT FROM pinterest_capi.destination AS d WHERE d.send_client_ip),"
-		" EXISTS (SELECT FROM pinterest_capi.destination AS d WHERE d.send_user_agent),"
+	[READ_SUPPRESSION] = {"SELECT EXISTS (SELECT FROM pinterest_capi._suppression) AS any_suppression", 0},
+	[READ_TOTALS] = {"SELECT EXISTS (SELECT FROM pinterest_capi.destination) AS any_destination,"
+		" EXISTS (SELECT FROM pinterest_capi.destination AS d WHERE d.send_client_ip) AS any_ip,"
+		" EXISTS (SELECT FROM pinterest_capi.destination AS d WHERE d.send_user_agent) AS any_user_agent,"
 		" ARRAY (SELECT DISTINCT pg_catalog.lower(d.default_country) FROM pinterest_capi.destination AS d"
-	" WHERE d.default_country IS NOT NULL)", 0},
+	" WHERE d.default_country IS NOT NULL) AS countries", 0},
 	[READ_DESTINATION] = {"SELECT (SELECT s.dest FROM pinterest_capi._destination_state AS s"
-		" WHERE s.destination OPERATOR(pg_catalog.=) d.destination),"
+		" WHERE s.destination OPERATOR(pg_catalog.=) d.destination) AS dest,"
 		" d.send_client_ip, d.send_user_agent, d.page_url_detail,"
-		" d.default_checkout_value::pg_catalog.text, d.default_checkout_currency,"
+		" d.default_checkout_value::pg_catalog.text AS default_checkout_value, d.default_checkout_currency,"
 		" d.opt_out_action, d.max_event_age, d.default_country"
 		" FROM pinterest_capi.destination AS d"
 	" WHERE d.destination OPERATOR(pg_catalog.=) $1", 1},
@@ -90,48 +90,30 @@ query(Statement which, const char *first, const char *second)
 	Oid			types[2] = {TEXTOID, TEXTOID};
 	Datum		values[2] = {0};
 
-	if (plans[which] == NULL)
-	{
-		/* generic: what is looked for says nothing of how to find it */
-		SPIPlanPtr	plan = SPI_prepare_cursor(statements[which].sql, statements[which].nargs, types,
-											  CURSOR_OPT_GENERIC_PLAN);
-
-		if (plan == NULL)
-			elog(ERROR, "could not prepare a statement: %s", SPI_result_code_string(SPI_result));
-		SPI_keepplan(plan);
-		plans[which] = plan;
-	}
 	if (first)
 		values[0] = CStringGetTextDatum(first);
 	if (second)
 		values[1] = CStringGetTextDatum(second);
-	if (SPI_execute_plan(plans[which], values, NULL, true, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not read the settings");
+	/* generic: what is looked for says nothing of how to find it */
+	pcapi_execute(SPI_OK_SELECT,
+				  pcapi_plan_generic(&plans[which], statements[which].sql, statements[which].nargs, types),
+				  values, NULL, true, 0);
 }
 
 static Datum
-column(uint64 row, int number, bool *isnull)
+column(uint64 row, const char *name, bool *isnull)
 {
-	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, number, isnull);
+	return pcapi_result_datum(row, pcapi_result_column(name), isnull);
 }
 
 /* The column's text in the memory context to, or NULL. */
 static char *
-text_column(uint64 row, int number, MemoryContext to)
+text_column(uint64 row, const char *name, MemoryContext to)
 {
 	bool		isnull;
-	Datum		d = column(row, number, &isnull);
+	Datum		d = column(row, name, &isnull);
 
 	return isnull ? NULL : MemoryContextStrdup(to, TextDatumGetCString(d));
-}
-
-static bool
-bool_column(uint64 row, int number)
-{
-	bool		isnull;
-	Datum		d = column(row, number, &isnull);
-
-	return !isnull && DatumGetBool(d);
 }
 
 static int64
@@ -155,12 +137,12 @@ read_rules(PcapiSettings *settings, const char *destination, List **paths)
 	{
 		PcapiRule  *rule = MemoryContextAllocZero(settings->context, sizeof(PcapiRule));
 		bool		isnull;
-		Datum		predicate = column(i, 3, &isnull);
+		Datum		predicate = column(i, "predicate", &isnull);
 		MemoryContext old;
 
 		CHECK_FOR_INTERRUPTS();
-		rule->name = text_column(i, 1, settings->context);
-		rule->require = strcmp(text_column(i, 2, CurrentMemoryContext), "require") == 0;
+		rule->name = text_column(i, "name", settings->context);
+		rule->require = strcmp(text_column(i, "action", CurrentMemoryContext), "require") == 0;
 		old = MemoryContextSwitchTo(settings->context);
 		rule->predicate = DatumGetJsonPathPCopy(predicate);
 		pcapi_consent_compile(rule, paths);
@@ -207,7 +189,7 @@ pcapi_read_common(PcapiSettings *settings)
 {
 	SPI_connect();
 	query(READ_SUPPRESSION, NULL, NULL);
-	settings->any_suppression = bool_column(0, 1);
+	settings->any_suppression = pcapi_result_bool(0, "any_suppression");
 	SPI_finish();
 	settings->rules = read_rules(settings, NULL, &settings->rule_paths);
 }
@@ -222,10 +204,10 @@ pcapi_read_totals(PcapiSettings *settings)
 
 	SPI_connect();
 	query(READ_TOTALS, NULL, NULL);
-	settings->any_destination = bool_column(0, 1);
-	settings->any_ip = bool_column(0, 2);
-	settings->any_user_agent = bool_column(0, 3);
-	deconstruct_array(DatumGetArrayTypeP(column(0, 4, &isnull)), TEXTOID, -1, false, TYPALIGN_INT,
+	settings->any_destination = pcapi_result_bool(0, "any_destination");
+	settings->any_ip = pcapi_result_bool(0, "any_ip");
+	settings->any_user_agent = pcapi_result_bool(0, "any_user_agent");
+	deconstruct_array(DatumGetArrayTypeP(column(0, "countries", &isnull)), TEXTOID, -1, false, TYPALIGN_INT,
 					  &countries, NULL, &n);
 	old = MemoryContextSwitchTo(settings->context);
 	for (int i = 0; i < n; i++)
@@ -241,23 +223,21 @@ static PcapiDestination *
 destination_from_row(const char *name, MemoryContext to)
 {
 	PcapiDestination *d = MemoryContextAllocZero(to, sizeof(PcapiDestination));
-	const char *detail = text_column(0, 4, CurrentMemoryContext);
+	const char *detail = text_column(0, "page_url_detail", CurrentMemoryContext);
 	const char *country;
 	bool		isnull;
 
 	d->name = MemoryContextStrdup(to, name);
-	d->no = DatumGetInt32(column(0, 1, &isnull));
-	if (isnull)
-		d->no = 0;
-	d->send_client_ip = bool_column(0, 2);
-	d->send_user_agent = bool_column(0, 3);
+	d->no = pcapi_result_int32(0, "dest");
+	d->send_client_ip = pcapi_result_bool(0, "send_client_ip");
+	d->send_user_agent = pcapi_result_bool(0, "send_user_agent");
 	d->page_url_detail = strcmp(detail, "path") == 0 ? PCAPI_URL_PATH :
 		strcmp(detail, "domain") == 0 ? PCAPI_URL_DOMAIN : PCAPI_URL_NONE;
-	d->default_checkout_value = text_column(0, 5, to);
-	d->default_checkout_currency = text_column(0, 6, to);
-	d->suppress_opt_out = strcmp(text_column(0, 7, CurrentMemoryContext), "suppress") == 0;
-	d->max_event_age = interval_length(column(0, 8, &isnull));
-	country = text_column(0, 9, CurrentMemoryContext);
+	d->default_checkout_value = text_column(0, "default_checkout_value", to);
+	d->default_checkout_currency = text_column(0, "default_checkout_currency", to);
+	d->suppress_opt_out = strcmp(text_column(0, "opt_out_action", CurrentMemoryContext), "suppress") == 0;
+	d->max_event_age = interval_length(column(0, "max_event_age", &isnull));
+	country = text_column(0, "default_country", CurrentMemoryContext);
 	if (country)
 		(void) pcapi_country_code(country, strlen(country), d->default_country);
 	return d;
@@ -318,12 +298,12 @@ static PcapiAllowed *
 allowed_from_row(uint64 row, MemoryContext to)
 {
 	PcapiAllowed *a = MemoryContextAllocZero(to, sizeof(PcapiAllowed));
-	char	   *send_as = text_column(row, 3, CurrentMemoryContext);
+	char	   *send_as = text_column(row, "send_as", CurrentMemoryContext);
 	bool		isnull;
-	Datum		properties = column(row, 4, &isnull);
+	Datum		properties = column(row, "properties", &isnull);
 
-	a->event_name = text_column(row, 1, to);
-	a->destination_name = text_column(row, 2, to);
+	a->event_name = text_column(row, "event_name", to);
+	a->destination_name = text_column(row, "destination", to);
 	a->sent_as = pcapi_standard_event(send_as ? send_as : a->event_name);
 	if (a->sent_as == NULL)
 		a->sent_as = "custom";

@@ -18,8 +18,8 @@
 #include "catalog/partition.h"
 #include "commands/trigger.h"
 #include "common/extension.h"
+#include "common/spi.h"
 #include "common/subxact.h"
-#include "executor/spi.h"
 #include "track/call.h"
 #include "track/column_type.h"
 #include "track/mapped_value.h"
@@ -245,8 +245,7 @@ expression_value(RowState *state, PcapiMapping *m, Datum *value)
 		state->preparing = false;
 	}
 	row = pcapi_row_argument(&state->row, &m->row_use);
-	if (SPI_execute_plan(m->plan, &row, NULL, false, 2) != SPI_OK_SELECT)
-		elog(ERROR, "could not evaluate an expression");
+	pcapi_execute(SPI_OK_SELECT, m->plan, &row, NULL, false, 2);
 	MemoryContextSwitchTo(state->context);
 	if (SPI_processed > 1)
 		ereport(ERROR,
@@ -258,7 +257,7 @@ expression_value(RowState *state, PcapiMapping *m, Datum *value)
 
 	desc = SPI_tuptable->tupdesc;
 	att = TupleDescAttr(desc, 0);
-	*value = SPI_getbinval(SPI_tuptable->vals[0], desc, 1, &isnull);
+	*value = pcapi_result_datum(0, 1, &isnull);
 	if (isnull)
 		return false;
 	*value = datumCopy(*value, att->attbyval, att->attlen);

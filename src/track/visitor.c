@@ -21,7 +21,6 @@
 #include "common/table_layout.h"
 #include "core/normalize.h"
 #include "core/sha256.h"
-#include "executor/spi.h"
 #include "executor/tuptable.h"
 #include "queue/event_id.h"
 #include "track/user_data.h"
@@ -166,12 +165,13 @@ open_visitor_by_sql(VisitorWalk *walk, Datum from, Datum below)
 
 	walk->by_sql = true;
 	SPI_connect();
-	SPI_execute_plan(pcapi_plan(&plan,
-								"SELECT v.visitor, v.user_data, v.consent, v.click_id, v.click_id_at, v.updated_at"
-								" FROM pinterest_capi._visitor AS v WHERE v.visitor OPERATOR(pg_catalog.>=) $1"
-								" AND v.visitor OPERATOR(pg_catalog.<) $2",
-								2, types),
-					 values, NULL, true, 0);
+	pcapi_execute(SPI_OK_SELECT,
+				  pcapi_plan(&plan,
+							 "SELECT v.visitor, v.user_data, v.consent, v.click_id, v.click_id_at, v.updated_at"
+							 " FROM pinterest_capi._visitor AS v WHERE v.visitor OPERATOR(pg_catalog.>=) $1"
+							 " AND v.visitor OPERATOR(pg_catalog.<) $2",
+							 2, types),
+				  values, NULL, true, 0);
 	MemoryContextSwitchTo(context);
 	walk->rows = SPI_tuptable;
 	walk->n = SPI_processed;
@@ -312,12 +312,13 @@ delete_clicks_by_sql(List *keys)
 		elems[n++] = PointerGetDatum(lfirst(lc));
 	values[0] = PointerGetDatum(construct_array(elems, n, BYTEAOID, -1, false, TYPALIGN_INT));
 	SPI_connect();
-	SPI_execute_plan(pcapi_plan(&plan,
-								"DELETE FROM pinterest_capi._visitor AS v WHERE v.visitor OPERATOR(pg_catalog.=) ANY (ARRAY("
-								" SELECT w.visitor FROM pinterest_capi._visitor AS w"
-								" WHERE w.visitor OPERATOR(pg_catalog.=) ANY ($1) FOR UPDATE SKIP LOCKED))",
-								1, types),
-					 values, NULL, false, 0);
+	pcapi_execute(SPI_OK_DELETE,
+				  pcapi_plan(&plan,
+							 "DELETE FROM pinterest_capi._visitor AS v WHERE v.visitor OPERATOR(pg_catalog.=) ANY (ARRAY("
+							 " SELECT w.visitor FROM pinterest_capi._visitor AS w"
+							 " WHERE w.visitor OPERATOR(pg_catalog.=) ANY ($1) FOR UPDATE SKIP LOCKED))",
+							 1, types),
+				  values, NULL, false, 0);
 	SPI_finish();
 }
 
@@ -378,11 +379,12 @@ pcapi_visitor_store_click(const unsigned char *visitor, const char *click_id, Ti
 	values[0] = PointerGetDatum(key);
 	values[1] = CStringGetTextDatum(click_id);
 	values[2] = TimestampTzGetDatum(at);
-	SPI_execute_plan(pcapi_plan(&plan,
-								"INSERT INTO pinterest_capi._visitor (visitor, click_id, click_id_at, updated_at)"
-								" VALUES ($1, $2, $3, pg_catalog.clock_timestamp())",
-								3, types),
-					 values, NULL, false, 0);
+	pcapi_execute(SPI_OK_INSERT,
+				  pcapi_plan(&plan,
+							 "INSERT INTO pinterest_capi._visitor (visitor, click_id, click_id_at, updated_at)"
+							 " VALUES ($1, $2, $3, pg_catalog.clock_timestamp())",
+							 3, types),
+				  values, NULL, false, 0);
 	SPI_finish();
 }
 
@@ -477,11 +479,12 @@ pcapi_is_suppressed(const unsigned char *visitor, const PcapiIdentifiers *ids)
 	values[0] = pcapi_person_hashes(&person);
 	SPI_connect();
 	PushActiveSnapshot(GetLatestSnapshot());
-	SPI_execute_plan(pcapi_plan(&plan,
-								"SELECT FROM pinterest_capi._suppression AS s"
-								" WHERE s.hash OPERATOR(pg_catalog.=) ANY ($1)",
-								1, types),
-					 values, NULL, true, 1);
+	pcapi_execute(SPI_OK_SELECT,
+				  pcapi_plan(&plan,
+							 "SELECT FROM pinterest_capi._suppression AS s"
+							 " WHERE s.hash OPERATOR(pg_catalog.=) ANY ($1)",
+							 1, types),
+				  values, NULL, true, 1);
 	found = (SPI_processed > 0);
 	PopActiveSnapshot();
 	SPI_finish();
