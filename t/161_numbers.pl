@@ -231,7 +231,7 @@ fact(macro('RETRY_AFTER_MAX', 's'), $design, 'HTTP date, # at most');
 fact(macro('SAFETY_POLL'), $operations, 'polls the queue every # for', $operations, 'are sent within # of COMMIT PREPARED', $design, 'safety poll, every #,');
 fact(macro('HOUSEKEEPING_INTERVAL_MS', 'ms'), $operations, 'wakes once # and checks', $design, 'Once # it asks for a lock');
 fact(found('src/queue/worker_start.c', qr/bgw_restart_time = (\d+);/), $operations, 'postmaster restarts it # later');
-fact(macro('LOCK_TIMEOUT'), $operations, "worker's waits end after #", $design, 'longer than #, and an answer', $design, 'lock longer than #. A refusal');
+fact(macro('LOCK_TIMEOUT'), $operations, "worker's waits end after #", $design, 'longer than #, and an answer', $design, 'lock longer than #. Before');
 fact(1 / found('src/worker/batch_fill.c', qr/no_rescan_before = now \+ (\d+) \*/), $design, 'for at most # of the time');
 # PostgreSQL's own is 1 s
 fact(found('src/worker/main.c', qr/"deadlock_timeout", ("\w+")/) / 1, $design, "its deadlock_timeout is # of everybody's");
@@ -252,7 +252,7 @@ fact(macro('EVERY', 'ms'), $operations, 'It does so once #,', $design, 'Once #, 
 fact(macro('ALL_EVERY', 'ms'), $design, 'so once #, at its start');
 fact(1 / (1 + macro('REST_AFTER_WORK')), $operations, 'for at most # of its time', $design, 'at most # of its time, or');
 fact(1 / (1 + macro('REST_AFTER_LOOK')), $design, 'for # of its time where it only looks');
-fact(macro('spi.c:STEP'), $design, 'in steps of #:');
+fact(macro('ROWS_PER_STEP'), $design, 'in steps of #:');
 
 # doctor() and the report
 my $doctor = 'src/sql/doctor.sql';
