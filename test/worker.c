@@ -3,7 +3,7 @@
  *	  For t/121_worker_registration.pl: has a worker started as another transaction
  *	  would have had, and tells where a process has its PGPROC.
  */
-#include "pinterest_capi.h"
+#include "postgres.h"
 
 #include "fmgr.h"
 #include "miscadmin.h"
