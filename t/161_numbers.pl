@@ -216,7 +216,7 @@ fact(macro('MAX_MESSAGE'), $security, 'one line of #', $reference, 'one line of 
 fact(macro('PCAPI_MAX_BLOCKED'), $operations, 'with 400, 413 or 422 # in a row', $operations, 'pauses after # in a row | | 408', $design, 'paused after # in a row | | 401');
 fact(macro('PCAPI_MAX_UNREAD'), $operations, 'and # answers in a row', $operations, 'pauses after # in a row | | 429', $design, 'paused after # in a row | `verdicts`');
 fact(macro('SECOND_REQUEST_DELAY'), $design, 'else after #. While a destination');
-fact(macro('LEFT_MAX'), $design, 'does not, up to # events');
+fact(macro('MAX_UNSETTLED_EVENTS'), $design, 'does not, up to # events');
 fact(macro('MAX_IDLE', 's'), $design, 'Connections close after # without use');
 fact(found('src/core/rate_limiter.c', qr/per_minute < (\d+) \?/), $design, 'Below # a minute');
 fact(1 / found('src/core/rate_limiter.c', qr/whole = per_minute \/ (\d+);/), $operations, 'a burst of #', $design, "a burst of # of a minute's");
@@ -232,14 +232,14 @@ fact(macro('SAFETY_POLL'), $operations, 'polls the queue every # for', $operatio
 fact(macro('HOUSEKEEPING_INTERVAL_MS', 'ms'), $operations, 'wakes once # and checks', $design, 'Once # it asks for a lock');
 fact(found('src/queue/worker_start.c', qr/bgw_restart_time = (\d+);/), $operations, 'postmaster restarts it # later');
 fact(macro('LOCK_TIMEOUT'), $operations, "worker's waits end after #", $design, 'longer than #, and an answer', $design, 'lock longer than #. Before');
-fact(1 / found('src/worker/batch_fill.c', qr/no_rescan_before = now \+ (\d+) \*/), $design, 'for at most # of the time');
+fact(1 / found('src/worker/rescan.c', qr/no_rescan_before = now \+ (\d+) \*/), $design, 'for at most # of the time');
 # PostgreSQL's own is 1 s
 fact(found('src/worker/main.c', qr/"deadlock_timeout", ("\w+")/) / 1, $design, "its deadlock_timeout is # of everybody's");
 fact(found('src/worker/main.c', qr/"deadlock_timeout", ("\w+")/), $operations, 'its own wait after #.');
-fact(macro('AGAIN_MAX_MS', 'ms'), $operations, 'by itself, within # | 052');
+fact(macro('XACT_RETRY_MAX_MS', 'ms'), $operations, 'by itself, within # | 052');
 fact(macro('PCAPI_BACKOFF_MIN_MS', 'ms') / 2, $operations, 'tries again, from # to');
-fact(macro('LEFT_MAX_MS', 'ms'), $operations, 'tries again, from ~ to # later');
-fact(macro('LOOK_AGAIN_MS', 'ms'), $operations, 'preloaded within #, else', $design, 'new databases every #');
+fact(macro('SETTLE_RETRY_MAX_MS', 'ms'), $operations, 'tries again, from ~ to # later');
+fact(macro('DATABASE_POLL_MS', 'ms'), $operations, 'preloaded within #, else', $design, 'new databases every #');
 fact(found('pinterest_capi.c', qr/launcher\.bgw_restart_time = (\d+);/), $operations, 'launcher restarts after #');
 fact(macro('SLOT_MIN_IDLE', 'ms'), $scale, 'does so after # without work');
 fact(macro('SLOT_MAX_BUSY', 'ms'), $scale, 'A busy worker does so after #, once');
@@ -248,10 +248,10 @@ fact(macro('dispatch.c:POLL_GAP') && macro('WAKEUP_COALESCE_MS', 'ms'), $design,
 
 # retention
 fact(found('src/queue/retention.c', qr/ORDER BY o\.id LIMIT (\d+)/), $operations, '# rows to a transaction', $design, '# rows to a transaction');
-fact(macro('EVERY', 'ms'), $operations, 'It does so once #,', $design, 'Once #, and after a reload');
-fact(macro('ALL_EVERY', 'ms'), $design, 'so once #, at its start');
+fact(macro('PASS_INTERVAL_MS', 'ms'), $operations, 'It does so once #,', $design, 'Once #, and after a reload');
+fact(macro('FULL_PASS_INTERVAL_MS', 'ms'), $design, 'so once #, at its start');
 fact(1 / (1 + macro('REST_AFTER_WORK')), $operations, 'for at most # of its time', $design, 'at most # of its time, or');
-fact(1 / (1 + macro('REST_AFTER_LOOK')), $design, 'for # of its time where it only looks');
+fact(1 / (1 + macro('REST_AFTER_SCAN')), $design, 'for # of its time where it only looks');
 fact(macro('ROWS_PER_STEP'), $design, 'in steps of #:');
 
 # doctor() and the report

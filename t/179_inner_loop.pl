@@ -95,7 +95,7 @@ for my $way (
 	touch("$tree/src/admin/verify_request.c");
 	is($compiled->(), 'src/admin/verify_request.o',
 		"$name: a source: its object, and no other");
-	touch("$tree/src/worker/sending.h");
+	touch("$tree/src/worker/sender.h");
 	is( $compiled->(),
 		'src/admin/verify_request.o src/worker/verify_send.o',
 		"$name: another header: what includes that");

@@ -1,11 +1,13 @@
 /*
  * batch.c
- *	  The events of one request: its body, its start, what its answer means
- *	  for each of them and for the destination.
+ *	  The events of one request: its memory, its body and its ids.
  *
- * Which events go together is sender.c's matter; transactions and the order of
- * things are dispatch.c's.  What is to be written is worked out once, when the
- * answer is there, so that settling can be repeated as often as it fails.
+ * A batch is one memory context, freed as a whole.  The states that it passes
+ * through are in batch.h.
+ *
+ * Left to others: which events go together (batch_fill.c), the request
+ * (batch_request.c), what the answer means (verdict.c), writing that down
+ * (batch_settle.c), transactions and the order of all these (dispatch.c).
  */
 #include "pinterest_capi.h"
 
@@ -13,7 +15,7 @@
 #include "utils/memutils.h"
 #include "worker/batch.h"
 #include "worker/http.h"
-#include "worker/sending.h"
+#include "worker/sender.h"
 
 PcapiBatch *
 pcapi_batch_create(PcapiSender *sender, int room)
@@ -35,29 +37,39 @@ pcapi_batch_create(PcapiSender *sender, int room)
 	return batch;
 }
 
-/* False when the request would become too large; one event always fits. */
 bool
 pcapi_batch_add(PcapiBatch *batch, const PcapiQueuedEvent *event, const char *payload, int len)
 {
-	PcapiBatchEvent *s;
+	PcapiBatchEvent *e;
 
+	/* 3: the comma before it, and the end of the body */
 	if (batch->n > 0 && batch->body.len + len + 3 > PCAPI_MAX_BODY)
 		return false;
-	s = &batch->events[batch->n];
-	s->id = event->id;
-	s->tid = event->tid;
-	s->xmin = event->xmin;
-	s->created_at = event->created_at;
-	s->attempts = event->attempts;
-	s->waits_since = event->waits_since;
-	s->event_time = event->event_time;
-	s->first_attempt_at = event->first_attempt_at;
-	s->offline = strstr(payload, "\"action_source\":\"offline\"") != NULL;
+	e = &batch->events[batch->n];
+	e->id = event->id;
+	e->tid = event->tid;
+	e->xmin = event->xmin;
+	e->created_at = event->created_at;
+	e->attempts = event->attempts;
+	e->waits_since = event->waits_since;
+	e->event_time = event->event_time;
+	e->first_attempt_at = event->first_attempt_at;
+	e->offline = strstr(payload, "\"action_source\":\"offline\"") != NULL;
 	if (batch->n > 0)
 		appendStringInfoChar(&batch->body, ',');
 	appendBinaryStringInfo(&batch->body, payload, len);
 	batch->n++;
 	return true;
+}
+
+void
+pcapi_batch_seal(PcapiBatch *batch)
+{
+	appendStringInfoString(&batch->body, "]}");
+	batch->ids = MemoryContextAlloc(batch->context, sizeof(int64) * Max(batch->n, 1));
+	for (int i = 0; i < batch->n; i++)
+		batch->ids[i] = batch->events[i].id;
+	pcapi_batch_sort_ids(batch);
 }
 
 static int
@@ -69,21 +81,10 @@ compare_ids(const void *a, const void *b)
 	return x < y ? -1 : x > y ? 1 : 0;
 }
 
-/* Sort the ids, which pcapi_batch_holds() searches. */
 void
 pcapi_batch_sort_ids(PcapiBatch *batch)
 {
 	qsort(batch->ids, batch->n, sizeof(int64), compare_ids);
-}
-
-void
-pcapi_batch_seal(PcapiBatch *batch)
-{
-	appendStringInfoString(&batch->body, "]}");
-	batch->ids = MemoryContextAlloc(batch->context, sizeof(int64) * Max(batch->n, 1));
-	for (int i = 0; i < batch->n; i++)
-		batch->ids[i] = batch->events[i].id;
-	pcapi_batch_sort_ids(batch);
 }
 
 bool
@@ -102,5 +103,3 @@ pcapi_batch_free(PcapiBatch *batch)
 	dlist_delete(&batch->node);
 	MemoryContextDelete(batch->context);
 }
-
-/* ---- what an answer means ---- */

@@ -7,10 +7,12 @@
 
 #include "pinterest_capi.h"
 
-#include "worker/sending.h"
+#include "worker/sender.h"
 
-/* in a transaction: claim a batch, or drop what can't be sent; false when nothing waits */
+/*
+ * In a transaction: claim a batch of events, and settle those that are not
+ * sent.  Return false where the destination has nothing to send now.
+ */
 extern bool pcapi_sender_fill_batch(PcapiSender *sender);
-extern void pcapi_sender_rescan(PcapiSender *sender);
 
 #endif							/* PCAPI_BATCH_FILL_H */

@@ -8,10 +8,15 @@
 #include "pinterest_capi.h"
 
 #include "queue/destination_config.h"
-#include "worker/sending.h"
+#include "worker/batch.h"
 
+/* Start the request of a claimed batch.  Its lease is committed; no transaction is open. */
 extern void pcapi_batch_start(PcapiBatch *batch);
-extern void pcapi_batch_answered(PcapiBatch *batch);
-extern char *pcapi_request_url(const PcapiBatch *batch, const PcapiDestinationConfig *config);	/* palloc'd */
+
+/* End the request: read its answer and apply the verdict.  The batch becomes ANSWERED. */
+extern void pcapi_batch_finish(PcapiBatch *batch);
+
+/* Return the URL of the batch's request by these settings; palloc'd. */
+extern char *pcapi_request_url(const PcapiBatch *batch, const PcapiDestinationConfig *config);
 
 #endif							/* PCAPI_BATCH_REQUEST_H */

@@ -1,6 +1,15 @@
 /*
  * batch_settle.c
- *	  Write down what became of a batch: its events, its destination, its lease.
+ *	  Settle a batch: write the outcomes of its events and the state of its
+ *	  destination, and delete its lease.
+ *
+ * A transaction settles one batch.  It can be repeated as often as it fails,
+ * since what is written was decided before (verdict.c).  Rows that are locked,
+ * or cannot be written, keep their lease and are settled later; the same way
+ * settles the leases that an earlier worker has left.
+ *
+ * Left to others: the statements (src/queue/settle.c, settle_fast.c,
+ * destination_state.c), when a failed settling is repeated (dispatch.c).
  */
 #include "pinterest_capi.h"
 
@@ -13,12 +22,55 @@
 #include "worker/batch_request.h"
 #include "worker/batch_settle.h"
 #include "worker/sender.h"
-#include "worker/sending.h"
 #include "worker/token.h"
 
+static void settle_destination(PcapiBatch *batch);
+static bool credentials_replaced(const PcapiBatch *batch);
+
+void
+pcapi_batch_settle(void *arg)
+{
+	PcapiBatch *batch = arg;
+	MemoryContext old;
+	char	   *problem;
+	int			unsettled;
+
+	unsettled = pcapi_settle(batch->sender->config.dest, batch->lease, batch->sent_at, batch->outcomes,
+							 batch->n_outcomes, batch->written, &problem);
+	old = MemoryContextSwitchTo(batch->context);
+	batch->settle_problem = unsettled > 0 && problem ? pstrdup(problem) : NULL;
+	MemoryContextSwitchTo(old);
+
+	/*
+	 * The first settling writes the destination's state.  That of a deleted
+	 * destination is kept for a later one of the same name, which starts
+	 * afresh; so nothing is written to it.
+	 */
+	if (batch->sender->exists && batch->state == PCAPI_BATCH_ANSWERED)
+		settle_destination(batch);
+}
+
+/* Write what the batch's answer means for its destination. */
+static void
+settle_destination(PcapiBatch *batch)
+{
+	const PcapiDestinationConfig *config = &batch->sender->config;
+
+	if (batch->accepted || batch->recovered)
+		pcapi_destination_taken(config->dest, batch->life, batch->accepted, batch->recovered);
+	if (batch->pause_reason && !credentials_replaced(batch))
+		batch->paused = pcapi_destination_pause(config->dest, batch->life, config->name, batch->pause_reason);
+	else if (batch->backoff_reason)
+		pcapi_destination_backoff(config->dest, batch->life, batch->backoff_ms, batch->backoff_reason);
+	else if (batch->error)
+		pcapi_destination_error(config->dest, batch->life, batch->error);
+}
+
 /*
- * A refusal of what was replaced while the request was out says nothing of what
- * is there now.  In the settling transaction.
+ * Return whether the token or the URL was replaced while the request was in
+ * flight.  Then the refusal tells nothing of those that are stored now.  The
+ * lock on the destination's state keeps configure_destination from replacing
+ * them before this transaction has ended.
  */
 static bool
 credentials_replaced(const PcapiBatch *batch)
@@ -46,68 +98,38 @@ credentials_replaced(const PcapiBatch *batch)
 }
 
 /*
- * In a transaction, again and again until it is committed.  A destination that
- * is gone has a row that waits for its name to come back, to begin anew.
- */
-void
-pcapi_batch_settle(void *arg)
-{
-	PcapiBatch *batch = arg;
-	const PcapiDestinationConfig *config = &batch->sender->config;
-	MemoryContext old;
-	char	   *problem;
-
-	batch->n_left = pcapi_settle(config->dest, batch->lease, batch->sent_at, batch->settled, batch->n_settled,
-								 batch->written, &problem);
-	old = MemoryContextSwitchTo(batch->context);
-	batch->problem = batch->n_left > 0 && problem ? pstrdup(problem) : NULL;
-	MemoryContextSwitchTo(old);
-
-	/* of the destination all has been said when the batch was settled first */
-	if (!batch->sender->known || batch->state == PCAPI_BATCH_LEFT)
-		return;
-	if (batch->accepted || batch->recovered)
-		pcapi_destination_taken(config->dest, batch->life, batch->accepted, batch->recovered);
-	if (batch->pause_reason && !credentials_replaced(batch))
-		batch->paused = pcapi_destination_pause(config->dest, batch->life, config->name, batch->pause_reason);
-	else if (batch->backoff_reason)
-		pcapi_destination_backoff(config->dest, batch->life, batch->backoff_ms, batch->backoff_reason);
-	else if (batch->error)
-		pcapi_destination_error(config->dest, batch->life, batch->error);
-}
-
-/*
- * What the settling has written is committed.  Of events that are left, the
- * worker knows what became of them: it holds them, so that they are not sent
- * again, and tries again to write it down.  Under the id of one that is not
- * there any more another event may wait.
+ * The batch keeps the events that could not be settled: the worker knows their
+ * outcomes, so it holds them, does not send them again, and retries to write
+ * them.  An event that is not there any more is requeued, since another event
+ * may wait under its id.
  */
 bool
-pcapi_batch_settled(PcapiBatch *batch)
+pcapi_batch_settle_committed(PcapiBatch *batch)
 {
-	int			left = 0;
+	int			unsettled = 0;
 
-	for (int i = 0; i < batch->n_settled; i++)
+	for (int i = 0; i < batch->n_outcomes; i++)
 	{
 		if (batch->written[i] == PCAPI_LEFT)
-			batch->settled[left++] = batch->settled[i];
+			batch->outcomes[unsettled++] = batch->outcomes[i];
 		else if (batch->written[i] == PCAPI_NOT_THERE)
-			pcapi_sender_requeue(batch->sender, batch->settled[i].id);
+			pcapi_sender_requeue(batch->sender, batch->outcomes[i].id);
 	}
-	if (left == 0)
+	if (unsettled == 0)
 		return true;
-	batch->state = PCAPI_BATCH_LEFT;
-	batch->n = batch->n_settled = left;
-	for (int i = 0; i < left; i++)
-		batch->ids[i] = batch->settled[i].id;
+	batch->state = PCAPI_BATCH_PARTLY_SETTLED;
+	batch->n = batch->n_outcomes = unsettled;
+	for (int i = 0; i < unsettled; i++)
+		batch->ids[i] = batch->outcomes[i].id;
 	pcapi_batch_sort_ids(batch);
 	return false;
 }
 
 /*
- * What was in a request when the last worker ended may have been processed.
- * It goes again under the same event_id once that is written down, by the same
- * way as an answer: what somebody has locked waits, and keeps nothing else.
+ * The events of a request that was in flight when the last worker ended may
+ * have been processed.  Settle them as retries with a warning, in the same way
+ * as an answer: rows that are locked wait for that, and stop nothing else.
+ * Once settled they are sent again under the same event_id.
  */
 int
 pcapi_batch_adopt(void)
@@ -121,19 +143,19 @@ pcapi_batch_adopt(void)
 		PcapiBatch *batch = pcapi_batch_create(pcapi_sender_for(lease->dest), 0);
 		MemoryContext old = MemoryContextSwitchTo(batch->context);
 
-		batch->state = PCAPI_BATCH_LEFT;
+		batch->state = PCAPI_BATCH_PARTLY_SETTLED;
 		batch->lease = lease->lease;
 		batch->sent_at = lease->taken_at;
-		batch->n = batch->n_settled = lease->n;
+		batch->n = batch->n_outcomes = lease->n;
 		batch->ids = palloc(sizeof(int64) * Max(lease->n, 1));
-		batch->settled = palloc0(sizeof(PcapiEventOutcome) * Max(lease->n, 1));
+		batch->outcomes = palloc0(sizeof(PcapiEventOutcome) * Max(lease->n, 1));
 		batch->written = palloc0(sizeof(PcapiWritten) * Max(lease->n, 1));
 		for (int i = 0; i < lease->n; i++)
 		{
-			batch->ids[i] = batch->settled[i].id = lease->ids[i];
-			batch->settled[i].outcome = PCAPI_RETRY;
-			batch->settled[i].attempted = true;
-			batch->settled[i].warning = PCAPI_WARNING_UNKNOWN;
+			batch->ids[i] = batch->outcomes[i].id = lease->ids[i];
+			batch->outcomes[i].outcome = PCAPI_RETRY;
+			batch->outcomes[i].attempted = true;
+			batch->outcomes[i].warning = PCAPI_WARNING_UNKNOWN;
 		}
 		n += lease->n;
 		MemoryContextSwitchTo(old);

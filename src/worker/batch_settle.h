@@ -1,16 +1,27 @@
 /*
  * batch_settle.h
- *	  Write down what became of a batch: its events, its destination, its lease.
+ *	  Settle a batch: write the outcomes of its events and the state of its destination, and delete its lease.
  */
 #ifndef PCAPI_BATCH_SETTLE_H
 #define PCAPI_BATCH_SETTLE_H
 
 #include "pinterest_capi.h"
 
-#include "worker/sending.h"
+#include "worker/batch.h"
 
-extern void pcapi_batch_settle(void *batch);	/* a PcapiWork */
-extern bool pcapi_batch_settled(PcapiBatch *batch); /* that is committed; false: some are left */
-extern int	pcapi_batch_adopt(void);	/* a worker's before this one; in a transaction, once; returns how many events */
+/* Settle a batch, in a transaction; a PcapiWork. */
+extern void pcapi_batch_settle(void *batch);
+
+/*
+ * That transaction is committed: remove what is settled from the batch.  Return
+ * true if it is empty; else it is PARTLY_SETTLED, and to be settled again.
+ */
+extern bool pcapi_batch_settle_committed(PcapiBatch *batch);
+
+/*
+ * Create a batch for each lease that an earlier worker has left, in the first
+ * transaction.  Return the number of events.
+ */
+extern int	pcapi_batch_adopt(void);
 
 #endif							/* PCAPI_BATCH_SETTLE_H */

@@ -1,6 +1,6 @@
 /*
  * dispatch.h
- *	  The worker's cycle: settle what is answered, look at the tables, start what may start, and say when the next turn is useful.
+ *	  The worker's cycle: settle answered batches, poll the queue, start requests, say when to come back.
  */
 #ifndef PCAPI_DISPATCH_H
 #define PCAPI_DISPATCH_H
@@ -11,15 +11,28 @@
 #include "worker/transfer.h"
 
 /*
- * One turn: settle what is answered, look at the tables and start what may
- * start.  Returns the ms until the next one is useful; *spurious_wakeup: the latch was
- * set for nothing that could be done now.
+ * Run one cycle.  Return the ms until the next one is useful.
+ * *spurious_wakeup: the latch was set for something that cannot be done now.
  */
 extern long pcapi_dispatch_cycle(bool woken, bool *spurious_wakeup);
+
+/* A request has ended: read its answer.  The next cycle settles its batch. */
 extern void pcapi_dispatch_finish(PcapiRequest *request);
+
+/* Return the number of requests in flight. */
 extern int	pcapi_dispatch_in_flight(void);
-extern void pcapi_dispatch_hold(bool hold);
+
+/* Stop or resume starting requests; those in flight end as usual. */
+extern void pcapi_dispatch_drain(bool drain);
+
+/* The settings were reloaded: poll, and check again whether this server is held. */
 extern void pcapi_dispatch_reloaded(void);
+
+/*
+ * Return whether nothing is in progress that only this process knows of.  *next
+ * is when there may be something to do, as far as that is known; DT_NOEND: not
+ * by time alone.
+ */
 extern bool pcapi_dispatch_is_idle(TimestampTz *next);
 
 #endif							/* PCAPI_DISPATCH_H */

@@ -1,10 +1,11 @@
 /*
  * erasure_schedule.c
- *	  Once a second: is there anything of people who were forgotten that
- *	  forget() could not see?
+ *	  Once a second: erase what forget() could not see, as its transactions were
+ *	  still open.
  *
- * For at most a tenth of the worker's time.  The statements are in
- * queue/erase.c.
+ * It takes at most a tenth of the worker's time.
+ *
+ * Left to others: the statements and the order of an erasure (src/queue/erase.c).
  */
 #include "pinterest_capi.h"
 
@@ -13,8 +14,10 @@
 #include "worker/erasure_schedule.h"
 #include "worker/xact.h"
 
-#define MAX_MS	100
+/* Time for the steps of one second. */
+#define ERASURE_MAX_MS	100
 
+/* As of the last step that committed. */
 static PcapiErasureScan scan;
 
 typedef struct Step
@@ -23,13 +26,7 @@ typedef struct Step
 	bool		more;
 } Step;
 
-static void
-step(void *arg)
-{
-	Step	   *s = arg;
-
-	s->more = pcapi_erasure_step(&s->scan);
-}
+static void step(void *arg);
 
 void
 pcapi_continue_erasures(int64 now)
@@ -44,5 +41,14 @@ pcapi_continue_erasures(int64 now)
 		if (!pcapi_transaction(step, &s))
 			return;
 		scan = s.scan;
-	} while (s.more && pcapi_clock_ms() - now < MAX_MS);
+	} while (s.more && pcapi_clock_ms() - now < ERASURE_MAX_MS);
+}
+
+/* In a transaction: make a step from a copy of the scan, which counts once it is committed. */
+static void
+step(void *arg)
+{
+	Step	   *s = arg;
+
+	s->more = pcapi_erasure_step(&s->scan);
 }

@@ -1,12 +1,13 @@
 /*
  * erasure_schedule.h
- *	  Once a second: is there anything of people who were forgotten that forget() could not see?
+ *	  Once a second: erase what forget() could not see, as its transactions were still open.
  */
 #ifndef PCAPI_ERASURE_SCHEDULE_H
 #define PCAPI_ERASURE_SCHEDULE_H
 
 #include "pinterest_capi.h"
 
-extern void pcapi_continue_erasures(int64 now); /* what forget() could not see */
+/* Continue the erasures that are pending; now is of pcapi_clock_ms(). */
+extern void pcapi_continue_erasures(int64 now);
 
 #endif							/* PCAPI_ERASURE_SCHEDULE_H */

@@ -1,9 +1,18 @@
 /*
  * handover_schedule.c
- *	  Once a second, in a published database: what has the dispatcher got?
+ *	  Once a second, in a published database: end the events that the dispatcher
+ *	  has received.
  *
- * A turn is done with the few rows that the last one chose, if they have
- * arrived, and chooses the next.  Statements are in src/queue/handover.c.
+ * Events are handed over in groups.  A transaction chooses a group; once every
+ * dispatcher's slot has confirmed that transaction's commit, another one ends
+ * the group's events.
+ *
+ *	(no group) -- choose --> waits -- confirmed --> finish --> (no group)
+ *								|
+ *								+-- the dispatchers have changed --> (no group)
+ *
+ * Left to others: the statements, and why a confirmed commit is proof
+ * (src/queue/handover.c).
  */
 #include "pinterest_capi.h"
 
@@ -13,54 +22,59 @@
 #include "worker/handover_schedule.h"
 #include "worker/xact.h"
 
-/* full turns one after the other, before others have theirs */
-#define TURNS_MAX	10
+/* Full groups that are handed over in a row, before the worker does other work. */
+#define GROUPS_MAX	10
 
-static MemoryContext few_context;
-static PcapiHandover few;		/* n 0: none is waited for */
+static PcapiHandover group;		/* n 0: no group waits */
+static MemoryContext group_context;
 
-static void
-finish(void *arg)
-{
-	PcapiHandoverState *state = arg;
-
-	*state = pcapi_handover_state(&few);
-	if (*state == PCAPI_HANDOVER_CONFIRMED)
-		pcapi_handover_finish(&few);
-}
-
-static void
-choose(void *arg)
-{
-	MemoryContext old = MemoryContextSwitchTo(few_context);
-
-	(void) pcapi_handover_choose(arg);
-	MemoryContextSwitchTo(old);
-}
+static void finish(void *arg);
+static void choose(void *arg);
 
 void
-pcapi_handover(void)
+pcapi_continue_handover(void)
 {
-	if (few_context == NULL)
-		few_context = AllocSetContextCreate(TopMemoryContext, "pinterest_capi handover",
-											ALLOCSET_DEFAULT_SIZES);
-	for (int turn = 0; turn < TURNS_MAX; turn++)
+	if (group_context == NULL)
+		group_context = AllocSetContextCreate(TopMemoryContext, "pinterest_capi handover",
+											  ALLOCSET_DEFAULT_SIZES);
+	for (int i = 0; i < GROUPS_MAX; i++)
 	{
 		PcapiHandoverState state = PCAPI_HANDOVER_STALE;
 		PcapiHandover next;
 		bool		more = true;
 
-		if (few.n > 0)
+		if (group.n > 0)
 		{
 			if (!pcapi_transaction(finish, &state) || state == PCAPI_HANDOVER_WAITS)
 				return;
-			more = few.full || state == PCAPI_HANDOVER_STALE;
-			few.n = 0;
+			more = group.full || state == PCAPI_HANDOVER_STALE;
+			group.n = 0;
 		}
-		MemoryContextReset(few_context);
+		MemoryContextReset(group_context);
 		if (!more || !pcapi_transaction(choose, &next))
 			return;
-		few = next;
-		few.committed = XactLastCommitEnd;
+		group = next;
+		group.committed = XactLastCommitEnd;
 	}
+}
+
+/* In a transaction: end the events of the group, if the dispatchers have received it. */
+static void
+finish(void *arg)
+{
+	PcapiHandoverState *state = arg;
+
+	*state = pcapi_handover_state(&group);
+	if (*state == PCAPI_HANDOVER_CONFIRMED)
+		pcapi_handover_finish(&group);
+}
+
+/* In a transaction: choose the next group, which counts once it is committed. */
+static void
+choose(void *arg)
+{
+	MemoryContext old = MemoryContextSwitchTo(group_context);
+
+	(void) pcapi_handover_choose(arg);
+	MemoryContextSwitchTo(old);
 }

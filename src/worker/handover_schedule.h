@@ -1,12 +1,13 @@
 /*
  * handover_schedule.h
- *	  Once a second, in a published database: what has the dispatcher got?
+ *	  Once a second, in a published database: end the events that the dispatcher has received.
  */
 #ifndef PCAPI_HANDOVER_SCHEDULE_H
 #define PCAPI_HANDOVER_SCHEDULE_H
 
 #include "pinterest_capi.h"
 
-extern void pcapi_handover(void);	/* where another server sends */
+/* Hand over the next events to the server that sends them. */
+extern void pcapi_continue_handover(void);
 
 #endif							/* PCAPI_HANDOVER_SCHEDULE_H */

@@ -1,12 +1,21 @@
 /*
  * retention_schedule.c
- *	  When to clear away what is kept too long.
+ *	  Decide when the worker deletes what is kept too long.
  *
- * Events become final in about the order of their ids, so what is to be deleted
- * stands at the front, and what is to be emptied behind what was emptied last:
- * both are followed for as long as there is something to do.  About the order
- * is not quite, so once a day, and when a worker starts, all are gone over.
- * The statements are in queue/retention.c.
+ * Events become final in about the order of their ids.  So events to be deleted
+ * stand at the front, and payloads to be emptied stand behind those that were
+ * emptied last.  Once a minute two passes follow both, for as long as they find
+ * something to do.  The order is only approximate, so once a day, at the start
+ * of a worker, and after a change of the settings a pass reads all events.
+ *
+ *	FULL --------------+
+ *					   +--> VISITORS --> pause of a minute or more
+ *	FRONT --> STALE ---+	(if due)
+ *
+ * A pass makes steps of a few rows, each in a transaction of its own, and pauses
+ * in between.
+ *
+ * Left to others: the statements of a step (src/queue/retention.c).
  */
 #include "pinterest_capi.h"
 
@@ -19,114 +28,42 @@
 #include "worker/retention_schedule.h"
 #include "worker/xact.h"
 
-/* ms */
-#define STEP_INTERVAL_MS			20
-#define EVERY		60000
-#define ALL_EVERY	(24 * 60 * 60 * 1000L)
+#define STEP_INTERVAL_MS		20	/* at least, from step to step */
+#define PASS_INTERVAL_MS		60000
+#define FULL_PASS_INTERVAL_MS	(24 * 60 * 60 * 1000L)
 
-/* of the worker's time: a tenth where there is something to do, a hundredth for looking */
+/* The pause after a step, as a multiple of its duration: a tenth of the time where there is work, else a hundredth. */
 #define REST_AFTER_WORK	9
-#define REST_AFTER_LOOK	99
+#define REST_AFTER_SCAN	99
 
-typedef enum Walk
+typedef enum RetentionPass
 {
-	ALL,						/* from the first event to the last */
-	FRONT,						/* from the first event, while there is something to do */
-	STALE,						/* likewise from where that ended the last time */
-	VISITORS
-} Walk;
+	PASS_FULL,					/* from the first event to the last */
+	PASS_FRONT,					/* from the first event, while steps find something */
+	PASS_STALE,					/* likewise, from the payload that was emptied last */
+	PASS_VISITORS				/* over the click ids of all visitors */
+} RetentionPass;
 
-static Walk walk = ALL;
-static bool begun = false;
-static int64 after;				/* where the walk is */
-static int64 stale_after = 0;	/* up to here payloads have been emptied */
-static PcapiVisitorPlace place;
+static RetentionPass pass = PASS_FULL;
+static bool begun = false;		/* a step of this pass is done */
+static int64 after;				/* the id up to which this pass has come */
+static int64 stale_after = 0;	/* the id up to which payloads are emptied */
+static PcapiVisitorPlace place; /* likewise of visitors */
 
-static int64 at = 0;			/* when the next step is due; 0: soon */
-static int64 all_at = 0;		/* and the next walk over all; 0: it is this one, or the next */
-static int64 visitors_at = 0;	/* and the next one over visitors */
+static int64 step_at = 0;		/* when the next step is due; 0: soon */
+static int64 full_pass_at = 0;	/* when the next full pass is due; 0: this one is it, or the next */
+static int64 visitors_at = 0;	/* when the next pass over visitors is due */
 
-/* of the last step */
+/* Of the last step. */
 static int64 changed;
 static bool more;
 
-static void
-cancel_orphans(void *arg)
-{
-	pcapi_cancel_orphaned_events();
-}
+static void step(void *arg);
+static void cancel_orphans(void *arg);
+static void fix_future_times(void *arg);
+static bool advance(int64 now, int64 took);
+static void begin(RetentionPass next);
 
-static void
-fix_future_times(void *arg)
-{
-	pcapi_fix_future_times();
-}
-
-/* Three things that have nothing to do with each other: what stops one is for the next time. */
-static void
-step(void *arg)
-{
-	if (walk == VISITORS)
-	{
-		changed = 0;
-		more = pcapi_click_retention_step(pcapi_click_id_retention, &place);
-		return;
-	}
-	if (!begun && walk != STALE)
-	{
-		(void) pcapi_subxact_error(cancel_orphans, NULL);
-		(void) pcapi_subxact_error(fix_future_times, NULL);
-	}
-	more = pcapi_retention_step(pcapi_retention, pcapi_payload_retention, &after, &changed);
-}
-
-static void
-begin(Walk next)
-{
-	walk = next;
-	begun = false;
-	after = next == STALE ? stale_after : 0;
-	memset(&place, 0, sizeof(place));
-}
-
-/* After a step: on, or to the next walk; false: that was the last one. */
-static bool
-advance(int64 now, int64 took)
-{
-	static int64 visitors_took = 0;
-
-	begun = true;
-	if (changed > 0)
-		stale_after = Max(stale_after, after);
-	switch (walk)
-	{
-		case ALL:
-			if (more)
-				return true;
-			break;
-		case FRONT:
-			if (!more || changed == 0)
-				begin(STALE);
-			return true;
-		case STALE:
-			if (more && changed > 0)
-				return true;
-			break;
-		case VISITORS:
-			visitors_took += took;
-			if (more)
-				return true;
-			visitors_at = now + Max(EVERY, REST_AFTER_LOOK * visitors_took);
-			return false;
-	}
-	if (now < visitors_at)
-		return false;
-	visitors_took = 0;
-	begin(VISITORS);
-	return true;
-}
-
-/* After a reload the next walk is due, over all where what was passed by may be kept too long now. */
 void
 pcapi_retention_reloaded(void)
 {
@@ -134,18 +71,19 @@ pcapi_retention_reloaded(void)
 	char	   *now = psprintf("%s/%s/%s", pcapi_retention, pcapi_payload_retention,
 							   pcapi_click_id_retention);
 
-	at = 0;
+	step_at = 0;
 	if (known && strcmp(known, now) == 0)
 	{
 		pfree(now);
 		return;
 	}
+	/* By the new settings, rows that earlier passes have read may be kept too long. */
 	if (known)
 	{
 		pfree(known);
-		all_at = 0;
+		full_pass_at = 0;
 		visitors_at = 0;
-		begin(ALL);
+		begin(PASS_FULL);
 	}
 	known = now;
 }
@@ -156,26 +94,111 @@ pcapi_apply_retention(int64 now)
 	int64		took;
 	bool		ok;
 
-	if (at == 0)
-		at = now + STEP_INTERVAL_MS;
-	if (now < at || DefaultXactReadOnly)
+	if (step_at == 0)
+		step_at = now + STEP_INTERVAL_MS;
+	if (now < step_at || DefaultXactReadOnly)
 		return;
 	ok = pcapi_transaction(step, NULL);
 	took = pcapi_clock_ms() - now;
 	now += took;
 	if (ok && advance(now, took))
 	{
-		at = now + Max(STEP_INTERVAL_MS, took * (changed > 0 ? REST_AFTER_WORK : REST_AFTER_LOOK));
+		step_at = now + Max(STEP_INTERVAL_MS, took * (changed > 0 ? REST_AFTER_WORK : REST_AFTER_SCAN));
 		return;
 	}
-	at = now + EVERY;
-	if (ok && all_at == 0)
-		all_at = now + ALL_EVERY;
-	if (all_at != 0 && now < all_at)
-		begin(FRONT);
+
+	/* The passes are done, or a step failed: pause, then begin with the first one. */
+	step_at = now + PASS_INTERVAL_MS;
+	if (ok && full_pass_at == 0)
+		full_pass_at = now + FULL_PASS_INTERVAL_MS;
+	if (full_pass_at != 0 && now < full_pass_at)
+		begin(PASS_FRONT);
 	else
 	{
-		all_at = 0;
-		begin(ALL);
+		full_pass_at = 0;
+		begin(PASS_FULL);
 	}
+}
+
+/*
+ * In a transaction: make a step.  The first one of a pass over events also
+ * cancels orphans and fixes future times.  These are independent of each other,
+ * so an error in one of them does not stop the step; the next pass repeats it.
+ */
+static void
+step(void *arg)
+{
+	if (pass == PASS_VISITORS)
+	{
+		changed = 0;
+		more = pcapi_click_retention_step(pcapi_click_id_retention, &place);
+		return;
+	}
+	if (!begun && pass != PASS_STALE)
+	{
+		(void) pcapi_subxact_error(cancel_orphans, NULL);
+		(void) pcapi_subxact_error(fix_future_times, NULL);
+	}
+	more = pcapi_retention_step(pcapi_retention, pcapi_payload_retention, &after, &changed);
+}
+
+/* In a subtransaction. */
+static void
+cancel_orphans(void *arg)
+{
+	pcapi_cancel_orphaned_events();
+}
+
+/* In a subtransaction. */
+static void
+fix_future_times(void *arg)
+{
+	pcapi_fix_future_times();
+}
+
+/* After a step: stay in the pass, or begin the next one.  Return false where all passes are done. */
+static bool
+advance(int64 now, int64 took)
+{
+	static int64 visitors_took = 0;
+
+	begun = true;
+	if (changed > 0)
+		stale_after = Max(stale_after, after);
+	switch (pass)
+	{
+		case PASS_FULL:
+			if (more)
+				return true;
+			break;
+		case PASS_FRONT:
+			if (!more || changed == 0)
+				begin(PASS_STALE);
+			return true;
+		case PASS_STALE:
+			if (more && changed > 0)
+				return true;
+			break;
+		case PASS_VISITORS:
+			visitors_took += took;
+			if (more)
+				return true;
+			visitors_at = now + Max(PASS_INTERVAL_MS, REST_AFTER_SCAN * visitors_took);
+			return false;
+	}
+	if (now < visitors_at)
+		return false;
+	visitors_took = 0;
+	begin(PASS_VISITORS);
+	return true;
+}
+
+/* Begin a pass. */
+static void
+begin(RetentionPass next)
+{
+	pass = next;
+	begun = false;
+	after = next == PASS_STALE ? stale_after : 0;
+	memset(&place, 0, sizeof(place));
 }

@@ -1,11 +1,14 @@
 /*
  * sender.c
- *	  Destinations as the worker sees them: what may be sent when, and what is
- *	  taken next.
+ *	  The destinations as the worker sees them: a sender for each.
  *
- * Each goes its own way: its own cursor, limiter, backoff and requests, so
- * that one that hangs costs the others nothing.  What is taken becomes a batch
- * (batch.c); statements are in src/queue/dequeue.c.
+ * Each sender has its own cursor, limiter, backoff and requests, so that a
+ * destination that hangs costs the others nothing.  This file keeps the list
+ * of them in step with the tables and with the worker's transactions, and
+ * decides when a destination's next request may start.
+ *
+ * Left to others: which events a request holds (batch_fill.c), events that are
+ * committed behind the cursor (rescan.c), what an answer changes (verdict.c).
  */
 #include "pinterest_capi.h"
 
@@ -16,51 +19,66 @@
 #include "utils/memutils.h"
 #include "worker/batch.h"
 #include "worker/sender.h"
-#include "worker/sending.h"
 
-/* a second request beside one that is out: at once after a full batch, else so much later */
-#define SECOND_REQUEST_DELAY					(100 * USECS_PER_SEC / 1000)
+/* Delay of a request beside one in flight, unless the last batch was full. */
+#define SECOND_REQUEST_DELAY	(100 * USECS_PER_SEC / 1000)
 
-/* so many events may have been sent that can't be settled, before no more are */
-#define LEFT_MAX			5000
+/* So many events whose outcome cannot be written stop their destination. */
+#define MAX_UNSETTLED_EVENTS	5000
 
 dlist_head	pcapi_sender_list = DLIST_STATIC_INIT(pcapi_sender_list);
 
+/* The strings of all configs, as of the last load. */
 static MemoryContext configs_context;
 
 /*
- * The file of the table _queue, as of this load and of the last one that was
- * committed.  A table that was emptied (TRUNCATE), or written anew, has another
- * one, and what is in it says nothing of how far it has been read.
+ * The relfilenode of _queue, as of this load and of the last load whose
+ * transaction committed.  TRUNCATE and rewrites of the table change it; then
+ * the rows in it are not those that the cursors have passed.
  */
 static Oid	queue_file;
-static Oid	read_file;
+static Oid	committed_queue_file;
 
-static PcapiSender *
-sender_by_number(int dest)
+static PcapiSender *sender_by_number(int dest);
+static PcapiSender *create_sender(void);
+static void update_sender(const PcapiDestinationConfig *config);
+static void keep_strings(PcapiSender *sender, MemoryContext context);
+static void delete_sender(PcapiSender *sender);
+
+/* ---- the list ---- */
+
+PcapiSender *
+pcapi_sender_by_name(const char *destination)
 {
-	dlist_iter	it;
-
-	dlist_foreach(it, &pcapi_sender_list)
+	pcapi_foreach_sender(sender)
 	{
-		PcapiSender *sender = dlist_container(PcapiSender, node, it.cur);
-
-		if (sender->config.dest == dest)
+		if (sender->exists && strcmp(sender->config.name, destination) == 0)
 			return sender;
 	}
 	return NULL;
 }
 
+/* The next load deletes a sender that is created here once it has no batch. */
 PcapiSender *
-pcapi_sender_by_name(const char *destination)
+pcapi_sender_for(int dest)
 {
-	dlist_iter	it;
+	PcapiSender *sender = sender_by_number(dest);
 
-	dlist_foreach(it, &pcapi_sender_list)
+	if (sender == NULL)
 	{
-		PcapiSender *sender = dlist_container(PcapiSender, node, it.cur);
+		sender = create_sender();
+		sender->config.dest = dest;
+		sender->config.name = sender->config.api_url = "";
+	}
+	return sender;
+}
 
-		if (sender->known && strcmp(sender->config.name, destination) == 0)
+static PcapiSender *
+sender_by_number(int dest)
+{
+	pcapi_foreach_sender(sender)
+	{
+		if (sender->config.dest == dest)
 			return sender;
 	}
 	return NULL;
@@ -76,21 +94,46 @@ create_sender(void)
 	return sender;
 }
 
-/* One that is made here is gone with its last batch. */
-PcapiSender *
-pcapi_sender_for(int dest)
-{
-	PcapiSender *sender = sender_by_number(dest);
+/* ---- the load ---- */
 
-	if (sender == NULL)
+void
+pcapi_senders_load(void)
+{
+	MemoryContext context = AllocSetContextCreate(CurTransactionContext, "pinterest_capi configs",
+												  ALLOCSET_SMALL_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	List	   *configs = pcapi_destination_configs();
+	ListCell   *lc;
+
+	MemoryContextSwitchTo(old);
+
+	queue_file = pcapi_queue_file();
+
+	/* From here on only lack of memory raises an error. */
+	pcapi_foreach_sender(sender)
+		sender->exists = false;
+	foreach(lc, configs)
+		update_sender(lfirst(lc));
+	pcapi_foreach_sender(sender)
 	{
-		sender = create_sender();
-		sender->config.dest = dest;
-		sender->config.name = sender->config.api_url = "";
+		if (!sender->exists)
+			keep_strings(sender, context);
+		if (queue_file != committed_queue_file)
+			memset(&sender->cursor, 0, sizeof(PcapiQueueCursor));
 	}
-	return sender;
+	MemoryContextSetParent(context, TopMemoryContext);
+	if (configs_context)
+		MemoryContextDelete(configs_context);
+	configs_context = context;
+
+	pcapi_foreach_sender(sender)
+	{
+		if (!sender->exists)
+			delete_sender(sender);
+	}
 }
 
+/* Give a sender its destination's settings and state; create it if it is new. */
 static void
 update_sender(const PcapiDestinationConfig *config)
 {
@@ -100,32 +143,52 @@ update_sender(const PcapiDestinationConfig *config)
 	{
 		sender = create_sender();
 
-		/* how often the worker before this one read no success is not known, but that it came to that */
+		/*
+		 * An earlier worker backed off from a success that it could not read.
+		 * How many it had in a row is not stored, so one more is enough.
+		 */
 		if (config->failing_since != 0 && config->backoff_reason &&
 			strncmp(config->backoff_reason, "HTTP 2", strlen("HTTP 2")) == 0)
-			sender->unread = PCAPI_MAX_UNREAD - 1;
+			sender->unreadable = PCAPI_MAX_UNREAD - 1;
 	}
 	sender->config = *config;
-	sender->known = true;
+	sender->exists = true;
 	pcapi_limiter_set(&sender->limiter, config->max_requests_per_minute, pcapi_clock_ms());
 
-	/* somebody resumed it; or a worker before this one left it failing */
+	/* A session resumed the destination, or an earlier worker left it failing. */
 	if (config->failing_since == 0)
-		sender->refusals = sender->unread = 0;
+		sender->refusals = sender->unreadable = 0;
 	else if (sender->refusals == 0)
 		sender->refusals = 1;
 }
 
-/* A destination that is gone: its rows are settled, what is out comes back to nothing. */
+/*
+ * Copy the strings of a deleted destination's sender into the context of this
+ * load.  Its requests in flight still need them, for log lines and statements.
+ */
 static void
-forget_sender(PcapiSender *sender)
+keep_strings(PcapiSender *sender, MemoryContext context)
 {
-	dlist_mutable_iter it;
+	PcapiDestinationConfig *config = &sender->config;
 
-	dlist_foreach_modify(it, &sender->batches)
+	config->name = MemoryContextStrdup(context, config->name);
+	config->api_url = MemoryContextStrdup(context, config->api_url);
+	config->ad_account_id = NULL;
+	config->token = NULL;
+	config->backoff_reason = NULL;
+	config->ready = config->sendable = false;
+}
+
+/*
+ * Delete a sender whose destination is deleted, once its last batch has ended.
+ * The session that deleted the destination has settled its rows, so answers to
+ * requests in flight change nothing.
+ */
+static void
+delete_sender(PcapiSender *sender)
+{
+	pcapi_foreach_batch(sender, batch)
 	{
-		PcapiBatch *batch = dlist_container(PcapiBatch, node, it.cur);
-
 		if (batch->state == PCAPI_BATCH_SPLIT)
 			pcapi_batch_free(batch);
 	}
@@ -136,103 +199,32 @@ forget_sender(PcapiSender *sender)
 	}
 }
 
-/*
- * The strings of a sender that is gone but has requests out are still used, in
- * log lines and statements; they move along.
- */
-static void
-keep_strings(PcapiSender *sender, MemoryContext context)
-{
-	PcapiDestinationConfig *t = &sender->config;
-
-	t->name = MemoryContextStrdup(context, t->name);
-	t->api_url = MemoryContextStrdup(context, t->api_url);
-	t->ad_account_id = NULL;
-	t->token = NULL;
-	t->backoff_reason = NULL;
-	t->ready = t->sendable = false;
-}
-
-void
-pcapi_senders_load(void)
-{
-	MemoryContext context = AllocSetContextCreate(CurTransactionContext, "pinterest_capi configs",
-												  ALLOCSET_SMALL_SIZES);
-	MemoryContext old = MemoryContextSwitchTo(context);
-	List	   *configs = pcapi_destination_configs();
-	ListCell   *lc;
-	dlist_mutable_iter it;
-
-	MemoryContextSwitchTo(old);
-
-	queue_file = pcapi_queue_file();
-
-	/* from here on nothing fails but for lack of memory */
-	dlist_foreach_modify(it, &pcapi_sender_list)
-		dlist_container(PcapiSender, node, it.cur)->known = false;
-	foreach(lc, configs)
-		update_sender(lfirst(lc));
-	dlist_foreach_modify(it, &pcapi_sender_list)
-	{
-		PcapiSender *sender = dlist_container(PcapiSender, node, it.cur);
-
-		if (!sender->known)
-			keep_strings(sender, context);
-		if (queue_file != read_file)
-			memset(&sender->scan, 0, sizeof(PcapiQueueCursor));
-	}
-	MemoryContextSetParent(context, TopMemoryContext);
-	if (configs_context)
-		MemoryContextDelete(configs_context);
-	configs_context = context;
-
-	dlist_foreach_modify(it, &pcapi_sender_list)
-	{
-		PcapiSender *sender = dlist_container(PcapiSender, node, it.cur);
-
-		if (!sender->known)
-			forget_sender(sender);
-	}
-}
+/* ---- the end of a transaction ---- */
 
 void
 pcapi_senders_commit(void)
 {
-	dlist_iter	it;
-
-	read_file = queue_file;
-	dlist_foreach(it, &pcapi_sender_list)
+	committed_queue_file = queue_file;
+	pcapi_foreach_sender(sender)
 	{
-		PcapiSender *sender = dlist_container(PcapiSender, node, it.cur);
-		dlist_mutable_iter b;
-
-		sender->saved = sender->scan;
-		dlist_foreach_modify(b, &sender->batches)
+		sender->committed_cursor = sender->cursor;
+		pcapi_foreach_batch(sender, batch)
 		{
-			PcapiBatch *batch = dlist_container(PcapiBatch, node, b.cur);
-
 			if (batch->state == PCAPI_BATCH_TAKEN)
 				pcapi_batch_free(batch);
 		}
 	}
 }
 
-/* The transaction that took something failed: nothing was taken. */
+/* Undo what the failed transaction claimed. */
 void
 pcapi_senders_rollback(void)
 {
-	dlist_iter	it;
-
-	dlist_foreach(it, &pcapi_sender_list)
+	pcapi_foreach_sender(sender)
 	{
-		PcapiSender *sender = dlist_container(PcapiSender, node, it.cur);
-		dlist_mutable_iter b;
-
-		sender->scan = sender->saved;
-		dlist_foreach_modify(b, &sender->batches)
+		sender->cursor = sender->committed_cursor;
+		pcapi_foreach_batch(sender, batch)
 		{
-			PcapiBatch *batch = dlist_container(PcapiBatch, node, b.cur);
-
 			if (batch->state == PCAPI_BATCH_TAKEN)
 				batch->state = PCAPI_BATCH_SPLIT;
 			else if (batch->state == PCAPI_BATCH_CLAIMED)
@@ -242,62 +234,87 @@ pcapi_senders_rollback(void)
 }
 
 /*
- * Somebody has set the clock back.  What was to happen at a time of the old one
- * may happen now: looks, settling, and what the API asked to wait beside a
- * success, which its answers will say again.
+ * A poll or a settling that was scheduled by the old clock may happen now.  So
+ * may a request that the API asked to delay beside a success: its answers will
+ * repeat that.
  */
 void
 pcapi_senders_clock_back(void)
 {
-	dlist_iter	it;
-
-	dlist_foreach(it, &pcapi_sender_list)
+	pcapi_foreach_sender(sender)
 	{
-		PcapiSender *sender = dlist_container(PcapiSender, node, it.cur);
-		dlist_iter	b;
+		PcapiQueueCursor *cursor = &sender->cursor;
 
-		sender->scan.rescan_at = sender->scan.no_rescan_before = sender->scan.full_at = 0;
-		sender->saved = sender->scan;
-		sender->refused_at = sender->heard_at = sender->wait_until = sender->last_start = sender->next_poll_at = 0;
-		dlist_foreach(b, &sender->batches)
-			dlist_container(PcapiBatch, node, b.cur)->settle_at = 0;
+		cursor->rescan_at = cursor->no_rescan_before = cursor->full_rescan_at = 0;
+		sender->committed_cursor = *cursor;
+		sender->refused_at = sender->last_verdicts_start = sender->last_start = 0;
+		sender->retry_after = sender->next_poll_at = 0;
+		pcapi_foreach_batch(sender, batch)
+			batch->next_settle_at = 0;
 	}
 }
+
+/* ---- events ---- */
 
 void
 pcapi_sender_requeue(PcapiSender *sender, int64 id)
 {
-	sender->scan.cursor = Min(sender->scan.cursor, id - 1);
-	sender->saved.cursor = Min(sender->saved.cursor, id - 1);
+	sender->cursor.position = Min(sender->cursor.position, id - 1);
+	sender->committed_cursor.position = Min(sender->committed_cursor.position, id - 1);
 }
+
+bool
+pcapi_sender_holds(void *arg, int64 id)
+{
+	PcapiSender *sender = arg;
+
+	pcapi_foreach_batch(sender, batch)
+	{
+		if (!batch->verify && batch->state != PCAPI_BATCH_TAKEN && pcapi_batch_holds(batch, id))
+			return true;
+	}
+	return false;
+}
+
+int
+pcapi_sender_count_held(PcapiSender *sender)
+{
+	int			n = 0;
+
+	pcapi_foreach_batch(sender, batch)
+	{
+		if (!batch->verify)
+			n += batch->n;
+	}
+	return n;
+}
+
+/* ---- the next request ---- */
 
 TimestampTz
 pcapi_sender_next_start(PcapiSender *sender, TimestampTz now)
 {
-	int			out = 0;
-	int			left = 0;
-	TimestampTz at = Max(Max(sender->config.backoff_until, sender->wait_until), sender->next_poll_at);
+	int			in_flight = 0;
+	int			unsettled = 0;
+	TimestampTz at = Max(Max(sender->config.backoff_until, sender->retry_after), sender->next_poll_at);
 	int64		wait;
-	dlist_iter	it;
 
 	if (!sender->config.ready)
 		return DT_NOEND;
-	dlist_foreach(it, &sender->batches)
+	pcapi_foreach_batch(sender, batch)
 	{
-		PcapiBatch *batch = dlist_container(PcapiBatch, node, it.cur);
-
-		/* an answer that can't be written down: don't make it two */
+		/* An answer that cannot be written shall not become two. */
 		if (batch->state == PCAPI_BATCH_ANSWERED)
 			return DT_NOEND;
-		if (batch->state == PCAPI_BATCH_LEFT && (left += batch->n) > LEFT_MAX)
+		if (batch->state == PCAPI_BATCH_PARTLY_SETTLED && (unsettled += batch->n) > MAX_UNSETTLED_EVENTS)
 			return DT_NOEND;
 		if (!batch->verify && (batch->state == PCAPI_BATCH_IN_FLIGHT || batch->state == PCAPI_BATCH_CLAIMED))
-			out++;
+			in_flight++;
 	}
-	/* while it fails, one request is enough to find out whether it still does */
-	if (out >= (sender->refusals > 0 ? 1 : pcapi_max_concurrent_requests))
+	/* While the destination fails, one request is enough to find out whether it still does. */
+	if (in_flight >= (sender->refusals > 0 ? 1 : pcapi_max_concurrent_requests))
 		return DT_NOEND;
-	if (out > 0 && !sender->last_full)
+	if (in_flight > 0 && !sender->last_batch_full)
 		at = Max(at, sender->last_start + SECOND_REQUEST_DELAY);
 	wait = pcapi_limiter_wait(&sender->limiter, pcapi_clock_ms());
 	if (wait > 0)

@@ -1,28 +1,146 @@
 /*
  * sender.h
- *	  Destinations as the worker sees them: what may be sent when, and what is taken next.
+ *	  A destination as the worker sees it: its settings, how far its queue is read, its batches.
  */
 #ifndef PCAPI_SENDER_H
 #define PCAPI_SENDER_H
 
 #include "pinterest_capi.h"
 
+#include "access/transam.h"
+#include "core/rate_limiter.h"
 #include "datatype/timestamp.h"
 #include "lib/ilist.h"
-#include "worker/sending.h"
+#include "queue/destination_config.h"
+#include "worker/batch.h"
+
+/* So many in a row pause the destination. */
+#define PCAPI_MAX_UNREAD	3	/* few, since each of these events may have been processed */
+#define PCAPI_MAX_BLOCKED	10	/* enough to tell a few bad events from a destination that accepts none */
+
+/*
+ * How far the new (never tried) events of a destination are read, by id:
+ *
+ *		 low_water		  mark		  high_water
+ *			 |			   |			  |
+ *	---------+-------------+--------------+------> ids
+ *	all read | rows may still be committed | only rows that were never read
+ *
+ * Ids are drawn in one order and committed in another.  So up to high_water
+ * there can be rows that were not visible when position passed them; only
+ * rescan.c finds those.  Up to low_water there are none: enqueue.c assigns its
+ * transaction's id before it draws an event's id, so once all transactions
+ * older than mark_xid have ended, each row up to mark is visible or deleted,
+ * and mark becomes low_water.
+ */
+typedef struct PcapiQueueCursor
+{
+	int64		position;		/* the last id read */
+	int64		high_water;		/* the highest id ever read */
+	int64		low_water;
+	int64		mark;
+	TransactionId mark_xid;		/* next transaction id when mark was set; invalid: no mark */
+	TimestampTz rescan_at;		/* next rescan, even without a wake-up */
+	TimestampTz no_rescan_before;
+	TimestampTz full_rescan_at; /* next read from the first id, without relying on any of the above */
+} PcapiQueueCursor;
+
+/*
+ * A destination's way, as the worker sees it:
+ *
+ *					 +---- an answer about events ------+
+ *					 v									|
+ *	load() ----> (accepting) ---- back_off() ----> (failing): refusals > 0,
+ *	  ^			 refusals == 0						one request at a time,
+ *	  |				 |								none before backoff_until
+ *	  |				 |			pause_sender()			|
+ *	  | resumed or	 +----------------+-----------------+
+ *	  | configured					  v
+ *	  +--------------------------- (paused): not ready
+ *
+ *	any ---- dropped or renamed ----> (deleted): not exists; freed with its last batch
+ *
+ * failing_since and the pause are in the tables, so the next worker starts in
+ * the same state.
+ */
+struct PcapiSender
+{
+	dlist_node	node;			/* in pcapi_sender_list */
+	PcapiDestinationConfig config;	/* as of the last load */
+	bool		exists;			/* the destination is not deleted */
+	PcapiQueueCursor cursor;
+	PcapiQueueCursor committed_cursor;	/* as of the last commit */
+	PcapiLimiter limiter;
+
+	/* Counted in a row, and set to 0 by an answer about events. */
+	int			refusals;		/* of the destination as a whole: decides the backoff */
+	int			unreadable;		/* successes whose body cannot be read */
+	int			blocked;		/* refusals in other words than the API's */
+
+	TimestampTz refused_at;		/* the last refusal */
+	TimestampTz last_verdicts_start;	/* start of the latest request with a verdict for each event */
+	TimestampTz last_start;		/* start of the latest request */
+	bool		last_batch_full;	/* so that more waits, probably */
+	TimestampTz retry_after;	/* the API asked for it beside a success; 0: no */
+	TimestampTz next_due;		/* the earliest due time of its retries; 0: none */
+	int			poll_failures;	/* in a row, of its own polls (poll_one_by_one) */
+	TimestampTz next_poll_at;	/* no poll before; 0: any time */
+	dlist_head	batches;
+};
 
 extern dlist_head pcapi_sender_list;
 
-/* in a transaction; the configs as they are now */
+/* Return the sender, or the batch, that a list's node belongs to; NULL at the list's end. */
+static inline PcapiSender *
+pcapi_sender_of_node(dlist_node *node)
+{
+	return node == &pcapi_sender_list.head ? NULL : dlist_container(PcapiSender, node, node);
+}
+
+static inline PcapiBatch *
+pcapi_batch_of_node(PcapiSender *sender, dlist_node *node)
+{
+	return node == &sender->batches.head ? NULL : dlist_container(PcapiBatch, node, node);
+}
+
+/*
+ * Loop over the senders, or over a sender's batches.  The body may free the
+ * current one and no other, and does not see what it adds.
+ */
+#define pcapi_foreach_sender(sender) \
+	for (PcapiSender *sender = pcapi_sender_of_node(pcapi_sender_list.head.next), *next_##sender; \
+		 sender != NULL && (next_##sender = pcapi_sender_of_node(sender->node.next), true); \
+		 sender = next_##sender)
+
+#define pcapi_foreach_batch(sender, batch) \
+	for (PcapiBatch *batch = pcapi_batch_of_node(sender, (sender)->batches.head.next), *next_##batch; \
+		 batch != NULL && (next_##batch = pcapi_batch_of_node(sender, batch->node.next), true); \
+		 batch = next_##batch)
+
+/* Read the destinations, in a transaction; then that transaction's end, one way or the other. */
 extern void pcapi_senders_load(void);
 extern void pcapi_senders_commit(void);
 extern void pcapi_senders_rollback(void);
-extern void pcapi_senders_clock_back(void);
-extern PcapiSender *pcapi_sender_by_name(const char *destination);
-extern PcapiSender *pcapi_sender_for(int dest); /* made, as one that is gone, if there is none */
 
-/* when the next request may start; DT_NOEND: not by time alone */
+/* The wall clock was set back: forget all times by it that are kept in memory alone. */
+extern void pcapi_senders_clock_back(void);
+
+/* Return the sender of an existing destination, or NULL. */
+extern PcapiSender *pcapi_sender_by_name(const char *destination);
+
+/* Return the sender with a number; where there is none, create one as of a deleted destination. */
+extern PcapiSender *pcapi_sender_for(int dest);
+
+/* Return when the next request may start; DT_NOEND: not by time alone. */
 extern TimestampTz pcapi_sender_next_start(PcapiSender *sender, TimestampTz now);
-extern void pcapi_sender_requeue(PcapiSender *sender, int64 id);	/* to be read again */
+
+/* Set the cursor back, so that the event is read again. */
+extern void pcapi_sender_requeue(PcapiSender *sender, int64 id);
+
+/* Return whether one of the batches holds the event; for PcapiPayloadBudget, so sender is a void pointer. */
+extern bool pcapi_sender_holds(void *sender, int64 id);
+
+/* Return how many events the batches hold. */
+extern int	pcapi_sender_count_held(PcapiSender *sender);
 
 #endif							/* PCAPI_SENDER_H */

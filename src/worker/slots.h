@@ -1,6 +1,6 @@
 /*
  * slots.h
- *	  Databases that share too few worker slots take turns.
+ *	  The worker's slot: which database it serves, and when it is handed to another one.
  */
 #ifndef PCAPI_SLOTS_H
 #define PCAPI_SLOTS_H
@@ -9,10 +9,10 @@
 
 #include "datatype/timestamp.h"
 
-/* Return the database to serve, when the process starts. */
+/* Return the database to serve, at the start of the process. */
 extern Oid	pcapi_choose_database(void);
 
-/* Give the slot to a database that waits for one, if it is time for that: then it does not return. */
-extern void pcapi_share_slot(TimestampTz now);
+/* Hand the slot to a database that waits for one and exit, if it is time for that. */
+extern void pcapi_yield_slot(TimestampTz now);
 
 #endif							/* PCAPI_SLOTS_H */

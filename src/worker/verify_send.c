@@ -1,11 +1,15 @@
 /*
  * verify_send.c
- *	  The worker's side of verify_destination: one event in test mode, and the
- *	  API's verdict on it as a sentence.
+ *	  The worker's side of verify_destination: send one test event, and answer
+ *	  with the API's verdict as a sentence.
  *
- * Question and answer travel through the worker's segment (queue/worker_state.h); no
- * row is written.  Limits, pauses and backoff don't stop it: it is asked for
- * by somebody who waits, and often because of them.
+ * Question and answer are in the worker's segment of shared memory, whose
+ * states are in queue/worker_state.h.  No row is written.  Limits, pauses and
+ * backoff don't stop the request: the session that asks waits for it, and often
+ * asks because of them.
+ *
+ * Left to others: the session's side (src/admin/verify_request.c), the request
+ * (batch_request.c).
  */
 #include "pinterest_capi.h"
 
@@ -17,12 +21,17 @@
 #include "worker/batch_request.h"
 #include "worker/response.h"
 #include "worker/sender.h"
-#include "worker/sending.h"
 #include "worker/verify_send.h"
 #include "worker/xact.h"
 
-/* the event must name somebody: a domain that never exists */
-#define NOBODY			"nobody@pinterest-capi.invalid"
+/* The API wants an identifier.  RFC 2606 keeps the domain "invalid" from ever existing. */
+#define TEST_EMAIL		"nobody@pinterest-capi.invalid"
+
+static bool take_question(uint32 *no, char *destination, Size size);
+static void answer_question(uint32 no, const char *sentence);
+static bool append_test_event(StringInfo body, uint32 no);
+static void report_verdict(PcapiBatch *batch, const PcapiAnswer *answer);
+static const char *verdict_sentence(const PcapiAnswer *answer);
 
 bool
 pcapi_verify_asked(void)
@@ -35,9 +44,60 @@ pcapi_verify_asked(void)
 	return asked;
 }
 
-/* The question may have been given up meanwhile, or be another one. */
+void
+pcapi_verify_start(void)
+{
+	char		destination[sizeof(pcapi_worker_state->verify_destination)];
+	uint32		no;
+	PcapiSender *sender;
+	PcapiBatch *batch;
+
+	if (!take_question(&no, destination, sizeof(destination)))
+		return;
+	if (DefaultXactReadOnly)
+	{
+		answer_question(no, "This server is read-only (default_transaction_read_only): nothing was sent.");
+		return;
+	}
+	sender = pcapi_sender_by_name(destination);
+	if (sender == NULL || !sender->config.sendable)
+	{
+		answer_question(no, "The destination is not ready: nothing was sent.");
+		return;
+	}
+	batch = pcapi_batch_create(sender, 1);
+	batch->verify = true;
+	batch->verify_no = no;
+	batch->on_answer = report_verdict;
+	batch->n = 1;
+	if (!append_test_event(&batch->body, no))
+	{
+		answer_question(no, "The test event could not be made: OpenSSL refuses to compute SHA-256.");
+		pcapi_batch_free(batch);
+		return;
+	}
+	pcapi_batch_start(batch);
+}
+
+/* Take the question that a session asks, if one does. */
+static bool
+take_question(uint32 *no, char *destination, Size size)
+{
+	bool		asked;
+
+	SpinLockAcquire(&pcapi_worker_state->mutex);
+	asked = (pcapi_worker_state->verify_state == PCAPI_VERIFY_ASKED);
+	if (asked)
+		pcapi_worker_state->verify_state = PCAPI_VERIFY_TAKEN;
+	*no = pcapi_worker_state->verify_no;
+	strlcpy(destination, pcapi_worker_state->verify_destination, size);
+	SpinLockRelease(&pcapi_worker_state->mutex);
+	return asked;
+}
+
+/* Answer a question, unless its session has given up or another one has asked since. */
 static void
-answer(uint32 no, const char *sentence)
+answer_question(uint32 no, const char *sentence)
 {
 	SpinLockAcquire(&pcapi_worker_state->mutex);
 	if (pcapi_worker_state->verify_state == PCAPI_VERIFY_TAKEN && pcapi_worker_state->verify_no == no)
@@ -48,101 +108,66 @@ answer(uint32 no, const char *sentence)
 	SpinLockRelease(&pcapi_worker_state->mutex);
 }
 
-/* An on_answer: the verdict as a sentence, for the session that asked. */
-static void
-tell_verdict(PcapiBatch *batch, const PcapiAnswer *a)
+/* Append the test event and the body's end.  Return false where SHA-256 cannot be computed. */
+static bool
+append_test_event(StringInfo body, uint32 no)
 {
-	const char *message = a->message ? a->message : "";
-	const char *sentence = NULL;
-
-	if (a->verdict == PCAPI_VERDICT_PAUSE)
-	{
-		batch->pause_reason = a->message;
-		batch->sender->config.ready = false;
-	}
-
-	switch (a->verdict)
-	{
-		case PCAPI_VERDICT_ENTRIES:
-			if (a->entries[0].failed)
-				sentence = psprintf("Pinterest refused the test event: %s",
-									a->entries[0].error ? a->entries[0].error : "without a message");
-			else if (a->entries[0].warning)
-				sentence = psprintf("Pinterest accepted the test event, with a warning: %s", a->entries[0].warning);
-			else
-				sentence = "Pinterest accepted the test event.";
-			break;
-		case PCAPI_VERDICT_REFUSED:
-		case PCAPI_VERDICT_BLOCKED:
-			sentence = psprintf("Pinterest refused the test event: %s", message);
-			break;
-		case PCAPI_VERDICT_RETRY:
-		case PCAPI_VERDICT_UNKNOWN:
-			sentence = psprintf("Pinterest gave no verdict on the test event: %s", message);
-			break;
-		case PCAPI_VERDICT_THROTTLED:
-			sentence = psprintf("Pinterest asks for fewer requests: %s", message);
-			break;
-		case PCAPI_VERDICT_UNREACHABLE:
-			sentence = psprintf("The test event could not be sent: %s", message);
-			break;
-		case PCAPI_VERDICT_PAUSE:
-			sentence = psprintf("The destination is paused: %s", message);
-			break;
-	}
-	answer(batch->verify_no, sentence);
-}
-
-void
-pcapi_verify_take(void)
-{
-	char		name[sizeof(pcapi_worker_state->verify_destination)];
-	uint32		no;
-	bool		asked;
-	PcapiSender *sender;
-	PcapiBatch *batch;
 	unsigned char digest[32];
 	char		hex[PCAPI_HEX_LEN + 1];
 	TimestampTz now = GetCurrentTimestamp();
 	int64		unix_time = now / USECS_PER_SEC +
 		(int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY;
 
-	SpinLockAcquire(&pcapi_worker_state->mutex);
-	asked = (pcapi_worker_state->verify_state == PCAPI_VERIFY_ASKED);
-	if (asked)
-		pcapi_worker_state->verify_state = PCAPI_VERIFY_TAKEN;
-	no = pcapi_worker_state->verify_no;
-	strlcpy(name, pcapi_worker_state->verify_destination, sizeof(name));
-	SpinLockRelease(&pcapi_worker_state->mutex);
-	if (!asked)
-		return;
-
-	if (DefaultXactReadOnly)
-	{
-		answer(no, "This server is read-only (default_transaction_read_only): nothing was sent.");
-		return;
-	}
-	sender = pcapi_sender_by_name(name);
-	if (sender == NULL || !sender->config.sendable)
-	{
-		answer(no, "The destination is not ready: nothing was sent.");
-		return;
-	}
-	if (!pcapi_sha256(NOBODY, strlen(NOBODY), digest))
-	{
-		answer(no, "The test event could not be made: OpenSSL refuses to compute SHA-256.");
-		return;
-	}
+	if (!pcapi_sha256(TEST_EMAIL, strlen(TEST_EMAIL), digest))
+		return false;
 	pcapi_hex(digest, sizeof(digest), hex);
-	batch = pcapi_batch_create(sender, 1);
-	batch->verify = true;
-	batch->verify_no = no;
-	batch->on_answer = tell_verdict;
-	batch->n = 1;
-	appendStringInfo(&batch->body,
+	appendStringInfo(body,
 					 "{\"event_name\":\"custom\",\"action_source\":\"web\",\"event_time\":" INT64_FORMAT
 					 ",\"event_id\":\"pinterest_capi-verify-" INT64_FORMAT "-%u\""
 					 ",\"user_data\":{\"em\":[\"%s\"]}}]}",
 					 unix_time, (int64) now, no, hex);
-	pcapi_batch_start(batch);
+	return true;
+}
+
+/* The test event's answer is here: pass the verdict to the session that asked.  A PcapiAnswerHandler. */
+static void
+report_verdict(PcapiBatch *batch, const PcapiAnswer *answer)
+{
+	if (answer->verdict == PCAPI_VERDICT_PAUSE)
+	{
+		batch->pause_reason = answer->message;
+		batch->sender->config.ready = false;
+	}
+	answer_question(batch->verify_no, verdict_sentence(answer));
+}
+
+static const char *
+verdict_sentence(const PcapiAnswer *answer)
+{
+	const char *message = answer->message ? answer->message : "";
+	const PcapiEntry *entry = answer->entries;
+
+	switch (answer->verdict)
+	{
+		case PCAPI_VERDICT_ENTRIES:
+			if (entry->failed)
+				return psprintf("Pinterest refused the test event: %s",
+								entry->error ? entry->error : "without a message");
+			if (entry->warning)
+				return psprintf("Pinterest accepted the test event, with a warning: %s", entry->warning);
+			return "Pinterest accepted the test event.";
+		case PCAPI_VERDICT_REFUSED:
+		case PCAPI_VERDICT_BLOCKED:
+			return psprintf("Pinterest refused the test event: %s", message);
+		case PCAPI_VERDICT_RETRY:
+		case PCAPI_VERDICT_UNKNOWN:
+			return psprintf("Pinterest gave no verdict on the test event: %s", message);
+		case PCAPI_VERDICT_THROTTLED:
+			return psprintf("Pinterest asks for fewer requests: %s", message);
+		case PCAPI_VERDICT_UNREACHABLE:
+			return psprintf("The test event could not be sent: %s", message);
+		case PCAPI_VERDICT_PAUSE:
+			return psprintf("The destination is paused: %s", message);
+	}
+	return message;
 }

@@ -6,6 +6,8 @@
  * error in it is logged, shown in worker_status and rolled back; the process goes
  * on.  The process exits with 0 where no worker is needed, which ends its
  * registration, and with 1 to be started again.
+ *
+ * Left to others: what is done in a transaction, and why the process exits.
  */
 #include "pinterest_capi.h"
 
@@ -22,92 +24,17 @@
 #include "utils/timestamp.h"
 #include "worker/xact.h"
 
-PcapiWorkerState *pcapi_worker_state;
-bool		pcapi_replicates = false;
 Oid			pcapi_slot_database;
 Oid			pcapi_served_database;
 Oid			pcapi_served_extension;
 int64		pcapi_serving_since;
+PcapiWorkerState *pcapi_worker_state;
+bool		pcapi_replicates = false;
 
-static void
-remember_error(const char *message)
-{
-	if (pcapi_worker_state == NULL)
-		return;
-	SpinLockAcquire(&pcapi_worker_state->mutex);
-	strlcpy(pcapi_worker_state->last_error, message, sizeof(pcapi_worker_state->last_error));
-	pcapi_worker_state->last_error_at = GetCurrentTimestamp();
-	SpinLockRelease(&pcapi_worker_state->mutex);
-}
+static bool lock_extension(void);
+static void publish_error(const char *message);
 
-/*
- * Lock the extension until the transaction's end.  DROP EXTENSION locks it
- * before the tables, so either it waits for us or we find nothing; without
- * this, each could hold a table that the other waits for.
- *
- * All that the worker keeps in memory (ids, places in tables, requests, what
- * is chosen for a dispatcher) is of one extension, by its OID.  One that was
- * created since has rows with the same ids and destinations with the same
- * numbers, and is none of this worker's business.
- */
-static bool
-lock_extension(void)
-{
-	Oid			extension = get_extension_oid("pinterest_capi", true);
-
-	if (!OidIsValid(extension))
-		return false;
-	LockDatabaseObject(ExtensionRelationId, extension, 0, AccessShareLock);
-	if (get_extension_oid("pinterest_capi", true) != extension)
-		return false;
-	if (!OidIsValid(pcapi_served_extension))
-		pcapi_served_extension = extension;
-	return extension == pcapi_served_extension;
-}
-
-/* Exit, and say why in the log of somebody who asks for it.  Code 1: the postmaster starts the process again. */
-void
-pcapi_exit_worker(int code, const char *reason)
-{
-	elog(DEBUG1, "pinterest_capi worker of database %u exits: %s", pcapi_served_database, reason);
-	proc_exit(code);
-}
-
-/* Promise the process's slot to a database that waits for one; false: another worker was faster. */
-bool
-pcapi_hand_slot(Oid database)
-{
-	if (!pcapi_slot_reserve(database, pcapi_slot_database))
-		return false;
-	elog(DEBUG1, "pinterest_capi worker of database %u hands its slot to database %u", pcapi_served_database, database);
-	return true;
-}
-
-/* No worker is needed here, or no second one; but the slot may be needed elsewhere. */
-void
-pcapi_exit_unneeded(bool served, const char *reason)
-{
-	Oid			next;
-
-	if (!served)
-		pcapi_slot_cancel(pcapi_served_database);
-	next = pcapi_slot_next_waiting(pcapi_served_database, GetCurrentTimestamp());
-	pcapi_exit_worker(OidIsValid(next) && pcapi_hand_slot(next) ? 1 : 0, reason);
-}
-
-/* What the worker knows is of an extension that is gone: the next one, if any, begins anew. */
-void
-pcapi_exit_dropped(void)
-{
-	bool		again;
-
-	StartTransactionCommand();
-	again = OidIsValid(get_extension_oid("pinterest_capi", true));
-	CommitTransactionCommand();
-	if (!again)
-		pcapi_exit_unneeded(false, "the extension is dropped");
-	pcapi_exit_worker(1, "the extension is dropped and created again");
-}
+/* ---- transactions ---- */
 
 bool
 pcapi_transaction(PcapiWork work, void *arg)
@@ -118,21 +45,25 @@ pcapi_transaction(PcapiWork work, void *arg)
 
 	PG_TRY();
 	{
-		PcapiUserContext identity;
+		PcapiUserContext user;
 
 		SetCurrentStatementStartTimestamp();
 		StartTransactionCommand();
-		/* but for leases (pcapi_lease): what else is lost with a server is found out or done again */
+
+		/*
+		 * Only leases wait for standbys (pcapi_lease).  What else is lost
+		 * with a server is found out, or done again.
+		 */
 		(void) set_config_option("synchronous_commit", "local", PGC_USERSET, PGC_S_SESSION,
 								 GUC_ACTION_LOCAL, true, 0, false);
-		/* default_transaction_read_only ends sending (dispatch.c), not bookkeeping */
+		/* default_transaction_read_only stops sending (dispatch.c), but not bookkeeping. */
 		XactReadOnly = false;
 		if (lock_extension())
 		{
 			PushActiveSnapshot(GetTransactionSnapshot());
-			pcapi_switch_to_owner(&identity, false);
+			pcapi_switch_to_owner(&user, false);
 			work(arg);
-			pcapi_restore_user(&identity);
+			pcapi_restore_user(&user);
 			PopActiveSnapshot();
 		}
 		else
@@ -149,7 +80,7 @@ pcapi_transaction(PcapiWork work, void *arg)
 		EmitErrorReport();
 		FlushErrorState();
 		AbortCurrentTransaction();
-		remember_error(edata->message ? edata->message : "unknown error");
+		publish_error(edata->message ? edata->message : "unknown error");
 		FreeErrorData(edata);
 		RESUME_INTERRUPTS();
 		ok = false;
@@ -159,4 +90,85 @@ pcapi_transaction(PcapiWork work, void *arg)
 		pcapi_exit_dropped();
 	MemoryContextSwitchTo(context);
 	return ok;
+}
+
+/*
+ * Lock the extension until the transaction's end.  DROP EXTENSION locks it
+ * before the tables, so either it waits for this transaction, or this one finds
+ * no extension.  Without that, each could hold a table that the other waits for.
+ *
+ * All that the worker keeps in memory (ids, places in tables, requests, what
+ * is chosen for a dispatcher) belongs to one extension, by its OID.  An
+ * extension that was created since has events with the same ids and
+ * destinations with the same numbers; this process must not touch them.
+ */
+static bool
+lock_extension(void)
+{
+	Oid			extension = get_extension_oid("pinterest_capi", true);
+
+	if (!OidIsValid(extension))
+		return false;
+	LockDatabaseObject(ExtensionRelationId, extension, 0, AccessShareLock);
+	if (get_extension_oid("pinterest_capi", true) != extension)
+		return false;
+	if (!OidIsValid(pcapi_served_extension))
+		pcapi_served_extension = extension;
+	return extension == pcapi_served_extension;
+}
+
+/* Publish an error for worker_status. */
+static void
+publish_error(const char *message)
+{
+	if (pcapi_worker_state == NULL)
+		return;
+	SpinLockAcquire(&pcapi_worker_state->mutex);
+	strlcpy(pcapi_worker_state->last_error, message, sizeof(pcapi_worker_state->last_error));
+	pcapi_worker_state->last_error_at = GetCurrentTimestamp();
+	SpinLockRelease(&pcapi_worker_state->mutex);
+}
+
+/* ---- the exit ---- */
+
+bool
+pcapi_hand_over_slot(Oid database)
+{
+	if (!pcapi_slot_reserve(database, pcapi_slot_database))
+		return false;
+	elog(DEBUG1, "pinterest_capi worker of database %u hands its slot to database %u", pcapi_served_database, database);
+	return true;
+}
+
+void
+pcapi_exit_worker(int code, const char *reason)
+{
+	elog(DEBUG1, "pinterest_capi worker of database %u exits: %s", pcapi_served_database, reason);
+	proc_exit(code);
+}
+
+/* Another database may wait for the slot: then the process is started again for it. */
+void
+pcapi_exit_unneeded(bool served, const char *reason)
+{
+	Oid			next;
+
+	if (!served)
+		pcapi_slot_cancel(pcapi_served_database);
+	next = pcapi_slot_next_waiting(pcapi_served_database, GetCurrentTimestamp());
+	pcapi_exit_worker(OidIsValid(next) && pcapi_hand_over_slot(next) ? 1 : 0, reason);
+}
+
+/* If the extension was created again, the next process begins with its tables. */
+void
+pcapi_exit_dropped(void)
+{
+	bool		again;
+
+	StartTransactionCommand();
+	again = OidIsValid(get_extension_oid("pinterest_capi", true));
+	CommitTransactionCommand();
+	if (!again)
+		pcapi_exit_unneeded(false, "the extension is dropped");
+	pcapi_exit_worker(1, "the extension is dropped and created again");
 }
