@@ -76,7 +76,7 @@ ok($stub->wait_count(processed => 1), 'an event is sent');
 ok(poll(sub { sql_status($node, 'first') eq 'sent' }), 'and settled');
 healthy('after it');
 is(sql(q{SELECT string_agg(DISTINCT "check", ' ' ORDER BY "check") FROM pinterest_capi.doctor()}),
-	'allowed events bloat clock connection destination dispatch gates library oldest event preload privileges refusals retention settings slots tables token triggers unknown destination worker',
+	'allowed events bloat clock connection destination dispatch gates library match quality oldest event preload privileges refusals retention settings slots tables token triggers unknown destination worker',
 	'with every check made');
 like(sql(q{SELECT advice FROM pinterest_capi.doctor() WHERE "check" = 'clock'}), qr/agree/, 'the clock was compared with that of the answer');
 is(sql(q{SELECT count(*) FROM pinterest_capi.doctor() WHERE coalesce(advice, '') !~ '[.;]$'}), '0', 'every row is a sentence');

@@ -47,10 +47,11 @@ static const struct
 		" pinterest_capi.standard_event"},
 	{LEVEL_MONITOR, "EXECUTE", "FUNCTION pinterest_capi._worker_state(), pinterest_capi._fields(), pinterest_capi._fold(text),"
 		" pinterest_capi.doctor(), pinterest_capi._doctor(text), pinterest_capi._server_state(),"
+		" pinterest_capi._missing_identifier(numeric, numeric, numeric, numeric, numeric), pinterest_capi._identifier_advice(text),"
 		" pinterest_capi._hold_reason(), pinterest_capi._trigger_faults(oid, oid, oid[]),"
 		" pinterest_capi._written_directly(oid)"},
 	{LEVEL_MONITOR, "SELECT",
-		"pinterest_capi._destination_facts, pinterest_capi._stray, pinterest_capi._dispatching, pinterest_capi._handover, pinterest_capi._last_day, pinterest_capi._oldest_final, pinterest_capi._stuck,"
+		"pinterest_capi._destination_facts, pinterest_capi._stray, pinterest_capi._dispatching, pinterest_capi._handover, pinterest_capi._last_day, pinterest_capi._newest_quality, pinterest_capi._oldest_final, pinterest_capi._stuck,"
 		" pinterest_capi._trigger, pinterest_capi._allowed_name,"
 		" pinterest_capi._activity"},
 	/* which run as who calls report_html */
@@ -75,6 +76,7 @@ static const struct
 		" pinterest_capi._report_timeline(pinterest_capi._report_row[], timestamptz[], text),"
 		" pinterest_capi._report_names(pinterest_capi._report_row[]),"
 		" pinterest_capi._report_match(pinterest_capi._report_row[], timestamptz[], text),"
+		" pinterest_capi._report_missing(pinterest_capi._report_row[]),"
 		" pinterest_capi._report_failures(pinterest_capi._report_row[]),"
 		" pinterest_capi._report_gates(pinterest_capi._report_row[]),"
 		" pinterest_capi._report_compliance(text),"

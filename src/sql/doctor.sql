@@ -146,6 +146,8 @@ BEGIN ATOMIC
 	), last_day AS MATERIALIZED (
 		SELECT l.* FROM pinterest_capi._last_day AS l
 		WHERE _doctor.destination IS NULL OR l.destination IS NULL OR l.destination = _doctor.destination
+	), newest_quality AS MATERIALIZED (
+		SELECT n.* FROM pinterest_capi._newest_quality AS n
 	), owner AS MATERIALIZED (
 		SELECT c.relowner AS oid FROM pg_catalog.pg_class AS c WHERE c.oid = 'pinterest_capi._event'::regclass
 	), tables AS MATERIALIZED (
@@ -508,6 +510,19 @@ BEGIN ATOMIC
 						WHERE m.destination = d.destination AND m.status = 'failed'
 						GROUP BY m.reason, m.error ORDER BY sum(m.events) DESC, m.error LIMIT 1) AS most
 				FROM last_day AS l WHERE l.destination = d.destination) AS f
+
+		UNION ALL
+		SELECT 14, 'match quality', d.destination,
+			CASE WHEN q.events >= 20 AND q.matchable * 2 < q.events THEN 'warning' ELSE 'ok' END,
+			CASE WHEN q.events IS NULL OR q.events < 20 THEN format('Too few new events for %s to judge which identifiers are missing.', d.name)
+				ELSE format('Of the newest events %L for %s (%s), %s carry what Pinterest asks for.', q.event_name, d.name, q.events, q.matchable)
+					|| coalesce(format(' Missing most: %s. %s', q.missing, pinterest_capi._identifier_advice(q.missing)), ' No identifier is missing in more than a few.') END
+		FROM destinations AS d
+			LEFT JOIN LATERAL (
+				SELECT n.*, pinterest_capi._missing_identifier(n.em, n.ph, n.click_id, n.external_id, n.hashed_maids) AS missing
+				FROM newest_quality AS n
+				WHERE n.destination = d.destination
+				ORDER BY n.events < 20, n.matchable::numeric / n.events, n.events DESC, n.event_name LIMIT 1) AS q ON true
 
 		UNION ALL
 		SELECT 15, 'retention', '',

@@ -237,6 +237,42 @@ END;
 COMMENT ON FUNCTION pinterest_capi._report_match(pinterest_capi._report_row[], timestamptz[], text) IS
 	'internal: the share of events with each identifier per slot, as bars and as a table';
 
+CREATE FUNCTION pinterest_capi._report_missing(rows pinterest_capi._report_row[]) RETURNS text
+	LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+	WITH counted AS (
+		SELECT r.event_name, r.destination, sum(c.events)::numeric AS events, sum(c.events) FILTER (WHERE r.kept = 0) AS stopped,
+			sum(r.matchable) AS matchable, sum(r.em) AS em, sum(r.ph) AS ph, sum(r.click_id) AS click_id,
+			sum(r.external_id) AS external_id, sum(r.hashed_maids) AS hashed_maids
+		FROM unnest(rows) AS r
+			CROSS JOIN LATERAL (SELECT CASE WHEN r.kept > 0 THEN r.kept ELSE r.events END AS events) AS c
+		WHERE r.destination IS NOT NULL AND r.event_name IS NOT NULL
+			AND (r.kept > 0 OR r.status = 'suppressed' AND r.reason = 'no identifier' AND r.last_at > statement_timestamp()
+				- coalesce(nullif(current_setting('pinterest_capi.payload_retention', true), ''), '7 days')::interval)
+		GROUP BY 1, 2
+	), judged AS (
+		SELECT c.*, pinterest_capi._missing_identifier(c.em / c.events, c.ph / c.events, c.click_id / c.events,
+			c.external_id / c.events, c.hashed_maids / c.events) AS missing
+		FROM counted AS c
+	)
+	SELECT '<section aria-labelledby="missing"><h2 id="missing">What would match more</h2>'
+		'<p class="soft">Of the events whose payload is still kept, and of those that were stopped since they had no identifier.</p>'
+		|| coalesce(pinterest_capi._report_table('Match quality by event',
+			'<th scope="col">Event</th><th scope="col">Destination</th><th scope="col" class="n">Events</th><th scope="col" class="n">Stopped: no identifier</th>'
+			'<th scope="col" class="n">What Pinterest asks for</th><th scope="col">Missing most</th><th scope="col">What to do</th>',
+			string_agg(format('<tr><th scope="row" class="long"><bdi>%s</bdi></th><td><bdi>%s</bdi></td><td class="n">%s</td><td class="n">%s</td><td class="n">%s</td><td>%s</td><td class="long">%s</td></tr>',
+				pinterest_capi._html(j.event_name), pinterest_capi._html(j.destination), pinterest_capi._report_n(j.events),
+				pinterest_capi._report_n(coalesce(j.stopped, 0)), pinterest_capi._report_share(j.matchable, j.events),
+				coalesce(pinterest_capi._html(j.missing), '<span class="nil">&#x2013;</span>'),
+				coalesce(pinterest_capi._html(pinterest_capi._identifier_advice(j.missing)), '<span class="nil">&#x2013;</span>')), ''
+				ORDER BY j.matchable / j.events, j.events DESC, j.event_name, j.destination)),
+			'<p class="empty">No events with a payload in this time.</p>')
+		|| '</section>'
+	FROM judged AS j;
+END;
+COMMENT ON FUNCTION pinterest_capi._report_missing(pinterest_capi._report_row[]) IS
+	'internal: per event, the identifier that is missing most and how it is added';
+
 ------------------------------------------------------------------------------
 -- What did not go
 ------------------------------------------------------------------------------
@@ -343,6 +379,7 @@ RETURN '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><meta name="v
 	|| pinterest_capi._report_timeline(rows, slots, step)
 	|| pinterest_capi._report_names(rows)
 	|| pinterest_capi._report_match(rows, slots, step)
+	|| pinterest_capi._report_missing(rows)
 	|| pinterest_capi._report_failures(rows)
 	|| pinterest_capi._report_gates(rows)
 	|| pinterest_capi._report_health(destination)

@@ -241,24 +241,6 @@ COMMENT ON COLUMN pinterest_capi.event_activity.event_name IS
 COMMENT ON COLUMN pinterest_capi.event_activity.last_tracked_at IS
 	'null: not within the last hour';
 
-CREATE VIEW pinterest_capi.event_quality AS
-	SELECT e.event_name, n.destination, (e.event_time AT TIME ZONE 'UTC')::date AS day,
-		count(*) AS events,
-		round(avg((u.user_data ? 'em')::integer), 4) AS em,
-		round(avg((u.user_data ? 'ph')::integer), 4) AS ph,
-		round(avg((u.user_data ? 'click_id')::integer), 4) AS click_id,
-		round(avg((u.user_data ? 'external_id')::integer), 4) AS external_id,
-		round(avg((u.user_data ? 'hashed_maids')::integer), 4) AS hashed_maids,
-		round(avg((u.user_data ? 'client_ip_address')::integer), 4) AS ip,
-		round(avg((u.user_data ? 'client_user_agent')::integer), 4) AS user_agent
-	FROM pinterest_capi._event AS e
-		JOIN pinterest_capi._destination_state AS n ON n.dest = e.dest
-		CROSS JOIN LATERAL (SELECT e.payload::jsonb -> 'user_data' AS user_data) AS u
-	WHERE e.payload IS NOT NULL
-	GROUP BY e.event_name, n.destination, (e.event_time AT TIME ZONE 'UTC')::date;
-COMMENT ON VIEW pinterest_capi.event_quality IS
-	'per event, destination and day (UTC): events, and the share of them (0 to 1) that carries each identifier; of events whose payload is kept';
-
 CREATE FUNCTION pinterest_capi._fields(OUT property text, OUT field text, OUT structured boolean,
 		OUT transformation text) RETURNS SETOF record
 	LANGUAGE c IMMUTABLE PARALLEL SAFE ROWS 80
