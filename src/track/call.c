@@ -96,12 +96,3 @@ pcapi_object_arg(FunctionCallInfo fcinfo, int n, const char *parameter)
 	check_object(value, parameter);
 	return value;
 }
-
-void
-pcapi_show_warnings(List *warnings)
-{
-	ListCell   *lc;
-
-	foreach(lc, warnings)
-		ereport(WARNING, (errmsg("%s", (char *) lfirst(lc)), pcapi_errhide()));
-}

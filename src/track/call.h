@@ -49,7 +49,4 @@ extern const char *pcapi_call_action_source(PcapiCall *call);
 /* A parameter that must be a JSON object; NULL: null. */
 extern Jsonb *pcapi_object_arg(FunctionCallInfo fcinfo, int n, const char *parameter);
 
-/* Raise a WARNING for each value that cannot be used: that is no reason to fail. */
-extern void pcapi_show_warnings(List *warnings);
-
 #endif							/* PCAPI_CALL_H */

@@ -11,6 +11,7 @@
 #include "track/property.h"
 #include "track/property_value.h"
 #include "track/settings.h"
+#include "track/warning.h"
 #include "utils/json.h"
 
 #define LINES_MAX	1000

@@ -17,6 +17,7 @@
 #include "track/property_value.h"
 #include "track/settings.h"
 #include "track/user_data.h"
+#include "track/warning.h"
 #include "utils/json.h"
 #include "utils/timestamp.h"
 

@@ -23,6 +23,7 @@
 #include "track/settings_cache.h"
 #include "track/user_data.h"
 #include "track/visitor.h"
+#include "track/warning.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"

@@ -12,7 +12,7 @@
 #include "track/column_json.h"
 #include "track/mapped_value.h"
 #include "track/mapping.h"
-#include "track/property_value.h"
+#include "track/warning.h"
 
 /* A quarter of what the server's JSON can hold, since consent rules see a whole call as one document. */
 #define OBJECT_MAX	(64 * 1024 * 1024)

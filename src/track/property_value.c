@@ -16,6 +16,7 @@
 #include "mb/pg_wchar.h"
 #include "track/property.h"
 #include "track/property_value.h"
+#include "track/warning.h"
 #include "utils/builtins.h"
 #include "utils/json.h"
 #include "utils/memutils.h"
@@ -25,30 +26,6 @@
 #define TOKENS_MAX		1000
 #define LANGUAGES_MAX	100		/* device_info.languages */
 #define FLAG_MAX		16		/* characters of one of opt_out_type's flags */
-#define WARNINGS_MAX	32
-
-/*
- * Appends "key: what", unless it is there already or there are too many: a
- * thousand lines with the same fault are one warning.
- */
-void
-pcapi_warn(List **warnings, const char *key, const char *what)
-{
-	char	   *text;
-	ListCell   *lc;
-
-	if (list_length(*warnings) >= WARNINGS_MAX)
-		return;
-	text = psprintf("%s: %s", key, what);
-	foreach(lc, *warnings)
-	{
-		if (strcmp((char *) lfirst(lc), text) == 0)
-			return;
-	}
-	if (list_length(*warnings) == WARNINGS_MAX - 1)
-		text = pstrdup("further warnings left out");
-	*warnings = lappend(*warnings, text);
-}
 
 /* ASCII's, whatever the locale */
 static inline bool

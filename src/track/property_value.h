@@ -44,6 +44,5 @@ extern bool pcapi_append_property(StringInfo buf, int property, const JsonbValue
 extern void pcapi_append_key(StringInfo buf, const char *key);
 extern void pcapi_append_string(StringInfo buf, const char *key, const char *value);
 extern void pcapi_append_integer(StringInfo buf, const char *key, int64 value);
-extern void pcapi_warn(List **warnings, const char *key, const char *what);
 
 #endif							/* PCAPI_PROPERTY_VALUE_H */

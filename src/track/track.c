@@ -29,6 +29,7 @@
 #include "track/track.h"
 #include "track/user_data.h"
 #include "track/visitor.h"
+#include "track/warning.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"

@@ -21,6 +21,7 @@
 #include "track/settings.h"
 #include "track/settings_cache.h"
 #include "track/user_data.h"
+#include "track/warning.h"
 #include "utils/builtins.h"
 #include "utils/datetime.h"
 #include "utils/numeric.h"
