@@ -31,8 +31,9 @@
 #include "replication/worker_internal.h"
 #include "track/settings.h"
 #include "track/settings_cache.h"
+#include "track/suppression.h"
 #include "track/user_data.h"
-#include "track/visitor.h"
+#include "track/user_data_json.h"
 #include "utils/builtins.h"
 #include "utils/rel.h"
 
@@ -131,8 +132,8 @@ is_forgotten(const PcapiNewEvent *ev)
 	PcapiIdentifiers ids = {0};
 
 	if (ev->payload)
-		pcapi_identifiers_from_event(&ids, DatumGetJsonbP(DirectFunctionCall1(jsonb_in,
-																			  CStringGetDatum(ev->payload))));
+		pcapi_identifiers_add_event(&ids, DatumGetJsonbP(DirectFunctionCall1(jsonb_in,
+																			 CStringGetDatum(ev->payload))));
 	return pcapi_is_suppressed(ev->visitor, &ids);
 }
 

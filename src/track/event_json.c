@@ -8,8 +8,6 @@
 #include "pinterest_capi.h"
 
 #include "common/encoding.h"
-#include "core/normalize.h"
-#include "core/sha256.h"
 #include "core/url.h"
 #include "track/contents.h"
 #include "track/event_json.h"
@@ -17,6 +15,7 @@
 #include "track/property_value.h"
 #include "track/settings.h"
 #include "track/user_data.h"
+#include "track/user_data_json.h"
 #include "track/warning.h"
 #include "utils/json.h"
 #include "utils/timestamp.h"
@@ -76,40 +75,6 @@ append_page_url(StringInfo buf, const PcapiProperties *props, PcapiUrlDetail det
 	}
 	if (warning)
 		pcapi_warn(warnings, pcapi_property_name(property), warning);
-}
-
-static void
-append_user_data(StringInfo buf, const PcapiIdentifiers *ids, const PcapiDestination *dest)
-{
-	pcapi_append_key(buf, "user_data");
-	appendStringInfoCharMacro(buf, '{');
-	for (int kind = 0; kind < PCAPI_KINDS; kind++)
-	{
-		ListCell   *lc;
-
-		if (ids->hashes[kind] == NIL)
-			continue;
-		pcapi_append_key(buf, pcapi_kind_name((PcapiKind) kind));
-		foreach(lc, ids->hashes[kind])
-		{
-			appendStringInfoCharMacro(buf, foreach_current_index(lc) == 0 ? '[' : ',');
-			appendStringInfoCharMacro(buf, '"');
-			appendBinaryStringInfo(buf, (char *) lfirst(lc), PCAPI_HEX_LEN);
-			appendStringInfoCharMacro(buf, '"');
-		}
-		appendStringInfoCharMacro(buf, ']');
-	}
-	if (ids->ip && dest->send_client_ip)
-		pcapi_append_string(buf, "client_ip_address", ids->ip);
-	if (ids->user_agent && dest->send_user_agent)
-		pcapi_append_string(buf, "client_user_agent", ids->user_agent);
-	if (ids->click_id)
-		pcapi_append_string(buf, "click_id", ids->click_id);
-	if (ids->partner_id)
-		pcapi_append_string(buf, "partner_id", ids->partner_id);
-	if (ids->customer_type)
-		pcapi_append_string(buf, "customer_type", ids->customer_type);
-	appendStringInfoCharMacro(buf, '}');
 }
 
 /*
@@ -275,7 +240,7 @@ pcapi_build_event(const PcapiAllowed *allowed, const PcapiProperties *props,
 	for (int property = PCAPI_PROP_TRACKING_ENABLED; property <= PCAPI_PROP_WIFI; property++)
 		(void) append_property_if_listed(&buf, property, props, allowed, warnings);
 
-	append_user_data(&buf, ids, dest);
+	pcapi_append_user_data(&buf, ids, dest);
 	reason = append_custom_data(&buf, props, allowed, warnings);
 	if (reason)
 	{

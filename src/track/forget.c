@@ -13,7 +13,10 @@
 #include "queue/erase.h"
 #include "track/call.h"
 #include "track/settings_cache.h"
+#include "track/suppression.h"
 #include "track/user_data.h"
+#include "track/user_data_json.h"
+#include "track/user_data_key.h"
 #include "track/visitor.h"
 #include "track/warning.h"
 #include "utils/array.h"
@@ -39,22 +42,21 @@ digest_array(List *digests)
 static void
 add_stored_identifiers(PcapiPerson *person, uint64 row)
 {
-	PcapiIdentifiers stored;
-	List	   *ignored = NIL;
+	PcapiIdentifiers stored = {0};
 	bool		isnull;
 	Datum		user_data = pcapi_result_datum(row, pcapi_result_column("user_data"), &isnull);
 	Datum	   *clicks;
 	int			n;
 
-	/* hashes pass as they are */
-	pcapi_identifiers_from_jsonb(&stored, isnull ? NULL : DatumGetJsonbPCopy(user_data), &ignored);
+	if (!isnull)
+		pcapi_identifiers_add_stored(&stored, DatumGetJsonbPCopy(user_data));
 	pcapi_person_add(person, NULL, &stored);
 	deconstruct_array(DatumGetArrayTypeP(pcapi_result_datum(row, pcapi_result_column("click_ids"), &isnull)), TEXTOID, -1, false, TYPALIGN_INT,
 					  &clicks, NULL, &n);
 	memset(&stored, 0, sizeof(stored));
 	for (int i = 0; i < n; i++)
 	{
-		stored.click_id = TextDatumGetCString(clicks[i]);
+		stored.texts[PCAPI_CLICK_ID] = TextDatumGetCString(clicks[i]);
 		pcapi_person_add(person, NULL, &stored);
 	}
 }
@@ -178,7 +180,7 @@ pcapi_sql_forget(PG_FUNCTION_ARGS)
 	pcapi_person_add(&person, has_visitor ? visitor : NULL, &ids);
 	if (person.visitors == NIL && person.keys == NIL)
 		pcapi_error_invalid_parameter(("forget() needs a visitor_id or an identifier in user_data"),
-									  ("Identifiers are em, ph, external_id, hashed_maids, click_id and partner_id."));
+									  ("Identifiers are %s.", pcapi_identifying_keys()));
 
 	pcapi_switch_to_owner(&saved, true);
 	oldest = pcapi_erasure_begin();

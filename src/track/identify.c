@@ -18,10 +18,11 @@
 #include "core/url.h"
 #include "fmgr.h"
 #include "track/call.h"
-#include "track/property_value.h"
 #include "track/settings.h"
 #include "track/settings_cache.h"
+#include "track/suppression.h"
 #include "track/user_data.h"
+#include "track/user_data_json.h"
 #include "track/visitor.h"
 #include "track/warning.h"
 #include "utils/array.h"
@@ -42,95 +43,32 @@ visitor_arg(FunctionCallInfo fcinfo)
 
 /* ---- identify ---- */
 
-static void
-push_string(PcapiJsonb *state, JsonbIteratorToken token, const char *s)
-{
-	JsonbValue	v;
-
-	v.type = jbvString;
-	v.val.string.val = unconstify(char *, s);
-	v.val.string.len = strlen(s);
-	PcapiJsonbPush(state, token, &v);
-}
-
-static void
-push_pair(PcapiJsonb *state, const char *key, const char *value)
-{
-	if (value == NULL)
-		return;
-	push_string(state, WJB_KEY, key);
-	push_string(state, WJB_VALUE, value);
-}
-
-static Jsonb *
-stored_form(const PcapiIdentifiers *ids, PcapiSettings *settings)
-{
-	PcapiJsonb	state = {0};
-
-	PcapiJsonbPush(&state, WJB_BEGIN_OBJECT, NULL);
-	for (int kind = 0; kind < PCAPI_KINDS; kind++)
-	{
-		ListCell   *lc;
-
-		if (ids->hashes[kind] == NIL)
-			continue;
-		push_string(&state, WJB_KEY, pcapi_kind_name((PcapiKind) kind));
-		PcapiJsonbPush(&state, WJB_BEGIN_ARRAY, NULL);
-		foreach(lc, ids->hashes[kind])
-			push_string(&state, WJB_ELEM, lfirst(lc));
-		PcapiJsonbPush(&state, WJB_END_ARRAY, NULL);
-	}
-	push_pair(&state, "partner_id", ids->partner_id);
-	if (pcapi_any_ip(settings))
-		push_pair(&state, "client_ip_address", ids->ip);
-	if (pcapi_any_user_agent(settings))
-		push_pair(&state, "client_user_agent", ids->user_agent);
-	PcapiJsonbPush(&state, WJB_END_OBJECT, NULL);
-	return JsonbValueToJsonb(state.result);
-}
-
-/* what was null, and what no destination sends any more */
-static Datum
-cleared_keys(const PcapiIdentifiers *ids, PcapiSettings *settings)
-{
-	Datum		keys[PCAPI_KINDS + 3];
-	int			n = 0;
-
-	for (int kind = 0; kind < PCAPI_KINDS; kind++)
-		if (ids->cleared & ((uint32) 1 << kind))
-			keys[n++] = CStringGetTextDatum(pcapi_kind_name((PcapiKind) kind));
-	if (ids->clear_partner_id)
-		keys[n++] = CStringGetTextDatum("partner_id");
-	if (ids->clear_ip || !pcapi_any_ip(settings))
-		keys[n++] = CStringGetTextDatum("client_ip_address");
-	if (ids->clear_user_agent || !pcapi_any_user_agent(settings))
-		keys[n++] = CStringGetTextDatum("client_user_agent");
-	return PointerGetDatum(construct_array(keys, n, TEXTOID, -1, false, TYPALIGN_INT));
-}
-
 /* A time without a click id, where it was null: older ones don't count any more. */
 static void
 store_visitor(const unsigned char *visitor, const PcapiIdentifiers *ids,
 			  PcapiSettings *settings, Jsonb *consent)
 {
 	static SPIPlanPtr plan = NULL;
+	uint32		withheld = pcapi_withheld_keys(settings);
+	const char *click_id = ids->texts[PCAPI_CLICK_ID];
+	bool		click_id_cleared = (ids->cleared & PCAPI_KEY_BIT(PCAPI_CLICK_ID)) != 0;
 	Oid			types[6] = {BYTEAOID, JSONBOID, JSONBOID, TEXTOID, TEXTARRAYOID, BOOLOID};
 	Datum		values[6];
 	char		nulls[6] = {' ', ' ', ' ', ' ', ' ', ' '};
 
 	SPI_connect();
 	values[0] = pcapi_visitor_datum(visitor);
-	values[1] = JsonbPGetDatum(stored_form(ids, settings));
+	values[1] = JsonbPGetDatum(pcapi_stored_user_data(ids, withheld));
 	if (consent)
 		values[2] = JsonbPGetDatum(consent);
 	else
 		nulls[2] = 'n';
-	if (ids->click_id)
-		values[3] = CStringGetTextDatum(ids->click_id);
+	if (click_id)
+		values[3] = CStringGetTextDatum(click_id);
 	else
 		nulls[3] = 'n';
-	values[4] = cleared_keys(ids, settings);
-	values[5] = BoolGetDatum(ids->clear_click_id);
+	values[4] = pcapi_cleared_keys(ids, withheld);
+	values[5] = BoolGetDatum(click_id_cleared);
 	(void) pcapi_execute_upsert(PCAPI_TABLE_VISITOR,
 								pcapi_plan(&plan,
 										   "INSERT INTO pinterest_capi._visitor AS v"
@@ -146,19 +84,8 @@ store_visitor(const unsigned char *visitor, const PcapiIdentifiers *ids,
 										   6, types),
 								values, nulls);
 	SPI_finish();
-	if (ids->click_id || ids->clear_click_id)
+	if (click_id || click_id_cleared)
 		pcapi_visitor_drop_clicks(visitor);
-}
-
-static bool
-is_suppressed(const unsigned char *visitor, PcapiIdentifiers ids, PcapiSettings *settings)
-{
-	if (ids.national != NIL)
-	{
-		ids.hashes[PCAPI_PH] = list_copy(ids.hashes[PCAPI_PH]);
-		pcapi_hash_national_anywhere(&ids, settings);
-	}
-	return pcapi_is_suppressed(visitor, &ids);
 }
 
 /*
@@ -173,6 +100,19 @@ country_of(PcapiIdentifiers *ids, PcapiSettings *settings)
 	if (country[0] == '\0' && list_length(pcapi_default_countries(settings)) == 1)
 		country = linitial(pcapi_default_countries(settings));
 	return country;
+}
+
+/* Warn of keys that an event alone can have. */
+static void
+warn_of_not_stored(const PcapiIdentifiers *ids, List **warnings)
+{
+	for (int key = 0; key < PCAPI_USER_DATA_KEYS; key++)
+	{
+		const PcapiUserDataField *field = &pcapi_user_data_fields[key];
+
+		if (field->storage == PCAPI_NOT_STORED && pcapi_is_given(ids, key))
+			pcapi_warn(warnings, field->name, "is an event's and not stored");
+	}
 }
 
 PG_FUNCTION_INFO_V1(pcapi_sql_identify);
@@ -193,9 +133,8 @@ pcapi_sql_identify(PG_FUNCTION_ARGS)
 	settings = pcapi_settings();
 	pcapi_visitor_hash(visitor_id, visitor);
 	pcapi_identifiers_from_jsonb(&ids, user_data, &warnings);
-	if (ids.customer_type)
-		pcapi_warn(&warnings, "customer_type", "is an event's and not stored");
-	if (!(pcapi_any_suppression(settings) && is_suppressed(visitor, ids, settings)))
+	warn_of_not_stored(&ids, &warnings);
+	if (!pcapi_call_is_suppressed(settings, visitor, &ids))
 	{
 		if (ids.national != NIL)
 			pcapi_hash_national(&ids, country_of(&ids, settings), &warnings);
@@ -249,10 +188,10 @@ pcapi_sql_capture_click(PG_FUNCTION_ARGS)
 		PG_RETURN_NULL();
 
 	memset(&ids, 0, sizeof(ids));
-	ids.click_id = click_id;
+	ids.texts[PCAPI_CLICK_ID] = click_id;
 	pcapi_visitor_hash(visitor_id, visitor);
 	pcapi_switch_to_owner(&saved, false);
-	if (!(pcapi_any_suppression(pcapi_settings()) && pcapi_is_suppressed(visitor, &ids)))
+	if (!pcapi_call_is_suppressed(pcapi_settings(), visitor, &ids))
 		pcapi_visitor_store_click(visitor, click_id, GetCurrentTimestamp());
 	pcapi_restore_user(&saved);
 	PG_RETURN_TEXT_P(cstring_to_text(click_id));

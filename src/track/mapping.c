@@ -15,7 +15,7 @@
 #include "track/mapping.h"
 #include "track/property.h"
 #include "track/row_argument.h"
-#include "track/user_data.h"
+#include "track/user_data_key.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -57,6 +57,7 @@ static bool
 target_of(const char *key, PcapiMappingTarget *target)
 {
 	size_t		len = strlen(key);
+	const char *name;
 
 	for (int i = 0; i < lengthof(call_keys); i++)
 	{
@@ -66,7 +67,7 @@ target_of(const char *key, PcapiMappingTarget *target)
 			return true;
 		}
 	}
-	if (pcapi_is_identifier_key(key, len))
+	if (pcapi_user_data_key(key, len, &name) >= 0)
 		*target = PCAPI_TO_USER_DATA;
 	else if (pcapi_property_in(PCAPI_IN_EVENT, key, len) >= 0)
 		*target = PCAPI_TO_PROPERTIES;

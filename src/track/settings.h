@@ -16,8 +16,7 @@ typedef struct PcapiDestination
 {
 	char	   *name;
 	int			no;				/* in event.dest */
-	bool		send_client_ip;
-	bool		send_user_agent;
+	uint32		withheld;		/* PCAPI_KEY_BITs of what it may not be sent of user_data */
 	PcapiUrlDetail page_url_detail;
 	char	   *default_checkout_value; /* decimal text; NULL: switched off */
 	char	   *default_checkout_currency;
@@ -83,8 +82,7 @@ struct PcapiSettings
 	bool		any_suppression;
 	bool		totals_read;	/* what follows is known */
 	bool		any_destination;
-	bool		any_ip;
-	bool		any_user_agent;
+	uint32		withheld;		/* PCAPI_KEY_BITs of what no destination is sent */
 	List	   *default_countries;	/* of char * */
 };
 

@@ -396,11 +396,11 @@ pcapi_any_destination(PcapiSettings *settings)
 	return settings->any_destination;
 }
 
-bool
-pcapi_any_ip(PcapiSettings *settings)
+uint32
+pcapi_withheld_keys(PcapiSettings *settings)
 {
 	read_totals(settings);
-	return settings->any_ip;
+	return settings->withheld;
 }
 
 List *
@@ -408,11 +408,4 @@ pcapi_default_countries(PcapiSettings *settings)
 {
 	read_totals(settings);
 	return settings->default_countries;
-}
-
-bool
-pcapi_any_user_agent(PcapiSettings *settings)
-{
-	read_totals(settings);
-	return settings->any_user_agent;
 }

@@ -25,8 +25,7 @@ extern PcapiSettings *pcapi_settings(void); /* neither */
 /* as owner */
 extern bool pcapi_any_suppression(const PcapiSettings *settings);	/* that list is not empty */
 extern bool pcapi_any_destination(PcapiSettings *settings);
-extern bool pcapi_any_ip(PcapiSettings *settings);	/* some destination sends the client's IP */
-extern bool pcapi_any_user_agent(PcapiSettings *settings);
+extern uint32 pcapi_withheld_keys(PcapiSettings *settings); /* of user_data, that no destination is sent */
 extern List *pcapi_default_countries(PcapiSettings *settings);	/* of char *, lower case, no duplicates */
 extern List *pcapi_rule_paths(const PcapiSettings *settings);	/* of rules for all destinations */
 extern void pcapi_settings_relcache_changed(Oid relid);

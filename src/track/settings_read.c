@@ -19,6 +19,7 @@
 #include "track/settings.h"
 #include "track/settings_read.h"
 #include "track/standard_event.h"
+#include "track/user_data_key.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
@@ -45,8 +46,8 @@ static const struct
 {
 	[READ_SUPPRESSION] = {"SELECT EXISTS (SELECT FROM pinterest_capi._suppression) AS any_suppression", 0},
 	[READ_TOTALS] = {"SELECT EXISTS (SELECT FROM pinterest_capi.destination) AS any_destination,"
-		" EXISTS (SELECT FROM pinterest_capi.destination AS d WHERE d.send_client_ip) AS any_ip,"
-		" EXISTS (SELECT FROM pinterest_capi.destination AS d WHERE d.send_user_agent) AS any_user_agent,"
+		" EXISTS (SELECT FROM pinterest_capi.destination AS d WHERE d.send_client_ip) AS send_client_ip,"
+		" EXISTS (SELECT FROM pinterest_capi.destination AS d WHERE d.send_user_agent) AS send_user_agent,"
 		" ARRAY (SELECT DISTINCT pg_catalog.lower(d.default_country) FROM pinterest_capi.destination AS d"
 	" WHERE d.default_country IS NOT NULL) AS countries", 0},
 	[READ_DESTINATION] = {"SELECT (SELECT s.dest FROM pinterest_capi._destination_state AS s"
@@ -114,6 +115,22 @@ text_column(uint64 row, const char *name, MemoryContext to)
 	Datum		d = column(row, name, &isnull);
 
 	return isnull ? NULL : MemoryContextStrdup(to, TextDatumGetCString(d));
+}
+
+/* Return the keys of user_data whose setting is off in the row, as PCAPI_KEY_BITs. */
+static uint32
+withheld_keys(uint64 row)
+{
+	uint32		withheld = 0;
+
+	for (int key = 0; key < PCAPI_USER_DATA_KEYS; key++)
+	{
+		const char *setting = pcapi_user_data_fields[key].setting;
+
+		if (setting && !pcapi_result_bool(row, setting))
+			withheld |= PCAPI_KEY_BIT(key);
+	}
+	return withheld;
 }
 
 static int64
@@ -205,8 +222,7 @@ pcapi_read_totals(PcapiSettings *settings)
 	SPI_connect();
 	query(READ_TOTALS, NULL, NULL);
 	settings->any_destination = pcapi_result_bool(0, "any_destination");
-	settings->any_ip = pcapi_result_bool(0, "any_ip");
-	settings->any_user_agent = pcapi_result_bool(0, "any_user_agent");
+	settings->withheld = withheld_keys(0);
 	deconstruct_array(DatumGetArrayTypeP(column(0, "countries", &isnull)), TEXTOID, -1, false, TYPALIGN_INT,
 					  &countries, NULL, &n);
 	old = MemoryContextSwitchTo(settings->context);
@@ -229,8 +245,7 @@ destination_from_row(const char *name, MemoryContext to)
 
 	d->name = MemoryContextStrdup(to, name);
 	d->no = pcapi_result_int32(0, "dest");
-	d->send_client_ip = pcapi_result_bool(0, "send_client_ip");
-	d->send_user_agent = pcapi_result_bool(0, "send_user_agent");
+	d->withheld = withheld_keys(0);
 	d->page_url_detail = strcmp(detail, "path") == 0 ? PCAPI_URL_PATH :
 		strcmp(detail, "domain") == 0 ? PCAPI_URL_DOMAIN : PCAPI_URL_NONE;
 	d->default_checkout_value = text_column(0, "default_checkout_value", to);

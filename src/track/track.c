@@ -23,9 +23,9 @@
 #include "track/contents.h"
 #include "track/event_json.h"
 #include "track/property.h"
-#include "track/property_value.h"
 #include "track/settings.h"
 #include "track/settings_cache.h"
+#include "track/suppression.h"
 #include "track/track.h"
 #include "track/user_data.h"
 #include "track/visitor.h"
@@ -123,20 +123,6 @@ click_id_in(CallState *state, int property)
 	return click_id;
 }
 
-/* By any form that a phone number may have at some destination, or had before one had a country. */
-static bool
-is_forgotten(CallState *state, const unsigned char *visitor)
-{
-	PcapiIdentifiers ids = state->ids;
-
-	if (ids.national != NIL)
-	{
-		ids.hashes[PCAPI_PH] = list_copy(ids.hashes[PCAPI_PH]);
-		pcapi_hash_national_anywhere(&ids, state->settings);
-	}
-	return pcapi_is_suppressed(visitor, &ids);
-}
-
 /* Identifiers of the call, a click id in its URLs, then what is known of the visitor. */
 static char *
 gather_identifiers(CallState *state, const unsigned char *visitor)
@@ -144,7 +130,7 @@ gather_identifiers(CallState *state, const unsigned char *visitor)
 	char	   *from_url = NULL;
 
 	pcapi_identifiers_from_jsonb(&state->ids, state->call->user_data, &state->warnings);
-	if (state->ids.click_id == NULL)
+	if (!pcapi_is_given(&state->ids, PCAPI_CLICK_ID))
 	{
 		from_url = click_id_in(state, PCAPI_PROP_PAGE_URL);
 		if (from_url == NULL)
@@ -153,8 +139,8 @@ gather_identifiers(CallState *state, const unsigned char *visitor)
 			from_url = click_id_in(state, PCAPI_PROP_REFERRER);
 		if (from_url)
 		{
-			state->ids.click_id = from_url;
-			state->ids.clear_click_id = false;
+			state->ids.texts[PCAPI_CLICK_ID] = from_url;
+			state->ids.cleared &= ~PCAPI_KEY_BIT(PCAPI_CLICK_ID);
 		}
 	}
 	if (visitor)
@@ -169,7 +155,7 @@ gather_identifiers(CallState *state, const unsigned char *visitor)
 			state->ids.national = NIL;
 		}
 	}
-	state->forgotten = pcapi_any_suppression(state->settings) && is_forgotten(state, visitor);
+	state->forgotten = pcapi_call_is_suppressed(state->settings, visitor, &state->ids);
 	return from_url;
 }
 
@@ -191,6 +177,8 @@ decide_for(CallState *state, PcapiAllowed *allowed, PcapiDecision *d)
 	const char *reason;
 	char	   *payload;
 	bool		has_identifier;
+	bool		client;
+	const uint32 client_keys = PCAPI_KEY_BIT(PCAPI_CLIENT_IP) | PCAPI_KEY_BIT(PCAPI_CLIENT_USER_AGENT);
 
 	d->destination = dest;
 	d->event_name = allowed->event_name;
@@ -241,12 +229,12 @@ decide_for(CallState *state, PcapiAllowed *allowed, PcapiDecision *d)
 		decide(d, "expired", "older than max_event_age");
 	else if (!has_identifier)
 		decide(d, "suppressed", "no identifier");
-	if (!has_identifier && (ids->ip || ids->user_agent) && !(dest->send_client_ip && dest->send_user_agent))
+	client = pcapi_is_given(ids, PCAPI_CLIENT_IP) || pcapi_is_given(ids, PCAPI_CLIENT_USER_AGENT);
+	if (!has_identifier && client && (dest->withheld & client_keys) != 0)
 		pcapi_warn(&d->warnings, "user_data",
 				   "IP address and user agent are left out, send_client_ip and send_user_agent are not both on");
-
-	if (has_identifier && ids->hashes[PCAPI_EM] == NIL && ids->hashes[PCAPI_MAIDS] == NIL &&
-		!(dest->send_client_ip && ids->ip && dest->send_user_agent && ids->user_agent))
+	if (has_identifier && !pcapi_is_given(ids, PCAPI_EM) && !pcapi_is_given(ids, PCAPI_MAIDS) &&
+		!pcapi_sends_client(ids, dest))
 		pcapi_warn(&d->warnings, "user_data",
 				   "Pinterest asks for em, hashed_maids, or client IP address and user agent");
 	return true;

@@ -1,200 +1,32 @@
 /*
  * user_data.c
- *	  A call's user_data, hashed: the raw values end here.
+ *	  A call's user_data, checked and hashed: raw identifiers end here.
  *
- * What a value is normalised to is src/core's; what was stored of a visitor
- * before is added in visitor.c.
+ * Which keys there are, and the form of those that are not hashed, is in
+ * user_data_key.c; normalisation before hashing is in src/core.  A visitor's
+ * stored identifiers are added in visitor.c.
  */
 #include "pinterest_capi.h"
-
-#include <arpa/inet.h>
-#include <sys/socket.h>
 
 #include "common/encoding.h"
 #include "core/normalize.h"
 #include "core/normalize_phone.h"
 #include "core/normalize_place.h"
-#include "core/pii.h"
 #include "core/sha256.h"
-#include "mb/pg_wchar.h"
-#include "track/property_value.h"
 #include "track/settings.h"
 #include "track/settings_cache.h"
 #include "track/user_data.h"
+#include "track/user_data_key.h"
 #include "track/warning.h"
 #include "utils/builtins.h"
 #include "utils/datetime.h"
 #include "utils/numeric.h"
 
-#define VALUES_MAX		100		/* of one kind; nobody has more e-mail addresses */
-#define CLICK_ID_MAX	8192
-#define PARTNER_ID_MAX	512		/* characters */
-#define USER_AGENT_MAX	2048	/* characters */
+#define VALUES_MAX		100		/* of one key; nobody has more e-mail addresses */
 
-/* what is no hash, behind the kinds of core */
-enum
-{
-	KEY_IP = PCAPI_KINDS,
-	KEY_USER_AGENT,
-	KEY_CLICK_ID,
-	KEY_PARTNER_ID,
-	KEY_CUSTOMER_TYPE
-};
-
-static const struct
-{
-	const char *name;
-	int			kind;
-}			keys[] =
-{
-	{"em", PCAPI_EM}, {"email", PCAPI_EM},
-	{"ph", PCAPI_PH}, {"phone", PCAPI_PH}, {"phone_number", PCAPI_PH},
-	{"ge", PCAPI_GE}, {"gender", PCAPI_GE},
-	{"db", PCAPI_DB}, {"date_of_birth", PCAPI_DB},
-	{"ln", PCAPI_LN}, {"last_name", PCAPI_LN},
-	{"fn", PCAPI_FN}, {"first_name", PCAPI_FN},
-	{"ct", PCAPI_CT}, {"city", PCAPI_CT},
-	{"st", PCAPI_ST}, {"state", PCAPI_ST},
-	{"zp", PCAPI_ZP}, {"zip", PCAPI_ZP}, {"postal_code", PCAPI_ZP},
-	{"country", PCAPI_COUNTRY},
-	{"external_id", PCAPI_EXTERNAL_ID},
-	{"hashed_maids", PCAPI_MAIDS}, {"maid", PCAPI_MAIDS},
-	{"ip", KEY_IP}, {"client_ip_address", KEY_IP},
-	{"user_agent", KEY_USER_AGENT}, {"client_user_agent", KEY_USER_AGENT},
-	{"click_id", KEY_CLICK_ID}, {"epik", KEY_CLICK_ID},
-	{"partner_id", KEY_PARTNER_ID},
-	{"customer_type", KEY_CUSTOMER_TYPE},
-};
-
+/* Return the latest date on earth as YYYYMMDD: a day ahead of Greenwich's. */
 static int
-find_key(const char *key, size_t len)
-{
-	for (int i = 0; i < lengthof(keys); i++)
-	{
-		if (keys[i].name[0] == key[0] && strncmp(key, keys[i].name, len) == 0 &&
-			keys[i].name[len] == '\0')
-			return i;
-	}
-	return -1;
-}
-
-bool
-pcapi_is_identifier_key(const char *key, size_t len)
-{
-	return len > 0 && find_key(key, len) >= 0;
-}
-
-static bool
-has_control_character(const char *s, size_t len)
-{
-	for (size_t i = 0; i < len; i++)
-	{
-		if ((unsigned char) s[i] < ' ' || s[i] == 0x7F)
-			return true;
-	}
-	return false;
-}
-
-/*
- * Opaque to us, so nothing is asked of it but that it is one line of text, and
- * nobody's address: what stands in a URL's query is anybody's to write.
- */
-const char *
-pcapi_parse_click_id(char **click_id, const char *s, size_t len)
-{
-	const char *wrong;
-
-	while (len > 0 && *s == ' ')
-	{
-		s++;
-		len--;
-	}
-	while (len > 0 && s[len - 1] == ' ')
-		len--;
-	if (len == 0 || len > CLICK_ID_MAX || has_control_character(s, len))
-		return "not a click id";
-	wrong = pcapi_find_pii_warning(s, len, pcapi_pii_find_in_id);
-	if (wrong == NULL)
-		*click_id = pnstrdup(s, len);
-	return wrong;
-}
-
-static const char *
-parse_user_agent(char **user_agent, const char *s, size_t len)
-{
-	size_t		clipped;
-	const char *wrong;
-
-	if (has_control_character(s, len))
-		return "not a user agent";
-	/* beyond the cut as well: half an address is one too */
-	clipped = pg_mbcharcliplen(s, (int) len, USER_AGENT_MAX);
-	wrong = pcapi_find_pii_warning(s, pg_mbcliplen(s, (int) len, (int) Min(len, clipped + 256)), pcapi_pii_find);
-	if (wrong)
-		return wrong;
-	*user_agent = pnstrdup(s, clipped);
-	return clipped < len ? "too long, cut off" : NULL;
-}
-
-static const char *
-parse_partner_id(char **partner_id, const char *s, size_t len)
-{
-	const char *wrong;
-
-	if (has_control_character(s, len) || memchr(s, '@', len) != NULL ||
-		pg_mbstrlen_with_len(s, (int) len) > PARTNER_ID_MAX)
-		return "not a partner id";
-	wrong = pcapi_find_pii_warning(s, len, pcapi_pii_find_in_id);
-	if (wrong == NULL)
-		*partner_id = pnstrdup(s, len);
-	return wrong;
-}
-
-static const char *
-parse_customer_type(const char **customer_type, const char *s, size_t len)
-{
-	static const char *const types[] = {"new", "returning"};
-
-	for (int i = 0; i < lengthof(types); i++)
-	{
-		if (strlen(types[i]) == len && pg_strncasecmp(types[i], s, len) == 0)
-		{
-			*customer_type = types[i];
-			return NULL;
-		}
-	}
-	return "neither new nor returning";
-}
-
-static const char *
-parse_ip(PcapiIdentifiers *ids, const char *s, size_t len)
-{
-	char	   *text;
-	struct in_addr v4;
-	struct in6_addr v6;
-
-	if (len >= INET6_ADDRSTRLEN)
-		return "not an IP address";
-	text = pnstrdup(s, len);
-	if (inet_pton(AF_INET, text, &v4) == 1)
-	{
-		if (v4.s_addr == INADDR_ANY)
-			return "not the address of a client";
-	}
-	else if (inet_pton(AF_INET6, text, &v6) == 1)
-	{
-		if (IN6_IS_ADDR_UNSPECIFIED(&v6))
-			return "not the address of a client";
-	}
-	else
-		return "not an IP address";
-	ids->ip = text;
-	return NULL;
-}
-
-/* The date of now where it is latest, which is a day ahead of Greenwich's evening. */
-static int
-date_of_today(void)
+latest_date_on_earth(void)
 {
 	int			days = (int) (GetCurrentTimestamp() / USECS_PER_DAY) + POSTGRES_EPOCH_JDATE + 1;
 	int			year;
@@ -205,7 +37,10 @@ date_of_today(void)
 	return year * 10000 + month * 100 + day;
 }
 
-/* Hash UTF-8 text; return NULL, or what is wrong with it. */
+/*
+ * Hash UTF-8 text and add the hash, unless it is there already.  Return NULL, or
+ * what is wrong with the text.
+ */
 static const char *
 add_hash(PcapiIdentifiers *ids, PcapiKind kind, const char *country, const char *utf8, size_t len)
 {
@@ -216,7 +51,7 @@ add_hash(PcapiIdentifiers *ids, PcapiKind kind, const char *country, const char 
 
 	strlcpy(context.country, country, sizeof(context.country));
 	if (kind == PCAPI_DB)
-		context.today = date_of_today();
+		context.today = latest_date_on_earth();
 	if (!pcapi_hash_identifier(kind, utf8, len, &context, hex, &warning))
 		return warning;
 	foreach(lc, ids->hashes[kind])
@@ -230,16 +65,20 @@ add_hash(PcapiIdentifiers *ids, PcapiKind kind, const char *country, const char 
 	return warning;
 }
 
-/* a phone number that waits for its country */
+/* a phone number that is not hashed before its country is known */
 typedef struct NationalPhone
 {
-	const char *key;			/* as the caller named it */
+	const char *name;			/* of the key, as the caller wrote it */
 	char	   *utf8;
 	size_t		len;
 } NationalPhone;
 
+/*
+ * Add the hash of a text in the database's encoding, or keep a phone number
+ * that may be in national form.  Return NULL, or what is wrong with it.
+ */
 static const char *
-parse_hash(PcapiIdentifiers *ids, const char *key, PcapiKind kind, const char *s, size_t len)
+parse_hashed(PcapiIdentifiers *ids, PcapiKind kind, const char *name, const char *s, size_t len)
 {
 	size_t		utf8_len;
 	char	   *utf8;
@@ -256,7 +95,7 @@ parse_hash(PcapiIdentifiers *ids, const char *key, PcapiKind kind, const char *s
 		if (list_length(ids->hashes[kind]) + list_length(ids->national) >= VALUES_MAX)
 			return "too many values, the rest left out";
 		phone = palloc(sizeof(NationalPhone));
-		phone->key = key;
+		phone->name = name;
 		phone->utf8 = utf8;
 		phone->len = utf8_len;
 		ids->national = lappend(ids->national, phone);
@@ -279,7 +118,7 @@ pcapi_hash_national(PcapiIdentifiers *ids, const char *country, List **warnings)
 	List	   *stored = NIL;
 	ListCell   *lc;
 
-	/* the visitor's stand in where none of the call's own can be used */
+	/* a visitor's stored numbers are used where none of the call's own can be */
 	if (ids->own_phones == 0)
 	{
 		stored = ids->hashes[PCAPI_PH];
@@ -291,7 +130,7 @@ pcapi_hash_national(PcapiIdentifiers *ids, const char *country, List **warnings)
 		const char *wrong = add_hash(ids, PCAPI_PH, country, phone->utf8, phone->len);
 
 		if (wrong)
-			pcapi_warn(warnings, phone->key, wrong);
+			pcapi_warn(warnings, phone->name, wrong);
 	}
 	ids->own_phones = list_length(ids->hashes[PCAPI_PH]);
 	if (ids->own_phones == 0)
@@ -312,12 +151,13 @@ pcapi_hash_national_anywhere(PcapiIdentifiers *ids, PcapiSettings *settings)
 		pcapi_hash_national(ids, lfirst(lc), &ignored);
 }
 
-/* The country that user_data names; of several, the first that there is. */
+/* Set the country that user_data names; of an array, the first that exists. */
 static void
 find_country(PcapiIdentifiers *ids, Jsonb *user_data)
 {
 	JsonbValue	buffer;
-	const JsonbValue *v = getKeyJsonValueFromContainer(&user_data->root, "country", strlen("country"), &buffer);
+	const char *name = pcapi_user_data_fields[PCAPI_COUNTRY].name;
+	const JsonbValue *v = getKeyJsonValueFromContainer(&user_data->root, name, strlen(name), &buffer);
 	JsonbValue	elem;
 	JsonbIterator *it = NULL;
 
@@ -353,13 +193,13 @@ find_country(PcapiIdentifiers *ids, Jsonb *user_data)
 }
 
 /*
- * One value of a key.  Where the API takes one value only, the first usable
- * one of an array stands.
+ * Parse one value of a key.  Where the API takes one value only, the first
+ * usable element of an array counts.  Return NULL, or what is wrong with it.
  */
 static const char *
-parse_value(PcapiIdentifiers *ids, int key, const JsonbValue *v)
+parse_value(PcapiIdentifiers *ids, int key, const char *name, const JsonbValue *v)
 {
-	int			kind = keys[key].kind;
+	const PcapiUserDataField *field = &pcapi_user_data_fields[key];
 	const char *s;
 	size_t		len;
 
@@ -377,8 +217,8 @@ parse_value(PcapiIdentifiers *ids, int key, const JsonbValue *v)
 	else
 		return "not text";
 
-	if (kind < PCAPI_KINDS)
-		return parse_hash(ids, keys[key].name, (PcapiKind) kind, s, len);
+	if (field->parse == NULL)
+		return parse_hashed(ids, (PcapiKind) key, name, s, len);
 
 	while (len > 0 && (unsigned char) *s <= ' ')
 	{
@@ -387,50 +227,40 @@ parse_value(PcapiIdentifiers *ids, int key, const JsonbValue *v)
 	}
 	while (len > 0 && (unsigned char) s[len - 1] <= ' ')
 		len--;
-	if (len == 0)
+	if (len == 0 || ids->texts[key] != NULL)
 		return NULL;
-
-	switch (kind)
-	{
-		case KEY_IP:
-			return ids->ip ? NULL : parse_ip(ids, s, len);
-
-		case KEY_USER_AGENT:
-			return ids->user_agent ? NULL : parse_user_agent(&ids->user_agent, s, len);
-
-		case KEY_CLICK_ID:
-			return ids->click_id ? NULL : pcapi_parse_click_id(&ids->click_id, s, len);
-
-		case KEY_CUSTOMER_TYPE:
-			return ids->customer_type ? NULL : parse_customer_type(&ids->customer_type, s, len);
-
-		default:
-			Assert(kind == KEY_PARTNER_ID);
-			return ids->partner_id ? NULL : parse_partner_id(&ids->partner_id, s, len);
-	}
+	return field->parse(&ids->texts[key], s, len);
 }
 
+/* Parse a key's value or the elements of its array, and clear the key where it is null. */
 static void
-clear(PcapiIdentifiers *ids, int kind)
+parse_key(PcapiIdentifiers *ids, int key, const char *name, const JsonbValue *v, List **warnings)
 {
-	switch (kind)
+	JsonbIterator *elements;
+	JsonbIteratorToken token;
+	JsonbValue	element;
+	const char *wrong;
+
+	if (v->type == jbvNull)
 	{
-		case KEY_IP:
-			ids->clear_ip = true;
-			break;
-		case KEY_USER_AGENT:
-			ids->clear_user_agent = true;
-			break;
-		case KEY_CLICK_ID:
-			ids->clear_click_id = true;
-			break;
-		case KEY_PARTNER_ID:
-			ids->clear_partner_id = true;
-			break;
-		case KEY_CUSTOMER_TYPE:
-			break;				/* there is no stored one */
-		default:
-			ids->cleared |= (uint32) 1 << kind;
+		ids->cleared |= PCAPI_KEY_BIT(key);
+		return;
+	}
+	if (v->type != jbvBinary || !JsonContainerIsArray(v->val.binary.data))
+	{
+		wrong = parse_value(ids, key, name, v);
+		if (wrong)
+			pcapi_warn(warnings, name, wrong);
+		return;
+	}
+	elements = JsonbIteratorInit(v->val.binary.data);
+	while ((token = JsonbIteratorNext(&elements, &element, true)) != WJB_DONE)
+	{
+		if (token != WJB_ELEM || element.type == jbvNull)
+			continue;
+		wrong = parse_value(ids, key, name, &element);
+		if (wrong)
+			pcapi_warn(warnings, name, wrong);
 	}
 }
 
@@ -440,6 +270,7 @@ pcapi_identifiers_from_jsonb(PcapiIdentifiers *ids, Jsonb *user_data, List **war
 	JsonbIterator *it;
 	JsonbIteratorToken token;
 	JsonbValue	v;
+	const char *name = NULL;
 	int			key = -1;
 	int			unknown = 0;
 
@@ -447,58 +278,29 @@ pcapi_identifiers_from_jsonb(PcapiIdentifiers *ids, Jsonb *user_data, List **war
 	if (user_data == NULL || JB_ROOT_COUNT(user_data) == 0)
 		return;
 
+	/* phone numbers and states are hashed as those of the country */
 	find_country(ids, user_data);
 	it = JsonbIteratorInit(&user_data->root);
 	(void) JsonbIteratorNext(&it, &v, true);	/* the object's beginning */
 	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
 	{
-		const char *wrong = NULL;
-
 		if (token == WJB_KEY)
 		{
-			key = v.val.string.len > 0 ? find_key(v.val.string.val, v.val.string.len) : -1;
+			key = pcapi_user_data_key(v.val.string.val, v.val.string.len, &name);
 			if (key < 0)
 				unknown++;
-			continue;
 		}
-		if (token != WJB_VALUE || key < 0)
-			continue;
-
-		if (v.type == jbvNull)
-			clear(ids, keys[key].kind);
-		else if (v.type == jbvBinary && JsonContainerIsArray(v.val.binary.data))
-		{
-			JsonbIterator *elems = JsonbIteratorInit(v.val.binary.data);
-			JsonbValue	elem;
-
-			while ((token = JsonbIteratorNext(&elems, &elem, true)) != WJB_DONE)
-			{
-				if (token != WJB_ELEM || elem.type == jbvNull)
-					continue;
-				wrong = parse_value(ids, key, &elem);
-				if (wrong)
-					pcapi_warn(warnings, keys[key].name, wrong);
-			}
-		}
-		else
-		{
-			wrong = parse_value(ids, key, &v);
-			if (wrong)
-				pcapi_warn(warnings, keys[key].name, wrong);
-		}
+		else if (token == WJB_VALUE && key >= 0)
+			parse_key(ids, key, name, &v, warnings);
 	}
 
 	/* of two aliases one may be null: a value outweighs it */
-	for (int kind = 0; kind < PCAPI_KINDS; kind++)
+	for (key = 0; key < PCAPI_USER_DATA_KEYS && ids->cleared != 0; key++)
 	{
-		if (ids->hashes[kind] != NIL || (kind == PCAPI_PH && ids->national != NIL))
-			ids->cleared &= ~((uint32) 1 << kind);
+		if (pcapi_is_given(ids, key) || (key == PCAPI_PH && ids->national != NIL))
+			ids->cleared &= ~PCAPI_KEY_BIT(key);
 	}
 	ids->own_phones = list_length(ids->hashes[PCAPI_PH]);
-	ids->clear_ip &= ids->ip == NULL;
-	ids->clear_user_agent &= ids->user_agent == NULL;
-	ids->clear_click_id &= ids->click_id == NULL;
-	ids->clear_partner_id &= ids->partner_id == NULL;
 
 	if (unknown > 0)
 		pcapi_warn(warnings, "user_data",
@@ -506,18 +308,24 @@ pcapi_identifiers_from_jsonb(PcapiIdentifiers *ids, Jsonb *user_data, List **war
 				   psprintf("%d unknown keys left out", unknown));
 }
 
-/*
- * Something by which Pinterest can find a person; name, place, gender and
- * birthday alone are none.
- */
+static inline bool
+is_sent(const PcapiIdentifiers *ids, int key, const PcapiDestination *dest)
+{
+	return pcapi_is_given(ids, key) && (dest->withheld & PCAPI_KEY_BIT(key)) == 0;
+}
+
+bool
+pcapi_sends_client(const PcapiIdentifiers *ids, const PcapiDestination *dest)
+{
+	return is_sent(ids, PCAPI_CLIENT_IP, dest) && is_sent(ids, PCAPI_CLIENT_USER_AGENT, dest);
+}
+
+/* Name, place, gender and birthday alone identify nobody. */
 bool
 pcapi_has_identifier(const PcapiIdentifiers *ids, const PcapiDestination *dest)
 {
-	return ids->hashes[PCAPI_EM] != NIL ||
-		ids->hashes[PCAPI_PH] != NIL ||
-		ids->hashes[PCAPI_EXTERNAL_ID] != NIL ||
-		ids->hashes[PCAPI_MAIDS] != NIL ||
-		ids->click_id != NULL ||
-		ids->partner_id != NULL ||
-		(dest->send_client_ip && ids->ip && dest->send_user_agent && ids->user_agent);
+	for (int key = 0; key < PCAPI_USER_DATA_KEYS; key++)
+		if (pcapi_user_data_fields[key].identifies && is_sent(ids, key, dest))
+			return true;
+	return pcapi_sends_client(ids, dest);
 }

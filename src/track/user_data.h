@@ -1,6 +1,6 @@
 /*
  * user_data.h
- *	  A call's user_data, hashed: the raw values end here.
+ *	  A call's user_data, checked and hashed: raw identifiers end here.
  */
 #ifndef PCAPI_USER_DATA_H
 #define PCAPI_USER_DATA_H
@@ -10,53 +10,52 @@
 #include "core/normalize.h"
 #include "nodes/pg_list.h"
 #include "track/settings.h"
+#include "track/user_data_key.h"
 #include "utils/jsonb.h"
 
 /*
- * Bytes of a URL or of cookies in which a click id is looked for; no browser
- * or server takes as many.  Less than column_json.c leaves of a longer text, whose
- * last parameter would be another click id.
+ * Bytes of a URL or of cookies that are searched for a click id; no browser or
+ * server accepts as many.  Less than column_json.c keeps of a longer text: the
+ * last parameter of a clipped text would be another click id.
  */
 #define PCAPI_CLICK_SOURCE_MAX	(512 * 1024)
 
 typedef struct PcapiIdentifiers
 {
 	List	   *hashes[PCAPI_KINDS];	/* of char *, 64 hex digits, order kept, no duplicates */
-	uint32		cleared;		/* bit per kind: JSON null was given */
+	char	   *texts[PCAPI_USER_DATA_KEYS];	/* of the keys that are not hashed */
+	uint32		cleared;		/* PCAPI_KEY_BITs: JSON null was given */
 	char		country[3];		/* the call's own, two letters; empty: none known */
-	List	   *national;		/* phone numbers without a plus sign, still as
-								 * they were given: see pcapi_hash_national */
-	int			own_phones;		/* how many of the hashes are the call's own */
-	char	   *click_id;
-	char	   *partner_id;
-	const char *customer_type;	/* of the event, so never stored for a visitor */
-	char	   *ip;
-	char	   *user_agent;
-	bool		clear_click_id,
-				clear_partner_id,
-				clear_ip,
-				clear_user_agent;
+	List	   *national;		/* phone numbers without a plus sign, not
+								 * hashed yet: see pcapi_hash_national */
+	int			own_phones;		/* number of phone hashes that are the call's own */
 } PcapiIdentifiers;
 
-extern bool pcapi_is_identifier_key(const char *key, size_t len);
-extern bool pcapi_has_identifier(const PcapiIdentifiers *ids, const PcapiDestination *dest);
+static inline bool
+pcapi_is_given(const PcapiIdentifiers *ids, int key)
+{
+	return key < PCAPI_KINDS ? ids->hashes[key] != NIL : ids->texts[key] != NULL;
+}
 
-/* NULL when *click_id was set, else what is wrong with it */
-extern const char *pcapi_parse_click_id(char **click_id, const char *s, size_t len);
-
-/* warnings are appended: "em: not an e-mail address" */
+/* Parse a call's user_data.  Warnings are appended, such as "em: not an e-mail address". */
 extern void pcapi_identifiers_from_jsonb(PcapiIdentifiers *ids, Jsonb *user_data, List **warnings);
 
 /*
  * Hash the phone numbers that may be in national form, as numbers of this
- * country ("": unknown), for ids->hashes.
+ * country ("": unknown), into ids->hashes.
  */
 extern void pcapi_hash_national(PcapiIdentifiers *ids, const char *country, List **warnings);
 
-/* The same in every form that such a number may have been stored or sent in. */
+/* Hash them in every form in which such a number may have been stored or sent. */
 extern void pcapi_hash_national_anywhere(PcapiIdentifiers *ids, PcapiSettings *settings);
 
-/* The country of the call or, once the visitor's identifiers are there, of the visitor; or "". */
+/* Return the country of the call or, once the visitor's identifiers were added, of the visitor; or "". */
 extern const char *pcapi_known_country(PcapiIdentifiers *ids);
+
+/* Return whether this destination sends a key by which Pinterest can find the person. */
+extern bool pcapi_has_identifier(const PcapiIdentifiers *ids, const PcapiDestination *dest);
+
+/* Return whether this destination sends the client's IP address and user agent, both. */
+extern bool pcapi_sends_client(const PcapiIdentifiers *ids, const PcapiDestination *dest);
 
 #endif							/* PCAPI_USER_DATA_H */

@@ -24,6 +24,7 @@
 #include "executor/tuptable.h"
 #include "queue/event_id.h"
 #include "track/user_data.h"
+#include "track/user_data_json.h"
 #include "track/visitor.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -51,78 +52,6 @@ pcapi_visitor_datum(const unsigned char digest[32])
 	SET_VARSIZE(b, VARHDRSZ + 32);
 	memcpy(VARDATA(b), digest, 32);
 	return PointerGetDatum(b);
-}
-
-/* ---- filling an event's identifiers ---- */
-
-static const JsonbValue *
-lookup(Jsonb *object, const char *key, JsonbValue *buffer)
-{
-	return getKeyJsonValueFromContainer(&object->root, key, strlen(key), buffer);
-}
-
-static void
-fill_hashes(PcapiIdentifiers *ids, PcapiKind kind, Jsonb *user_data, MemoryContext context)
-{
-	JsonbValue	buffer;
-	const JsonbValue *v = lookup(user_data, pcapi_kind_name(kind), &buffer);
-	JsonbIterator *it;
-	JsonbValue	elem;
-	JsonbIteratorToken token;
-	MemoryContext old;
-
-	if (v == NULL || v->type != jbvBinary || !JsonContainerIsArray(v->val.binary.data))
-		return;
-	old = MemoryContextSwitchTo(context);
-	it = JsonbIteratorInit(v->val.binary.data);
-	while ((token = JsonbIteratorNext(&it, &elem, true)) != WJB_DONE)
-		if (token == WJB_ELEM && elem.type == jbvString)
-			ids->hashes[kind] = lappend(ids->hashes[kind],
-										pnstrdup(elem.val.string.val, elem.val.string.len));
-	MemoryContextSwitchTo(old);
-}
-
-static void
-fill_text(char **field, bool cleared, const char *key, Jsonb *user_data, MemoryContext context)
-{
-	JsonbValue	buffer;
-	const JsonbValue *v;
-	MemoryContext old;
-
-	if (*field || cleared)
-		return;
-	v = lookup(user_data, key, &buffer);
-	if (v == NULL || v->type != jbvString)
-		return;
-	old = MemoryContextSwitchTo(context);
-	*field = pnstrdup(v->val.string.val, v->val.string.len);
-	MemoryContextSwitchTo(old);
-}
-
-/* What ids lacks and doesn't refuse, from user_data as it is stored or sent. */
-static void
-fill(PcapiIdentifiers *ids, Jsonb *user_data, MemoryContext context)
-{
-	for (int kind = 0; kind < PCAPI_KINDS; kind++)
-		if (ids->hashes[kind] == NIL && (ids->cleared & ((uint32) 1 << kind)) == 0)
-			fill_hashes(ids, (PcapiKind) kind, user_data, context);
-	fill_text(&ids->ip, ids->clear_ip, "client_ip_address", user_data, context);
-	fill_text(&ids->user_agent, ids->clear_user_agent, "client_user_agent", user_data, context);
-	fill_text(&ids->partner_id, ids->clear_partner_id, "partner_id", user_data, context);
-}
-
-void
-pcapi_identifiers_from_event(PcapiIdentifiers *ids, Jsonb *event)
-{
-	JsonbValue	buffer;
-	const JsonbValue *v = lookup(event, "user_data", &buffer);
-	Jsonb	   *user_data;
-
-	if (v == NULL || v->type != jbvBinary || !JsonContainerIsObject(v->val.binary.data))
-		return;
-	user_data = JsonbValueToJsonb(unconstify(JsonbValue *, v));
-	fill(ids, user_data, CurrentMemoryContext);
-	fill_text(&ids->click_id, false, "click_id", user_data, CurrentMemoryContext);
 }
 
 /* ---- a visitor's rows ---- */
@@ -287,14 +216,15 @@ pcapi_visitor_fill(const unsigned char *visitor, PcapiIdentifiers *ids, Jsonb **
 		if (read_click(&walk, &clicks))
 			continue;
 		d = slot_getattr(walk.walk.slot, PCAPI_VISITOR_USER_DATA, &isnull);
-		fill(ids, DatumGetJsonbP(d), CurrentMemoryContext);
+		pcapi_identifiers_add_stored(ids, DatumGetJsonbP(d));
 		d = slot_getattr(walk.walk.slot, PCAPI_VISITOR_CONSENT, &isnull);
 		if (!isnull)
 			*consent = DatumGetJsonbPCopy(d);
 	}
 	close_visitor(&walk);
-	if (clicks.newest && ids->click_id == NULL && !ids->clear_click_id && clicks.at >= clicks_since())
-		ids->click_id = clicks.newest;
+	if (clicks.newest && !pcapi_is_given(ids, PCAPI_CLICK_ID) &&
+		(ids->cleared & PCAPI_KEY_BIT(PCAPI_CLICK_ID)) == 0 && clicks.at >= clicks_since())
+		ids->texts[PCAPI_CLICK_ID] = clicks.newest;
 }
 
 /* The same by a statement, for who may have added a trigger. */
@@ -400,93 +330,4 @@ pcapi_visitor_drop_clicks(const unsigned char *visitor)
 		(void) read_click(&walk, &clicks);
 	delete_clicks(&walk, &clicks);
 	close_visitor(&walk);
-}
-
-/* ---- people who are to be forgotten ---- */
-
-static void
-add_identifier(PcapiPerson *person, const char *key, const char *value)
-{
-	if (value == NULL)
-		return;
-	person->keys = lappend(person->keys, unconstify(char *, key));
-	person->values = lappend(person->values, unconstify(char *, value));
-}
-
-void
-pcapi_person_add(PcapiPerson *person, const unsigned char *visitor, const PcapiIdentifiers *ids)
-{
-	static const PcapiKind kinds[] = {PCAPI_EM, PCAPI_PH, PCAPI_EXTERNAL_ID, PCAPI_MAIDS};
-
-	if (visitor)
-		person->visitors = lappend(person->visitors, unconstify(unsigned char *, visitor));
-	for (int i = 0; i < lengthof(kinds); i++)
-	{
-		ListCell   *lc;
-
-		foreach(lc, ids->hashes[kinds[i]])
-			add_identifier(person, pcapi_kind_name(kinds[i]), lfirst(lc));
-	}
-	add_identifier(person, "click_id", ids->click_id);
-	add_identifier(person, "partner_id", ids->partner_id);
-}
-
-/* Hashed with the key, so that one person's visitor id is not another's external_id. */
-static Datum
-suppression_hash(const char *key, const char *value)
-{
-	unsigned char digest[32];
-
-	pcapi_visitor_hash(psprintf("%s:%s", key, value), digest);
-	return pcapi_visitor_datum(digest);
-}
-
-Datum
-pcapi_person_hashes(const PcapiPerson *person)
-{
-	Datum	   *hashes = palloc(sizeof(Datum) *
-								(list_length(person->visitors) + list_length(person->keys) + 1));
-	int			n = 0;
-	ListCell   *lc;
-	ListCell   *lv;
-
-	foreach(lc, person->visitors)
-	{
-		char		hex[PCAPI_HEX_LEN + 1];
-
-		pcapi_hex(lfirst(lc), 32, hex);
-		hashes[n++] = suppression_hash("visitor", hex);
-	}
-	forboth(lc, person->keys, lv, person->values)
-		hashes[n++] = suppression_hash(lfirst(lc), lfirst(lv));
-	return PointerGetDatum(construct_array(hashes, n, BYTEAOID, -1, false, TYPALIGN_INT));
-}
-
-/*
- * With the newest snapshot, as the settings are read: who wants to be forgotten
- * does not wait for the end of a transaction that began before.
- */
-bool
-pcapi_is_suppressed(const unsigned char *visitor, const PcapiIdentifiers *ids)
-{
-	static SPIPlanPtr plan = NULL;
-	Oid			types[1] = {BYTEAARRAYOID};
-	Datum		values[1];
-	PcapiPerson person = {0};
-	bool		found;
-
-	pcapi_person_add(&person, visitor, ids);
-	values[0] = pcapi_person_hashes(&person);
-	SPI_connect();
-	PushActiveSnapshot(GetLatestSnapshot());
-	pcapi_execute(SPI_OK_SELECT,
-				  pcapi_plan(&plan,
-							 "SELECT FROM pinterest_capi._suppression AS s"
-							 " WHERE s.hash OPERATOR(pg_catalog.=) ANY ($1)",
-							 1, types),
-				  values, NULL, true, 1);
-	found = (SPI_processed > 0);
-	PopActiveSnapshot();
-	SPI_finish();
-	return found;
 }
