@@ -75,7 +75,7 @@ my ($diagram) =
   slurp("$top/docs/design.md") =~ /^### A batch\n.*?^```\n(.*?)^```/ms;
 my %drawn = map { $_ => 1 } $diagram =~ /\b([A-Z][A-Z_]+)\b/g;
 my %state = map { $_ => 1 }
-  slurp("$top/src/worker/sending.h") =~ /^\tPCAPI_BATCH_(\w+)/mg;
+  slurp("$top/src/worker/batch.h") =~ /^\tPCAPI_BATCH_(\w+)/mg;
 is( join(' ', sort keys %drawn),
 	join(' ', sort keys %state),
 	"docs/design.md: a batch's states");

@@ -241,7 +241,7 @@ pcapi_sql_configure_destination(PG_FUNCTION_ARGS)
  * A row of a table of settings is another, or all are gone.  Once for each
  * command of a transaction: sessions hear of it at COMMIT (this one at the end
  * of the command, and again at ROLLBACK).  The lock keeps nobody waiting; it
- * tells of a change whose notice is still to come (settings.c).
+ * tells of a change whose notice is still to come (settings_cache.c).
  */
 PG_FUNCTION_INFO_V1(pcapi_sql_settings_changed);
 Datum

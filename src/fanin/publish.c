@@ -6,7 +6,7 @@
  * _event, which catalogs and their caches say and nothing else.  The row
  * filter lets through what carries its destination's name: what was queued
  * here, not what was final at once.  How rows are handed over is in handover.c,
- * the other server's side in src/session (subscribe.c, apply.c).
+ * the other server's side in subscribe.c and apply.c.
  */
 #include "pinterest_capi.h"
 
