@@ -107,10 +107,10 @@ is(sql(q{SELECT status, backoff_until IS NULL FROM pinterest_capi._readiness WHE
 
 # what is meant to wait for long goes on waiting: no time is mended that needs it
 $stub->reset;
-$stub->script({ status => 500, headers => { 'Retry-After' => 86400 } });
-track($node, 'tomorrow');
-becomes($node, 'tomorrow', 'status', 'retrying', 'an event is to be retried tomorrow');
-my $due = sql_status($node, 'tomorrow', 'next_attempt_at');
+$stub->script({ status => 500, headers => { 'Retry-After' => 6 * HOUR } });
+track($node, 'in-six-hours');
+becomes($node, 'in-six-hours', 'status', 'retrying', 'an event is to be retried in six hours');
+my $due = sql_status($node, 'in-six-hours', 'next_attempt_at');
 my $worker = sql('SELECT pid FROM pinterest_capi.worker_status');
 sql("SELECT pg_terminate_backend($worker)");
 ok(poll(sub { my $pid = sql('SELECT pid FROM pinterest_capi.worker_status'); $pid ne '' && $pid ne $worker }), 'a new worker');
@@ -118,7 +118,7 @@ ok(poll(sub { my $pid = sql('SELECT pid FROM pinterest_capi.worker_status'); $pi
 sql(q{UPDATE pinterest_capi._outcome SET finished_at = finished_at - interval '1 year' WHERE id = (SELECT id FROM pinterest_capi._event WHERE event_id = 'ahead')});
 sql('SELECT pg_terminate_backend(pid) FROM pinterest_capi.worker_status');
 ok($node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM pinterest_capi._event WHERE event_id = 'ahead'}), 'has made its first pass');
-is(sql_status($node, 'tomorrow', 'next_attempt_at'), $due, 'and left the event\'s time as it is');
+is(sql_status($node, 'in-six-hours', 'next_attempt_at'), $due, 'and left the event\'s time as it is');
 
 $node->stop;
 $stub->stop;

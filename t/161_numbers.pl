@@ -225,7 +225,8 @@ fact(macro('PCAPI_BACKOFF_MIN_MS', 'ms') / found('src/core/backoff.c', qr/floor_
 fact(macro('PCAPI_BACKOFF_MIN_MS', 'ms'), $operations, 'doubles from # to', $design, 'ceiling of # doubling');
 fact(macro('PCAPI_BACKOFF_MAX_MS', 'ms'), $operations, 'doubles from ~ to #', $design, 'doubling to #;', $operations, 'by itself, at most # after it is back');
 fact(macro('PUT_OFF_MAX_MS', 'ms'), $operations, 'tried again up to every #');
-fact(macro('RETRY_AFTER_MAX', 's'), $design, 'HTTP date, # at most');
+fact(macro('RETRY_AFTER_MAX', 's'), $design, 'HTTP date, # at most', $operations, '`Retry-After` (at most #)');
+fact(macro('RESET_MAX', 's'), $design, 'as seconds or Unix time, # at most', $operations, '`X-RateLimit-Reset` (at most #)');
 
 # the worker: when it wakes, what it waits for, when it ends
 fact(macro('SAFETY_POLL'), $operations, 'polls the queue every # for', $operations, 'are sent within # of COMMIT PREPARED', $design, 'safety poll, every #,');

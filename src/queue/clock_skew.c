@@ -13,7 +13,7 @@
 #include "common/spi.h"
 #include "queue/clock_skew.h"
 
-/* nobody is asked to wait for longer than a day (core/backoff.c), and a request takes an hour at most */
+/* nobody is asked to wait for longer than a day (worker/response.c), and a request takes an hour at most */
 #define LONGEST "interval '26 hours'"
 
 /* clocks of one machine differ by less between processors */

@@ -553,13 +553,12 @@ publish_state(TimestampTz now)
 static void
 record_clock_skew(const PcapiBatch *batch)
 {
-	const char *date = batch->request.date;
-	int64		seconds = pcapi_http_date(date, strlen(date));
+	int64		seconds = batch->request.date;
 	TimestampTz dated;
 	TimestampTz now = GetCurrentTimestamp();
 	int64		ahead = 0;
 
-	if (seconds < 0)
+	if (seconds == 0)
 		return;
 	dated = (seconds - (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * (int64) SECS_PER_DAY) * USECS_PER_SEC;
 	if (batch->sent_at > dated + USECS_PER_SEC)

@@ -10,7 +10,6 @@
 #include "pinterest_capi.h"
 
 #include "common/jsonapi.h"
-#include "core/backoff.h"
 #include "core/json_sanitize.h"
 #include "mb/pg_wchar.h"
 #include "utils/timestamp.h"
@@ -19,6 +18,9 @@
 
 #define MAX_MESSAGE		500		/* bytes of what is kept of one message */
 #define NOT_GIVEN		(-1)
+
+/* the reset of a daily limit is at most a day away */
+#define RESET_MAX		(24 * 60 * 60)	/* seconds */
 
 typedef struct ResponseParse
 {
@@ -270,33 +272,27 @@ processed_entries(const ResponseParse * r, int n)
 	return processed;
 }
 
-/* Seconds until the window of the rate limit is over; some servers give Unix time instead. */
+/* Return the seconds until the rate limit's window ends; some servers give Unix time instead. */
 static int64
-reset_seconds(const char *header, int64 now)
-{
-	char	   *end;
-	long long	seconds = strtoll(header, &end, 10);
-
-	if (end == header || seconds < 0)
-		return -1;
-	if (seconds > now / 2)
-		seconds = Max(seconds - now, 0);
-	return Min(seconds, 86400);
-}
-
-static int64
-asked_wait(const PcapiRequest *request, int status)
+reset_seconds(int64 reset)
 {
 	int64		now = (int64) (GetCurrentTimestamp() / USECS_PER_SEC) +
 		(POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * (int64) SECS_PER_DAY;
-	int64		wait = -1;
 
-	if (request->retry_after[0] != '\0')
-		wait = pcapi_retry_after(request->retry_after, now);
-	if (request->ratelimit_reset[0] != '\0' &&
-		(status == 429 || strcmp(request->ratelimit_remaining, "0") == 0))
-		wait = Max(wait, reset_seconds(request->ratelimit_reset, now));
-	return wait < 0 ? -1 : wait * 1000;
+	if (reset > now / 2)
+		reset = Max(reset - now, 0);
+	return Min(reset, RESET_MAX);
+}
+
+/* Return the milliseconds that the server asks to wait, 0 for none. */
+static int64
+requested_wait(const PcapiRequest *request)
+{
+	int64		wait = request->retry_after;
+
+	if (request->status == 429 || request->ratelimit_exhausted)
+		wait = Max(wait, reset_seconds(request->ratelimit_reset));
+	return wait * 1000;
 }
 
 static void
@@ -447,7 +443,6 @@ pcapi_read_response(const PcapiRequest *request, int n, const char *token)
 	ResponseParse r = {0};
 	bool		readable = false;
 
-	answer->wait_ms = -1;
 	if (request->transport == PCAPI_HTTP_ANSWERED)
 	{
 		readable = read_body(&r, request, n, token);
@@ -461,7 +456,7 @@ pcapi_read_response(const PcapiRequest *request, int n, const char *token)
 	}
 	answer->http_status = request->status;
 	answer->unread = unread_success(answer, request);
-	answer->wait_ms = asked_wait(request, request->status);
+	answer->wait_ms = requested_wait(request);
 	answer->entries = r.entries;
 	if (answer->verdict != PCAPI_VERDICT_ENTRIES)
 		answer->message = message_of(answer, request, &r, readable);

@@ -35,7 +35,7 @@ typedef struct PcapiAnswer
 	PcapiEntry *entries;		/* PCAPI_VERDICT_ENTRIES: n of them */
 	char	   *message;		/* what to record, or NULL; database's encoding */
 	bool		unread;			/* PCAPI_VERDICT_UNKNOWN: it was a success that can't be read */
-	int64		wait_ms;		/* what the API asks for; -1: nothing */
+	int64		wait_ms;		/* what the API asks for; 0: nothing */
 } PcapiAnswer;
 
 /* palloc'd in the current memory context; token is only to be kept out of texts */

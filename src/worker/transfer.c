@@ -23,6 +23,9 @@
 #define MAX_ANSWER		(4 * 1024 * 1024)
 #define MAX_HEADERS		(64 * 1024)
 
+/* libcurl's own limit since 8.12 */
+#define RETRY_AFTER_MAX	(6 * 60 * 60)	/* seconds */
+
 /* connections of one host that nobody uses, while those of another are busy */
 #define MAX_IDLE		30L		/* seconds */
 
@@ -117,31 +120,52 @@ on_seek(void *userp, curl_off_t offset, int origin)
 	return CURL_SEEKFUNC_OK;
 }
 
-static void
-keep_header(const char *line, size_t len, const char *name, char *out, size_t out_len)
+/* Return the value of a header of the final answer, or NULL. */
+static const char *
+header_value(PcapiRequest *r, const char *name)
 {
-	size_t		name_len = strlen(name);
+	struct curl_header *header;
 
-	if (len <= name_len || pg_strncasecmp(line, name, name_len) != 0)
-		return;
-	line += name_len;
-	len -= name_len;
-	while (len > 0 && (*line == ' ' || *line == '\t'))
-		line++, len--;
-	while (len > 0 && (line[len - 1] == '\r' || line[len - 1] == '\n' || line[len - 1] == ' '))
-		len--;
-	if (len >= out_len)
-		len = out_len - 1;
-	memcpy(out, line, len);
-	out[len] = '\0';
+	return curl_easy_header(r->easy, name, 0, CURLH_HEADER, -1, &header) == CURLHE_OK ? header->value : NULL;
 }
 
-/* Forget the headers of an interim answer. */
-static void
-forget_headers(PcapiRequest *r)
+/* Return a header's value as seconds, 0 for none. */
+static int64
+header_seconds(PcapiRequest *r, const char *name)
 {
-	r->date[0] = r->retry_after[0] = r->ratelimit_remaining[0] = r->ratelimit_reset[0] = '\0';
-	r->headers_over = false;
+	const char *value = header_value(r, name);
+
+	return value ? Max(strtoll(value, NULL, 10), 0) : 0;
+}
+
+/*
+ * Return the seconds that Retry-After asks for, a number or a date, 0 for none.
+ * CURLINFO_RETRY_AFTER alone would also tell of an interim answer's header.
+ * libcurl has a maximum of 6 hours since 8.12, none before, and negative
+ * values for a date in the past before 8.12.
+ */
+static int64
+retry_after(PcapiRequest *r)
+{
+	curl_off_t	seconds = 0;
+
+	if (header_value(r, "Retry-After") == NULL ||
+		curl_easy_getinfo(r->easy, CURLINFO_RETRY_AFTER, &seconds) != CURLE_OK)
+		return 0;
+	return Min(Max(seconds, 0), RETRY_AFTER_MAX);
+}
+
+/* Keep what the final answer's headers say. */
+static void
+read_headers(PcapiRequest *r)
+{
+	const char *date = header_value(r, "Date");
+	const char *remaining = header_value(r, "X-RateLimit-Remaining");
+
+	r->date = date ? Max((int64) curl_getdate(date, NULL), 0) : 0;
+	r->retry_after = retry_after(r);
+	r->ratelimit_exhausted = remaining != NULL && strcmp(remaining, "0") == 0;
+	r->ratelimit_reset = header_seconds(r, "X-RateLimit-Reset");
 }
 
 /* Forget what came as an answer, so that the request can be made again. */
@@ -150,28 +174,21 @@ pcapi_transfer_again(PcapiRequest *r)
 {
 	r->error[0] = '\0';
 	r->handed = r->answer_len = r->header_bytes = 0;
-	forget_headers(r);
+	r->date = r->retry_after = r->ratelimit_reset = 0;
+	r->ratelimit_exhausted = false;
 }
 
-/* Return the status of a status line, 0 for any other line. */
-static int
-status_of_line(const char *line, size_t len)
-{
-	const char *blank = memchr(line, ' ', len);
-
-	if (len < strlen("HTTP/") || memcmp(line, "HTTP/", strlen("HTTP/")) != 0 ||
-		blank == NULL || line + len - blank < 4)
-		return 0;
-	return (blank[1] - '0') * 100 + (blank[2] - '0') * 10 + (blank[3] - '0');
-}
-
-/* Headers of the final answer count, not those of interim answers, nor trailers. */
+/*
+ * Count the headers' bytes, and read the headers at the empty line that ends
+ * them.  Trailers come later: libcurl 7.88 calls those of HTTP/2 headers.  The
+ * status is 0 while a proxy answers, and below 200 for an interim answer.
+ */
 static size_t
 on_header(char *data, size_t size, size_t nmemb, void *userp)
 {
 	PcapiRequest *r = userp;
 	size_t		len = size * nmemb;
-	int			status = status_of_line(data, len);
+	long		status = 0;
 
 	r->header_bytes += len;
 	if (r->header_bytes > MAX_HEADERS)
@@ -179,19 +196,14 @@ on_header(char *data, size_t size, size_t nmemb, void *userp)
 		set_abort_reason(r, "it has more headers than any answer should have");
 		return 0;
 	}
-	if (status != 0)
-		forget_headers(r);
-	/* the wrong server for this name: whatever comes next shall not come here */
+	if (len == 0 || (data[0] != '\r' && data[0] != '\n'))
+		return len;
+	curl_easy_getinfo(r->easy, CURLINFO_RESPONSE_CODE, &status);
+	if (status >= 200)
+		read_headers(r);
+	/* the wrong server for this name: no later request shall use this connection */
 	if (status == 421)
 		curl_easy_setopt(r->easy, CURLOPT_FORBID_REUSE, 1L);
-	if (len > 0 && (data[0] == '\r' || data[0] == '\n'))
-		r->headers_over = true;
-	if (r->headers_over)
-		return len;
-	keep_header(data, len, "date:", r->date, sizeof(r->date));
-	keep_header(data, len, "retry-after:", r->retry_after, sizeof(r->retry_after));
-	keep_header(data, len, "x-ratelimit-remaining:", r->ratelimit_remaining, sizeof(r->ratelimit_remaining));
-	keep_header(data, len, "x-ratelimit-reset:", r->ratelimit_reset, sizeof(r->ratelimit_reset));
 	return len;
 }
 

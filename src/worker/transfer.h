@@ -33,17 +33,17 @@ typedef struct PcapiRequest
 	char	   *answer;
 	size_t		answer_len;
 	size_t		header_bytes;
-	char		date[64];		/* the answer's, and so the next three */
-	char		retry_after[64];
-	char		ratelimit_remaining[32];
-	char		ratelimit_reset[32];
+	/* the answer's headers; 0: none that can be read */
+	int64		date;			/* Unix time */
+	int64		retry_after;	/* seconds from now */
+	int64		ratelimit_reset;	/* seconds from now, or Unix time */
+	bool		ratelimit_exhausted;	/* no request remains until then */
 	char		error[256];		/* libcurl's words, or ours */
 	char		problem[64];	/* why we broke it off */
 
 	void	   *easy;
 	void	   *headers;
 	size_t		handed;			/* bytes of body that libcurl has been given */
-	bool		headers_over;	/* what still comes are trailers */
 	bool		retried;		/* it was tried again on a new connection */
 } PcapiRequest;
 

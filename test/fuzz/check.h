@@ -5,8 +5,6 @@
 #ifndef PCAPI_CHECK_H
 #define PCAPI_CHECK_H
 
-#include "core/core.h"
-
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -58,6 +58,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	PcapiRequest request = {0};
 	PcapiAnswer *answer;
 	const char *body;
+	char		line[64];
 	size_t		len;
 	int			n;
 
@@ -73,9 +74,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		take_line(request.error, sizeof(request.error), &body, &len);
 	else if (data[2] & 0x80)
 	{
-		take_line(request.retry_after, sizeof(request.retry_after), &body, &len);
-		take_line(request.ratelimit_reset, sizeof(request.ratelimit_reset), &body, &len);
-		strcpy(request.ratelimit_remaining, "0");
+		take_line(line, sizeof(line), &body, &len);
+		request.retry_after = strtol(line, NULL, 10) & 0x7FFF;
+		take_line(line, sizeof(line), &body, &len);
+		request.ratelimit_reset = strtoll(line, NULL, 10) & INT64_MAX;
+		request.ratelimit_exhausted = true;
 	}
 	request.answer = malloc(len + 1);
 	memcpy(request.answer, body, len);
@@ -84,7 +87,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	answer = pcapi_read_response(&request, n, TOKEN);
 	CHECK(answer->verdict <= PCAPI_VERDICT_PAUSE);
-	CHECK(answer->wait_ms >= -1 && answer->wait_ms <= 86400 * 1000);
+	CHECK(answer->wait_ms >= 0 && answer->wait_ms <= 86400 * 1000);
 	CHECK((answer->message == NULL) == (answer->verdict == PCAPI_VERDICT_ENTRIES));
 	check_message(answer->message, 1200);
 	if (answer->verdict == PCAPI_VERDICT_ENTRIES)

@@ -1,11 +1,10 @@
 /*
  * test_backoff.c
- *	  Waiting times: bounds, Retry-After, and the limiter under a made-up clock.
+ *	  Backoff: bounds and spread.  Rate limiter: requests under a simulated clock.
  */
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "core/backoff.h"
 #include "core/rate_limiter.h"
@@ -55,84 +54,6 @@ test_backoff(void)
 			   sum / 10000 < 500 + (double) (ceiling - 500) * 0.52, "attempt %d: evenly", n);
 	}
 	tap_ok(pcapi_backoff_ms(1, 0) == 500 && pcapi_backoff_ms(1, 500) == 1000, "the ends are reached");
-}
-
-static void
-test_retry_after(void)
-{
-	/* Sun, 06 Nov 1994 08:49:37 GMT, the standard's example */
-	const int64_t then = 784111777;
-	static const struct
-	{
-		const char *value;
-		int64_t		before;		/* now is then - before */
-		int64_t		wait;
-	}			cases[] = {
-		{"0", 0, 0},
-		{"1", 0, 1},
-		{"120", 0, 120},
-		{" 58 ", 0, 58},
-		{"58\r\n", 0, 58},
-		{"86400", 0, 86400},
-		{"86401", 0, 86400},
-		{"99999999999999999999999999", 0, 86400},
-		{"000000000000000000000000007", 0, 7},
-		{"Sun, 06 Nov 1994 08:49:37 GMT", 30, 30},
-		{"Sun, 06 Nov 1994 08:49:37 GMT", 0, 0},
-		{"Sun, 06 Nov 1994 08:49:37 GMT", -30, 0},
-		{"Sun, 06 Nov 1994 08:49:37 GMT", 200000, 86400},
-		{"Sunday, 06-Nov-94 08:49:37 GMT", 30, 30},
-		{"Sun Nov  6 08:49:37 1994", 30, 30},
-		{"", 0, -1},
-		{" ", 0, -1},
-		{"-1", 0, -1},
-		{"+1", 0, -1},
-		{"1.5", 0, -1},
-		{"1 2", 0, -1},
-		{"58, 58;w=60", 0, -1},
-		{"0x10", 0, -1},
-		{"soon", 0, -1},
-		{"soon:ish", 0, -1},
-		{"Sun", 0, -1},
-		{"Sun, 32 Nov 1994 08:49:37 GMT", 0, -1},
-		{"1994-11-06T08:49:37Z", 30, -1},
-		{"Sun, 06 Nov 1994 08:49:37 GMT and then something that goes on and on and on", 30, -1}
-	};
-
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
-	{
-		int64_t		got = pcapi_retry_after(cases[i].value, then - cases[i].before);
-
-		tap_ok(got == cases[i].wait, "Retry-After: %s, %" PRId64 " s before: %" PRId64 " s, got %" PRId64,
-			   cases[i].value, cases[i].before, cases[i].wait, got);
-	}
-}
-
-static void
-test_http_date(void)
-{
-	static const struct
-	{
-		const char *value;
-		int64_t		seconds;
-	}			cases[] = {
-		{"Sun, 06 Nov 1994 08:49:37 GMT", 784111777},
-		{"Sunday, 06-Nov-94 08:49:37 GMT", 784111777},
-		{"Sun Nov  6 08:49:37 1994", 784111777},
-		{"Thu, 01 Jan 1970 00:00:00 GMT", 0},
-		{"", -1},
-		{"784111777", -1},
-		{"yesterday", -1},
-		{"Sun, 32 Nov 1994 08:49:37 GMT", -1},
-		{"Sun, 06 Nov 1994 08:49:37 GMT and then something that goes on and on and on", -1}
-	};
-
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
-	{
-		int64_t		got = pcapi_http_date(cases[i].value, strlen(cases[i].value));
-
-		tap_ok(got == cases[i].seconds, "Date: %s: %" PRId64 ", got %" PRId64, cases[i].value, cases[i].seconds, got);
-	}
 }
 
 /* send whenever allowed for that long; *most is the most within any minute */
@@ -223,8 +144,6 @@ int
 main(void)
 {
 	test_backoff();
-	test_retry_after();
-	test_http_date();
 	test_limiter();
 	test_limiter_changes();
 	return tap_done();
