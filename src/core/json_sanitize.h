@@ -1,6 +1,6 @@
 /*
  * json_sanitize.h
- *	  JSON that somebody else wrote, made harmless for a parser.
+ *	  Make JSON from outside harmless for PostgreSQL's parser.
  */
 #ifndef PCAPI_JSON_SANITIZE_H
 #define PCAPI_JSON_SANITIZE_H
@@ -11,10 +11,10 @@
 #define PCAPI_JSON_DEPTH	64
 
 /*
- * A copy that a parser can take without raising an error: valid UTF-8, not
- * nested deeper than its recursion should go, and no escape of what text can't
- * hold: surrogates and \u0000 become question marks, and with ascii everything
- * beyond ASCII.  out has room for len + 1 bytes; false where there is no such copy.
+ * Copy json to out in a form that the parser takes without raising an error.
+ * Escapes of surrogates and \u0000 become question marks, and so does everything
+ * beyond ASCII if ascii.  Return false for what is not valid UTF-8 or is nested
+ * deeper than PCAPI_JSON_DEPTH.  out has room for len + 1 bytes.
  */
 extern bool pcapi_json_sanitize(const char *json, size_t len, bool ascii, char *out, size_t *outlen);
 

@@ -1,6 +1,6 @@
 /*
  * pii.h
- *	  Free text that looks like personal data, which must not leave.
+ *	  Find personal data in free text, which must not be sent.
  */
 #ifndef PCAPI_PII_H
 #define PCAPI_PII_H
@@ -8,13 +8,13 @@
 #include <stddef.h>
 
 /*
- * What a free text looks like that must not leave: "an e-mail address", "a
+ * Return the personal data that a free text looks like: "an e-mail address", "a
  * phone number", "a payment card number", "a social security number", "an
- * IBAN"; NULL when nothing was found.
+ * IBAN"; NULL if it looks like none.
  */
 extern const char *pcapi_pii_find(const char *text, size_t len);
 
-/* the same in what is meant to be an id, where a long number is no card's */
+/* The same for an id, in which a long number is not taken for a card's. */
 extern const char *pcapi_pii_find_in_id(const char *id, size_t len);
 
 #endif							/* PCAPI_PII_H */
