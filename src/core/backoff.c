@@ -7,7 +7,7 @@
  */
 #include "core/backoff.h"
 
-/* Return the wait before the next attempt, where attempts is how many have failed. */
+/* Return the wait after so many failed attempts. */
 int64_t
 pcapi_backoff_ms(int attempts, uint64_t random)
 {

@@ -11,8 +11,9 @@
 #define PCAPI_BACKOFF_MAX_MS	(15 * 60 * 1000)
 
 /*
- * Full jitter: uniform between min/2 and the ceiling 1 s * 2^(attempts - 1),
- * at most 15 min.  random is any 64 random bits.
+ * Return the wait after so many failed attempts, with full jitter: uniform
+ * between 0.5 s and a ceiling of 1 s * 2^(attempts - 1), at most 15 min.  random
+ * is any 64 random bits.
  */
 extern int64_t pcapi_backoff_ms(int attempts, uint64_t random);
 

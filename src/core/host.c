@@ -1,9 +1,10 @@
 /*
  * host.c
- *	  On which machine, and in which copy of its files, a server runs.
+ *	  Describe the machine, and the copy of its files, that a server runs on.
  *
- * Linux tells most of it in /proc and /sys.  Where a system doesn't have these
- * files the fact is missing, and the others have to do.
+ * Most facts come from Linux's /proc and /sys.  Where a system lacks these files
+ * the fact is missing, and the other facts decide.  The decision whether a server
+ * may send is queue/sending_server.c's.
  */
 #if defined(__linux__) && !defined(_GNU_SOURCE)
 #define _GNU_SOURCE				/* statx */
@@ -22,7 +23,7 @@
 
 #include "core/sha256.h"
 
-/* Read a short file's first line, without blanks around it.  False when there is none. */
+/* Read the first word of a short file; false if there is none. */
 static bool
 read_line(const char *path, char *line, size_t size)
 {
@@ -39,7 +40,7 @@ read_line(const char *path, char *line, size_t size)
 	return len > 0;
 }
 
-/* A digest of our own: nobody else's digest of the same id is the same. */
+/* Hash an id with a prefix of our own, so that the digest equals no other program's of the same id. */
 static bool
 digest(const char *kind, const char *id, unsigned char out[PCAPI_HOST_DIGEST])
 {
@@ -50,9 +51,10 @@ digest(const char *kind, const char *id, unsigned char out[PCAPI_HOST_DIGEST])
 }
 
 /*
- * A container's runtime makes these files for each container and mounts them
- * from a directory whose name has the container's or the pod's id.  That id is
- * new for each container, while a machine-id in an image is the same in all.
+ * Read the container's id from a line of /proc/self/mountinfo.  A container's
+ * runtime makes these files for each container and mounts them from a directory
+ * whose name has the container's or the pod's id.  That id is new for each
+ * container, while a machine-id in an image is the same in all of them.
  */
 bool
 pcapi_host_container(const char *line, char *id, size_t size)
@@ -74,6 +76,7 @@ pcapi_host_container(const char *line, char *id, size_t size)
 	return false;
 }
 
+/* Find the id of the container that this process runs in; false if it runs in none. */
 static bool
 find_container(char *id, size_t size)
 {
@@ -89,7 +92,7 @@ find_container(char *id, size_t size)
 	return found;
 }
 
-/* In a container both count: the id of its image may well be that of others. */
+/* Hash the ids of machine and container.  In a container both count: other containers may have its image's machine-id. */
 static void
 describe_machine(PcapiHost *host)
 {
@@ -108,7 +111,7 @@ describe_machine(PcapiHost *host)
 	host->has_machine = digest("machine", both, host->machine);
 }
 
-/* A clone of a virtual machine may keep its machine-id, but no two have the same network adapter. */
+/* Hash the network adapters' addresses.  A clone of a virtual machine may keep its machine-id, but not its adapters. */
 static void
 describe_adapters(PcapiHost *host)
 {
@@ -136,6 +139,7 @@ describe_adapters(PcapiHost *host)
 	closedir(dir);
 }
 
+/* Read the file's device, inode and time of birth; false if that fails. */
 static bool
 describe_file(PcapiHost *host, const char *file)
 {
@@ -156,6 +160,7 @@ describe_file(PcapiHost *host, const char *file)
 	return true;
 }
 
+/* Describe this machine and the file. */
 bool
 pcapi_host_describe(PcapiHost *host, const char *file)
 {
@@ -174,6 +179,7 @@ pcapi_host_describe(PcapiHost *host, const char *file)
 	return true;
 }
 
+/* Compare inodes and, where both are known, times of birth. */
 bool
 pcapi_host_same_file(const PcapiHost *a, const PcapiHost *b)
 {
@@ -181,13 +187,14 @@ pcapi_host_same_file(const PcapiHost *a, const PcapiHost *b)
 		(a->born == b->born || a->born == 0 || b->born == 0);
 }
 
+/* Has the kernel run without a restart between the two? */
 static bool
 same_boot(const PcapiHost *a, const PcapiHost *b)
 {
 	return a->has_boot && b->has_boot && memcmp(a->boot, b->boot, sizeof(a->boot)) == 0;
 }
 
-/* Both have adapters, and none is the other's. */
+/* Have both adapters, but none in common? */
 static bool
 other_adapters(const PcapiHost *a, const PcapiHost *b)
 {
@@ -198,6 +205,7 @@ other_adapters(const PcapiHost *a, const PcapiHost *b)
 	return a->n_adapters > 0 && b->n_adapters > 0;
 }
 
+/* Compare machine, name and adapters. */
 bool
 pcapi_host_same_machine(const PcapiHost *a, const PcapiHost *b)
 {
@@ -208,9 +216,10 @@ pcapi_host_same_machine(const PcapiHost *a, const PcapiHost *b)
 }
 
 /*
- * Device numbers are given anew at each start of the kernel, so they count
- * until then alone; and until then they are enough: a container that was made
- * anew on the same disk, or a host with a new name, is still the same server.
+ * Compare the files, and the devices or the machines.  The kernel assigns device
+ * numbers at each start, so they count only until the next one.  Until then they
+ * are enough: a container that was recreated on the same disk, or a host that was
+ * renamed, is still the same server.
  */
 bool
 pcapi_host_same_server(const PcapiHost *a, const PcapiHost *b)
@@ -220,6 +229,7 @@ pcapi_host_same_server(const PcapiHost *a, const PcapiHost *b)
 	return (same_boot(a, b) && a->device == b->device) || pcapi_host_same_machine(a, b);
 }
 
+/* Compare a host's name with an entry of a list. */
 bool
 pcapi_host_matches(const char *name, const char *pattern)
 {

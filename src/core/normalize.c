@@ -1,11 +1,11 @@
 /*
  * normalize.c
- *	  Identifiers in the form in which Pinterest wants them hashed.
+ *	  Turn identifiers into the form in which Pinterest wants them hashed.
  *
- * Runs for every identifier of every event in the caller's transaction: ASCII,
- * which most values are, takes a path without malloc and, where no punctuation
- * is to be dropped, without utf8proc.  Kinds with a syntax of their own have
- * files of their own: normalize_phone.c, normalize_date.c, normalize_email.c,
+ * This runs for every identifier of every event, in the caller's transaction.
+ * Most values are ASCII, and take a path without malloc and, where no punctuation
+ * is removed, without utf8proc.  A kind with a syntax of its own has a file of
+ * its own: normalize_phone.c, normalize_date.c, normalize_email.c,
  * normalize_place.c.
  */
 #include "core/normalize.h"
@@ -38,12 +38,14 @@ static const char *const kind_names[PCAPI_KINDS] = {
 
 static const char out_of_memory[] = "out of memory";
 
+/* Return the API's key of a kind. */
 const char *
 pcapi_kind_name(PcapiKind kind)
 {
 	return kind_names[kind];
 }
 
+/* Return the kind of the API's key, or -1. */
 int
 pcapi_kind_from_name(const char *name, size_t len)
 {
@@ -55,13 +57,14 @@ pcapi_kind_from_name(const char *name, size_t len)
 	return -1;
 }
 
-/* what lower() leaves out, besides lower-casing */
+/* which characters lower() removes */
 typedef enum Squeeze
 {
 	KEEP_ALL,
 	DROP_BLANKS_AND_PUNCTUATION
 } Squeeze;
 
+/* Is c to be removed? */
 static bool
 dropped(int32_t c, Squeeze squeeze)
 {
@@ -69,6 +72,7 @@ dropped(int32_t c, Squeeze squeeze)
 		(pcapi_is_blank(c) || pcapi_is_punctuation(c));
 }
 
+/* Compose (Unicode normalization form C), in malloc'd memory; NULL: out of memory. */
 static utf8proc_uint8_t *
 nfc(const char *s, size_t len, utf8proc_ssize_t *outlen)
 {
@@ -81,8 +85,8 @@ nfc(const char *s, size_t len, utf8proc_ssize_t *outlen)
 
 /*
  * Lower-case into out.  Composing comes first, so that a letter and its accent
- * are mapped as one, and last, since mapping and dropping can bring together
- * what composes.  False: out of memory.
+ * are mapped as one, and again last, since mapping and removing can bring
+ * together characters that compose.  False: out of memory.
  */
 static bool
 lower(const char *in, size_t len, Squeeze squeeze, PcapiText *out)
@@ -134,7 +138,7 @@ lower(const char *in, size_t len, Squeeze squeeze, PcapiText *out)
 	return ok;
 }
 
-/* The same for what out holds. */
+/* Lower-case what out holds; false: out of memory. */
 static bool
 lower_in_place(PcapiText *out)
 {
@@ -153,6 +157,7 @@ lower_in_place(PcapiText *out)
 	return ok;
 }
 
+/* Is it two letters of ASCII? */
 static bool
 is_two_letters(const PcapiText *buf)
 {
@@ -160,7 +165,7 @@ is_two_letters(const PcapiText *buf)
 		pcapi_ascii_alpha(buf->data[1]);
 }
 
-/* the word that out holds becomes its letter */
+/* Replace the word that out holds by the API's letter; false for an unknown word. */
 static bool
 gender(PcapiText *out)
 {
@@ -189,9 +194,10 @@ gender(PcapiText *out)
 }
 
 /*
- * out holds a postal code in lower case without blanks and punctuation.  Any
- * script's digits become ASCII; where there is no letter only digits stay.
- * What is written is never longer than what was read.
+ * Turn any script's digits of a postal code into ASCII, and remove everything
+ * but digits if it has no letter.  out holds the code in lower case without
+ * blanks and punctuation; the result is never longer, so it is written in place.
+ * Return false if nothing remains.
  */
 static bool
 postal_code(PcapiText *out)
@@ -222,7 +228,7 @@ postal_code(PcapiText *out)
 	return len > 0;
 }
 
-/* the advertising id of a phone that refused tracking, dashes or not */
+/* Is it all zeros, the advertising id of a phone whose owner refused tracking, with dashes or without? */
 static bool
 is_zero_maid(const PcapiText *buf)
 {
@@ -238,6 +244,7 @@ is_zero_maid(const PcapiText *buf)
 	return zeros == 32;
 }
 
+/* Set the warning and return false. */
 static bool
 refuse(const char **warning, const char *reason)
 {
@@ -245,7 +252,10 @@ refuse(const char **warning, const char *reason)
 	return false;
 }
 
-/* Base64 or base64url of so many bytes; without padding, a word has no digits. */
+/*
+ * Is it base64 or base64url of so many bytes?  Without padding it needs upper
+ * case, lower case and a digit, which a word of that length hardly has.
+ */
 static bool
 is_base64(const char *s, size_t len, size_t bytes)
 {
@@ -274,8 +284,8 @@ is_base64(const char *s, size_t len, size_t bytes)
 }
 
 /*
- * An MD5, a SHA-1, a SHA-384 or a SHA-512 in hex, or one of them or a SHA-256
- * in base64.  Hashed once more it would match nobody.
+ * Is it an MD5, a SHA-1, a SHA-384 or a SHA-512 in hex, or one of these or a
+ * SHA-256 in base64?  Hashed once more it would match nobody.
  */
 static bool
 is_other_digest(const char *s, size_t len)
@@ -311,7 +321,7 @@ is_other_digest(const char *s, size_t len)
 	}
 }
 
-/* the two letters of a name or, with a warning, whatever it is */
+/* Replace the name of a state by its two letters; keep an unknown one, with a warning. */
 static bool
 state(const char *in, size_t len, const PcapiIdentifierContext *context, PcapiText *out,
 	  const char **warning)
@@ -327,7 +337,7 @@ state(const char *in, size_t len, const PcapiIdentifierContext *context, PcapiTe
 	return true;
 }
 
-/* a kind's own rule; in is trimmed, valid and not empty */
+/* Apply a kind's own rule; in is trimmed, valid and not empty. */
 static bool
 normalize_kind(PcapiKind kind, const char *in, size_t len,
 			   const PcapiIdentifierContext *context, PcapiText *out, const char **warning)
@@ -381,7 +391,7 @@ normalize_kind(PcapiKind kind, const char *in, size_t len,
 	}
 }
 
-/* the whole of it, into a buffer that needs no malloc for short ASCII */
+/* Check, trim and normalise into a buffer, which needs no malloc for short ASCII. */
 static bool
 normalize_into(PcapiKind kind, const char *in, size_t len,
 			   const PcapiIdentifierContext *context, PcapiText *out, const char **warning)
@@ -403,7 +413,7 @@ normalize_into(PcapiKind kind, const char *in, size_t len,
 
 	if (pcapi_is_sha256_hex(in, len))
 	{
-		/* a hash already: fits into the local bytes, so this can't fail */
+		/* a hash already: it fits into the local bytes, so this can't fail */
 		pcapi_text_set(out, in, len);
 		for (size_t i = 0; i < len; i++)
 			out->data[i] = pcapi_ascii_lower(out->data[i]);
@@ -413,10 +423,11 @@ normalize_into(PcapiKind kind, const char *in, size_t len,
 		return refuse(warning, other_digest);
 	if (!normalize_kind(kind, in, len, context ? context : &nothing_known, out, warning))
 		return false;
-	/* it may have had dashes or colons between its digits */
+	/* a digest may have had dashes or colons between its digits */
 	return !(is_text && is_other_digest(out->data, out->len)) || refuse(warning, other_digest);
 }
 
+/* Normalise, without hashing. */
 bool
 pcapi_normalize(PcapiKind kind, const char *in, size_t len,
 				const PcapiIdentifierContext *context, char **out, size_t *outlen, const char **warning)
@@ -440,6 +451,7 @@ pcapi_normalize(PcapiKind kind, const char *in, size_t len,
 	return ok;
 }
 
+/* Normalise and hash. */
 bool
 pcapi_hash_identifier(PcapiKind kind, const char *in, size_t len,
 					  const PcapiIdentifierContext *context, char hex[PCAPI_HEX_LEN + 1], const char **warning)
@@ -468,6 +480,7 @@ pcapi_hash_identifier(PcapiKind kind, const char *in, size_t len,
 	return ok;
 }
 
+/* Lower-case a name as identifiers are, to compare it. */
 char *
 pcapi_fold(const char *name, size_t len)
 {

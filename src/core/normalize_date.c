@@ -1,10 +1,9 @@
 /*
  * normalize_date.c
- *	  Dates of birth.
+ *	  Normalise dates of birth.
  *
- * A caller that knows the day gives it, since a birth date lies before.  Where
- * none is given the answer must not depend on the clock; NO_BIRTH_YET then keeps
- * out what is a mistake for certain.
+ * No birth date is later than today.  If the caller gives no date for today, the
+ * result must not depend on the clock; then NO_BIRTH_YET refuses certain mistakes.
  */
 #include "core/normalize_date.h"
 
@@ -13,9 +12,9 @@
 
 #include "core/text.h"
 
-#define NO_BIRTH_YET	21000101
+#define NO_BIRTH_YET	21000101	/* 1 January 2100 */
 
-/* up to max digits at *s, which advances; returns how many */
+/* Read up to max digits at *s and advance it; return how many there were. */
 static int
 read_digits(const char **s, const char *end, int max, int *value)
 {
@@ -31,6 +30,7 @@ read_digits(const char **s, const char *end, int max, int *value)
 	return n;
 }
 
+/* Does the Gregorian calendar have this date? */
 static bool
 real_date(int year, int month, int day)
 {
@@ -42,7 +42,7 @@ real_date(int year, int month, int day)
 	return day <= days[month - 1] + (month == 2 && leap ? 1 : 0);
 }
 
-/* nothing, or "T" or blanks and what begins like a time of day */
+/* Does the rest hold nothing, or "T" or blanks and the beginning of a time of day? */
 static bool
 time_or_nothing(const char *s, const char *end)
 {
@@ -75,6 +75,7 @@ time_or_nothing(const char *s, const char *end)
 	return n == 2 || n == 4 || n == 6;
 }
 
+/* Write YYYYMMDD of a date in year, month, day order, with a time of day or without. */
 bool
 pcapi_normalize_date(const char *in, size_t len, int today, PcapiText *out,
 					 const char **warning)

@@ -1,10 +1,9 @@
 /*
  * normalize_email.c
- *	  E-mail addresses, out of what they are copied from.
+ *	  Extract an e-mail address from the text it was copied with.
  *
- * Programs give addresses as mailto: links and as "Name <address>", and pages
- * put characters between the letters that nobody sees.  Lower-casing is in
- * normalize.c.
+ * Programs give addresses as mailto: links and as "Name <address>", and web pages
+ * put invisible characters between the letters.  Lower-casing is in normalize.c.
  */
 #include "core/normalize_email.h"
 
@@ -15,7 +14,7 @@
 
 static const char not_an_address[] = "not an e-mail address";
 
-/* Copy without the characters of format: zero width spaces, soft hyphens, marks of direction. */
+/* Copy without characters of the category Format: zero width spaces, soft hyphens, direction marks. */
 static bool
 copy_visible(const char *s, const char *end, PcapiText *out)
 {
@@ -35,7 +34,7 @@ copy_visible(const char *s, const char *end, PcapiText *out)
 	return true;
 }
 
-/* "mailto:" in any case, and what a link may have behind the address */
+/* Remove "mailto:" in any case, and the query that a link may have after the address. */
 static void
 strip_link(const char **s, size_t *len)
 {
@@ -55,7 +54,7 @@ strip_link(const char **s, size_t *len)
 	pcapi_trim(s, len);
 }
 
-/* What stands between the last < and a > at the end. */
+/* If it ends with >, keep only the text between the last < and that >. */
 static void
 strip_brackets(const char **s, size_t *len)
 {
@@ -73,7 +72,7 @@ strip_brackets(const char **s, size_t *len)
 	}
 }
 
-/* One @ with something on both sides, and neither blanks nor angle brackets. */
+/* Has it one @ with text on both sides, and neither blanks nor angle brackets? */
 static bool
 is_address(const char *s, size_t len)
 {
@@ -93,6 +92,7 @@ is_address(const char *s, size_t len)
 	return true;
 }
 
+/* Write the address within the text to out. */
 bool
 pcapi_find_address(const char *in, size_t len, PcapiText *out, const char **warning)
 {
@@ -127,8 +127,8 @@ pcapi_find_address(const char *in, size_t len, PcapiText *out, const char **warn
 }
 
 /*
- * Slips for the large free mail providers, as form validators such as
- * mailcheck.js know them, 2026-11-27.
+ * Misspelled domains of the large free mail providers, as form validators such
+ * as mailcheck.js (github.com/mailcheck/mailcheck) correct them, 2026-11-27.
  */
 static const char *const misspelled[] = {
 	"aol.con", "gamil.com", "gmaik.com", "gmail.cm", "gmail.co", "gmail.con", "gmail.om",
@@ -139,6 +139,7 @@ static const char *const misspelled[] = {
 	"yahoo.con", "yahooo.com", "yhaoo.com", "yhoo.com"
 };
 
+/* Is the address's domain in the list? */
 bool
 pcapi_is_misspelled_domain(const char *address, size_t len)
 {

@@ -1,6 +1,6 @@
 /*
  * normalize_email.h
- *	  E-mail addresses, out of what they are copied from.
+ *	  Extract an e-mail address from the text it was copied with.
  */
 #ifndef PCAPI_NORMALIZE_EMAIL_H
 #define PCAPI_NORMALIZE_EMAIL_H
@@ -10,11 +10,11 @@
 
 #include "core/text.h"
 
-/* what the e-mail address within is, as it is written */
+/* Write the address as it stands in the text to out; false, with a warning: there is none. */
 extern bool pcapi_find_address(const char *in, size_t len, PcapiText *out,
 							   const char **warning);
 
-/* of a lower-case address: a domain that is hardly meant */
+/* Is the domain of a lower-case address a known misspelling? */
 extern bool pcapi_is_misspelled_domain(const char *address, size_t len);
 
 #endif							/* PCAPI_NORMALIZE_EMAIL_H */

@@ -1,11 +1,12 @@
 /*
  * normalize_phone.c
- *	  Telephone numbers as people write them, into the digits of E.164.
+ *	  Turn telephone numbers as people write them into the digits of E.164.
  *
- * A number that begins with + or an international prefix says which country it
- * is of.  Any other is in national form and needs to be told its country: then
- * the trunk prefix goes and the calling code comes.  What is not certain gives
- * no number: a wrong one matches nobody and looks like quality.
+ * A number that begins with + or an international prefix names its country.  Any
+ * other is in national form, so the caller has to name the country: then the
+ * trunk prefix is removed and the calling code put in front.  An ambiguous
+ * number gives none, because a wrong one matches nobody and looks like a good
+ * one.  The numbering plans are phone_region.c's.
  */
 #include "core/normalize_phone.h"
 
@@ -15,6 +16,7 @@
 #include "core/sha256.h"
 #include "core/text.h"
 
+/* E.164 has 15 digits at most; the shortest numbers with a calling code have 7 */
 #define MIN_DIGITS	7
 #define MAX_DIGITS	15
 #define MAX_WRITTEN	64			/* with prefixes and leading zeros */
@@ -30,13 +32,14 @@ typedef struct WrittenPhone
 	char		digits[MAX_WRITTEN];
 	size_t		len;
 	bool		plus;
-	size_t		bracketed;		/* where a zero stands alone in brackets; 0: nowhere,
-								 * or at the beginning, where it says nothing */
+	size_t		bracketed;		/* position of a zero alone in brackets; 0: there
+								 * is none, or it is the first digit, which
+								 * tells nothing */
 } WrittenPhone;
 
 /* ---- reading ---- */
 
-/* full-width forms as ASCII, ASCII's letters in lower case */
+/* Map full-width forms to ASCII, and ASCII's letters to lower case. */
 static int32_t
 plain(int32_t c)
 {
@@ -45,13 +48,14 @@ plain(int32_t c)
 	return c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c;
 }
 
+/* Is c, as plain() returns it, a letter? */
 static bool
 is_letter(int32_t c)
 {
 	return c < 0x80 ? c >= 'a' && c <= 'z' : pcapi_is_letter(c);
 }
 
-/* Is the word at s one that announces an extension? */
+/* Does the word at s announce an extension? */
 static bool
 announces_extension(const char *s, const char *end)
 {
@@ -83,7 +87,7 @@ announces_extension(const char *s, const char *end)
 	return false;
 }
 
-/* Behind "(work" and the like: no digits up to the bracket that closes. */
+/* Skip a remark such as "(work)" up to its closing bracket; false if a digit is in it. */
 static bool
 skip_remark(const char **s, const char *end)
 {
@@ -99,7 +103,7 @@ skip_remark(const char **s, const char *end)
 	return true;
 }
 
-/* Does a bracket close here, blanks aside? */
+/* Is the next character, blanks aside, a closing bracket? */
 static bool
 closes(const char *s, const char *end)
 {
@@ -114,14 +118,14 @@ closes(const char *s, const char *end)
 }
 
 /*
- * Words before the first digit, such as "fax", say nothing, nor do words in
- * brackets behind the number.  Any other letters spell digits, or are of
- * something that is no number.
+ * Read the digits into w.  Words before the first digit, such as "fax", are
+ * skipped, and so are words in brackets after the number.  Any other letters
+ * spell digits or belong to something that is no number: false, with a warning.
  */
 static bool
 read_written(const char *s, const char *end, WrittenPhone *w, const char **warning)
 {
-	bool		opened = false; /* right behind a bracket */
+	bool		opened = false; /* the last character was an opening bracket */
 
 	while (s < end)
 	{
@@ -144,10 +148,8 @@ read_written(const char *s, const char *end, WrittenPhone *w, const char **warni
 		}
 		if (w->len == 0)
 			w->plus |= c == '+';
-		else if (c == '#')
-			break;
-		else if (c == ';' && s < end && is_letter(plain((unsigned char) *s)))
-			break;				/* a parameter of a tel: URI */
+		else if (c == '#' || (c == ';' && s < end && is_letter(plain((unsigned char) *s))))
+			break;				/* an extension, or a parameter of a tel: URI (RFC 3966) */
 		else if (is_letter(c))
 		{
 			if (announces_extension(start, end))
@@ -164,6 +166,7 @@ read_written(const char *s, const char *end, WrittenPhone *w, const char **warni
 	return true;
 }
 
+/* Is it no hash, and without a plus sign before its digits?  Then it needs a country. */
 bool
 pcapi_phone_may_be_national(const char *in, size_t len)
 {
@@ -189,8 +192,8 @@ pcapi_phone_may_be_national(const char *in, size_t len)
 /* ---- deciding ---- */
 
 /*
- * Behind the calling code a trunk zero may have stayed: "+49 (0)30".  It goes
- * unless the country's numbers begin with one.
+ * Return the position of a trunk zero after the calling code, as in "+49 (0)30",
+ * or 0.  A zero is none where the country's numbers begin with one.
  */
 static size_t
 trunk_zero(const WrittenPhone *w, size_t start)
@@ -212,6 +215,7 @@ trunk_zero(const WrittenPhone *w, size_t start)
 	return 0;
 }
 
+/* Write the digits from start on, without the one at "without" unless that is 0. */
 static bool
 emit(const WrittenPhone *w, size_t start, size_t without, PcapiText *out, const char **warning)
 {
@@ -234,7 +238,7 @@ emit(const WrittenPhone *w, size_t start, size_t without, PcapiText *out, const 
 	return true;
 }
 
-/* The next of a list of prefixes, and how long it is; 0: no more. */
+/* Return the length of a list's next prefix, 0 at its end, and advance the list. */
 static size_t
 next_prefix(const char **list, const char **prefix)
 {
@@ -247,6 +251,7 @@ next_prefix(const char **list, const char **prefix)
 	return len;
 }
 
+/* Do the digits begin with a prefix? */
 static bool
 begins_with(const WrittenPhone *w, const char *prefix, size_t len)
 {
@@ -254,8 +259,8 @@ begins_with(const WrittenPhone *w, const char *prefix, size_t len)
 }
 
 /*
- * Where the number behind an international prefix begins; 0: there is none.
- * False where that can't be told.
+ * Find where the number after an international prefix begins, 0 if it has no
+ * such prefix.  Return false if the digits can be read both ways.
  */
 static bool
 international_start(const WrittenPhone *w, const PcapiPhoneRegion *region, size_t *start)
@@ -283,7 +288,7 @@ international_start(const WrittenPhone *w, const PcapiPhoneRegion *region, size_
 	return true;
 }
 
-/* Could the digits from start on be a number of the region without any prefix? */
+/* Can the digits from start on be a number of the region without any prefix? */
 static bool
 fits(const PcapiPhoneRegion *region, uint16_t lengths, const WrittenPhone *w, size_t start)
 {
@@ -293,6 +298,7 @@ fits(const PcapiPhoneRegion *region, uint16_t lengths, const WrittenPhone *w, si
 		strchr(region->first, w->digits[start]) != NULL;
 }
 
+/* Write the region's calling code and the digits from start on. */
 static bool
 emit_national(const PcapiPhoneRegion *region, const WrittenPhone *w, size_t start, PcapiText *out, const char **warning)
 {
@@ -302,8 +308,8 @@ emit_national(const PcapiPhoneRegion *region, const WrittenPhone *w, size_t star
 }
 
 /*
- * In Argentina a mobile number is written with 15 behind the area code of two
- * to four digits, and dialled from abroad with 9 before it.
+ * Write an Argentine mobile number.  It is written with 15 after an area code of
+ * two to four digits, and dialled from abroad with 9 before the area code.
  */
 static bool
 argentine_mobile(const WrittenPhone *w, PcapiText *out)
@@ -334,9 +340,9 @@ argentine_mobile(const WrittenPhone *w, PcapiText *out)
 }
 
 /*
- * A number of the region: with its trunk prefix, without where it has none, or
- * as a mobile number that lacks it because it was kept as a number.  Or with
- * the calling code and no plus sign.
+ * Write a number of the region.  It may have its trunk prefix, or none where the
+ * region has none, or be a mobile number that has lost its zero because it was
+ * stored as an integer, or have the calling code without a plus sign.
  */
 static bool
 national(const PcapiPhoneRegion *region, const WrittenPhone *w, PcapiText *out, const char **warning)
@@ -370,6 +376,7 @@ national(const PcapiPhoneRegion *region, const WrittenPhone *w, PcapiText *out, 
 	return false;
 }
 
+/* Write the digits of E.164; country is of two lower-case letters, or empty. */
 bool
 pcapi_normalize_phone(const char *in, size_t len, const char *country, PcapiText *out,
 					  const char **warning)

@@ -1,6 +1,6 @@
 /*
  * normalize_phone.h
- *	  Telephone numbers as people write them, into the digits of E.164.
+ *	  Turn telephone numbers as people write them into the digits of E.164.
  */
 #ifndef PCAPI_NORMALIZE_PHONE_H
 #define PCAPI_NORMALIZE_PHONE_H
@@ -10,11 +10,17 @@
 
 #include "core/text.h"
 
-/* A phone number that would need its country has this warning without one. */
+/* The warning for a number in national form whose country is not known. */
 #define PCAPI_NO_COUNTRY_CODE "country code seems to be missing"
 
-/* Has it no plus sign before its digits, and is no hash?  Then it needs a country. */
+/* Is it no hash, and without a plus sign before its digits?  Then it needs a country. */
 extern bool pcapi_phone_may_be_national(const char *in, size_t len);
+
+/*
+ * Write the digits into out, which pcapi_text_init() has prepared.  country is of
+ * two lower-case letters, or empty where it is not known.  Return false, with a
+ * warning, for what is no number or an ambiguous one.
+ */
 extern bool pcapi_normalize_phone(const char *in, size_t len, const char *country,
 								  PcapiText *out, const char **warning);
 

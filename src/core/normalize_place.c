@@ -1,9 +1,9 @@
 /*
  * normalize_place.c
- *	  Countries and states, by their codes and by their names.
+ *	  Find the codes of countries and states, by code or by name.
  *
- * Two letters are the usual case and need no look at the names.  These are
- * sorted when one is first asked for.
+ * Two letters are the usual case and need no search of the names.  The names
+ * are sorted at the first search of a process.  The names are place_names.c's.
  */
 #include "core/normalize_place.h"
 
@@ -17,12 +17,12 @@
 #include "core/sha256.h"
 #include "core/text.h"
 
-#define KEY_MAX		64			/* bytes of the longest name, and more */
-#define NAMES_MAX	1200
+#define KEY_MAX		64			/* more bytes than the longest name has */
+#define NAMES_MAX	1200		/* more names than there are */
 
 typedef struct CountryName
 {
-	const char *name;			/* up to a blank or the end */
+	const char *name;			/* not NUL-terminated */
 	size_t		len;
 	const char *alpha2;
 } CountryName;
@@ -31,8 +31,8 @@ static CountryName names[NAMES_MAX];	/* sorted */
 static size_t n_names;			/* 0: not sorted yet */
 
 /*
- * What names are compared by: letters and digits in lower case without their
- * marks.  False where it is longer than any name.
+ * Make the key by which names are compared: letters and digits in lower case
+ * without their marks.  Return false if it would be empty or longer than any name.
  */
 static bool
 make_key(const char *in, size_t len, char key[KEY_MAX], size_t *key_len)
@@ -75,6 +75,7 @@ make_key(const char *in, size_t len, char key[KEY_MAX], size_t *key_len)
 	return *key_len > 0;
 }
 
+/* Compare two strings with lengths, as strcmp does. */
 static int
 compare(const char *a, size_t a_len, const char *b, size_t b_len)
 {
@@ -83,6 +84,7 @@ compare(const char *a, size_t a_len, const char *b, size_t b_len)
 	return diff != 0 ? diff : (a_len > b_len) - (a_len < b_len);
 }
 
+/* Compare two names, for qsort. */
 static int
 compare_names(const void *a, const void *b)
 {
@@ -92,6 +94,7 @@ compare_names(const void *a, const void *b)
 	return compare(na->name, na->len, nb->name, nb->len);
 }
 
+/* Append a name to the array. */
 static void
 add_name(const char *name, size_t len, const char *alpha2)
 {
@@ -103,6 +106,7 @@ add_name(const char *name, size_t len, const char *alpha2)
 	}
 }
 
+/* Fill the array with every country's alpha-3 code and names, and sort it. */
 static void
 sort_names(void)
 {
@@ -124,6 +128,7 @@ sort_names(void)
 	qsort(names, n_names, sizeof(CountryName), compare_names);
 }
 
+/* Return the alpha-2 code of a name by binary search, or NULL. */
 static const char *
 find_name(const char *key, size_t len)
 {
@@ -148,7 +153,11 @@ find_name(const char *key, size_t len)
 	return NULL;
 }
 
-/* Codes that are used for a country and are not its own in ISO 3166-1. */
+/*
+ * Return the alpha-2 code of a country that is often given another one: "uk" is
+ * reserved in ISO 3166-1 for the United Kingdom, "el" is the European Union's for
+ * Greece (Interinstitutional style guide, 7.1).
+ */
 static const char *
 other_code(const char *code)
 {
@@ -159,6 +168,7 @@ other_code(const char *code)
 	return NULL;
 }
 
+/* Return the alpha-2 code if it is one, by binary search, or NULL. */
 static const char *
 find_alpha2(const char *code)
 {
@@ -180,7 +190,7 @@ find_alpha2(const char *code)
 	return other_code(code);
 }
 
-/* two letters, as they are or with points behind them, in lower case */
+/* Read two letters, with dots after them or without, into code in lower case. */
 static bool
 two_letters(const char *in, size_t len, char code[3])
 {
@@ -198,6 +208,7 @@ two_letters(const char *in, size_t len, char code[3])
 	return n == 2;
 }
 
+/* Return the alpha-2 code of a code or a name, or NULL. */
 static const char *
 find_country(const char *in, size_t len)
 {
@@ -212,6 +223,7 @@ find_country(const char *in, size_t len)
 	return find_name(key, key_len);
 }
 
+/* Write a country's alpha-2 code to out. */
 bool
 pcapi_normalize_country(const char *in, size_t len, PcapiText *out, const char **warning)
 {
@@ -225,6 +237,7 @@ pcapi_normalize_country(const char *in, size_t len, PcapiText *out, const char *
 	return pcapi_text_set(out, code, 2);
 }
 
+/* Write the code of a country, or of a region that has telephone numbers of its own. */
 bool
 pcapi_country_code(const char *in, size_t len, char code[3])
 {
@@ -238,14 +251,15 @@ pcapi_country_code(const char *in, size_t len, char code[3])
 	if (found)
 		memcpy(code, found, 3);
 	else if (!two_letters(in, len, code) || pcapi_phone_region(code) == NULL)
-		code[0] = '\0';			/* Kosovo, for one, has numbers and no code of ISO's */
+		code[0] = '\0';			/* Kosovo has a calling code and no code in ISO 3166-1 */
 	return code[0] != '\0';
 }
 
+/* Find the country by hashing all codes, once in a process. */
 bool
 pcapi_country_of_hash(const char *hex, char code[3])
 {
-	static char hashes[PCAPI_COUNTRIES][PCAPI_HEX_LEN + 1]; /* the first is empty: not made yet */
+	static char hashes[PCAPI_COUNTRIES][PCAPI_HEX_LEN + 1]; /* the first is made last: empty until all are */
 
 	code[0] = '\0';
 	for (int i = 0; i < PCAPI_COUNTRIES && hashes[0][0] == '\0'; i++)
@@ -268,6 +282,7 @@ pcapi_country_of_hash(const char *hex, char code[3])
 	return false;
 }
 
+/* Return the code of a name in a list of states, or NULL. */
 static const char *
 find_state(const PcapiStateNames *states, int n, const char *key, size_t len)
 {
@@ -288,6 +303,7 @@ find_state(const PcapiStateNames *states, int n, const char *key, size_t len)
 	return NULL;
 }
 
+/* Search the states of the USA, the provinces of Canada, or both if the country is not known. */
 const char *
 pcapi_state_code(const char *in, size_t len, const char *country)
 {

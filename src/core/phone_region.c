@@ -1,17 +1,18 @@
 /*
  * phone_region.c
- *	  The table of the world's telephone numbers.
+ *	  The numbering plan of each country, and its look-up.
  *
- * Facts, no code: the national numbering plans (ITU-T E.164, E.129) as they are
- * collected in the metadata of Google's libphonenumber, read from
+ * The table has facts alone: the national numbering plans (ITU-T E.164, E.129)
+ * as the metadata of Google's libphonenumber collects them, read from
  * libphonenumber-js 1.13.16 on 2026-11-27.  t/165_phone_numbers.pl compares all
- * regions with that library.
+ * regions with that library.  How a number is read with them is
+ * normalize_phone.c's.
  */
 #include "core/phone_region.h"
 
 #include <string.h>
 
-/* sets of lengths: one, and a range */
+/* sets of lengths: a single one, and a range */
 #define L(n)		(1 << (n))
 #define R(lo, hi)	((2 << (hi)) - (1 << (lo)))
 
@@ -268,6 +269,7 @@ static const PcapiPhoneRegion regions[] = {
 
 #define REGIONS		(sizeof(regions) / sizeof(regions[0]))
 
+/* Find a country by binary search. */
 const PcapiPhoneRegion *
 pcapi_phone_region(const char *country)
 {
@@ -289,10 +291,11 @@ pcapi_phone_region(const char *country)
 	return NULL;
 }
 
+/* Find the first region of a calling code. */
 const PcapiPhoneRegion *
 pcapi_calling_code_region(const char *digits, size_t len)
 {
-	/* zones 1 and 7 have no codes that are longer, the others none of one digit */
+	/* zones 1 and 7 have no longer codes, the other zones no code of one digit (ITU-T E.164) */
 	if ((len == 1) != (digits[0] == '1' || digits[0] == '7'))
 		return NULL;
 	for (size_t i = 0; i < REGIONS; i++)

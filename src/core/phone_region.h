@@ -1,6 +1,6 @@
 /*
  * phone_region.h
- *	  How the telephone numbers of a country are written, for normalize_phone.c.
+ *	  The numbering plan of each country, for normalize_phone.c.
  */
 #ifndef PCAPI_PHONE_REGION_H
 #define PCAPI_PHONE_REGION_H
@@ -9,13 +9,17 @@
 #include <stdint.h>
 
 /*
- * "trunk" lists the prefixes dialled before a number of another area, which are
- * no part of the number; none where there are none, or where the zero belongs
- * to the number, as in Italy.  "international" lists the prefixes before a
- * number of another country besides 00, which counts everywhere; one behind !
- * can also be the beginning of 00 and a calling code.  Lists are separated by
- * blanks, the longest prefix first.  "first" are the digits with which numbers
- * begin.  Of a length n, bit n is set.
+ * The numbering plan of a country.  Lists are separated by blanks, the longest
+ * prefix first.
+ *
+ * trunk	prefixes dialled before a number of another area, which are no part of
+ *			the number; empty where a country has none, or where the zero belongs
+ *			to the number, as in Italy
+ * international	prefixes before a number of another country, besides 00, which
+ *			counts everywhere; a prefix after ! can also be the beginning of 00 and
+ *			a calling code
+ * first	the digits with which numbers begin
+ * lengths, mobile	sets of lengths: for a length n, bit n is set
  */
 typedef struct PcapiPhoneRegion
 {
@@ -28,10 +32,10 @@ typedef struct PcapiPhoneRegion
 	uint16_t	mobile;			/* of mobile ones */
 } PcapiPhoneRegion;
 
-/* of two lower-case letters; NULL: there is none */
+/* Return the plan of a country of two lower-case letters, or NULL. */
 extern const PcapiPhoneRegion *pcapi_phone_region(const char *country);
 
-/* a region with that calling code; of several, all agree on their zeros */
+/* Return a region with that calling code, or NULL.  Regions of one code agree on their zeros. */
 extern const PcapiPhoneRegion *pcapi_calling_code_region(const char *digits, size_t len);
 
 #endif							/* PCAPI_PHONE_REGION_H */

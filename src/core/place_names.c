@@ -1,16 +1,16 @@
 /*
  * place_names.c
- *	  Names of countries, and of the states of two of them.
+ *	  The names of countries, and of the states of two of them.
  *
- * Names stand as normalize_place.c compares them: in lower case, without marks,
- * blanks and punctuation, separated by blanks here.  A name that two countries
- * share is not there, unless it is the short name of one in ISO 3166-1 (Congo).
+ * Names stand as normalize_place.c compares them, in lower case, without marks,
+ * blanks and punctuation.  Blanks separate them.  A name that two countries share
+ * is left out, unless it is the short name of one in ISO 3166-1 (Congo).
  *
  * Countries: codes and English short names of ISO 3166-1, and names in English
  * and in the languages of the country, from Unicode's CLDR 48, i18n-iso-countries
  * 7 and world-countries 5.1.0, read on 2026-11-27.  States: USPS Publication 28,
  * appendix B; Canada Post's addressing guidelines, with the French names of the
- * Translation Bureau.
+ * Translation Bureau, both as of 2026-11-27.
  */
 #include "core/place_names.h"
 

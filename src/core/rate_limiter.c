@@ -1,6 +1,6 @@
 /*
  * rate_limiter.c
- *	  A limiter of requests a minute.
+ *	  Limit the requests a minute.
  *
  * The clock is the caller's, so a test can simulate one.
  */
@@ -9,10 +9,9 @@
 #include <stdbool.h>
 
 /*
- * The bucket holds one hundredth of a minute's requests.  It refills so much
- * more slowly that a full bucket and what flows in during any one minute do
- * not exceed the limit together.  Small ones hold a bit more than one, so that
- * a caller who comes late now and then doesn't lose that time.
+ * Return how many requests the bucket holds: one hundredth of a minute's.  The
+ * bucket of a limit below 200 holds a bit more than one request, so that a caller
+ * who is late now and then doesn't lose that time.
  */
 static double
 limiter_burst(int per_minute)
@@ -22,12 +21,17 @@ limiter_burst(int per_minute)
 	return per_minute < 200 ? 1 + per_minute / 400.0 : whole;
 }
 
+/*
+ * Return how many requests flow into the bucket in a millisecond: so few that a
+ * full bucket and the inflow of any one minute together stay within the limit.
+ */
 static double
 limiter_per_ms(int per_minute)
 {
 	return (per_minute - (limiter_burst(per_minute) - 1)) / 60000.0;
 }
 
+/* Add what has flowed into the bucket since the last call. */
 static void
 limiter_refill(PcapiLimiter *lim, int64_t now)
 {
@@ -41,8 +45,8 @@ limiter_refill(PcapiLimiter *lim, int64_t now)
 }
 
 /*
- * A limiter that is all zero starts with a full bucket.  Setting the limit it
- * has already changes nothing; a new one keeps what is in the bucket.
+ * Set the limit.  A limiter that is all zero starts with a full bucket.  The same
+ * limit again changes nothing; another limit keeps the bucket's contents.
  */
 void
 pcapi_limiter_set(PcapiLimiter *lim, int per_minute, int64_t now)
@@ -65,6 +69,7 @@ pcapi_limiter_set(PcapiLimiter *lim, int per_minute, int64_t now)
 		lim->tokens = limiter_burst(per_minute);
 }
 
+/* Return the milliseconds until a request may start, rounded up. */
 int64_t
 pcapi_limiter_wait(PcapiLimiter *lim, int64_t now)
 {
@@ -73,7 +78,7 @@ pcapi_limiter_wait(PcapiLimiter *lim, int64_t now)
 
 	limiter_refill(lim, now);
 
-	/* sums of thousandths of tokens are not exact */
+	/* sums of fractions of tokens are not exact */
 	missing = 1.0 - lim->tokens - 1e-9;
 	if (missing <= 0)
 		return 0;
@@ -81,6 +86,7 @@ pcapi_limiter_wait(PcapiLimiter *lim, int64_t now)
 	return (int64_t) wait + (wait > (double) (int64_t) wait ? 1 : 0);
 }
 
+/* Take one request out of the bucket. */
 void
 pcapi_limiter_take(PcapiLimiter *lim, int64_t now)
 {

@@ -1,6 +1,6 @@
 /*
  * rate_limiter.h
- *	  A limiter of requests a minute.
+ *	  Limit the requests a minute.
  */
 #ifndef PCAPI_RATE_LIMITER_H
 #define PCAPI_RATE_LIMITER_H
@@ -8,9 +8,8 @@
 #include <stdint.h>
 
 /*
- * A limiter of requests a minute: a sliding log would need memory by the
- * limit, so this is a token bucket with a small burst.  Times in ms of any
- * monotonic clock, which makes it testable with a simulated one.
+ * A token bucket with a small burst: a sliding log would need memory in
+ * proportion to the limit.  Times are milliseconds of any monotonic clock.
  */
 typedef struct PcapiLimiter
 {
@@ -19,8 +18,13 @@ typedef struct PcapiLimiter
 	int64_t		refilled_at;
 } PcapiLimiter;
 
+/* Set the limit; a limiter that is all zero starts with a full bucket. */
 extern void pcapi_limiter_set(PcapiLimiter *lim, int per_minute, int64_t now);
-extern int64_t pcapi_limiter_wait(PcapiLimiter *lim, int64_t now);	/* ms until one may go; 0: now */
+
+/* Return the milliseconds until a request may start; 0: it may start now. */
+extern int64_t pcapi_limiter_wait(PcapiLimiter *lim, int64_t now);
+
+/* Take one request out of the bucket, when it starts. */
 extern void pcapi_limiter_take(PcapiLimiter *lim, int64_t now);
 
 #endif							/* PCAPI_RATE_LIMITER_H */

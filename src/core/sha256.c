@@ -1,14 +1,15 @@
 /*
  * sha256.c
- *	  SHA-256 and hexadecimal digits.
+ *	  Hash with SHA-256, and write hexadecimal digits.
  *
- * Fetching a digest and making a context cost more in OpenSSL 3 than hashing
- * an identifier, so a process does both once and keeps them until it ends.
+ * Fetching a digest and creating a context cost more in OpenSSL 3 than hashing
+ * an identifier, so a process does both once and keeps them until it exits.
  */
 #include "core/sha256.h"
 
 #include <openssl/evp.h>
 
+/* Hash; false: OpenSSL has no SHA-256, or no memory. */
 bool
 pcapi_sha256(const void *data, size_t len, unsigned char digest[32])
 {
@@ -25,6 +26,7 @@ pcapi_sha256(const void *data, size_t len, unsigned char digest[32])
 		EVP_DigestFinal_ex(context, digest, NULL) == 1;
 }
 
+/* Write hexadecimal digits in lower case, and a NUL. */
 void
 pcapi_hex(const unsigned char *data, size_t len, char *out)
 {
@@ -38,6 +40,7 @@ pcapi_hex(const unsigned char *data, size_t len, char *out)
 	*out = '\0';
 }
 
+/* Is it 64 hexadecimal digits, in any case? */
 bool
 pcapi_is_sha256_hex(const char *s, size_t len)
 {

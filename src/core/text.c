@@ -2,8 +2,8 @@
  * text.c
  *	  UTF-8 text: validity, blanks, digits and a small buffer.
  *
- * What a character is, is utf8proc's knowledge; what an identifier is,
- * normalize.c's.
+ * The properties of characters are utf8proc's.  What an identifier may hold is
+ * decided in normalize.c.
  */
 #include "core/text.h"
 
@@ -11,6 +11,7 @@
 #include <string.h>
 #include <utf8proc.h>
 
+/* Prepare an empty buffer. */
 void
 pcapi_text_init(PcapiText *buf)
 {
@@ -20,6 +21,7 @@ pcapi_text_init(PcapiText *buf)
 	buf->local[0] = '\0';
 }
 
+/* Free what was allocated, and leave an empty buffer. */
 void
 pcapi_text_free(PcapiText *buf)
 {
@@ -28,7 +30,7 @@ pcapi_text_free(PcapiText *buf)
 	pcapi_text_init(buf);
 }
 
-/* room for that many more bytes and a NUL; false: out of memory */
+/* Make room for that many more bytes and a NUL; false: out of memory. */
 bool
 pcapi_text_reserve(PcapiText *buf, size_t more)
 {
@@ -49,6 +51,7 @@ pcapi_text_reserve(PcapiText *buf, size_t more)
 	return true;
 }
 
+/* Replace the contents; false: out of memory. */
 bool
 pcapi_text_set(PcapiText *buf, const char *s, size_t len)
 {
@@ -61,6 +64,7 @@ pcapi_text_set(PcapiText *buf, const char *s, size_t len)
 	return true;
 }
 
+/* Copy to malloc'd memory, with a NUL. */
 char *
 pcapi_strndup(const char *s, size_t len)
 {
@@ -74,7 +78,7 @@ pcapi_strndup(const char *s, size_t len)
 	return copy;
 }
 
-/* no early exit: compilers turn this loop into vector instructions */
+/* Are all bytes ASCII?  The loop has no early exit, so that compilers turn it into vector instructions. */
 bool
 pcapi_is_ascii(const char *s, size_t len)
 {
@@ -85,6 +89,7 @@ pcapi_is_ascii(const char *s, size_t len)
 	return (any & 0x80) == 0;
 }
 
+/* Is it valid UTF-8, without a NUL? */
 bool
 pcapi_utf8_valid(const char *s, size_t len)
 {
@@ -107,7 +112,7 @@ pcapi_utf8_valid(const char *s, size_t len)
 	return true;
 }
 
-/* the character at *s, which advances past it */
+/* Return the character at *s, and advance *s past it. */
 int32_t
 pcapi_next_char(const char **s, const char *end)
 {
@@ -120,7 +125,7 @@ pcapi_next_char(const char **s, const char *end)
 	n = utf8proc_iterate((const utf8proc_uint8_t *) *s, end - *s, &c);
 	if (n <= 0)
 	{
-		/* not reached on valid text; step on rather than hang */
+		/* valid text never gets here; advance all the same, so that no loop hangs */
 		(*s)++;
 		return 0xFFFD;
 	}
@@ -128,6 +133,7 @@ pcapi_next_char(const char **s, const char *end)
 	return c;
 }
 
+/* Is it a blank: White_Space in Unicode's PropList.txt, unchanged since version 6.3? */
 bool
 pcapi_is_blank(int32_t c)
 {
@@ -136,6 +142,7 @@ pcapi_is_blank(int32_t c)
 		c == 0x2029 || c == 0x202F || c == 0x205F || c == 0x3000;
 }
 
+/* Is it punctuation of any script: a general category that begins with P? */
 bool
 pcapi_is_punctuation(int32_t c)
 {
@@ -154,6 +161,7 @@ pcapi_is_punctuation(int32_t c)
 	}
 }
 
+/* Is it a letter of any script: a general category that begins with L? */
 bool
 pcapi_is_letter(int32_t c)
 {
@@ -171,10 +179,11 @@ pcapi_is_letter(int32_t c)
 }
 
 /*
- * utf8proc knows which characters are decimal digits but not their values.
- * Unicode assigns decimal digits in ascending runs of ten, zero first, so the
- * distance from the start of the run tells; where runs touch each other (the
- * mathematical digits), the distance is taken modulo ten.
+ * Return the value of a decimal digit of any script, or -1.  utf8proc tells which
+ * characters are decimal digits but not their values.  Unicode assigns decimal
+ * digits in ascending runs of ten, zero first, so the distance from the start of
+ * the run is the value; where runs touch each other (the mathematical digits),
+ * it is the distance modulo ten.
  */
 int
 pcapi_digit_value(int32_t c)
@@ -190,6 +199,7 @@ pcapi_digit_value(int32_t c)
 	return (c - first) % 10;
 }
 
+/* Remove blanks from both ends. */
 void
 pcapi_trim(const char **s, size_t *len)
 {

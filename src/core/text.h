@@ -23,12 +23,13 @@ typedef struct PcapiText
 	char		local[PCAPI_TEXT_LOCAL];
 } PcapiText;
 
-extern bool pcapi_utf8_valid(const char *s, size_t len);	/* and no NUL in it */
 extern void pcapi_text_init(PcapiText *buf);
 extern void pcapi_text_free(PcapiText *buf);
 extern bool pcapi_text_reserve(PcapiText *buf, size_t more);
 extern bool pcapi_text_set(PcapiText *buf, const char *s, size_t len);
 extern char *pcapi_strndup(const char *s, size_t len);	/* malloc'd */
+
+extern bool pcapi_utf8_valid(const char *s, size_t len);	/* and no NUL in it */
 extern bool pcapi_is_ascii(const char *s, size_t len);
 extern int32_t pcapi_next_char(const char **s, const char *end);
 extern bool pcapi_is_blank(int32_t c);	/* Unicode's White_Space */
@@ -37,7 +38,7 @@ extern bool pcapi_is_letter(int32_t c);
 extern int	pcapi_digit_value(int32_t c);	/* of any script; or -1 */
 extern void pcapi_trim(const char **s, size_t *len);
 
-/* ASCII only, whatever the locale */
+/* for ASCII alone, whatever the locale */
 static inline bool
 pcapi_ascii_digit(char c)
 {

@@ -1,9 +1,10 @@
 /*
  * url.c
- *	  Click ids out of URLs and cookies, and what of a URL may leave.
+ *	  Read click ids from URLs and cookies, and reduce URLs to the parts that may
+ *	  be sent.
  *
- * libcurl's parser takes URLs apart, so that what is checked here is what a
- * request would use.  Nothing here opens a connection.
+ * libcurl's parser splits every URL, so the URL that is checked here is the one
+ * that a request uses.  Nothing here opens a connection.
  */
 #include "core/url.h"
 
@@ -17,6 +18,7 @@
 #include "core/pii.h"
 #include "core/text.h"
 
+/* the parameter that Pinterest adds to a landing page's URL, and the cookie its tag keeps it in */
 #define CLICK_PARAMETER "epik"
 #define CLICK_COOKIE "_epik"
 
@@ -24,8 +26,8 @@ static const char not_a_url[] = "not a complete http or https URL";
 static const char private_path[] = "its path looks like personal data, left out";
 
 /*
- * Percent-decode a click id.  NULL when nothing but blanks is left, or what is
- * left can't be one: control characters, broken UTF-8.
+ * Percent-decode a click id.  Return NULL if the result is blank or can't be a
+ * click id: control characters, invalid UTF-8.
  */
 static char *
 decode_click(const char *s, size_t len)
@@ -61,7 +63,7 @@ decode_click(const char *s, size_t len)
 	return click;
 }
 
-/* may the key be percent-encoded?  "%65pik" is "epik" to every web server */
+/* Is the key the click id's?  It may be percent-encoded: "%65pik" is "epik" to every web server. */
 static bool
 is_click_parameter(const char *key, size_t len)
 {
@@ -80,7 +82,7 @@ is_click_parameter(const char *key, size_t len)
 	return found;
 }
 
-/* the first usable value in a query string; "&amp;" separates like "&" */
+/* Return the first usable click id in a query string, or NULL; "&amp;" separates like "&". */
 static char *
 click_from_query(const char *query)
 {
@@ -106,8 +108,9 @@ click_from_query(const char *query)
 }
 
 /*
- * Trimmed, NUL-terminated, malloc'd; NULL for what can't be a URL or is empty.
- * Some versions of libcurl refuse control characters, others encode them.
+ * Return a trimmed, NUL-terminated, malloc'd copy, or NULL if the text is empty
+ * or can't be a URL.  Control characters are refused here because some versions
+ * of libcurl refuse them and others encode them.
  */
 static char *
 url_text(const char *url, size_t len)
@@ -123,6 +126,7 @@ url_text(const char *url, size_t len)
 	return len == 0 ? NULL : pcapi_strndup(url, len);
 }
 
+/* Return the click id in a URL, or NULL. */
 char *
 pcapi_epik_from_url(const char *url, size_t len)
 {
@@ -148,7 +152,7 @@ pcapi_epik_from_url(const char *url, size_t len)
 	return click;
 }
 
-/* one cookie's value; browsers and servers may put it into double quotes */
+/* Return the click id in a cookie's value, which may stand in double quotes (RFC 6265, 4.1.1), or NULL. */
 static char *
 click_from_cookie_value(const char *value, size_t len)
 {
@@ -161,6 +165,7 @@ click_from_cookie_value(const char *value, size_t len)
 	return decode_click(value, len);
 }
 
+/* Return the click id in a cookie's value or a whole Cookie header, or NULL. */
 char *
 pcapi_epik_from_cookie(const char *cookie, size_t len)
 {
@@ -217,13 +222,14 @@ pcapi_epik_from_cookie(const char *cookie, size_t len)
 	return is_header ? NULL : click_from_cookie_value(cookie, len);
 }
 
+/* Is it a scheme of web pages? */
 static bool
 is_http(const char *scheme)
 {
 	return strcmp(scheme, "https") == 0 || strcmp(scheme, "http") == 0;
 }
 
-/* Segment by segment, since "/" is neither part of an address nor its end. */
+/* Does a segment of the path look like personal data?  "/" is no part of an address and does not end one. */
 static bool
 is_private_path(CURLU *parts)
 {
@@ -243,6 +249,7 @@ is_private_path(CURLU *parts)
 	return found;
 }
 
+/* Return the parts of a URL that may be sent. */
 char *
 pcapi_scrub_url(const char *url, size_t len, PcapiUrlDetail detail, const char **warning)
 {
@@ -259,7 +266,7 @@ pcapi_scrub_url(const char *url, size_t len, PcapiUrlDetail detail, const char *
 	copy = url_text(url, len);
 	parts = curl_url();
 
-	/* URLENCODE: blanks and non-ASCII leave as a browser sends them */
+	/* URLENCODE: blanks and non-ASCII are sent as a browser sends them */
 	if (copy != NULL && parts != NULL &&
 		curl_url_set(parts, CURLUPART_URL, copy,
 					 CURLU_NON_SUPPORT_SCHEME | CURLU_ALLOW_SPACE | CURLU_URLENCODE) == CURLUE_OK &&
@@ -279,7 +286,7 @@ pcapi_scrub_url(const char *url, size_t len, PcapiUrlDetail detail, const char *
 		if ((detail == PCAPI_URL_PATH ||
 			 curl_url_set(parts, CURLUPART_PATH, NULL, 0) == CURLUE_OK) &&
 			curl_url_get(parts, CURLUPART_URL, &whole, 0) == CURLUE_OK &&
-			/* the parser percent-decodes host names, to whatever bytes that gives */
+			/* the parser percent-decodes host names, which can give any bytes */
 			pcapi_utf8_valid(whole, strlen(whole)))
 			result = pcapi_strndup(whole, strlen(whole));
 	}
@@ -293,6 +300,7 @@ pcapi_scrub_url(const char *url, size_t len, PcapiUrlDetail detail, const char *
 	return result;
 }
 
+/* Is the host localhost, of 127.0.0.0/8, or [::1]? */
 static bool
 is_loopback(const char *host)
 {
@@ -312,7 +320,10 @@ is_loopback(const char *host)
 	return inet_pton(AF_INET6, address, &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6);
 }
 
-/* the parts of the text that a lenient parser might drop or repair */
+/*
+ * Is it an http or https URL without anything that a lenient parser might remove
+ * or repair: user info, query, fragment, backslashes, blanks, control characters?
+ */
 static bool
 is_plain_url(const char *url)
 {
@@ -340,6 +351,7 @@ is_plain_url(const char *url)
 	return true;
 }
 
+/* May requests with the access token go to this URL? */
 bool
 pcapi_api_url_ok(const char *url)
 {
