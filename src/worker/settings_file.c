@@ -1,10 +1,10 @@
 /*
  * settings_file.c
- *	  Small files that settings name: a token, authorities, a proxy's URL.
+ *	  Read small files that settings name: a token, authorities, a proxy's URL.
  *
- * They are read for each request, so that a new one takes effect by being
- * written, and in the worker's loop, so nothing here may wait: a pipe would
- * have every destination wait for somebody who writes to it.
+ * They are read for each request, so that a new content takes effect when it is
+ * written.  They are read in the worker's loop, so nothing here may wait: on a
+ * pipe every destination would wait for its writer.
  */
 #include "pinterest_capi.h"
 
@@ -15,9 +15,9 @@
 #include "storage/fd.h"
 #include "worker/settings_file.h"
 
-#define FIRST_ROOM		8192
+#define FIRST_ROOM		8192	/* bytes; larger than tokens and proxies' URLs */
 
-/* Read from fd until its end, or until most bytes and one more are there. */
+/* Read from fd until its end, or until it has given more than most bytes. */
 static char *
 read_all(int fd, size_t room, size_t most, size_t *len, char **problem)
 {
@@ -42,7 +42,7 @@ read_all(int fd, size_t room, size_t most, size_t *len, char **problem)
 		}
 		if (*len == room)
 		{
-			/* it has grown since; no copy of a secret is left behind */
+			/* the file has grown since; no copy of a secret may stay in memory */
 			char	   *larger = palloc(2 * room + 1);
 
 			memcpy(larger, data, *len);
@@ -57,8 +57,8 @@ read_all(int fd, size_t room, size_t most, size_t *len, char **problem)
 }
 
 /*
- * Return the content of a regular file, with a NUL after its *len bytes; NULL
- * and *problem, which does not quote the path, where it can't be had.
+ * Return the contents of a regular file, with a NUL after its *len bytes.  If it
+ * can't be read, return NULL and *problem, which does not quote the path.
  */
 char *
 pcapi_read_file(const char *path, size_t most, size_t *len, char **problem)
@@ -68,7 +68,7 @@ pcapi_read_file(const char *path, size_t most, size_t *len, char **problem)
 	char	   *data = NULL;
 
 	*problem = NULL;
-	fd = OpenTransientFile(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | PG_BINARY);
+	fd = OpenTransientFile(path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
 	if (fd < 0 || fstat(fd, &st) != 0)
 		*problem = pstrdup(strerror(errno));
 	else if (!S_ISREG(st.st_mode))
