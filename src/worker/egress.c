@@ -1,11 +1,11 @@
 /*
  * egress.c
- *	  Through whom requests leave and whom they trust: the settings proxy and
- *	  ca_file, checked and read for each request.
+ *	  Read the settings proxy and ca_file for each request, check them and
+ *	  give them to libcurl.
  *
- * A proxy's URL may hold a password, and libcurl quotes an URL that it can't
- * read in its errors, which are shown to those who monitor.  So it gets none
- * that its own parser refuses, and no message holds user info.
+ * A proxy's URL may hold a password, and libcurl quotes a URL that it can't read
+ * in its errors, which monitoring shows.  So libcurl gets no URL that its own
+ * parser refuses, and user info is removed from its messages.
  */
 #include "postgres.h"
 
@@ -18,10 +18,12 @@
 #include "worker/settings_file.h"
 
 #define MAX_PROXY_FILE	8192
-#define MAX_CA_FILE		(4 * 1024 * 1024)	/* a system's whole store has a quarter of a megabyte */
+#define MAX_CA_FILE		(4 * 1024 * 1024)	/* Debian's whole store has a quarter of a megabyte */
 
+/* the schemes of CURLOPT_PROXY, as of libcurl 7.88 */
 static const char *const proxy_schemes[] = {"http", "https", "socks4", "socks4a", "socks5", "socks5h"};
 
+/* Is the URL's scheme one of them? */
 static bool
 known_scheme(CURLU *url)
 {
@@ -36,7 +38,7 @@ known_scheme(CURLU *url)
 	return known;
 }
 
-/* Return whether a part of user info is absent or can be decoded; *there: it is not absent. */
+/* Is a part of user info absent, or can it be decoded?  *there: it is not absent. */
 static bool
 decodes(CURLU *url, CURLUPart part, CURLUcode absent, bool *there)
 {
@@ -73,7 +75,7 @@ proxy_fault(const char *proxy, bool *has_password)
 	return fault;
 }
 
-/* Say once for each worker that a password should not be where the server logs it. */
+/* Warn once for each worker that the password stands where the server logs it. */
 static void
 warn_of_password(void)
 {
@@ -88,7 +90,7 @@ warn_of_password(void)
 			 errhint("Write the URL to a file that the server's user alone can read, and set pinterest_capi.proxy to 'file:/absolute/path'.")));
 }
 
-/* Return the URL from the file that the setting names; NULL and *problem where there is none. */
+/* Return the URL from the file that the setting names; NULL and *problem: it has none. */
 static char *
 read_proxy_file(const char *path, char **problem)
 {
@@ -115,7 +117,7 @@ read_proxy_file(const char *path, char **problem)
 	return url;
 }
 
-/* Return the proxy's URL with its scheme, "" for no proxy; NULL and *problem where it can't be used. */
+/* Return the proxy's URL with its scheme, "" for no proxy; NULL and *problem: it can't be used. */
 static char *
 read_proxy(char **problem)
 {
@@ -149,8 +151,9 @@ read_proxy(char **problem)
 }
 
 /*
- * Read both settings.  False, with a problem that is no secret, where one names
- * what isn't there.  Must not be called while signals are blocked: it palloc's.
+ * Read both settings.  If one can't be used, return false and set egress->problem,
+ * which quotes no secret.  Must not be called while signals are blocked: it
+ * palloc's.
  */
 bool
 pcapi_egress_read(PcapiEgress *egress)
@@ -168,6 +171,7 @@ pcapi_egress_read(PcapiEgress *egress)
 	return egress->problem == NULL;
 }
 
+/* Free what pcapi_egress_read() has read, and overwrite the password. */
 void
 pcapi_egress_free(PcapiEgress *egress)
 {
@@ -182,10 +186,11 @@ pcapi_egress_free(PcapiEgress *egress)
 }
 
 /*
- * Tell libcurl.  Authorities are handed over as bytes: libcurl compares them
- * when it looks for a connection or a TLS session to use again, so none that
- * other authorities have vouched for is, and no cache keeps what a file held.
- * Without a path besides, since the compiled-in one would stay in force.
+ * Give the settings to libcurl; false: it refuses one.  Authorities are handed over
+ * as bytes.  libcurl compares these before it reuses a connection or a TLS
+ * session, so a connection that other authorities have verified is not reused,
+ * and no cache keeps the old contents of a file.  The path is cleared, because
+ * else the compiled-in one would stay in force.
  */
 bool
 pcapi_egress_set(void *easy, const PcapiEgress *egress)
@@ -194,19 +199,19 @@ pcapi_egress_set(void *easy, const PcapiEgress *egress)
 	bool		ok = true;
 
 #define SET(option, value) ok = ok && curl_easy_setopt(easy, option, value) == CURLE_OK
-	/* empty ones also keep libcurl from looking into the environment */
+	/* an empty string also keeps libcurl from reading the environment */
 	SET(CURLOPT_PROXY, egress->proxy);
 	SET(CURLOPT_NOPROXY, "");
 	SET(CURLOPT_HTTPPROXYTUNNEL, 1L);
 	SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
-	/* the system's authorities are read for each connection, too */
+	/* the system's authorities are read for each connection as well */
 	SET(CURLOPT_CA_CACHE_TIMEOUT, 0L);
 	if (egress->authorities)
 	{
 		SET(CURLOPT_SSL_OPTIONS, 0L);
 		SET(CURLOPT_CAINFO_BLOB, &blob);
 		SET(CURLOPT_CAPATH, NULL);
-		/* a proxy that speaks TLS is trusted in the same way; a build without such proxies needs none of it */
+		/* the same for a proxy with TLS; a libcurl built without such proxies refuses it */
 		(void) curl_easy_setopt(easy, CURLOPT_PROXY_SSL_OPTIONS, 0L);
 		(void) curl_easy_setopt(easy, CURLOPT_PROXY_CAINFO_BLOB, &blob);
 		(void) curl_easy_setopt(easy, CURLOPT_PROXY_CAPATH, NULL);
@@ -215,7 +220,7 @@ pcapi_egress_set(void *easy, const PcapiEgress *egress)
 	return ok;
 }
 
-/* Cut user info out of the URLs in a message, in place. */
+/* Remove user info from the URLs in a message, in place. */
 void
 pcapi_egress_scrub(char *message)
 {

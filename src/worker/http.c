@@ -1,11 +1,12 @@
 /*
  * http.c
- *	  Requests to the API, by libcurl's multi interface, in the worker's one wait.
+ *	  Run requests to the API by libcurl's multi interface, within the worker's
+ *	  only wait.
  *
- * libcurl tells by callbacks which sockets and which timer it cares for; the
- * worker waits for them, its latch and the postmaster's death in one
- * WaitEventSet.  A request's own callbacks and options are in transfer.c; what an
- * answer means is response.c's matter.
+ * libcurl names by callbacks the sockets and the timer to wait for.  The worker
+ * waits for them, its latch and the postmaster's death in one WaitEventSet.  A
+ * request's own callbacks and options are in transfer.c; response.c reads the
+ * answers.
  */
 #include "postgres.h"
 
@@ -24,14 +25,14 @@
 
 #define MAX_SOCKETS		256
 
-/* look-ups that were given up, each with a thread that may still wait for its name server */
+/* abandoned name look-ups, each with a thread that may still wait for its name server */
 #define MAX_LOST		100
 
-/* how long not to listen after having been woken in vain; what must be heard waits no longer */
+/* how long the latch is ignored after a spurious wake-up, and how long a real one may wait at most */
 #define WAKEUP_COALESCE_MS			5L
 
 static CURLM *multi;
-static CURLSH * share;			/* TLS sessions, which else would be a request's own */
+static CURLSH * share;			/* TLS sessions, for all requests */
 static WaitEventSet *wait_set;
 static bool wait_set_stale = true;
 static int	latch_position;
@@ -42,15 +43,16 @@ static struct
 	uint32		events;
 }			sockets[MAX_SOCKETS];
 static int	n_sockets;
-static bool sockets_lost;		/* more than fit: poll instead */
+static bool sockets_lost;		/* there are more than MAX_SOCKETS: poll instead */
 
 static int64 timer_at;			/* by pcapi_clock_ms(); 0: none */
 
 static int	lost_lookups;
 
 /*
- * libcurl may start a thread to resolve a name.  A thread inherits the mask of
- * blocked signals, and PostgreSQL's handlers must run in the main thread only.
+ * Block all signals while libcurl's code runs.  libcurl may start a thread to
+ * resolve a name.  A thread inherits the mask of blocked signals, and PostgreSQL's
+ * handlers must run in the main thread alone.
  */
 static void
 enter_curl(sigset_t *saved)
@@ -61,12 +63,14 @@ enter_curl(sigset_t *saved)
 	pthread_sigmask(SIG_SETMASK, &all, saved);
 }
 
+/* Restore the mask that enter_curl() has saved. */
 static void
 leave_curl(const sigset_t *saved)
 {
 	pthread_sigmask(SIG_SETMASK, saved, NULL);
 }
 
+/* Note which events libcurl waits for on a socket. */
 static int
 on_socket(CURL *easy, curl_socket_t fd, int what, void *userp, void *socketp)
 {
@@ -102,6 +106,7 @@ on_socket(CURL *easy, curl_socket_t fd, int what, void *userp, void *socketp)
 	return 0;
 }
 
+/* Note when libcurl's timer ends. */
 static int
 on_timer(CURLM *m, long timeout_ms, void *userp)
 {
@@ -109,6 +114,7 @@ on_timer(CURLM *m, long timeout_ms, void *userp)
 	return 0;
 }
 
+/* Create the multi handle, at the first request and after pcapi_http_close_idle(). */
 static void
 open_multi(void)
 {
@@ -129,8 +135,8 @@ open_multi(void)
 }
 
 /*
- * False, with nothing started, when libcurl refuses; the request then is
- * finished as misconfigured.
+ * Start a request.  If a setting can't be used or libcurl refuses, return false
+ * with nothing started; the request then is finished as misconfigured.
  */
 bool
 pcapi_http_start(PcapiRequest *r, const char *url, const char *token)
@@ -164,6 +170,7 @@ pcapi_http_start(PcapiRequest *r, const char *url, const char *token)
 	return ok;
 }
 
+/* Abort the request if it is in flight, and free what belongs to it. */
 void
 pcapi_http_free(PcapiRequest *r)
 {
@@ -184,11 +191,12 @@ pcapi_http_free(PcapiRequest *r)
 }
 
 /*
- * Once more, on a connection of its own, where nothing of the request can have
- * been processed; false: that was not the trouble, or not the first time.
+ * Retry once, on a new connection, if the server can't have processed the request:
+ * the connection was stale, or is not for this host (421).  Return false if the
+ * failure was another one, or a second one.
  */
 static bool
-try_afresh(CURL *easy, CURLcode code)
+retry_on_new_connection(CURL *easy, CURLcode code)
 {
 	PcapiRequest *r = NULL;
 	long		status = 0;
@@ -205,7 +213,7 @@ try_afresh(CURL *easy, CURLcode code)
 		curl_multi_add_handle(multi, easy) == CURLM_OK;
 }
 
-/* Count a look-up that was given up; its thread ends when the resolver does, if ever. */
+/* Count an abandoned name look-up; its thread exits when the resolver returns, if ever. */
 static void
 note_lost_lookup(CURL *easy, CURLcode code)
 {
@@ -218,7 +226,7 @@ note_lost_lookup(CURL *easy, CURLcode code)
 		lost_lookups++;
 }
 
-/* Take a request that is over out of libcurl. */
+/* Remove a finished request from libcurl. */
 static PcapiRequest *
 take_finished(CURL *easy, CURLcode code)
 {
@@ -241,7 +249,7 @@ take_finished(CURL *easy, CURLcode code)
 	return r;
 }
 
-/* The next request that is over, or NULL. */
+/* Return the next finished request, or NULL. */
 PcapiRequest *
 pcapi_http_finished(void)
 {
@@ -255,7 +263,7 @@ pcapi_http_finished(void)
 	enter_curl(&saved);
 	while ((msg = curl_multi_info_read(multi, &left)) != NULL)
 	{
-		if (msg->msg != CURLMSG_DONE || try_afresh(msg->easy_handle, msg->data.result))
+		if (msg->msg != CURLMSG_DONE || retry_on_new_connection(msg->easy_handle, msg->data.result))
 			continue;
 		found = take_finished(msg->easy_handle, msg->data.result);
 		break;
@@ -264,6 +272,7 @@ pcapi_http_finished(void)
 	return found;
 }
 
+/* Create the WaitEventSet for the latch, the postmaster and the sockets of now. */
 static void
 rebuild_wait_set(void)
 {
@@ -277,6 +286,7 @@ rebuild_wait_set(void)
 	wait_set_stale = false;
 }
 
+/* Wait for the latch, a socket or the timeout, then let libcurl work; true: the latch was set. */
 bool
 pcapi_http_wait(long timeout_ms, bool ignore_latch)
 {
@@ -301,9 +311,9 @@ pcapi_http_wait(long timeout_ms, bool ignore_latch)
 		rebuild_wait_set();
 
 	/*
-	 * A session whose event can't leave now need not have said so, and the
-	 * next ones need not wake us for each of theirs: for a moment the latch
-	 * is left as it was set, which costs them nothing.
+	 * The last wake-up was for an event that can't be sent now.  More
+	 * sessions may set the latch for such events, so for a moment it stays
+	 * set and is not waited for: setting a set latch costs them nothing.
 	 */
 	ModifyWaitEvent(wait_set, latch_position, WL_LATCH_SET, ignore_latch ? NULL : MyLatch);
 	if (ignore_latch)
@@ -344,7 +354,7 @@ pcapi_http_wait(long timeout_ms, bool ignore_latch)
 	return woken;
 }
 
-/* Connections and the resolver's cache go; the next request makes them anew, by the TLS session it had. */
+/* Close connections and the resolver's cache; the next request opens new ones, with the TLS sessions it has. */
 void
 pcapi_http_close_idle(void)
 {
@@ -362,7 +372,7 @@ pcapi_http_close_idle(void)
 	wait_set_stale = true;
 }
 
-/* Threads that may wait for a resolver for ever end with the process alone. */
+/* Has the process too many threads that wait for a resolver?  Only its exit ends them. */
 bool
 pcapi_http_worn(void)
 {

@@ -1,11 +1,11 @@
 /*
  * response.c
- *	  What an answer of the API means.
+ *	  Read an answer of the API and decide its verdict.
  *
- * The table of verdicts is in docs/design.md; what a verdict does to rows and
- * destinations is batch.c's matter.  Nothing here needs a transaction, and
- * nothing that a server can send raises an error: a body is checked for
- * encoding, depth and escapes before PostgreSQL's parser sees it.
+ * The table of verdicts is in docs/design.md.  verdict.c applies a verdict to
+ * events and destinations.  Nothing here needs a transaction, and no answer of a
+ * server raises an error: a body is checked for encoding, depth and escapes
+ * before PostgreSQL's parser reads it.
  */
 #include "pinterest_capi.h"
 
@@ -16,19 +16,20 @@
 #include "worker/response.h"
 #include "worker/transfer.h"
 
-#define MAX_MESSAGE		500		/* bytes of what is kept of one message */
+#define MAX_MESSAGE		500		/* bytes; a longer message is clipped */
 #define NOT_GIVEN		(-1)
 
 /* the reset of a daily limit is at most a day away */
 #define RESET_MAX		(24 * 60 * 60)	/* seconds */
 
+/* The state of the parser, and the result. */
 typedef struct ResponseParse
 {
 	int			depth;			/* open objects and arrays */
 	char	   *keys[3];		/* of the objects at depth 1, 2 and of an entry */
 	int			events_depth;	/* of the array with the entries; 0: none so far */
 	bool		in_events;
-	bool		bad;			/* entries that are none */
+	bool		bad;			/* the entries have another form than the API's */
 	int			n;				/* entries so far */
 	int			room;
 	PcapiEntry *entries;
@@ -41,9 +42,9 @@ typedef struct ResponseParse
 }			ResponseParse;
 
 /*
- * A message as it is kept: on one line, clipped, without the access token,
- * which a careless proxy may echo.  NULL for an empty one: the API writes "no
- * message" as null, as "" and as a missing key.
+ * Return a message for the tables: on one line, clipped, without the access
+ * token, which a careless proxy may echo.  Return NULL for an empty one: the API
+ * writes "no message" as null, as "" and as a missing key.
  */
 static char *
 clean_message(const char *raw, const char *token)
@@ -79,7 +80,7 @@ clean_message(const char *raw, const char *token)
 
 /* ---- the parser's actions ---- */
 
-/* The last one of a key that is repeated; repeating it costs no memory. */
+/* Keep a message, the last one of a repeated key.  The earlier one is freed, so repeating a key costs no memory. */
 static void
 keep_message(char **kept, const char *raw, const char *token)
 {
@@ -88,12 +89,14 @@ keep_message(char **kept, const char *raw, const char *token)
 	*kept = clean_message(raw, token);
 }
 
+/* Is it this key? */
 static bool
 is_key(const char *key, const char *name)
 {
 	return key != NULL && strcmp(key, name) == 0;
 }
 
+/* Begin an entry, or any other object. */
 static PcapiJsonAction
 on_object_start(void *state)
 {
@@ -109,6 +112,7 @@ on_object_start(void *state)
 	PcapiJsonGoOn();
 }
 
+/* End an entry, which must have had a status, or any other object. */
 static PcapiJsonAction
 on_object_end(void *state)
 {
@@ -124,6 +128,7 @@ on_object_end(void *state)
 	PcapiJsonGoOn();
 }
 
+/* Begin the array of entries, "events" or, in a refusal, "details"."events", or any other array. */
 static PcapiJsonAction
 on_array_start(void *state)
 {
@@ -135,7 +140,7 @@ on_array_start(void *state)
 		((r->depth == 1 && is_key(r->keys[0], "events")) ||
 		 (r->depth == 2 && is_key(r->keys[0], "details") && is_key(r->keys[1], "events"))))
 	{
-		/* two of them: who knows which one is meant */
+		/* a second array of entries: either may be the right one */
 		if (r->events_depth != 0)
 			r->bad = true;
 		else
@@ -148,6 +153,7 @@ on_array_start(void *state)
 	PcapiJsonGoOn();
 }
 
+/* End the array of entries, or any other array. */
 static PcapiJsonAction
 on_array_end(void *state)
 {
@@ -159,6 +165,7 @@ on_array_end(void *state)
 	PcapiJsonGoOn();
 }
 
+/* Note the key whose value comes next. */
 static PcapiJsonAction
 on_field_start(void *state, char *name, bool isnull)
 {
@@ -171,6 +178,7 @@ on_field_start(void *state, char *name, bool isnull)
 	PcapiJsonGoOn();
 }
 
+/* Read a value of an entry. */
 static void
 entry_scalar(ResponseParse * r, char *value, JsonTokenType type)
 {
@@ -195,7 +203,7 @@ entry_scalar(ResponseParse * r, char *value, JsonTokenType type)
 		keep_message(&entry->warning, value, r->token);
 }
 
-/* A count that can't be read, or is there twice and differs, is one that nothing adds up to. */
+/* Read a count.  One that can't be read, or comes twice with different values, becomes a number that no count equals. */
 static void
 read_count(long *count, const char *value, JsonTokenType type)
 {
@@ -207,6 +215,7 @@ read_count(long *count, const char *value, JsonTokenType type)
 	*count = (*count == NOT_GIVEN || *count == n) ? n : NOT_GIVEN - 1;
 }
 
+/* Read a value of an entry, or of the answer itself. */
 static PcapiJsonAction
 on_scalar(void *state, char *value, JsonTokenType type)
 {
@@ -230,7 +239,7 @@ on_scalar(void *state, char *value, JsonTokenType type)
 	PcapiJsonGoOn();
 }
 
-/* False: no JSON object. */
+/* Parse the body; false: it is no JSON that can be read. */
 static bool
 read_body(ResponseParse * r, const PcapiRequest *request, int n, const char *token)
 {
@@ -255,13 +264,14 @@ read_body(ResponseParse * r, const PcapiRequest *request, int n, const char *tok
 	if (request->answer == NULL || request->answer_len == 0)
 		return false;
 	json = palloc(request->answer_len + 1);
-	/* escapes and characters that the database's encoding may lack are no reason to fail */
+	/* escapes and characters that the database's encoding lacks become question marks */
 	readable = pcapi_json_sanitize(request->answer, request->answer_len, GetDatabaseEncoding() != PG_UTF8, json, &len) &&
 		pg_parse_json(PcapiJsonLexer(json, (int) len, GetDatabaseEncoding()), &actions) == JSON_SUCCESS;
 	pfree(json);
 	return readable;
 }
 
+/* Return how many entries say that the event was processed. */
 static int
 processed_entries(const ResponseParse * r, int n)
 {
@@ -295,6 +305,7 @@ requested_wait(const PcapiRequest *request)
 	return wait * 1000;
 }
 
+/* Decide the verdict of a request without a complete answer. */
 static void
 read_transport(PcapiAnswer *answer, const PcapiRequest *request, const char *token)
 {
@@ -327,11 +338,12 @@ read_transport(PcapiAnswer *answer, const PcapiRequest *request, const char *tok
 }
 
 /*
- * What a status says where no entry says more; the first match counts.  Only
- * three are about the events.  A 4xx that isn't comes from a wrong setting or
- * from something on the way, and would be the same for each event.  A gateway
- * that got no answer in time, or none that it understood, doesn't know whether
- * the request was processed.
+ * The verdict of a status, if no entries say more; the first match counts.  Three
+ * statuses alone are about the events.  Any other 4xx comes from a wrong setting
+ * or from a machine in between, and would be the same for each event.  A gateway
+ * that got no answer in time, or one that it did not understand, doesn't know
+ * whether the request was processed.  Statuses are those of IANA's HTTP Status
+ * Code Registry but 499 (nginx), 520 and 524 (Cloudflare) and 598 (some proxies).
  */
 static const struct
 {
@@ -349,17 +361,18 @@ static const struct
 	{422, 422, PCAPI_VERDICT_REFUSED},
 	{425, 425, PCAPI_VERDICT_RETRY},	/* too early */
 	{429, 429, PCAPI_VERDICT_THROTTLED},
-	{499, 499, PCAPI_VERDICT_UNKNOWN},	/* a gateway takes us for gone */
+	{499, 499, PCAPI_VERDICT_UNKNOWN},	/* a gateway believes that we have closed the connection */
 	{400, 499, PCAPI_VERDICT_PAUSE},
 	{502, 502, PCAPI_VERDICT_UNKNOWN},
 	{504, 504, PCAPI_VERDICT_UNKNOWN},
-	{511, 511, PCAPI_VERDICT_PAUSE},	/* a portal */
-	{520, 520, PCAPI_VERDICT_UNKNOWN},	/* Cloudflare's: no answer that makes sense */
+	{511, 511, PCAPI_VERDICT_PAUSE},	/* a captive portal */
+	{520, 520, PCAPI_VERDICT_UNKNOWN},	/* Cloudflare's: an answer it does not understand */
 	{524, 524, PCAPI_VERDICT_UNKNOWN},	/* Cloudflare's: no answer in time */
 	{598, 598, PCAPI_VERDICT_UNKNOWN},	/* some proxies': no answer in time */
 	{500, 999, PCAPI_VERDICT_RETRY},
 };
 
+/* Look a status up in the table. */
 static PcapiVerdict
 verdict_of_status(int status)
 {
@@ -369,6 +382,7 @@ verdict_of_status(int status)
 	return PCAPI_VERDICT_UNKNOWN;
 }
 
+/* Decide the verdict of a complete answer. */
 static PcapiVerdict
 verdict_of(int status, const ResponseParse * r, bool readable, int n)
 {
@@ -379,7 +393,7 @@ verdict_of(int status, const ResponseParse * r, bool readable, int n)
 	{
 		if (entries)
 			return PCAPI_VERDICT_ENTRIES;
-		/* the API's errors have a code; a firewall's page is nothing to fail events for */
+		/* the API's errors have a code; a firewall's page fails no event */
 		return readable && (r->code != NULL || r->events_depth > 0) ? PCAPI_VERDICT_REFUSED : PCAPI_VERDICT_BLOCKED;
 	}
 	if (verdict == PCAPI_VERDICT_ENTRIES &&
@@ -390,17 +404,14 @@ verdict_of(int status, const ResponseParse * r, bool readable, int n)
 	return verdict;
 }
 
-/*
- * An answer of which only the beginning came.  Some need no more than their
- * status.
- */
+/* Decide the verdict of an incomplete answer by its status, if that is enough; false: it is not. */
 static bool
 read_beginning(PcapiAnswer *answer, const PcapiRequest *request)
 {
 	if (request->transport != PCAPI_HTTP_INTERRUPTED || request->status < 300)
 		return false;
 
-	/* often said before the body was read, by a server that then hangs up */
+	/* a server often answers 413 before it has read the body, and then closes the connection */
 	if (request->status == 413)
 		answer->verdict = PCAPI_VERDICT_BLOCKED;
 	else
@@ -408,13 +419,14 @@ read_beginning(PcapiAnswer *answer, const PcapiRequest *request)
 	return answer->verdict != PCAPI_VERDICT_REFUSED;
 }
 
-/* Whether a server said that all was well, but not what became of each event. */
+/* Did the server report success, but not the outcome of each event? */
 static bool
 unread_success(const PcapiAnswer *answer, const PcapiRequest *request)
 {
 	return answer->verdict == PCAPI_VERDICT_UNKNOWN && request->status >= 100 && request->status < 300;
 }
 
+/* Return the message to record for an answer that settles no single events. */
 static char *
 message_of(const PcapiAnswer *answer, const PcapiRequest *request, const ResponseParse * r, bool readable)
 {
@@ -436,6 +448,7 @@ message_of(const PcapiAnswer *answer, const PcapiRequest *request, const Respons
 	return psprintf("HTTP %d", status);
 }
 
+/* Read the answer to a request with n events. */
 PcapiAnswer *
 pcapi_read_response(const PcapiRequest *request, int n, const char *token)
 {

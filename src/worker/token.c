@@ -1,6 +1,6 @@
 /*
  * token.c
- *	  The access token of a request, from the destination or from a file.
+ *	  Read the access token of a request, from the destination or from a file.
  */
 #include "pinterest_capi.h"
 
@@ -8,12 +8,13 @@
 #include "worker/settings_file.h"
 #include "worker/token.h"
 
-#define MAX_TOKEN_FILE	8192
+#define MAX_TOKEN_FILE	8192	/* bytes; a token has some hundred */
 
 /*
- * The token, or NULL and *problem.  A file is read for each request, so that a
- * new token takes effect by writing the file.  An owner of the tables could put
- * any path there, past configure_destination's check, so it is made here too.
+ * Return the token, or NULL and *problem.  A file is read for each request, so
+ * that a new token takes effect when the file is written.  The owner of the
+ * tables could store any path without configure_destination's check, so the
+ * check is repeated here.
  */
 char *
 pcapi_read_token(const PcapiDestinationConfig *config, char **problem)

@@ -1,6 +1,6 @@
 /*
  * token.h
- *	  The access token of a request, from the destination or from a file.
+ *	  Read the access token of a request, from the destination or from a file.
  */
 #ifndef PCAPI_TOKEN_H
 #define PCAPI_TOKEN_H

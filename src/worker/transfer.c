@@ -1,10 +1,10 @@
 /*
  * transfer.c
- *	  One request as libcurl is told of it: its body, what comes as its answer,
- *	  and how far it got where it failed.
+ *	  Describe one request to libcurl, collect its answer, and tell how far a
+ *	  request got that failed.
  *
- * The callbacks never raise an error and never palloc, so that nothing jumps
- * through libcurl.  When requests run is http.c's matter.
+ * The callbacks never raise an error and never palloc, so that no longjmp
+ * crosses libcurl.  http.c runs the requests; response.c reads the answers.
  */
 #include "postgres.h"
 
@@ -19,24 +19,24 @@
 #include "worker/egress.h"
 #include "worker/transfer.h"
 
-/* An answer for 1000 events has about 70 kB, with long messages some hundred. */
+/* An answer for 1000 events has about 70 kB, with long messages some hundred kB. */
 #define MAX_ANSWER		(4 * 1024 * 1024)
 #define MAX_HEADERS		(64 * 1024)
 
 /* libcurl's own limit since 8.12 */
 #define RETRY_AFTER_MAX	(6 * 60 * 60)	/* seconds */
 
-/* connections of one host that nobody uses, while those of another are busy */
+/* an idle connection to one host is closed after this, while those to others are busy */
 #define MAX_IDLE		30L		/* seconds */
 
-/* a connection is used no longer than this: names and the system's authorities change */
+/* a connection is used for no longer than this: addresses and the system's authorities change */
 #define MAX_AGE			3600L	/* seconds */
 
 /*
- * A request that got no answer in time leaves an HTTP/2 connection open for the
- * others on it.  If what is dead is the connection, as after a change of
- * senders, TCP would go on for a quarter of an hour, and so would requests on
- * it: it may not be silent for longer than a request.
+ * Limit how long TCP waits for an acknowledgement to the time of a request.  A
+ * request that times out keeps its HTTP/2 connection open for the others on it.
+ * If the connection itself is dead, as after a change of senders, TCP would
+ * retransmit for a quarter of an hour, and requests on it would wait as long.
  */
 static int
 on_open_socket(void *userp, curl_socket_t fd, curlsocktype purpose)
@@ -49,12 +49,14 @@ on_open_socket(void *userp, curl_socket_t fd, curlsocktype purpose)
 	return CURL_SOCKOPT_OK;
 }
 
+/* Keep why a callback aborts the request. */
 static void
 set_abort_reason(PcapiRequest *r, const char *problem)
 {
 	strlcpy(r->problem, problem, sizeof(r->problem));
 }
 
+/* Append to the answer. */
 static size_t
 on_body(char *data, size_t size, size_t nmemb, void *userp)
 {
@@ -78,9 +80,9 @@ on_body(char *data, size_t size, size_t nmemb, void *userp)
 }
 
 /*
- * The body, which libcurl sends as it asks for it.  It never asks for more than
- * there is, unless it begins again without having said so; that must not pass
- * for a request's end.
+ * Hand the next bytes of the body to libcurl.  libcurl never asks for more than
+ * there is, unless it restarts without a call of on_seek; such a request must not
+ * look complete, so it is aborted.
  */
 static size_t
 on_read(char *to, size_t size, size_t nmemb, void *userp)
@@ -96,13 +98,13 @@ on_read(char *to, size_t size, size_t nmemb, void *userp)
 }
 
 /*
- * libcurl asks to begin again when a connection that it had kept ends before
- * the first byte of an answer.  It does so on its own and as often as five
- * times, also where the server has read and processed everything.  A body
- * that was not handed over to its end can't have been processed; for all others
- * it is refused, and the outcome of this attempt is unknown.  (A stream of
- * HTTP/2 that the server has refused is safe to repeat, but here nothing tells
- * it from the others.)
+ * Allow a restart only if the body was not handed over completely.  libcurl
+ * restarts when a reused connection ends before the first byte of an answer, by
+ * itself and up to five times, even if the server has read and processed the
+ * whole request.  An incomplete body can't have been processed.  For a complete
+ * one the restart is refused, and the outcome of this attempt is unknown.  (An
+ * HTTP/2 stream that the server has refused is safe to repeat, but nothing tells
+ * it from the others here.)
  */
 static int
 on_seek(void *userp, curl_off_t offset, int origin)
@@ -168,7 +170,7 @@ read_headers(PcapiRequest *r)
 	r->ratelimit_reset = header_seconds(r, "X-RateLimit-Reset");
 }
 
-/* Forget what came as an answer, so that the request can be made again. */
+/* Discard the answer, so that the request can be retried. */
 void
 pcapi_transfer_again(PcapiRequest *r)
 {
@@ -207,7 +209,7 @@ on_header(char *data, size_t size, size_t nmemb, void *userp)
 	return len;
 }
 
-/* Tell libcurl what to do; false when it has no memory for it. */
+/* Set the request's options; false: libcurl refuses one, or has no memory for it. */
 bool
 pcapi_transfer_set(PcapiRequest *r, const char *url, const char *token, const PcapiEgress *egress, void *share)
 {
@@ -239,11 +241,11 @@ pcapi_transfer_set(PcapiRequest *r, const char *url, const char *token, const Pc
 	SET(CURLOPT_READDATA, r);
 	SET(CURLOPT_SEEKFUNCTION, on_seek);
 	SET(CURLOPT_SEEKDATA, r);
-	/* whatever this libcurl can unpack; on_body sees, and bounds, what comes of it */
+	/* all encodings that this libcurl can unpack; on_body limits the unpacked size */
 	SET(CURLOPT_ACCEPT_ENCODING, "");
 	SET(CURLOPT_USERAGENT, "pinterest_capi/" PCAPI_VERSION);
 	SET(CURLOPT_NOSIGNAL, 1L);
-	/* a look-up that takes too long is left to its thread, instead of being waited for */
+	/* the end of a request does not wait for the thread of a slow name look-up */
 	SET(CURLOPT_QUICK_EXIT, 1L);
 	SET(CURLOPT_PRIVATE, r);
 	SET(CURLOPT_ERRORBUFFER, r->error);
@@ -264,16 +266,16 @@ pcapi_transfer_set(PcapiRequest *r, const char *url, const char *token, const Pc
 	SET(CURLOPT_MAXLIFETIME_CONN, MAX_AGE);
 	SET(CURLOPT_TCP_KEEPALIVE, 1L);
 	SET(CURLOPT_SOCKOPTFUNCTION, on_open_socket);
-	/* what api_url may be, again: without the query that test mode adds */
+	/* the check of api_url once more, without the query that test mode adds */
 	SET(CURLOPT_PROTOCOLS_STR, pcapi_api_url_ok(pnstrdup(url, strcspn(url, "?"))) ? "http,https" : "https");
 #undef SET
 	return ok && pcapi_egress_set(easy, egress);
 }
 
 /*
- * A connection that was kept from an earlier request and turns out to be gone
- * when this one is sent, before all of it could be: libcurl tries again on a new
- * one, but not every version does in every case.
+ * Did a reused connection turn out to be closed before all of the request was
+ * sent?  libcurl retries on a new connection, but not every version does in every
+ * case.
  */
 bool
 pcapi_transfer_stale(const PcapiRequest *r, int code)
@@ -290,7 +292,7 @@ pcapi_transfer_stale(const PcapiRequest *r, int code)
 	return connects == 0 && header_bytes == 0 && sent < (curl_off_t) r->body_len;
 }
 
-/* How far a request got; code is a CURLcode. */
+/* Tell how far a request got; code is a CURLcode. */
 PcapiHttpResult
 pcapi_transfer_end(const PcapiRequest *r, int code)
 {
@@ -303,7 +305,7 @@ pcapi_transfer_end(const PcapiRequest *r, int code)
 	if (pcapi_transfer_stale(r, code))
 		return PCAPI_HTTP_UNREACHABLE;
 
-	/* whatever went wrong after that, such as a second connection, doesn't undo it */
+	/* a later failure, such as that of a second connection, does not undo a complete body */
 	if (r->handed == r->body_len)
 		return PCAPI_HTTP_INTERRUPTED;
 	switch (code)
@@ -313,7 +315,7 @@ pcapi_transfer_end(const PcapiRequest *r, int code)
 		case CURLE_SSL_INVALIDCERTSTATUS:
 			return PCAPI_HTTP_UNTRUSTED;
 		case CURLE_UNSUPPORTED_PROTOCOL:
-			/* also what libcurl calls an answer that isn't HTTP */
+			/* libcurl has this code for an answer that isn't HTTP, too */
 			curl_easy_getinfo(easy, CURLINFO_REQUEST_SIZE, &request_size);
 			return request_size > 0 ? PCAPI_HTTP_INTERRUPTED : PCAPI_HTTP_MISCONFIGURED;
 		case CURLE_URL_MALFORMAT:
@@ -330,7 +332,7 @@ pcapi_transfer_end(const PcapiRequest *r, int code)
 		default:
 			break;
 	}
-	/* no time of beginning to transfer, or no byte of a request: no connection came about */
+	/* without a start of the transfer, or a byte of a request, there was no connection */
 	curl_easy_getinfo(easy, CURLINFO_PRETRANSFER_TIME_T, &pretransfer);
 	curl_easy_getinfo(easy, CURLINFO_REQUEST_SIZE, &request_size);
 	return pretransfer == 0 || request_size == 0 ? PCAPI_HTTP_UNREACHABLE : PCAPI_HTTP_INTERRUPTED;
