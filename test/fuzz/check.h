@@ -1,6 +1,6 @@
 /*
  * check.h
- *	  What must hold for any input; a violation counts as a crash.
+ *	  An assertion for any input; a violation counts as a crash.
  */
 #ifndef PCAPI_CHECK_H
 #define PCAPI_CHECK_H

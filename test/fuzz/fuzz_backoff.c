@@ -1,6 +1,6 @@
 /*
  * fuzz_backoff.c
- *	  Any numbers and any times for backoff and rate limiter.
+ *	  Compute backoff and run the rate limiter with any numbers and times.
  */
 #include "check.h"
 #include "core/backoff.h"
@@ -17,7 +17,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	wait = pcapi_backoff_ms((int) numbers[0], (uint64_t) numbers[1]);
 	CHECK(wait >= PCAPI_BACKOFF_MIN_MS / 2 && wait <= PCAPI_BACKOFF_MAX_MS);
 
-	/* clocks of a machine do not come near the ends of 64 bits */
+	/* a machine's clock never gets near the ends of 64 bits */
 	pcapi_limiter_set(&lim, (int) numbers[0], numbers[1] / 4);
 	pcapi_limiter_take(&lim, numbers[1] / 4);
 	wait = pcapi_limiter_wait(&lim, numbers[2] / 4);

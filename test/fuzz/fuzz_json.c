@@ -1,14 +1,14 @@
 /*
  * fuzz_json.c
- *	  Any bytes as a body that is to be made harmless; the first byte says
- *	  whether ASCII is all there may be.
+ *	  Sanitize any bytes as JSON; the lowest bit of the first byte allows ASCII alone.
  */
 #include "check.h"
 #include "core/json_sanitize.h"
 #include "core/text.h"
 
+/* Check that nothing is left that the parser would raise an error for. */
 static void
-check_tame(const char *json, bool ascii)
+check_sanitized(const char *json, bool ascii)
 {
 	bool		in_string = false;
 	int			depth = 0;
@@ -55,7 +55,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	{
 		CHECK(outlen <= len && out[outlen] == '\0' && strlen(out) == outlen);
 		CHECK(pcapi_utf8_valid(out, outlen));
-		check_tame(out, ascii);
+		check_sanitized(out, ascii);
 
 		again = malloc(outlen + 1);
 		CHECK(pcapi_json_sanitize(out, outlen, ascii, again, &againlen));

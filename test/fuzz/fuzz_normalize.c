@@ -1,7 +1,7 @@
 /*
  * fuzz_normalize.c
- *	  Any bytes as any kind of identifier; the first byte selects the kind, and
- *	  with its highest bit set the two that follow are a country.
+ *	  Normalise any bytes as any kind of identifier.  The first byte selects the
+ *	  kind; if its highest bit is set, the next two bytes are a country.
  */
 #include "check.h"
 #include "core/normalize.h"
@@ -11,7 +11,7 @@
 
 static const char *const without_warning = "";
 
-/* normalising what is normalised changes nothing; digits of a number have no country of their own any more */
+/* Check that normalising the result again changes nothing.  A normalised phone number has its calling code, so no country. */
 static void
 check_stable(PcapiKind kind, const char *value, size_t len, const PcapiIdentifierContext *context)
 {
@@ -72,7 +72,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	else if (kind == PCAPI_GE)
 		CHECK(len == 1 && strchr("fmn", value[0]) != NULL);
 
-	/* growing may carry a value past the limit */
+	/* a value may grow beyond the limit */
 	if (len <= PCAPI_MAX_IDENTIFIER)
 		check_stable(kind, value, len, kind == PCAPI_PH ? NULL : &context);
 	free(value);

@@ -1,6 +1,6 @@
 /*
  * fuzz_pii.c
- *	  Any bytes as free text.
+ *	  Search any bytes as free text.
  */
 #include "check.h"
 #include "core/pii.h"
@@ -13,10 +13,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	char	   *text = malloc(size + sizeof(address));
 
 	CHECK(found == NULL || found[0] == 'a');
-	/* an id is looked at for less */
+	/* fewer kinds are searched for in an id */
 	CHECK(found != NULL || pcapi_pii_find_in_id((const char *) data, size) == NULL);
 
-	/* whatever stands before, an address on a line of its own is found */
+	/* an address on a line of its own is found after any text */
 	memcpy(text, data, size);
 	memcpy(text + size, address, sizeof(address));
 	found = pcapi_pii_find(text, size + sizeof(address) - 1);

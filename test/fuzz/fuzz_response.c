@@ -1,11 +1,11 @@
 /*
  * fuzz_response.c
- *	  Any bytes as an answer of the API, read by src/worker/response.c itself
+ *	  Read any bytes as an answer of the API, by src/worker/response.c itself
  *	  with PostgreSQL's JSON parser (server.c has the rest of a server).
  *
- * First byte: how many events the request had; second: the status; third:
- * encoding, transport, and whether lines with two headers' values go before
- * the body.
+ * First byte: how many events the request had.  Second byte: the status.  Third
+ * byte: encoding, transport, and whether two lines with numbers of headers stand
+ * before the body.
  */
 #include "pinterest_capi.h"
 
@@ -25,6 +25,7 @@
 
 static const int statuses[] = {200, 201, 207, 400, 413, 422, 401, 403, 404, 408, 425, 429, 418, 301, 500, 503, 100, 999, 0, 421, 499, 502, 511};
 
+/* Check that a message can be stored and shown. */
 static void
 check_message(const char *message, size_t most)
 {
@@ -40,6 +41,7 @@ check_message(const char *message, size_t most)
 	}
 }
 
+/* Move a line from the body to another buffer. */
 static void
 take_line(char *to, size_t size, const char **body, size_t *len)
 {
@@ -99,7 +101,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			check_message(answer->entries[i].warning, 500);
 		}
 	}
-	/* nothing but a 2xx, or a refusal that counts them, settles single events */
+	/* only a 2xx, or a refusal with entries, settles single events */
 	if (answer->verdict == PCAPI_VERDICT_ENTRIES)
 		CHECK((answer->http_status >= 200 && answer->http_status < 300) || answer->http_status == 400 ||
 			  answer->http_status == 413 || answer->http_status == 422);

@@ -1,11 +1,12 @@
 /*
  * fuzz_url.c
- *	  Any bytes as a URL, a cookie, and the API's address.
+ *	  Read any bytes as a URL, a cookie and the API's address.
  */
 #include "check.h"
 #include "core/text.h"
 #include "core/url.h"
 
+/* Check and free a click id. */
 static void
 check_click(char *click)
 {
@@ -17,6 +18,7 @@ check_click(char *click)
 	free(click);
 }
 
+/* Reduce a URL and check the parts that remain. */
 static void
 check_scrubbed(const char *raw, size_t size, PcapiUrlDetail detail)
 {
@@ -38,7 +40,7 @@ check_scrubbed(const char *raw, size_t size, PcapiUrlDetail detail)
 	CHECK(strpbrk(url, "?# \r\n\t") == NULL);
 	CHECK(memchr(authority, '@', strcspn(authority, "/")) == NULL);
 	CHECK(pcapi_utf8_valid(url, strlen(url)));
-	/* a path that had to go is the only thing to tell of a URL that stays */
+	/* the only warning for a URL that remains is about its path, which then is removed */
 	if (detail == PCAPI_URL_DOMAIN || warning != NULL)
 		CHECK(strchr(authority, '/') == url + strlen(url) - 1);
 	if (detail == PCAPI_URL_DOMAIN)
@@ -48,8 +50,8 @@ check_scrubbed(const char *raw, size_t size, PcapiUrlDetail detail)
 		char	   *again = pcapi_scrub_url(url, strlen(url), detail, &warning);
 
 		/*
-		 * Nothing more to take.  The host may change: libcurl writes a number
-		 * as the address that it is, but not one that percent signs hid.
+		 * Nothing more is removed.  The host may change: libcurl writes a
+		 * number as an IP address, but not if it was percent-encoded.
 		 */
 		CHECK(again != NULL && warning == NULL);
 		CHECK(strcmp(strchr(strstr(again, "://") + 3, '/'), strchr(authority, '/')) == 0);

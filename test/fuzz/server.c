@@ -1,11 +1,10 @@
 /*
  * server.c
- *	  As much of a server as src/worker/response.c needs to run outside one.
+ *	  The parts of a server that src/worker/response.c needs, to run without one.
  *
  * The JSON parser, StringInfo and psprintf are PostgreSQL's own, from its
- * libpgcommon.  Memory is malloc's here, a block for each palloc, so that
- * AddressSanitizer sees the ends of small ones too, which a memory context
- * would hide.
+ * libpgcommon.  Each palloc is a malloc here, so that AddressSanitizer sees the
+ * ends of small blocks too, which a memory context would hide.
  */
 #include "postgres.h"
 
@@ -22,7 +21,7 @@ typedef struct Block
 {
 	dlist_node	node;
 	Size		size;
-	Size		unused;			/* what follows is aligned for anything */
+	Size		unused;			/* keeps the memory after it aligned for any type */
 } Block;
 
 static dlist_head blocks = DLIST_STATIC_INIT(blocks);
@@ -34,7 +33,7 @@ palloc(Size size)
 {
 	Block	   *block;
 
-	/* the limit of a server's */
+	/* the limit of the server's own palloc */
 	if (!AllocSizeIsValid(size) || (block = malloc(sizeof(Block) + size)) == NULL)
 		abort();
 	block->size = size;
@@ -91,6 +90,7 @@ pnstrdup(const char *s, Size len)
 	return copy;
 }
 
+/* Free all blocks, like the end of a memory context. */
 void
 fuzz_free_all(void)
 {
@@ -104,7 +104,7 @@ GetDatabaseEncoding(void)
 	return fuzz_encoding;
 }
 
-/* whole characters within the limit, as in the server's mbutils.c */
+/* Return the length of the whole characters within the limit, as the server's mbutils.c does. */
 int
 pg_encoding_mbcliplen(int encoding, const char *s, int len, int limit)
 {
@@ -121,6 +121,7 @@ pg_encoding_mbcliplen(int encoding, const char *s, int len, int limit)
 	return clipped;
 }
 
+/* Return a fixed time, 2023-11-14 22:13:20 UTC. */
 TimestampTz
 GetCurrentTimestamp(void)
 {

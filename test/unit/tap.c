@@ -1,6 +1,6 @@
 /*
  * tap.c
- *	  The Test Anything Protocol: numbered results, the plan at the end.
+ *	  Print the Test Anything Protocol: numbered results, the plan at the end.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -11,6 +11,7 @@
 static int	tests;
 static int	failures;
 
+/* Print one result. */
 static void
 result(bool ok, const char *name, va_list args)
 {
@@ -20,7 +21,7 @@ result(bool ok, const char *name, va_list args)
 	if (!ok)
 		failures++;
 
-	/* what would begin a line or a directive must not */
+	/* a name must begin neither a new line nor a directive */
 	vsnprintf(text, sizeof(text), name, args);
 	for (char *c = text; *c != '\0'; c++)
 	{
@@ -30,6 +31,7 @@ result(bool ok, const char *name, va_list args)
 	printf("%s %d - %s\n", ok ? "ok" : "not ok", tests, text);
 }
 
+/* Print the result of a condition. */
 bool
 tap_ok(bool ok, const char *name,...)
 {
@@ -41,6 +43,7 @@ tap_ok(bool ok, const char *name,...)
 	return ok;
 }
 
+/* Compare two strings and print the result. */
 bool
 tap_is(const char *got, const char *expected, const char *name,...)
 {
@@ -57,6 +60,7 @@ tap_is(const char *got, const char *expected, const char *name,...)
 	return ok;
 }
 
+/* Print the plan; return the exit status. */
 int
 tap_done(void)
 {

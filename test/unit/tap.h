@@ -1,20 +1,20 @@
 /*
  * tap.h
- *	  A few assertions that print the Test Anything Protocol.
+ *	  Assertions that print the Test Anything Protocol.
  */
 #ifndef PCAPI_TAP_H
 #define PCAPI_TAP_H
 
 #include <stdbool.h>
 
-/* printf-style name; returns ok */
+/* Print the result of a condition, with a name in the style of printf; return ok. */
 extern bool tap_ok(bool ok, const char *name,...) __attribute__((format(printf, 2, 3)));
 
-/* either may be NULL, which equals NULL only; shows both on failure */
+/* Compare two strings, of which either may be NULL; NULL equals NULL alone.  A failure shows both. */
 extern bool tap_is(const char *got, const char *expected, const char *name,...)
 			__attribute__((format(printf, 3, 4)));
 
-/* prints the plan; what main returns */
+/* Print the plan; return the exit status for main. */
 extern int	tap_done(void);
 
 #endif							/* PCAPI_TAP_H */

@@ -10,7 +10,7 @@
 #include "core/rate_limiter.h"
 #include "tap.h"
 
-/* xorshift64*: any generator does, a fixed seed makes failures repeatable */
+/* Return a random number by xorshift64* (Vigna, 2014); the fixed seed makes failures repeatable. */
 static uint64_t
 next_random(void)
 {
@@ -22,6 +22,7 @@ next_random(void)
 	return state * 2685821657736338717U;
 }
 
+/* Draw waits for each number of attempts: within bounds, over the whole range, evenly. */
 static void
 test_backoff(void)
 {
@@ -56,7 +57,7 @@ test_backoff(void)
 	tap_ok(pcapi_backoff_ms(1, 0) == 500 && pcapi_backoff_ms(1, 500) == 1000, "the ends are reached");
 }
 
-/* send whenever allowed for that long; *most is the most within any minute */
+/* Send whenever the limiter allows it for so long; return how many, and in *most how many within any minute. */
 static int
 simulate(PcapiLimiter *lim, int64_t start, int64_t ms, int *most)
 {
@@ -86,6 +87,7 @@ simulate(PcapiLimiter *lim, int64_t start, int64_t ms, int *most)
 	return n;
 }
 
+/* Two minutes at each limit: the limit is used, and never exceeded. */
 static void
 test_limiter(void)
 {
@@ -105,6 +107,7 @@ test_limiter(void)
 	}
 }
 
+/* Change the limit and the clock. */
 static void
 test_limiter_changes(void)
 {

@@ -1,6 +1,6 @@
 /*
  * test_host.c
- *	  Which server is the same one, and which is a copy of it.
+ *	  Tell the same server from a copy of it.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,7 +10,7 @@
 #include "core/host.h"
 #include "tap.h"
 
-/* A server like any: one machine, two adapters, a file system that tells when a file was born. */
+/* Return a typical server: one machine, two adapters, a file system with times of birth. */
 static PcapiHost
 some_server(void)
 {
@@ -27,30 +27,35 @@ some_server(void)
 static PcapiHost a,
 			b;
 
+/* Start from two equal descriptions. */
 static void
 begin(void)
 {
 	a = b = some_server();
 }
 
+/* The two must be the same server, whichever is asked about. */
 static void
 same(const char *what)
 {
 	tap_ok(pcapi_host_same_server(&a, &b) && pcapi_host_same_server(&b, &a), "the same: %s", what);
 }
 
+/* The two must be different servers, whichever is asked about. */
 static void
 copy(const char *what)
 {
 	tap_ok(!pcapi_host_same_server(&a, &b) && !pcapi_host_same_server(&b, &a), "a copy: %s", what);
 }
 
+/* The machine of b has been restarted. */
 static void
 started_again(void)
 {
 	memset(b.boot, 9, sizeof(b.boot));
 }
 
+/* b runs in another container. */
 static void
 another_container(void)
 {
@@ -59,6 +64,7 @@ another_container(void)
 	b.n_adapters = 0;
 }
 
+/* Change one fact after another of b. */
 static void
 test_servers(void)
 {
@@ -125,6 +131,7 @@ test_servers(void)
 	copy("no kernel tells of its start, on another machine");
 }
 
+/* Compare names with entries of a list. */
 static void
 test_names(void)
 {
@@ -137,6 +144,7 @@ test_names(void)
 	tap_ok(!pcapi_host_matches("shop-1", ""), "no name");
 }
 
+/* Read lines of /proc/self/mountinfo. */
 static void
 test_containers(void)
 {
@@ -153,7 +161,7 @@ test_containers(void)
 	tap_ok(!pcapi_host_container("", id, sizeof(id)), "an empty line");
 }
 
-/* What this machine says of itself: a file and its copy. */
+/* Describe this machine, a file and its copy. */
 static void
 test_here(void)
 {

@@ -1,6 +1,6 @@
 /*
  * test_identifiers.c
- *	  Normalising and hashing every kind of identifier.
+ *	  Normalise and hash every kind of identifier.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -218,7 +218,7 @@ static const struct
 	{PCAPI_CT, "L\xE2\x80\x99" "Aquila", "laquila", NULL},
 	{PCAPI_CT, "New\xC2\xA0York\xE3\x80\x80" "City", "newyorkcity", NULL},
 	{PCAPI_CT, "東京・中央", "東京中央", NULL},
-	{PCAPI_CT, "e-\xCC\x81", "é", NULL},	/* composes once the dash is gone */
+	{PCAPI_CT, "e-\xCC\x81", "é", NULL},	/* composes after the dash is removed */
 	{PCAPI_CT, "-- .", NULL, EMPTY},
 	{PCAPI_CT, "", NULL, NULL},
 
@@ -324,10 +324,11 @@ static const struct
 	{PCAPI_MAIDS, "abc123", "6ca13d52ca70c883e0f0bb101e425a89e8624de51db2d2392593af6a84118090"},
 	{PCAPI_MAIDS, "38400000-8cf0-11bd-b23e-10b96e40000d", "d4181bb455a74b3bc8b37c75ac9b2c702eb6b9930bd040b861403b31ca85634d"},
 	{PCAPI_MAIDS, "EA7583CD-A667-48BC-B806-42ECB2B48606", "6cd6140c54b2741b81b0099b232a3ddaeed82df456f43563574877baec22b632"},
-	/* hashed as it stands, since an external id keeps its case */
+	/* hashed unchanged, since an external id keeps its case */
 	{PCAPI_EXTERNAL_ID, "EA7583CD-A667-48BC-B806-42ECB2B48606", "70574fa9c8f498a7b2e5c8712b1126de7b1406fd02fdc591821c5bd33092fd1c"}
 };
 
+/* Look up every kind by its key, and its key by the kind. */
 static void
 test_kinds(void)
 {
@@ -343,6 +344,7 @@ test_kinds(void)
 	tap_ok(pcapi_kind_from_name("", 0) == -1, "no kind without a name");
 }
 
+/* Normalise every case of the table, and hash it. */
 static void
 test_cases(void)
 {
@@ -377,6 +379,7 @@ test_cases(void)
 	}
 }
 
+/* Compare with known hashes. */
 static void
 test_vectors(void)
 {
@@ -401,6 +404,7 @@ test_vectors(void)
 		   "decomposed and composed letters hash alike");
 }
 
+/* A SHA-256 in hex is kept, in lower case. */
 static void
 test_hashes_pass(void)
 {
@@ -427,6 +431,7 @@ test_hashes_pass(void)
 	tap_ok(!pcapi_is_sha256_hex("g" HEX_UPPER, 64), "g is no hex digit");
 }
 
+/* Values at the limit of length, and beyond it. */
 static void
 test_limits(void)
 {
@@ -462,7 +467,7 @@ test_limits(void)
 		   !pcapi_utf8_valid("\x80", 1), "UTF-8's bounds");
 }
 
-/* names of events: the same but for case, in every locale */
+/* Fold names of events: equal but for case, in every locale. */
 static void
 test_fold(void)
 {

@@ -1,6 +1,6 @@
 /*
  * test_json.c
- *	  What a server sent, made harmless for a parser.
+ *	  Make JSON from outside harmless for PostgreSQL's parser.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +10,7 @@
 #include "core/json_sanitize.h"
 #include "tap.h"
 
+/* Sanitize; expected is NULL for what must be refused. */
 static void
 check(const char *json, bool ascii, const char *expected, const char *name)
 {
@@ -22,6 +23,7 @@ check(const char *json, bool ascii, const char *expected, const char *name)
 		tap_ok(len == strlen(out), "%s: its length", name);
 }
 
+/* Sanitize so many arrays within each other. */
 static void
 nested(int depth, bool expected)
 {
@@ -35,7 +37,7 @@ nested(int depth, bool expected)
 		   "%d arrays in each other: %s", depth, expected ? "read" : "refused");
 }
 
-/* seconds of processor time for so many escapes */
+/* Return the processor time for so many escapes, in seconds. */
 static double
 seconds_for(size_t escapes)
 {
@@ -84,7 +86,7 @@ main(void)
 	nested(PCAPI_JSON_DEPTH, true);
 	nested(PCAPI_JSON_DEPTH + 1, false);
 
-	/* what a longer answer costs grows with its length, not with its square */
+	/* the time grows with the length, not with its square */
 	few = seconds_for(20000);
 	many = seconds_for(400000);
 	tap_ok(many < 0.05 || many < 80 * few, "20 times as long takes no 400 times as long (%g s, %g s)", few, many);

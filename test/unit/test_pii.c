@@ -1,9 +1,9 @@
 /*
  * test_pii.c
- *	  What free text is taken for personal data, and what must not be.
+ *	  Find personal data in free text, and none in shops' own numbers.
  *
- * With a file as argument, its lines are read too, names of products for
- * example: nothing may be found in any of them.
+ * If the argument is a file, such as names of products, nothing may be found in
+ * any of its lines.
  */
 #include <stdio.h>
 #include <string.h>
@@ -48,7 +48,7 @@ static const char *const cases[][2] = {
 	{"(+49) 30 1234567", PHONE},
 	{"+1.212.555.1234", PHONE},
 	{"0044 20 7946 0958", PHONE},
-	{"0049 176 80817263 3.5 12 pieces", PHONE},	/* other numbers behind it */
+	{"0049 176 80817263 3.5 12 pieces", PHONE},	/* other numbers after it */
 	{"+44 20 7946 0958 12345678", PHONE},
 	{"+442079460958 2024-11-24", PHONE},
 	{"%2B44%2020%207946%200958", PHONE},
@@ -89,7 +89,7 @@ static const char *const cases[][2] = {
 	{"4111111111111112", NULL},	/* Luhn */
 	{"4111 1111-1111 1111", NULL},	/* mixed separators */
 	{"41111111111111111111", NULL},
-	{"1111111111111117", NULL}, /* nobody's range */
+	{"1111111111111117", NULL}, /* no scheme's range */
 	{"x4111111111111111", NULL},
 	{"ORD-4111111111111111", NULL},
 	{"4111111111111111_2", NULL},
@@ -122,7 +122,7 @@ static const char *const cases[][2] = {
 	{"XX89370400440532013000", NULL},
 	{"DE89", NULL},
 
-	/* what shops have */
+	/* shops' own numbers and texts */
 	{"4006381333931", NULL},	/* EAN-13 */
 	{"4012345678901", NULL},
 	{"036000291452", NULL},
@@ -157,6 +157,7 @@ static const char *const cases[][2] = {
 	{"", NULL}
 };
 
+/* Nothing may be found in any line of a file. */
 static void
 test_file(const char *path)
 {

@@ -1,6 +1,6 @@
 /*
  * test_places.c
- *	  Countries and states by code and name; phone numbers of a country.
+ *	  Find countries and states by code and name, and read phone numbers of a country.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +11,7 @@
 #include "core/sha256.h"
 #include "tap.h"
 
-/* ISO 3166-1 */
+/* ISO 3166-1: alpha-2, alpha-3, English short name */
 static const char *const countries[][3] = {
 	{"AD", "AND", "Andorra"},
 	{"AE", "ARE", "United Arab Emirates"},
@@ -287,7 +287,7 @@ static const char *const states[][3] = {
 	{"QC", "Québec", "ca"}
 };
 
-/* phone numbers of a country; NULL: none, with the warning */
+/* phone numbers of a country; NULL: no number, with the warning */
 static const char *const phones[][4] = {
 	{"DE", "0171 1234567", "491711234567", NULL},
 	{"Deutschland", "(0171) 123 45 67", "491711234567", NULL},
@@ -334,6 +334,7 @@ static const char *const phones[][4] = {
 	{"DE", "", NULL, NULL}
 };
 
+/* Return the normalised value, or NULL; valid until the next call. */
 static const char *
 normalized(PcapiKind kind, const char *raw, const PcapiIdentifierContext *context, const char **warning)
 {
@@ -348,6 +349,7 @@ normalized(PcapiKind kind, const char *raw, const PcapiIdentifierContext *contex
 	return result;
 }
 
+/* Every country by its codes, name and hash; no other two letters are a country. */
 static void
 test_countries(void)
 {
@@ -383,6 +385,7 @@ test_countries(void)
 	}
 }
 
+/* Every state by its name, in its country and in others. */
 static void
 test_states(void)
 {
@@ -409,6 +412,7 @@ test_states(void)
 	}
 }
 
+/* Every number of the table. */
 static void
 test_phones(void)
 {
@@ -429,6 +433,7 @@ test_phones(void)
 		   "a plus sign or a hash needs no country");
 }
 
+/* A birth date is compared with the day that the caller gives. */
 static void
 test_today(void)
 {

@@ -1,6 +1,6 @@
 /*
  * test_url.c
- *	  Click ids from URLs and cookies, scrubbing, the API's address.
+ *	  Read click ids from URLs and cookies, reduce URLs, and check the API's address.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -125,7 +125,7 @@ static const struct
 	{"https://shop example/", NULL, NULL},
 	{"https://shop%20example/", NULL, NULL},
 	{"https://sh%C3%B6p.example/p", "https://shöp.example/p", "https://shöp.example/"},
-	{"https://shop%cb.example/p", NULL, NULL},	/* decodes to broken UTF-8 */
+	{"https://shop%cb.example/p", NULL, NULL},	/* decodes to invalid UTF-8 */
 	{"https://shop.example/\x01", NULL, NULL},
 	{"https://shop.example/\xFF", NULL, NULL},
 	{"not a url", NULL, NULL},
@@ -181,6 +181,7 @@ static const struct
 	{"", false}
 };
 
+/* Long URLs and cookies. */
 static void
 test_long(void)
 {
@@ -223,6 +224,7 @@ static const char *const private_paths[] = {
 	"https://shop.example/pay/DE89370400440532013000"
 };
 
+/* Reduce every URL of the table, in each detail. */
 static void
 test_scrub(void)
 {
@@ -255,7 +257,7 @@ test_scrub(void)
 		free(got);
 	}
 
-	/* which case the digits get differs between versions of libcurl */
+	/* the case of the digits differs between versions of libcurl */
 	got = pcapi_scrub_url("https://shop.example/straße", 28, PCAPI_URL_PATH, &warning);
 	tap_ok(got != NULL && strcasecmp(got, "https://shop.example/stra%C3%9Fe") == 0,
 		   "a path that is not ASCII is percent-encoded");
