@@ -66,6 +66,16 @@ logs(
 	qr/DEBUG:  request for destination "default" ended: answered, status 200, \d+ ms\n/,
 	'and how it ended');
 
+# cut off after the request was read
+$from = -s $node->logfile;
+$stub->script({ times => 1, cut => 'after' });
+track($node, 'cut-off');
+logs(
+	$from,
+	qr/DEBUG:  request for destination "default" ended: interrupted, status 0, \d+ ms\n/,
+	'a connection that ends before the answer');
+becomes($node, 'cut-off', 'status', 'sent', 'it is sent again');
+
 # whatever is refused as a whole comes apart
 $from = -s $node->logfile;
 $stub->script({ times => 0, refuse => ['split-2'] });

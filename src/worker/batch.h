@@ -24,30 +24,31 @@
  * The states of a batch.  A batch holds its events, so that no other batch
  * claims them; only a TAKEN one does not.
  *
- *		  new batch		   part of a			 lease of a worker
- *			  |			refused batch			that has ended
- *			  |				  |						   |
- *			  |				SPLIT <------+			   |
- *			  |		  claim	  |			 | rollback	   |
- *			  |				TAKEN -------+			   |
- *			  |				  | commit				   |
- *			  |				(freed); its events		   |
- *			  |				 are in a CLAIMED batch	   |
- *			  v										   |
- *			CLAIMED ----- rollback ----> (freed)	   |
- *			  | commit of the lease, then the request  |
- *			  v starts								   |
- *			IN_FLIGHT								   |
- *			  | the request ends, with an answer or	   |
- *			  v without								   v
- *			ANSWERED -- some rows not settled --> PARTLY_SETTLED --+
- *			  |									   |	   ^	   |
- *			  | all settled			   all settled |	   +-------+
- *			  v									   v	 some rows not settled
- *			(freed)								(freed)
+ *      a poll claims     part of a refused       lease of a worker
+ *         events             batch                that has ended
+ *           |                  |                        |
+ *           |                SPLIT <------+             |
+ *           |                  |          | rollback    |
+ *           |    a poll claims |          |             |
+ *           |    its events    v          |             |
+ *           |                TAKEN -------+             |
+ *           |                  | commit                 |
+ *           |                  v                        |
+ *           |               (freed)                     |
+ *           v                                           |
+ *        CLAIMED -- rollback --> (freed)                |
+ *           | commit of the lease;                      |
+ *           v the request starts                        |
+ *       IN_FLIGHT                                       |
+ *           | the request ends, with                    |
+ *           v an answer or without                      v
+ *        ANSWERED -- some rows are not settled --> PARTLY_SETTLED
+ *           |                                           |
+ *           | all rows are settled                      | all rows are settled
+ *           v                                           v
+ *        (freed)                                     (freed)
  *
- * Where a SPLIT's destination is paused or deleted, it is freed too, and its
- * events are read again later.
+ * A SPLIT is freed too where its destination is paused or dropped.
  *
  * Rows are not settled where another transaction has locked them or where
  * writing them fails.  If the settling transaction itself fails (a full disk),

@@ -5,8 +5,8 @@
  *
  * A transaction settles one batch.  It can be repeated as often as it fails,
  * since what is written was decided before (verdict.c).  Rows that are locked,
- * or cannot be written, keep their lease and are settled later; the same way
- * settles the leases that an earlier worker has left.
+ * or cannot be written, keep their lease and are settled later.  The leases of an
+ * earlier worker are settled the same way.
  *
  * Left to others: the statements (src/queue/settle.c, settle_fast.c,
  * destination_state.c), when a failed settling is repeated (dispatch.c).
@@ -42,9 +42,9 @@ pcapi_batch_settle(void *arg)
 	MemoryContextSwitchTo(old);
 
 	/*
-	 * The first settling writes the destination's state.  That of a deleted
-	 * destination is kept for a later one of the same name, which starts
-	 * afresh; so nothing is written to it.
+	 * The first settling writes the destination's state.  Nothing is written
+	 * for a dropped destination: its row is kept for a later one of the same
+	 * name, which starts a new life.
 	 */
 	if (batch->sender->exists && batch->state == PCAPI_BATCH_ANSWERED)
 		settle_destination(batch);
@@ -126,7 +126,7 @@ pcapi_batch_settle_committed(PcapiBatch *batch)
 }
 
 /*
- * The events of a request that was in flight when the last worker ended may
+ * The events of a request that was in flight when the earlier worker ended may
  * have been processed.  Settle them as retries with a warning, in the same way
  * as an answer: rows that are locked wait for that, and stop nothing else.
  * Once settled they are sent again under the same event_id.

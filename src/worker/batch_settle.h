@@ -18,10 +18,7 @@ extern void pcapi_batch_settle(void *batch);
  */
 extern bool pcapi_batch_settle_committed(PcapiBatch *batch);
 
-/*
- * Create a batch for each lease that an earlier worker has left, in the first
- * transaction.  Return the number of events.
- */
+/* In the first transaction: create a batch for each lease of an earlier worker.  Return the number of events. */
 extern int	pcapi_batch_adopt(void);
 
 #endif							/* PCAPI_BATCH_SETTLE_H */

@@ -1,7 +1,7 @@
 /*
  * dispatch.c
  *	  The worker's cycle: settle answered batches, poll the queue, start
- *	  requests, say when to come back.
+ *	  requests, schedule the next cycle.
  *
  *	pcapi_dispatch_cycle()
  *		settle_answered()		a transaction for each batch that is answered
@@ -469,7 +469,7 @@ notify_destinations(const char *status, const char *message)
 	}
 }
 
-/* ---- when to come back ---- */
+/* ---- the next cycle ---- */
 
 /* Return when a poll will find something to do that sets no latch. */
 static TimestampTz

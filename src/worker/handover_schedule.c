@@ -7,9 +7,9 @@
  * dispatcher's slot has confirmed that transaction's commit, another one ends
  * the group's events.
  *
- *	(no group) -- choose --> waits -- confirmed --> finish --> (no group)
- *								|
- *								+-- the dispatchers have changed --> (no group)
+ *    (no group) -- choose --> chosen -- confirmed --> finish --> (no group)
+ *                               |
+ *                               +-- the dispatchers have changed --> (no group)
  *
  * Left to others: the statements, and why a confirmed commit is proof
  * (src/queue/handover.c).

@@ -4,7 +4,7 @@
  *	  by which it learns that it must exit.
  *
  *	start	choose a database (slots.c), connect, become its one worker, adopt
- *			what an earlier worker has left
+ *			the leases of an earlier worker
  *	loop	read answers and run a cycle (dispatch.c); once a second do the
  *			housekeeping; wait for the latch, a socket, or the next due time
  *	exit	0 where no worker is needed: no extension, another worker, no such
@@ -134,7 +134,7 @@ close_idle(int64 now)
 
 /* ---- the start ---- */
 
-/* Start: choose a database, connect, become its one worker, adopt what an earlier worker has left. */
+/* Choose a database, connect, become its one worker, adopt the leases of an earlier worker. */
 static void
 start(Oid slot_database)
 {
@@ -350,7 +350,7 @@ check_subscriptions(int64 now)
 	next_check = now + DETACH_INTERVAL_MS;
 }
 
-/* In a transaction. */
+/* In a transaction: call pcapi_detach_subscriptions(). */
 static void
 detach_subscriptions(void *arg)
 {

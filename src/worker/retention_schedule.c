@@ -8,10 +8,10 @@
  * something to do.  The order is only approximate, so once a day, at the start
  * of a worker, and after a change of the settings a pass reads all events.
  *
- *	FULL --------------+
- *					   +--> VISITORS --> pause of a minute or more
- *	FRONT --> STALE ---+	(if due)
+ *    once a day:     FULL ------------> VISITORS --> pause
+ *    once a minute:  FRONT --> STALE -> VISITORS --> pause
  *
+ * VISITORS is skipped while its own interval lasts.
  * A pass makes steps of a few rows, each in a transaction of its own, and pauses
  * in between.
  *
@@ -142,14 +142,14 @@ step(void *arg)
 	more = pcapi_retention_step(pcapi_retention, pcapi_payload_retention, &after, &changed);
 }
 
-/* In a subtransaction. */
+/* In a subtransaction: call pcapi_cancel_orphaned_events(). */
 static void
 cancel_orphans(void *arg)
 {
 	pcapi_cancel_orphaned_events();
 }
 
-/* In a subtransaction. */
+/* In a subtransaction: call pcapi_fix_future_times(). */
 static void
 fix_future_times(void *arg)
 {

@@ -43,7 +43,7 @@ static PcapiSender *sender_by_number(int dest);
 static PcapiSender *create_sender(void);
 static void update_sender(const PcapiDestinationConfig *config);
 static void keep_strings(PcapiSender *sender, MemoryContext context);
-static void delete_sender(PcapiSender *sender);
+static void free_sender(PcapiSender *sender);
 
 /* ---- the list ---- */
 
@@ -58,7 +58,7 @@ pcapi_sender_by_name(const char *destination)
 	return NULL;
 }
 
-/* The next load deletes a sender that is created here once it has no batch. */
+/* The next load frees a sender that is created here, once it has no batch. */
 PcapiSender *
 pcapi_sender_for(int dest)
 {
@@ -129,7 +129,7 @@ pcapi_senders_load(void)
 	pcapi_foreach_sender(sender)
 	{
 		if (!sender->exists)
-			delete_sender(sender);
+			free_sender(sender);
 	}
 }
 
@@ -163,7 +163,7 @@ update_sender(const PcapiDestinationConfig *config)
 }
 
 /*
- * Copy the strings of a deleted destination's sender into the context of this
+ * Copy the strings of a dropped destination's sender into the context of this
  * load.  Its requests in flight still need them, for log lines and statements.
  */
 static void
@@ -180,12 +180,12 @@ keep_strings(PcapiSender *sender, MemoryContext context)
 }
 
 /*
- * Delete a sender whose destination is deleted, once its last batch has ended.
- * The session that deleted the destination has settled its rows, so answers to
+ * Free the sender of a dropped destination, once its last batch has ended.  The
+ * session that dropped the destination has settled its rows, so answers to
  * requests in flight change nothing.
  */
 static void
-delete_sender(PcapiSender *sender)
+free_sender(PcapiSender *sender)
 {
 	pcapi_foreach_batch(sender, batch)
 	{
@@ -216,7 +216,6 @@ pcapi_senders_commit(void)
 	}
 }
 
-/* Undo what the failed transaction claimed. */
 void
 pcapi_senders_rollback(void)
 {

@@ -21,14 +21,15 @@
 /*
  * How far the new (never tried) events of a destination are read, by id:
  *
- *		 low_water		  mark		  high_water
- *			 |			   |			  |
- *	---------+-------------+--------------+------> ids
- *	all read | rows may still be committed | only rows that were never read
+ *         low_water       mark       high_water
+ *             |             |             |
+ *    ---------+-------------+-------------+---------> ids
+ *    all rows | rows may still be         | no row
+ *    are read | committed                 | is read
  *
  * Ids are drawn in one order and committed in another.  So up to high_water
- * there can be rows that were not visible when position passed them; only
- * rescan.c finds those.  Up to low_water there are none: enqueue.c assigns its
+ * there can be rows that were not visible when position passed them; rescan.c
+ * finds those.  Up to low_water there are none: enqueue.c assigns its
  * transaction's id before it draws an event's id, so once all transactions
  * older than mark_xid have ended, each row up to mark is visible or deleted,
  * and mark becomes low_water.
@@ -46,33 +47,40 @@ typedef struct PcapiQueueCursor
 } PcapiQueueCursor;
 
 /*
- * A destination's way, as the worker sees it:
+ * A destination's states, as the worker sees them:
  *
- *					 +---- an answer about events ------+
- *					 v									|
- *	load() ----> (accepting) ---- back_off() ----> (failing): refusals > 0,
- *	  ^			 refusals == 0						one request at a time,
- *	  |				 |								none before backoff_until
- *	  |				 |			pause_sender()			|
- *	  | resumed or	 +----------------+-----------------+
- *	  | configured					  v
- *	  +--------------------------- (paused): not ready
+ *               +--------- an answer about events ---------+
+ *               v                                          |
+ *    load --> ready ------------ back_off() ------------> backing off
+ *      ^        |                                          |
+ *      |        | pause_sender(), or a session             |
+ *      |        v                                          |
+ *      +----- paused <-------------------------------------+
+ *    resumed or
+ *    configured
  *
- *	any ---- dropped or renamed ----> (deleted): not exists; freed with its last batch
+ *    any state -- drop_destination --> dropped -- its last batch ends --> (freed)
  *
- * failing_since and the pause are in the tables, so the next worker starts in
- * the same state.
+ *    ready        config.ready, refusals is 0
+ *    backing off  config.ready, refusals > 0: one request at a time, and none
+ *                 before config.backoff_until
+ *    paused       not config.ready: no request but verify_destination's.  The
+ *                 same holds where it is disabled.
+ *    dropped      not exists: no request at all
+ *
+ * Backoff and pause are in the tables too, so that the next worker starts in the
+ * same state.
  */
 struct PcapiSender
 {
 	dlist_node	node;			/* in pcapi_sender_list */
 	PcapiDestinationConfig config;	/* as of the last load */
-	bool		exists;			/* the destination is not deleted */
+	bool		exists;			/* the destination is not dropped */
 	PcapiQueueCursor cursor;
 	PcapiQueueCursor committed_cursor;	/* as of the last commit */
 	PcapiLimiter limiter;
 
-	/* Counted in a row, and set to 0 by an answer about events. */
+	/* Counted in a row; an answer about events sets them to 0. */
 	int			refusals;		/* of the destination as a whole: decides the backoff */
 	int			unreadable;		/* successes whose body cannot be read */
 	int			blocked;		/* refusals in other words than the API's */
@@ -80,8 +88,8 @@ struct PcapiSender
 	TimestampTz refused_at;		/* the last refusal */
 	TimestampTz last_verdicts_start;	/* start of the latest request with a verdict for each event */
 	TimestampTz last_start;		/* start of the latest request */
-	bool		last_batch_full;	/* so that more waits, probably */
-	TimestampTz retry_after;	/* the API asked for it beside a success; 0: no */
+	bool		last_batch_full;	/* more events wait, probably */
+	TimestampTz retry_after;	/* no request before, since the API asked for that beside a success; 0: any time */
 	TimestampTz next_due;		/* the earliest due time of its retries; 0: none */
 	int			poll_failures;	/* in a row, of its own polls (poll_one_by_one) */
 	TimestampTz next_poll_at;	/* no poll before; 0: any time */
@@ -117,9 +125,13 @@ pcapi_batch_of_node(PcapiSender *sender, dlist_node *node)
 		 batch != NULL && (next_##batch = pcapi_batch_of_node(sender, batch->node.next), true); \
 		 batch = next_##batch)
 
-/* Read the destinations, in a transaction; then that transaction's end, one way or the other. */
+/* In a transaction: update the senders from the tables. */
 extern void pcapi_senders_load(void);
+
+/* The transaction is committed: keep cursors and claims. */
 extern void pcapi_senders_commit(void);
+
+/* The transaction has failed: set cursors and claims back to the last commit. */
 extern void pcapi_senders_rollback(void);
 
 /* The wall clock was set back: forget all times by it that are kept in memory alone. */
@@ -128,7 +140,7 @@ extern void pcapi_senders_clock_back(void);
 /* Return the sender of an existing destination, or NULL. */
 extern PcapiSender *pcapi_sender_by_name(const char *destination);
 
-/* Return the sender with a number; where there is none, create one as of a deleted destination. */
+/* Return the sender with a number; where there is none, create one as of a dropped destination. */
 extern PcapiSender *pcapi_sender_for(int dest);
 
 /* Return when the next request may start; DT_NOEND: not by time alone. */

@@ -8,23 +8,26 @@
  * The slot is named after the database that it was registered for
  * (pcapi_slot_database), whichever it serves.
  *
- *	registered for A		by a session, the launcher or a worker
- *		|
- *		v					pcapi_choose_database()
- *	serves A <---------------------------------------------------+
- *		|	 no slot is free, and B requests one:				 |
- *		|	  - idle for SLOT_MIN_IDLE, or						 |
- *		|	  - busy for SLOT_MAX_BUSY: drains, until idle		 |
- *		v													 |
- *	hands its slot to B		reserves it for B, requests one for A |
- *		|					for when A's next event is due		 |
- *		v					(SLOT_RETURN_AFTER at most)			 |
- *	exits with 1			the postmaster starts the slot's next |
- *		|					process a second later				 |
- *		v					pcapi_choose_database()				 |
- *	serves B --------- likewise, to A or to another database ----+
+ *    registered for A      by a session, the launcher or a worker
+ *        |
+ *        v                 pcapi_choose_database()
+ *    serves A <----------------------------------------------------+
+ *        |                 pcapi_yield_slot(), where no slot is    |
+ *        |                 free and B requests one: once idle for  |
+ *        |                 SLOT_MIN_IDLE, or busy for              |
+ *        v                 SLOT_MAX_BUSY and then drained          |
+ *    hands over the slot   reserves it for B; requests one for A,  |
+ *        |                 for when A's next event is due          |
+ *        v                                                         |
+ *    exits with 1          the postmaster starts the slot's next   |
+ *        |                 process a second later                  |
+ *        v                 pcapi_choose_database()                 |
+ *    serves B -- likewise, to A or to another database ------------+
  *
- *	any --- no worker is needed ---> exits with 0: the slot is free
+ *    any state -- no worker is needed --> exits with 0: the slot is free
+ *
+ * The states of a request (waiting, reserved, served) are files: see
+ * src/queue/worker_slots.c.
  *
  * Left to others: the list of databases that wait (src/queue/worker_slots.c),
  * registrations (src/queue/worker_start.c), the exit (xact.c).

@@ -51,8 +51,8 @@ pcapi_transaction(PcapiWork work, void *arg)
 		StartTransactionCommand();
 
 		/*
-		 * Only leases wait for standbys (pcapi_lease).  What else is lost
-		 * with a server is found out, or done again.
+		 * Only leases wait for standbys (pcapi_lease).  If a server is lost,
+		 * its successor finds out the other changes, or repeats them.
 		 */
 		(void) set_config_option("synchronous_commit", "local", PGC_USERSET, PGC_S_SESSION,
 								 GUC_ACTION_LOCAL, true, 0, false);
