@@ -1,13 +1,13 @@
 /*
  * column_json.c
- *	  Values of columns as JSON, for triggers.
+ *	  Values of columns as JSON and as text, for triggers.
  *
- * A value is what the server's own casts make of it: a number or JSON where
- * its type has such a cast and its key takes that, else text.  Settings of the
- * session (DateStyle, IntervalStyle, extra_float_digits, bytea_output) change
- * nothing.  The size of a value is looked at before anything is built of it:
- * no value may break the statement that wrote its row.  Which column is which
- * key is track_trigger.c's.
+ * A value is converted by the server's own casts: to a number or to JSON where
+ * its type has such a cast and its key accepts the result, else to text.  The
+ * session's DateStyle, IntervalStyle, extra_float_digits and bytea_output have
+ * no effect.  A value's size is checked before anything is built from it: no
+ * value may break the statement that wrote its row.  Which cast a type has is
+ * in column_type.c, which column is which key in mapping.c.
  */
 #include "pinterest_capi.h"
 
@@ -37,11 +37,6 @@
 #define OUTPUT_MAX		(128 * 1024)	/* bytes; the text of a bit string is eight times as long */
 #define TREE_MAX		(16 * 1024 * 1024)	/* bytes of an array, a row or JSON */
 #define ELEMENTS_MAX	100000	/* what a key takes of them is decided later */
-#define SECONDS_MAX		9.0e12	/* a timestamptz ends in the year 294276 */
-
-/* 1900 to 2300: what lies outside is no event, and could overflow in a time zone */
-#define FIRST_DAY		(-36524)
-#define LAST_DAY		109575
 
 static const char too_large[] = "too large, left out";
 static const char part_too_large[] = "an element is too large, left out";
@@ -64,14 +59,15 @@ output_text(const PcapiColumnType *ct, Datum value)
 static char *
 float_text(Oid type, Datum value)
 {
-	char	   *s = palloc(Max(DOUBLE_SHORTEST_DECIMAL_LEN, FLOAT_SHORTEST_DECIMAL_LEN));
 	double		number = type == FLOAT4OID ? DatumGetFloat4(value) : DatumGetFloat8(value);
+	char	   *s;
 
 	if (isnan(number))
-		strcpy(s, "NaN");
-	else if (isinf(number))
-		strcpy(s, number > 0 ? "Infinity" : "-Infinity");
-	else if (type == FLOAT4OID)
+		return pstrdup("NaN");
+	if (isinf(number))
+		return pstrdup(number > 0 ? "Infinity" : "-Infinity");
+	s = palloc(Max(DOUBLE_SHORTEST_DECIMAL_LEN, FLOAT_SHORTEST_DECIMAL_LEN));
+	if (type == FLOAT4OID)
 		(void) float_to_shortest_decimal_buf(DatumGetFloat4(value), s);
 	else
 		(void) double_to_shortest_decimal_buf(number, s);
@@ -467,7 +463,7 @@ pcapi_column_to_json(const PcapiColumnType *ct, Datum value, JsonbValue *out, co
 	return c.found;
 }
 
-/* ---- text and moments, for what is no JSON ---- */
+/* ---- text, for keys that are neither properties nor user_data ---- */
 
 char *
 pcapi_column_to_text(const PcapiColumnType *ct, Datum value, const char **wrong)
@@ -526,85 +522,4 @@ pcapi_column_to_text(const PcapiColumnType *ct, Datum value, const char **wrong)
 		default:
 			return NULL;
 	}
-}
-
-static bool
-seconds_to_time(double seconds, TimestampTz *out)
-{
-	double		us;
-
-	if (isnan(seconds) || seconds < -SECONDS_MAX || seconds > SECONDS_MAX)
-		return false;
-	us = rint(seconds * USECS_PER_SEC) -
-		(double) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
-	*out = (TimestampTz) us;
-	return IS_VALID_TIMESTAMP(*out);
-}
-
-/* Eight digits are YYYYMMDD: as seconds they would lie in the years up to 1973. */
-static bool
-is_day(const char *text)
-{
-	return strlen(text) == 8 && strspn(text, "0123456789") == 8;
-}
-
-typedef struct TimeInput
-{
-	char	   *text;
-	TimestampTz result;
-} TimeInput;
-
-static void
-parse_time(void *arg)
-{
-	TimeInput  *in = arg;
-
-	in->result = DatumGetTimestampTz(DirectFunctionCall3(timestamptz_in,
-														 CStringGetDatum(in->text),
-														 ObjectIdGetDatum(InvalidOid),
-														 Int32GetDatum(-1)));
-}
-
-bool
-pcapi_column_to_time(const PcapiColumnType *ct, Datum value, TimestampTz *out)
-{
-	TimeInput	in = {0};
-	const char *wrong;
-	char	   *end;
-	double		seconds;
-
-	switch (ct->type)
-	{
-		case TIMESTAMPTZOID:
-			*out = DatumGetTimestampTz(value);
-			return !TIMESTAMP_NOT_FINITE(*out);
-
-		case TIMESTAMPOID:
-			/* in the session's time zone */
-			*out = DatumGetTimestamp(value);
-			if (*out < FIRST_DAY * USECS_PER_DAY || *out > LAST_DAY * USECS_PER_DAY)
-				return false;
-			*out = DatumGetTimestampTz(DirectFunctionCall1(timestamp_timestamptz, value));
-			return true;
-
-		case DATEOID:
-			if (DatumGetDateADT(value) < FIRST_DAY || DatumGetDateADT(value) > LAST_DAY)
-				return false;
-			*out = DatumGetTimestampTz(DirectFunctionCall1(date_timestamptz, value));
-			return true;
-
-		default:
-			break;
-	}
-
-	in.text = pcapi_column_to_text(ct, value, &wrong);
-	if (in.text == NULL || in.text[0] == '\0' || strlen(in.text) > MAXDATELEN)
-		return false;
-	seconds = strtod(in.text, &end);
-	if (end != in.text && *end == '\0' && !is_day(in.text))
-		return seconds_to_time(seconds, out);
-	if (!pcapi_try_subxact(parse_time, &in) || TIMESTAMP_NOT_FINITE(in.result))
-		return false;
-	*out = in.result;
-	return true;
 }

@@ -1,13 +1,12 @@
 /*
  * column_json.h
- *	  Values of columns as JSON, for triggers.
+ *	  Values of columns as JSON and as text, for triggers.
  */
 #ifndef PCAPI_COLUMN_JSON_H
 #define PCAPI_COLUMN_JSON_H
 
 #include "pinterest_capi.h"
 
-#include "datatype/timestamp.h"
 #include "track/column_type.h"
 #include "utils/jsonb.h"
 
@@ -22,8 +21,5 @@ extern bool pcapi_column_to_json(const PcapiColumnType *ct, Datum value, JsonbVa
 
 /* Convert a value to text, a string in the current memory context; NULL as above. */
 extern char *pcapi_column_to_text(const PcapiColumnType *ct, Datum value, const char **wrong);
-
-/* false: the value is no moment */
-extern bool pcapi_column_to_time(const PcapiColumnType *ct, Datum value, TimestampTz *out);
 
 #endif							/* PCAPI_COLUMN_JSON_H */

@@ -10,6 +10,7 @@
 
 #include "track/call.h"
 #include "track/column_json.h"
+#include "track/column_time.h"
 #include "track/mapped_value.h"
 #include "track/mapping.h"
 #include "track/warning.h"
