@@ -66,11 +66,11 @@ meets_when(const Trigger *trigger, Relation rel, HeapTuple tuple)
 	EState	   *estate = CreateExecutorState();
 	ExprContext *econtext = GetPerTupleExprContext(estate);
 	MemoryContext old = MemoryContextSwitchTo(estate->es_query_cxt);
-	Node	   *when = stringToNode(trigger->tgqual);
+	Node	   *when;
 	bool		met;
 
-	when = PcapiExpandGenerated(when, rel, PRS2_OLD_VARNO);
-	when = PcapiExpandGenerated(when, rel, PRS2_NEW_VARNO);
+	when = PcapiExpandGenerated(PcapiExpandGenerated(stringToNode(trigger->tgqual), rel, PRS2_OLD_VARNO),
+								rel, PRS2_NEW_VARNO);
 	ChangeVarNodes(when, PRS2_OLD_VARNO, INNER_VAR, 0);
 	ChangeVarNodes(when, PRS2_NEW_VARNO, OUTER_VAR, 0);
 	ExecStoreHeapTuple(tuple, row, false);

@@ -30,6 +30,7 @@
 #include "common/extension.h"
 #include "common/hashfn.h"
 #include "miscadmin.h"
+#include "storage/itemptr.h"
 #include "storage/lock.h"
 #include "track/settings.h"
 #include "track/settings_cache.h"
@@ -124,13 +125,24 @@ look_up_trigger(Relation pg_trigger, Oid relid, const char *name, NoticeTrigger 
 	systable_endscan(scan);
 }
 
-/* Look at the triggers.  If they are not as they were, changes may have gone unnoticed. */
+static bool
+same_trigger(NoticeTrigger *a, NoticeTrigger *b)
+{
+	return a->oid == b->oid && a->xmin == b->xmin && a->enabled == b->enabled &&
+		ItemPointerCompare(&a->tid, &b->tid) == 0;
+}
+
+/*
+ * Read the triggers again.  If they are not as they were, changes may have gone
+ * unnoticed, and the copy is stale.
+ */
 static void
 check_notice(void)
 {
 	NoticeTriggers now;
 	Relation	pg_trigger;
 	bool		works;
+	bool		same;
 
 	/* before reading: an invalidation that arrives meanwhile must count */
 	notice_unchecked = false;
@@ -138,19 +150,22 @@ check_notice(void)
 	memset(&now, 0, sizeof(now));
 	now.view = pcapi_table(PCAPI_TABLE_SETTINGS);
 	works = OidIsValid(now.view);
+	same = now.view == notice.view;
 	pg_trigger = table_open(TriggerRelationId, AccessShareLock);
 	for (int i = 0; i < lengthof(watched); i++)
 	{
 		now.relids[i] = pcapi_table(watched[i]);
+		same &= now.relids[i] == notice.relids[i];
 		for (int j = 0; j < lengthof(notice_triggers); j++)
 		{
 			look_up_trigger(pg_trigger, now.relids[i], notice_triggers[j], &now.triggers[i][j]);
 			works &= now.triggers[i][j].enabled == TRIGGER_FIRES_ALWAYS;
+			same &= same_trigger(&now.triggers[i][j], &notice.triggers[i][j]);
 		}
 	}
 	table_close(pg_trigger, AccessShareLock);
 
-	if (memcmp(&now, &notice, sizeof(now)) != 0)
+	if (!same)
 		stale = replan = true;
 	notice = now;
 	notice_works = works;

@@ -151,43 +151,41 @@ pcapi_hash_national_anywhere(PcapiIdentifiers *ids, PcapiSettings *settings)
 		pcapi_hash_national(ids, lfirst(lc), &ignored);
 }
 
-/* Set the country that user_data names; of an array, the first that exists. */
+/* Set the country of the call; false: the value names none. */
+static bool
+set_country(PcapiIdentifiers *ids, const JsonbValue *v)
+{
+	size_t		len;
+	char	   *utf8;
+
+	if (v->type != jbvString || v->val.string.len > PCAPI_MAX_IDENTIFIER)
+		return false;
+	utf8 = pcapi_to_utf8(v->val.string.val, v->val.string.len, &len);
+	return utf8 != NULL && pcapi_country_code(utf8, len, ids->country);
+}
+
+/* Find the country that user_data names; of an array, the first that exists. */
 static void
 find_country(PcapiIdentifiers *ids, Jsonb *user_data)
 {
-	JsonbValue	buffer;
 	const char *name = pcapi_user_data_fields[PCAPI_COUNTRY].name;
+	JsonbValue	buffer;
 	const JsonbValue *v = getKeyJsonValueFromContainer(&user_data->root, name, strlen(name), &buffer);
-	JsonbValue	elem;
-	JsonbIterator *it = NULL;
+	JsonbIterator *elements;
+	JsonbIteratorToken token;
+	JsonbValue	element;
 
 	if (v == NULL)
 		return;
-	if (v->type == jbvBinary && JsonContainerIsArray(v->val.binary.data))
+	if (v->type != jbvBinary || !JsonContainerIsArray(v->val.binary.data))
 	{
-		it = JsonbIteratorInit(v->val.binary.data);
-		v = &elem;
+		(void) set_country(ids, v);
+		return;
 	}
-	for (;;)
+	elements = JsonbIteratorInit(v->val.binary.data);
+	while ((token = JsonbIteratorNext(&elements, &element, true)) != WJB_DONE)
 	{
-		if (it != NULL)
-		{
-			JsonbIteratorToken token = JsonbIteratorNext(&it, &elem, true);
-
-			if (token == WJB_DONE)
-				return;
-			if (token != WJB_ELEM)
-				continue;
-		}
-		if (v->type == jbvString && v->val.string.len <= PCAPI_MAX_IDENTIFIER)
-		{
-			size_t		len;
-			char	   *utf8 = pcapi_to_utf8(v->val.string.val, v->val.string.len, &len);
-
-			if (utf8 != NULL && pcapi_country_code(utf8, len, ids->country))
-				return;
-		}
-		if (it == NULL)
+		if (token == WJB_ELEM && set_country(ids, &element))
 			return;
 	}
 }
@@ -295,10 +293,10 @@ pcapi_identifiers_from_jsonb(PcapiIdentifiers *ids, Jsonb *user_data, List **war
 	}
 
 	/* of two aliases one may be null: a value outweighs it */
-	for (key = 0; key < PCAPI_USER_DATA_KEYS && ids->cleared != 0; key++)
+	for (int k = 0; k < PCAPI_USER_DATA_KEYS; k++)
 	{
-		if (pcapi_is_given(ids, key) || (key == PCAPI_PH && ids->national != NIL))
-			ids->cleared &= ~PCAPI_KEY_BIT(key);
+		if (pcapi_is_given(ids, k) || (k == PCAPI_PH && ids->national != NIL))
+			ids->cleared &= ~PCAPI_KEY_BIT(k);
 	}
 	ids->own_phones = list_length(ids->hashes[PCAPI_PH]);
 

@@ -23,7 +23,7 @@
 typedef struct PcapiIdentifiers
 {
 	List	   *hashes[PCAPI_KINDS];	/* of char *, 64 hex digits, order kept, no duplicates */
-	char	   *texts[PCAPI_USER_DATA_KEYS];	/* of the keys that are not hashed */
+	char	   *texts[PCAPI_USER_DATA_KEYS];	/* NULL for keys that are hashed */
 	uint32		cleared;		/* PCAPI_KEY_BITs: JSON null was given */
 	char		country[3];		/* the call's own, two letters; empty: none known */
 	List	   *national;		/* phone numbers without a plus sign, not
@@ -34,7 +34,7 @@ typedef struct PcapiIdentifiers
 static inline bool
 pcapi_is_given(const PcapiIdentifiers *ids, int key)
 {
-	return key < PCAPI_KINDS ? ids->hashes[key] != NIL : ids->texts[key] != NULL;
+	return ids->texts[key] != NULL || (key < PCAPI_KINDS && ids->hashes[key] != NIL);
 }
 
 /* Parse a call's user_data.  Warnings are appended, such as "em: not an e-mail address". */
