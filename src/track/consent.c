@@ -2,11 +2,11 @@
  * consent.c
  *	  Gate 2: consent rules, jsonpath predicates over an event.
  *
- * Rules fail closed: one that can't be evaluated stops the event, of either
- * kind.  Evaluation is silent, and in a subtransaction all the same: a document
- * that is nested too deep, a broken template of datetime() and more raise
- * errors in spite of that.  One subtransaction is enough for all rules of a
- * call, since the first that fails is the one that stops.
+ * Rules fail closed: a rule that can't be evaluated stops the event, whatever
+ * its action.  Evaluation is silent, and in a subtransaction all the same: some
+ * errors are raised in spite of that, for a document that is nested too deep or
+ * a broken template of datetime().  One subtransaction is enough for all rules
+ * of a call, since the first rule that fails stops the event.
  */
 #include "pinterest_capi.h"
 
@@ -69,7 +69,7 @@ push_object(PcapiJsonb *state, const char *key, Jsonb *object)
 	}
 }
 
-/* what was given with the event stands over what was stored for the visitor */
+/* Merge consents: a key that was given with the event replaces the stored one. */
 static Jsonb *
 merge_consent(Jsonb *stored, Jsonb *given)
 {
@@ -78,8 +78,9 @@ merge_consent(Jsonb *stored, Jsonb *given)
 	return DatumGetJsonbP(DirectFunctionCall2(jsonb_concat, JsonbPGetDatum(stored), JsonbPGetDatum(given)));
 }
 
+/* Build the document that rules are evaluated over. */
 static Jsonb *
-document(PcapiCall *call, Jsonb *stored_consent)
+build_document(PcapiCall *call, Jsonb *stored_consent)
 {
 	PcapiJsonb	state = {0};
 
@@ -93,6 +94,7 @@ document(PcapiCall *call, Jsonb *stored_consent)
 	return JsonbValueToJsonb(state.result);
 }
 
+/* Evaluate by the server's jsonb_path_match_tz(). */
 static PcapiPredicateResult
 ask_server(const PcapiRule *rule, Jsonb *doc)
 {
@@ -114,13 +116,14 @@ ask_server(const PcapiRule *rule, Jsonb *doc)
 	fcinfo->args[3].value = BoolGetDatum(true); /* silent */
 	for (int i = 0; i < 4; i++)
 		fcinfo->args[i].isnull = false;
-	/* the variant that knows time zones: the other raises errors even if silent */
+	/* the _tz variant: the other one raises errors even if silent */
 	result = jsonb_path_match_tz(fcinfo);
 	if (fcinfo->isnull)
 		return PCAPI_UNKNOWN;
 	return DatumGetBool(result) ? PCAPI_TRUE : PCAPI_FALSE;
 }
 
+/* Evaluate here where that is possible, else by the server. */
 static PcapiPredicateResult
 evaluate(const PcapiRule *rule, Jsonb *doc)
 {
@@ -131,46 +134,47 @@ evaluate(const PcapiRule *rule, Jsonb *doc)
 	return rule->predicate ? ask_server(rule, doc) : PCAPI_UNKNOWN;
 }
 
-typedef struct Question
+/* the evaluation of a destination's rules for a call */
+typedef struct Evaluation
 {
 	List	   *paths;			/* of rules for all destinations */
 	PcapiDestination *destination;
 	PcapiCall  *call;
 	Jsonb	   *stored_consent;
 	Jsonb	  **doc;
-	const PcapiRule *asked;		/* what was asked last; it stops if there was an error */
-	PcapiPredicateResult answer;
-} Question;
+	const PcapiRule *rule;		/* the last one evaluated, which stops the event; NULL: none does */
+	PcapiPredicateResult result;	/* of the rule; UNKNOWN also after an error */
+} Evaluation;
 
-/* Ends with the first rule that stops, or with asked NULL. */
+/* Evaluate rules up to the first one that stops the event. */
 static void
-ask(void *arg)
+evaluate_rules(void *arg)
 {
-	Question   *q = arg;
+	Evaluation *e = arg;
 	ListCell   *lc;
 
-	pcapi_rule_new_document(q->destination->rule_paths);
-	foreach(lc, q->destination->rules)
+	pcapi_rule_new_document(e->destination->rule_paths);
+	foreach(lc, e->destination->rules)
 	{
-		q->asked = lfirst(lc);
-		q->answer = PCAPI_UNKNOWN;
-		if (*q->doc == NULL)
+		e->rule = lfirst(lc);
+		e->result = PCAPI_UNKNOWN;
+		if (*e->doc == NULL)
 		{
-			*q->doc = document(q->call, q->stored_consent);
-			pcapi_rule_new_document(q->paths);
+			*e->doc = build_document(e->call, e->stored_consent);
+			pcapi_rule_new_document(e->paths);
 		}
-		q->answer = evaluate(q->asked, *q->doc);
-		if (q->answer != (q->asked->require ? PCAPI_TRUE : PCAPI_FALSE))
+		e->result = evaluate(e->rule, *e->doc);
+		if (e->result != (e->rule->require ? PCAPI_TRUE : PCAPI_FALSE))
 			return;
 	}
-	q->asked = NULL;
+	e->rule = NULL;
 }
 
 const char *
 pcapi_consent_check(List *paths, PcapiDestination *destination, PcapiCall *call,
 					Jsonb *consent, Jsonb **doc, List **warnings)
 {
-	Question	q = {paths, destination, call, consent, doc};
+	Evaluation	e = {paths, destination, call, consent, doc};
 
 	if (destination->rules == NIL)
 		return NULL;
@@ -179,20 +183,21 @@ pcapi_consent_check(List *paths, PcapiDestination *destination, PcapiCall *call,
 		pcapi_warn(warnings, "consent", "not readable, so no rule can let the event pass");
 		return ((PcapiRule *) linitial(destination->rules))->name;
 	}
-	(void) pcapi_try_subxact(ask, &q);
-	if (q.asked == NULL)
+	(void) pcapi_try_subxact(evaluate_rules, &e);
+	if (e.rule == NULL)
 		return NULL;
-	if (q.answer == PCAPI_UNKNOWN)
+	if (e.result == PCAPI_UNKNOWN)
 		pcapi_warn(warnings, "consent", "the rule gives neither true nor false for this event");
-	return q.asked->name;
+	return e.rule->name;
 }
 
 /* ---- when rules are read ---- */
 
 /*
- * There are no variables here, and one that is missing is an error of another
- * class than bad data.  In a path's canonical text a variable is $"name", and
- * outside of strings nothing else looks like that.
+ * Return whether a predicate names a variable.  Rules have no variables, and a
+ * missing one raises an error even if evaluation is silent.  In a path's
+ * canonical text a variable is $"name", which occurs outside of strings for
+ * nothing else.
  */
 static bool
 names_variable(JsonPath *predicate)

@@ -11,7 +11,7 @@
 #include "utils/jsonb.h"
 #include "utils/jsonpath.h"
 
-/* the values of jsonpath's predicates, and that this one is not for us */
+/* the results of jsonpath's predicates, and that the server has to evaluate this one */
 typedef enum PcapiPredicateResult
 {
 	PCAPI_FALSE,
@@ -25,13 +25,15 @@ typedef struct PcapiPath PcapiPath;
 typedef struct PcapiNode PcapiNode;
 
 /*
- * A predicate taken apart, in the current memory context; NULL where the
- * server's evaluator is needed.  Paths that are new are appended to *paths.
+ * Compile a predicate, in the current memory context; NULL where the server's
+ * evaluator is needed.  Paths that are new are appended to *paths.
  */
 extern PcapiNode *pcapi_rule_compile(JsonPath *predicate, List **paths);
 
-/* before the rules are asked about another document */
+/* Forget what was looked up, before rules are evaluated over another document. */
 extern void pcapi_rule_new_document(List *paths);
+
+/* Evaluate over the document that the paths were reset for. */
 extern PcapiPredicateResult pcapi_rule_evaluate(const PcapiNode *node, Jsonb *doc);
 
 #endif							/* PCAPI_CONSENT_EVAL_H */

@@ -27,6 +27,39 @@ use constant {
 	TOLERANCE => 1.10,
 };
 
+# what a call is compared with
+my %reference = (
+	'track' => 'by hand',
+	'trigger' => 'trigger by hand',
+	'track, 100 consent rules' => 'track, 100 consent rules by the server');
+
+# A call that all rules let pass, so that each is evaluated.
+sub rules_call
+{
+	my ($event) = @_;
+
+	return track_call('o') =~ s/'Checkout'/'$event'/r =~ s/\)\s*\z/, consent => '{"ads": true, "country": "DE"}')/r;
+}
+
+# The same 100 rules for two destinations, half of them a comparison and half a pair
+# of comparisons.  Strict paths are the server's to evaluate (src/track/consent_eval.c).
+sub rules_schema
+{
+	return (
+		map({ my $name = $_;
+			  (qq{SELECT pinterest_capi.configure_destination('2617998078212', 'pina_TESTONLY_bench', '549755885175', destination => '$name')},
+				qq{SELECT pinterest_capi.allow_event('$name rules', destination => '$name')}) } qw(plain server)),
+		<<'SQL');
+INSERT INTO pinterest_capi.consent_rule (name, destination, action, predicate)
+	SELECT d.name || n, d.name, CASE WHEN n % 2 = 0 THEN 'require' ELSE 'stop' END,
+		(d.mode || CASE n % 4 WHEN 0 THEN '$.consent.ads == true'
+			WHEN 1 THEN '$.properties.value > ' || 100000 + n
+			WHEN 2 THEN '$.consent.ads == true && $.consent.country == "DE"'
+			ELSE '$.consent.ads == false || $.properties.value > ' || 100000 + n END)::jsonpath
+	FROM generate_series(1, 100) AS n, (VALUES ('plain', ''), ('server', 'strict ')) AS d (name, mode)
+SQL
+}
+
 # per event: the statement that does :n of them, numbered from :from on
 sub _loops
 {
@@ -39,6 +72,8 @@ SQL
 	return (
 		'track' => $loop->('PERFORM ' . track_call('o')),
 		'by hand' => $loop->(hand_statement('o')),
+		'track, 100 consent rules' => $loop->('PERFORM ' . rules_call('plain rules')),
+		'track, 100 consent rules by the server' => $loop->('PERFORM ' . rules_call('server rules')),
 		'trigger' => "INSERT INTO shop.tracked SELECT * FROM $orders AS o",
 		'trigger by hand' => "INSERT INTO shop.by_hand SELECT * FROM $orders AS o",
 		'hash_identifier em' => q{SELECT count(pinterest_capi.hash_identifier('em', ' Customer.' || n || '@Example.com ')) FROM generate_series(1, 10 * :n) AS n},
@@ -126,6 +161,7 @@ sub run
 		'CREATE EXTENSION pinterest_capi',
 		q{SELECT pinterest_capi.configure_destination('2617998078212', 'pina_TESTONLY_bench', '549755885175')},
 		q{SELECT pinterest_capi.allow_event('Checkout')},
+		rules_schema(),
 		Bench::Workload::hand_schema(),
 		Bench::Workload::trigger_schema());
 
@@ -145,10 +181,10 @@ sub run
 	}
 	for my $name (sort keys %loops)
 	{
-		my $by_hand = $name eq 'track' ? 'by hand' : $name eq 'trigger' ? 'trigger by hand' : undef;
+		my $other = $reference{$name};
 
 		figure(name => "instructions, $name", unit => 'a call', runs => [ $count{$name} ],
-			$by_hand ? (reference => [ $count{$by_hand} ], against => $by_hand) : ());
+			$other ? (reference => [ $count{$other} ], against => $other) : ());
 		next unless $expected->{$name};
 		figure(name => "instructions, $name, as written down", unit => 'a call', runs => [ $count{$name} ],
 			reference => [ $expected->{$name} ], against => 'bench/instructions.json', least => TOLERANCE, aim => 1);
