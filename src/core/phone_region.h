@@ -10,26 +10,30 @@
 
 /*
  * The numbering plan of a country.  Lists are separated by blanks, the longest
- * prefix first.
- *
- * trunk	prefixes dialled before a number of another area, which are no part of
- *			the number; empty where a country has none, or where the zero belongs
- *			to the number, as in Italy
- * international	prefixes before a number of another country, besides 00, which
- *			counts everywhere; a prefix after ! can also be the beginning of 00 and
- *			a calling code
- * first	the digits with which numbers begin
- * lengths, mobile	sets of lengths: for a length n, bit n is set
+ * prefix first.  A set of lengths has bit n set for a length n.
  */
 typedef struct PcapiPhoneRegion
 {
 	char		country[3];
 	char		calling_code[4];
+
+	/*
+	 * Prefixes dialled before a number of another area, which are no part of
+	 * the number.  Empty where a country has none, or where the zero belongs
+	 * to the number, as in Italy.
+	 */
 	char		trunk[8];
+
+	/*
+	 * Prefixes before a number of another country, besides 00, which counts
+	 * everywhere.  A prefix after ! can also be the beginning of 00 and a
+	 * calling code.
+	 */
 	const char *international;
-	char		first[11];
-	uint16_t	lengths;		/* of fixed and mobile numbers */
-	uint16_t	mobile;			/* of mobile ones */
+
+	char		first[11];		/* the digits with which numbers begin */
+	uint16_t	lengths;		/* the set for fixed and mobile numbers */
+	uint16_t	mobile;			/* the set for mobile numbers */
 } PcapiPhoneRegion;
 
 /* Return the plan of a country of two lower-case letters, or NULL. */

@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define PCAPI_TEXT_LOCAL 512
+#define PCAPI_TEXT_LOCAL 512	/* bytes; nearly every identifier is shorter */
 
 /*
  * A growing byte buffer whose first bytes need no malloc.  It points into
