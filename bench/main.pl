@@ -11,7 +11,7 @@ use Bench;
 use Bench::Environment;
 use Bench::Stub;
 use File::Temp ();
-use JSON::PP ();
+use JSON::PP   ();
 
 my @known = qw(enqueue drain growth latency steady peer fanin instructions);
 my ($json, @what);
@@ -20,8 +20,11 @@ while (@ARGV)
 {
 	my $word = shift @ARGV;
 
-	if ($word eq '--json') { $json = shift @ARGV }
-	elsif (grep { $_ eq $word } @known) { push @what, $word }
+	if    ($word eq '--json') { $json = shift @ARGV }
+	elsif (grep { $_ eq $word } @known)
+	{
+		push @what, $word;
+	}
 	else { die "unknown: $word; known are @known\n" }
 }
 @what = @known unless @what;
@@ -33,13 +36,16 @@ local $SIG{INT} = sub { die "interrupted\n" };
 my $dir = File::Temp->newdir;
 my $stub = Bench::Stub->new("$dir");
 my $capacity = $stub->capacity;
-my $environment = Bench::Environment::describe(command => $ENV{BENCH_COMMAND} // 'bench/main.pl', what => \@what);
+my $environment = Bench::Environment::describe(
+	command => $ENV{BENCH_COMMAND} // 'bench/main.pl',
+	what => \@what);
 
 $environment->{stub} = {
 	requests_per_second => $capacity + 0,
 	events_per_second => 1000 * $capacity,
 };
-note(sprintf 'the stub takes %.0f requests of 1000 events a second', $capacity);
+note(sprintf 'the stub takes %.0f requests of 1000 events a second',
+	$capacity);
 
 my $failed = 0;
 
@@ -48,7 +54,11 @@ for my $what (@what)
 	my $module = 'Bench::' . ucfirst $what;
 
 	note(sprintf "%s, after %d s", $what, time - $begun);
-	if (!eval { require "Bench/" . ucfirst($what) . '.pm'; $module->can('run')->($stub); 1 })
+	if (!eval {
+			require "Bench/" . ucfirst($what) . '.pm';
+			$module->can('run')->($stub);
+			1;
+		})
 	{
 		note("$what: $@");
 		$failed = 1;

@@ -5,7 +5,7 @@ use warnings;
 use FindBin;
 use lib $FindBin::RealBin;
 
-use JSON::PP ();
+use JSON::PP      ();
 use PinterestStub qw(:DEFAULT worker_polls);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -19,17 +19,27 @@ sub track
 	my (@ids) = @_;
 	my $list = join ', ', map { "'$_'" } @ids;
 
-	$node->safe_psql('postgres', qq{
+	$node->safe_psql(
+		'postgres', qq{
 		SELECT count(pinterest_capi.track('Checkout', '{"value": 1, "currency": "USD"}', '{"em": "a\@example.com"}', event_id => id))
 		FROM unnest(ARRAY[$list]) AS id});
 	return;
 }
 
 # 5xx: an attempt that counts, then another
-$stub->script({ status => 503, body => { code => 4197, message => 'No traffic for now.' } });
+$stub->script(
+	{
+		status => 503,
+		body => { code => 4197, message => 'No traffic for now.' }
+	});
 track('down-503');
+
 # in one look: half a second later it may be sent
-becomes($node, 'down-503', q{status, attempts, http_status, error LIKE '%No traffic for now%', next_attempt_at > last_attempt_at}, 'retrying|1|503|t|t',
+becomes(
+	$node,
+	'down-503',
+	q{status, attempts, http_status, error LIKE '%No traffic for now%', next_attempt_at > last_attempt_at},
+	'retrying|1|503|t|t',
 	'503: retrying, with what the API said and a time for the next attempt');
 becomes($node, 'down-503', 'status, attempts', 'sent|2', 'and then sent');
 is(scalar($stub->received('down-503')), 2, 'two requests carried it');
@@ -38,21 +48,32 @@ my @times = map { $_->{event}{event_time} } $stub->received('down-503');
 is($times[0], $times[1], 'both with the same time');
 
 # an HTML page as an error
-$stub->script({ status => 502, body => '<html><body>Bad gateway</body></html>' });
+$stub->script(
+	{ status => 502, body => '<html><body>Bad gateway</body></html>' });
 track('down-502');
-becomes($node, 'down-502', 'status, attempts', 'sent|2', '502 without JSON: sent at the second attempt');
+becomes($node, 'down-502', 'status, attempts',
+	'sent|2', '502 without JSON: sent at the second attempt');
 
 # 429: the server says when; no attempt
 $stub->reset;
-$stub->script({ status => 429, headers => { 'Retry-After' => '3' }, body => { code => 8, message => 'This request exceeded a rate limit.' } });
+$stub->script(
+	{
+		status => 429,
+		headers => { 'Retry-After' => '3' },
+		body =>
+		  { code => 8, message => 'This request exceeded a rate limit.' }
+	});
 track('limited');
 ok($stub->wait_count(requests => 1), 'a request is answered 429');
-becomes($node, 'limited', "status, attempts, reason IS NOT NULL", 'queued|0|t', '429: queued, no attempt, with a reason');
+becomes($node, 'limited', "status, attempts, reason IS NOT NULL",
+	'queued|0|t', '429: queued, no attempt, with a reason');
 track('limited-too');
 becomes($node, 'limited', 'status, attempts', 'sent|1', 'and then sent');
-becomes($node, 'limited-too', 'status, attempts', 'sent|1', 'what came meanwhile too');
+becomes($node, 'limited-too', 'status, attempts',
+	'sent|1', 'what came meanwhile too');
 my @requests = $stub->requests;
-cmp_ok($requests[1]{arrived_ms} - $requests[0]{answered_ms}, '>=', 2900, 'not before Retry-After is over');
+cmp_ok($requests[1]{arrived_ms} - $requests[0]{answered_ms},
+	'>=', 2900, 'not before Retry-After is over');
 
 # connections that break
 for my $cut (qw(before after))
@@ -60,31 +81,53 @@ for my $cut (qw(before after))
 	$stub->reset;
 	$stub->script({ cut => $cut });
 	track("cut-$cut");
-	becomes($node, "cut-$cut", 'status', 'sent', "a connection cut $cut the body was read: sent in the end");
+	becomes($node, "cut-$cut", 'status', 'sent',
+		"a connection cut $cut the body was read: sent in the end");
 	is($stub->count->{duplicates}, 0, 'once');
 }
 $stub->reset;
 $stub->script({ cut => 'lost' });
 track('cut-lost');
-becomes($node, 'cut-lost', 'status, attempts', 'sent|2', 'an answer that got lost: sent again');
-is_deeply([ map { "$_->{event}{event_id} $_->{event}{event_name} $_->{verdict}" } $stub->received ],
-	[ ('cut-lost checkout processed') x 2 ], 'under the same event_id and name');
-like(sql_status($node, 'cut-lost', 'warnings'), qr/outcome of an earlier attempt unknown/, 'with a warning in the row');
+becomes($node, 'cut-lost', 'status, attempts',
+	'sent|2', 'an answer that got lost: sent again');
+is_deeply(
+	[
+		map { "$_->{event}{event_id} $_->{event}{event_name} $_->{verdict}" }
+		  $stub->received
+	],
+	[ ('cut-lost checkout processed') x 2 ],
+	'under the same event_id and name');
+like(
+	sql_status($node, 'cut-lost', 'warnings'),
+	qr/outcome of an earlier attempt unknown/,
+	'with a warning in the row');
 
 # answers that can't be read, or don't add up
 for my $case (
 	[ garbage => { garbage => 1 } ],
 	[ html => { body => '<html>ok</html>' } ],
 	[ empty => { body => '' } ],
-	[ 'no-events' => { body => { num_events_received => 1, num_events_processed => 1 } } ],
-	[ 'wrong-length' => { body => { num_events_received => 1, num_events_processed => 1, events => [] } } ])
+	[
+		'no-events' =>
+		  { body => { num_events_received => 1, num_events_processed => 1 } }
+	],
+	[
+		'wrong-length' => {
+			body => {
+				num_events_received => 1,
+				num_events_processed => 1,
+				events => []
+			}
+		}
+	])
 {
 	my ($name, $rule) = @$case;
 
 	$stub->reset;
 	$stub->script($rule);
 	track($name);
-	becomes($node, $name, 'status, attempts', 'sent|2', "an answer that says nothing ($name): sent again");
+	becomes($node, $name, 'status, attempts',
+		'sent|2', "an answer that says nothing ($name): sent again");
 	is(scalar($stub->received($name)), 2, 'under the same event_id');
 }
 
@@ -93,15 +136,24 @@ for my $how (qw(omit null))
 {
 	$stub->script({ messages => $how });
 	track("messages-$how");
-	becomes($node, "messages-$how", 'status, error IS NULL', 'sent|t', "messages that are $how: sent");
+	becomes($node, "messages-$how", 'status, error IS NULL',
+		'sent|t', "messages that are $how: sent");
 }
 
 # one event of a batch fails: its neighbours don't
 $stub->reset;
 $stub->script({ fail => { 'batch-3' => 'Invalid event_name: checkout.' } });
 track(map { "batch-$_" } 1 .. 5);
-becomes($node, 'batch-3', 'status, attempts, http_status, error', 'failed|1|200|Invalid event_name: checkout.', 'a failed event has its message');
-is($node->safe_psql('postgres', q{SELECT count(*) FROM pinterest_capi.dispatch_status WHERE event_id LIKE 'batch-%' AND status = 'sent'}), '4',
+becomes(
+	$node, 'batch-3',
+	'status, attempts, http_status, error',
+	'failed|1|200|Invalid event_name: checkout.',
+	'a failed event has its message');
+is( $node->safe_psql(
+		'postgres',
+		q{SELECT count(*) FROM pinterest_capi.dispatch_status WHERE event_id LIKE 'batch-%' AND status = 'sent'}
+	),
+	'4',
 	'its neighbours are sent');
 is($stub->count->{requests}, 1, 'in one request');
 
@@ -109,23 +161,39 @@ is($stub->count->{requests}, 1, 'in one request');
 $stub->reset;
 $stub->script({ times => 0, refuse => ['split-77'] });
 track(map { "split-$_" } 1 .. 100);
-ok($stub->wait_count(processed => 99), 'a refused batch: the other 99 get through');
-becomes($node, 'split-77', 'status, http_status', 'failed|400', 'the one that was refused failed');
-like(sql_status($node, 'split-77', 'error'), qr/not valid under any of the given schemas/, 'with the message');
+ok( $stub->wait_count(processed => 99),
+	'a refused batch: the other 99 get through');
+becomes($node, 'split-77', 'status, http_status',
+	'failed|400', 'the one that was refused failed');
+like(
+	sql_status($node, 'split-77', 'error'),
+	qr/not valid under any of the given schemas/,
+	'with the message');
 is($stub->count->{duplicates}, 0, 'and none went twice');
 $stub->reset;
-$stub->script({
-	status => 422,
-	body => {
-		code => 953, message => 'The action could not be processed properly due to some or all data provided being invalid.',
-		details => {
-			num_events_received => 2, num_events_processed => 1,
-			events => [ { status => 'failed', error_message => 'so it is' }, { status => 'processed' } ]
+$stub->script(
+	{
+		status => 422,
+		body => {
+			code => 953,
+			message =>
+			  'The action could not be processed properly due to some or all data provided being invalid.',
+			details => {
+				num_events_received => 2,
+				num_events_processed => 1,
+				events => [
+					{ status => 'failed', error_message => 'so it is' },
+					{ status => 'processed' }
+				]
+			}
 		}
-	}
-});
+	});
 track('detailed-1', 'detailed-2');
-becomes($node, 'detailed-1', 'status, error', 'failed|so it is', '422 with a verdict for each event: failed');
+becomes(
+	$node, 'detailed-1',
+	'status, error',
+	'failed|so it is',
+	'422 with a verdict for each event: failed');
 becomes($node, 'detailed-2', 'status', 'sent', 'and sent');
 
 # 401: the destination waits for somebody; no event is burnt
@@ -135,70 +203,112 @@ for my $code (401, 403, 404)
 	my $listener = $node->background_psql('postgres');
 	$listener->query_safe('LISTEN pinterest_capi');
 	my $offset = -s $node->logfile;
-	$stub->script({ status => $code, body => { code => 2, message => "Refused with $code." } });
+	$stub->script(
+		{
+			status => $code,
+			body => { code => 2, message => "Refused with $code." }
+		});
 	track("paused-$code");
-	ok($node->poll_query_until('postgres', 'SELECT status FROM pinterest_capi.destination_status', 'paused'), "$code pauses the destination");
-	like($node->safe_psql('postgres', 'SELECT message FROM pinterest_capi.destination_status'), qr/Refused with $code/, 'the view says why');
-	becomes($node, "paused-$code", "status, reason LIKE '%paused%', next_attempt_at IS NULL", 'queued|t|t', 'the event waits');
+	ok( $node->poll_query_until(
+			'postgres',
+			'SELECT status FROM pinterest_capi.destination_status', 'paused'),
+		"$code pauses the destination");
+	like(
+		$node->safe_psql(
+			'postgres',
+			'SELECT message FROM pinterest_capi.destination_status'),
+		qr/Refused with $code/,
+		'the view says why');
+	becomes($node, "paused-$code",
+		"status, reason LIKE '%paused%', next_attempt_at IS NULL",
+		'queued|t|t', 'the event waits');
 	track("paused-$code-too");
-	is($node->safe_psql('postgres', 'SELECT pinterest_capi.flush()'), 't', 'what a paused destination holds is not due');
+	is($node->safe_psql('postgres', 'SELECT pinterest_capi.flush()'),
+		't', 'what a paused destination holds is not due');
 	worker_polls($node);
 	is($stub->count->{requests}, 1, 'and no further attempt is made');
-	ok($node->wait_for_log(qr/Refused with $code/, $offset), 'the log says why');
+	ok($node->wait_for_log(qr/Refused with $code/, $offset),
+		'the log says why');
 	my $log = slurp_file($node->logfile, $offset);
 	is(scalar(() = $log =~ /Refused with $code/g), 1, 'in one line');
 
 	# either way back
 	if ($code == 403)
 	{
-		$node->safe_psql('postgres', "SELECT pinterest_capi.resume_destination('default')");
+		$node->safe_psql('postgres',
+			"SELECT pinterest_capi.resume_destination('default')");
 	}
 	else
 	{
-		is($node->safe_psql('postgres', sprintf(q{SELECT pinterest_capi.configure_destination('%s', '%s')},
+		is( $node->safe_psql(
+				'postgres',
+				sprintf(
+					q{SELECT pinterest_capi.configure_destination('%s', '%s')},
 					PinterestStub::TAG, PinterestStub::TOKEN)),
-			'Your destination is configured and ready.', 'configured again');
+			'Your destination is configured and ready.',
+			'configured again');
 	}
 	becomes($node, "paused-$code", 'status', 'sent', 'what waited is sent');
 	becomes($node, "paused-$code-too", 'status', 'sent', 'all of it');
-	is($node->safe_psql('postgres', 'SELECT status FROM pinterest_capi.destination_status'), 'ready', 'the destination is ready');
+	is( $node->safe_psql(
+			'postgres',
+			'SELECT status FROM pinterest_capi.destination_status'),
+		'ready',
+		'the destination is ready');
 
 	my $heard = '';
-	ok(poll(sub { $heard .= $listener->query('SELECT 1'); $heard =~ /"status": ?"ready"/ }), 'NOTIFY tells of the recovery')
-	  or diag($heard);
-	like($heard, qr/"pinterest_capi" with payload .*"destination": ?"default".*"status": ?"paused".*Refused with $code/, 'and told of the pause')
-	  or diag($heard);
+	ok( poll(
+			sub {
+				$heard .= $listener->query('SELECT 1');
+				$heard =~ /"status": ?"ready"/;
+			}),
+		'NOTIFY tells of the recovery') or diag($heard);
+	like(
+		$heard,
+		qr/"pinterest_capi" with payload .*"destination": ?"default".*"status": ?"paused".*Refused with $code/,
+		'and told of the pause') or diag($heard);
 	unlike($heard, qr/pina_/, 'without the token');
 	$listener->quit;
 }
 
 # retries are used up
-$node->safe_psql('postgres', "UPDATE pinterest_capi.destination SET retry_for = '2 seconds'");
+$node->safe_psql('postgres',
+	"UPDATE pinterest_capi.destination SET retry_for = '2 seconds'");
 $stub->reset;
 $stub->script({ times => 0, status => 500 });
 track('used-up');
-becomes($node, 'used-up', 'status, http_status', 'failed|500', 'retries used up: failed');
-cmp_ok(sql_status($node, 'used-up', 'attempts'), '>=', 2, 'after more than one attempt');
-$node->safe_psql('postgres', "UPDATE pinterest_capi.destination SET retry_for = DEFAULT");
+becomes($node, 'used-up', 'status, http_status',
+	'failed|500', 'retries used up: failed');
+cmp_ok(sql_status($node, 'used-up', 'attempts'),
+	'>=', 2, 'after more than one attempt');
+$node->safe_psql('postgres',
+	"UPDATE pinterest_capi.destination SET retry_for = DEFAULT");
 
 # 10,000 events while nobody is there
 $stub->reset;
 $stub->down;
-$node->safe_psql('postgres', q{
+$node->safe_psql(
+	'postgres', q{
 	SELECT count(pinterest_capi.track('Checkout', '{"value": 1, "currency": "USD"}',
 		jsonb_build_object('em', 'c' || n || '@example.com'), event_id => 'many-' || n))
 	FROM generate_series(1, 10000) AS n});
-ok($node->poll_query_until('postgres', q{
+ok( $node->poll_query_until(
+		'postgres', q{
 		SELECT count(*) = 10000 FROM pinterest_capi.dispatch_status
-		WHERE event_id LIKE 'many-%' AND status = 'queued' AND attempts = 0 AND reason IS NOT NULL}),
+		WHERE event_id LIKE 'many-%' AND status = 'queued' AND attempts = 0 AND reason IS NOT NULL}
+	),
 	'10,000 events wait, and say that no connection comes about');
 $stub->up;
-ok($stub->wait_count(processed => 10000, 180), 'all are sent when the server is back');
+ok( $stub->wait_count(processed => 10000, 180),
+	'all are sent when the server is back');
 is($stub->count->{distinct}, 10000, 'none is lost');
 is($stub->count->{duplicates}, 0, 'none goes twice');
-is($node->safe_psql('postgres', q{SELECT pinterest_capi.flush();
-		SELECT status, attempts, count(*) FROM pinterest_capi.dispatch_status WHERE event_id LIKE 'many-%' GROUP BY 1, 2}),
-	"t\nsent|1|10000", 'and the rows say so');
+is( $node->safe_psql(
+		'postgres', q{SELECT pinterest_capi.flush();
+		SELECT status, attempts, count(*) FROM pinterest_capi.dispatch_status WHERE event_id LIKE 'many-%' GROUP BY 1, 2}
+	),
+	"t\nsent|1|10000",
+	'and the rows say so');
 is_deeply($stub->count->{lapses}, [], 'nothing careless was sent');
 
 $node->stop;

@@ -5,7 +5,8 @@ use warnings;
 use FindBin;
 use lib $FindBin::RealBin;
 
-use PinterestStub qw(:DEFAULT sql track all_sent clean_log worker_pid worker_polls workers);
+use PinterestStub
+  qw(:DEFAULT sql track all_sent clean_log worker_pid worker_polls workers);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -16,7 +17,9 @@ my $request_timeout = 300;
 
 my $stub = PinterestStub->new;
 my $node = setup_node('lifecycle', $stub,
-	conf => "pinterest_capi.request_timeout = ${request_timeout}s\nrestart_after_crash = on\nlog_min_messages = debug1");
+	conf =>
+	  "pinterest_capi.request_timeout = ${request_timeout}s\nrestart_after_crash = on\nlog_min_messages = debug1"
+);
 
 sub within
 {
@@ -46,7 +49,8 @@ track($node, "kept-$_") for 1 .. 20;
 within(20, 'a fast shutdown with events queued', sub { $node->restart });
 $stub->up;
 track($node, 'after-restart');
-ok($stub->wait_count(processed => 21), 'what was queued before a restart is sent with the next event');
+ok($stub->wait_count(processed => 21),
+	'what was queued before a restart is sent with the next event');
 all_sent($node, 'and settled');
 is($stub->count->{duplicates}, 0, 'none twice');
 
@@ -65,44 +69,65 @@ sql('CREATE DATABASE undone');
 sql('CREATE DATABASE done');
 my $undone = sql(q{SELECT oid FROM pg_database WHERE datname = 'undone'});
 my $log_from = -s $node->logfile;
-$node->safe_psql('undone', 'BEGIN; CREATE EXTENSION pinterest_capi; ROLLBACK');
+$node->safe_psql('undone',
+	'BEGIN; CREATE EXTENSION pinterest_capi; ROLLBACK');
 $node->safe_psql('done', 'CREATE EXTENSION pinterest_capi');
-ok($node->poll_query_until('done', 'SELECT count(*) = 1 FROM pinterest_capi.worker_status'), 'CREATE EXTENSION that is committed has a worker started');
-my @registered = slurp_file($node->logfile, $log_from) =~ /registering background worker "pinterest_capi worker for database (\d+)"/g;
+ok( $node->poll_query_until(
+		'done', 'SELECT count(*) = 1 FROM pinterest_capi.worker_status'),
+	'CREATE EXTENSION that is committed has a worker started');
+my @registered = slurp_file($node->logfile, $log_from) =~
+  /registering background worker "pinterest_capi worker for database (\d+)"/g;
 is(scalar(@registered), 1, 'one');
 isnt($registered[0], $undone, 'not for the one that was rolled back');
-within(15, 'and is in nobody\'s way', sub { sql("DROP DATABASE $_") for qw(undone done) });
+within(
+	15,
+	'and is in nobody\'s way',
+	sub { sql("DROP DATABASE $_") for qw(undone done) });
 
 # ---- preloaded ----
 
-$node->append_conf('postgresql.conf', "shared_preload_libraries = 'pinterest_capi'");
+$node->append_conf('postgresql.conf',
+	"shared_preload_libraries = 'pinterest_capi'");
 $stub->reset;
 $stub->down;
 track($node, "preload-$_") for 1 .. 5;
 $node->restart;
 $stub->up;
-ok($stub->wait_count(processed => 5), 'preloaded: what was queued before a restart is sent without another event');
-ok($node->poll_query_until('postgres', 'SELECT count(*) = 1 FROM pinterest_capi.worker_status'), 'one worker');
+ok( $stub->wait_count(processed => 5),
+	'preloaded: what was queued before a restart is sent without another event'
+);
+ok( $node->poll_query_until(
+		'postgres', 'SELECT count(*) = 1 FROM pinterest_capi.worker_status'),
+	'one worker');
 
 # SIGTERM of the worker
 $stub->hang($node, 'sigterm');
 my $pid = worker_pid($node);
-within(5, 'SIGTERM ends a worker while its request hangs', sub {
+within(
+	5,
+	'SIGTERM ends a worker while its request hangs',
+	sub {
 		$node->safe_psql('postgres', "SELECT pg_terminate_backend($pid)");
-		ok($node->poll_query_until('postgres', "SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = $pid"), 'the worker is gone');
+		ok( $node->poll_query_until(
+				'postgres',
+				"SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = $pid"),
+			'the worker is gone');
 	});
 $stub->release;
-ok(poll(sub { my $new = worker_pid($node); $new ne '' && $new ne $pid }), 'another one takes over by itself');
+ok(poll(sub { my $new = worker_pid($node); $new ne '' && $new ne $pid }),
+	'another one takes over by itself');
 arrives('sigterm', 'the event in question arrives');
 
 # again and again, while events come
 $stub->reset;
 for my $turn (1 .. 10)
 {
-	sql(q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'pinterest_capi worker'});
+	sql(q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'pinterest_capi worker'}
+	);
 	track($node, "ended-$turn");
 }
-ok($stub->wait_count(distinct => 10), 'a worker that is ended again and again: all arrives');
+ok($stub->wait_count(distinct => 10),
+	'a worker that is ended again and again: all arrives');
 all_sent($node, 'all is settled');
 ok(poll(sub { workers($node) eq '1' }), 'by one worker');
 
@@ -110,7 +135,10 @@ ok(poll(sub { workers($node) eq '1' }), 'by one worker');
 $stub->hang($node, 'sigkill');
 $pid = worker_pid($node);
 kill 'KILL', $pid;
-ok($node->poll_query_until('postgres', "SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = $pid"), 'the server comes back from a crash');
+ok( $node->poll_query_until(
+		'postgres',
+		"SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = $pid"),
+	'the server comes back from a crash');
 $stub->release;
 arrives('sigkill', 'the event in question arrives');
 
@@ -119,12 +147,19 @@ $stub->hang($node, 'reload');
 $node->append_conf('postgresql.conf', 'pinterest_capi.dispatch = off');
 $node->reload;
 $stub->release;
-ok($node->poll_query_until('postgres', q{SELECT status = 'sent' FROM pinterest_capi.dispatch_status WHERE event_id = 'reload'}),
+ok( $node->poll_query_until(
+		'postgres',
+		q{SELECT status = 'sent' FROM pinterest_capi.dispatch_status WHERE event_id = 'reload'}
+	),
 	'dispatch off: what is under way is finished');
 track($node, 'held');
-like(sql('SELECT message FROM pinterest_capi.destination_status'), qr/dispatch is off/, 'the view says so');
+like(
+	sql('SELECT message FROM pinterest_capi.destination_status'),
+	qr/dispatch is off/,
+	'the view says so');
 worker_polls($node);
-is_deeply([ $stub->received('held') ], [], 'dispatch off: what is tracked then is not sent');
+is_deeply([ $stub->received('held') ],
+	[], 'dispatch off: what is tracked then is not sent');
 is(sql_status($node, 'held', 'status, attempts'), 'queued|0', 'it waits');
 $node->adjust_conf('postgresql.conf', 'pinterest_capi.dispatch', 'on');
 $node->reload;
@@ -132,13 +167,24 @@ arrives('held', 'dispatch on: what waited arrives');
 
 # DROP EXTENSION
 $stub->hang($node, 'drop-extension');
-within(10, 'DROP EXTENSION while a request hangs',
-	sub { $node->safe_psql('postgres', 'DROP EXTENSION pinterest_capi CASCADE') });
+within(
+	10,
+	'DROP EXTENSION while a request hangs',
+	sub {
+		$node->safe_psql('postgres', 'DROP EXTENSION pinterest_capi CASCADE');
+	});
 $stub->release;
-ok($node->poll_query_until('postgres', q{
-		SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type LIKE 'pinterest_capi%' AND datname = 'postgres'}),
+ok( $node->poll_query_until(
+		'postgres', q{
+		SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type LIKE 'pinterest_capi%' AND datname = 'postgres'}
+	),
 	'its worker leaves');
-is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_namespace WHERE nspname = 'pinterest_capi'}), '0', 'nothing remains');
+is( $node->safe_psql(
+		'postgres',
+		q{SELECT count(*) FROM pg_namespace WHERE nspname = 'pinterest_capi'}
+	),
+	'0',
+	'nothing remains');
 $stub->reset;
 configure($node, $stub, 'postgres');
 track($node, 'created-again');
@@ -152,27 +198,43 @@ track($node, 'shop-first', database => 'shop');
 ok($stub->wait_count(processed => 1), 'another database sends too');
 isnt(worker_pid($node, 'shop'), worker_pid($node), 'by a worker of its own');
 $stub->hang($node, 'template', database => 'shop');
-within(10, 'CREATE DATABASE ... TEMPLATE while a request hangs',
-	sub { $node->safe_psql('postgres', 'CREATE DATABASE copy TEMPLATE shop') });
+within(
+	10,
+	'CREATE DATABASE ... TEMPLATE while a request hangs',
+	sub { $node->safe_psql('postgres', 'CREATE DATABASE copy TEMPLATE shop') }
+);
 $stub->release;
-ok(poll(sub { grep { $_->{verdict} eq 'processed' } $stub->received('template') }), 'the event in question arrives');
+ok( poll(
+		sub {
+			grep { $_->{verdict} eq 'processed' } $stub->received('template');
+		}),
+	'the event in question arrives');
 
 # DROP DATABASE, with and without force
 $stub->hang($node, 'drop-database', database => 'shop');
-within(10, 'DROP DATABASE while a request hangs', sub { $node->safe_psql('postgres', 'DROP DATABASE shop') });
+within(
+	10,
+	'DROP DATABASE while a request hangs',
+	sub { $node->safe_psql('postgres', 'DROP DATABASE shop') });
 $stub->release;
 $node->safe_psql('postgres', 'CREATE DATABASE shop');
 configure($node, $stub, 'shop');
 $stub->hang($node, 'drop-force', database => 'shop');
-within(10, 'DROP DATABASE (FORCE) while a request hangs',
+within(
+	10,
+	'DROP DATABASE (FORCE) while a request hangs',
 	sub { $node->safe_psql('postgres', 'DROP DATABASE shop WITH (FORCE)') });
 $stub->release;
 
 # a fast shutdown once more, preloaded
 $stub->hang($node, 'shutdown-preloaded');
-within(15, 'preloaded: a fast shutdown while a request hangs', sub { $node->restart });
+within(
+	15,
+	'preloaded: a fast shutdown while a request hangs',
+	sub { $node->restart });
 $stub->release;
-arrives('shutdown-preloaded', 'the event arrives after the restart, without another one');
+arrives('shutdown-preloaded',
+	'the event arrives after the restart, without another one');
 
 clean_log($node);
 

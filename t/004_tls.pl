@@ -17,14 +17,26 @@ sub paused
 {
 	my ($id, $why, $name) = @_;
 
-	ok($node->poll_query_until('postgres', 'SELECT status FROM pinterest_capi.destination_status', 'paused'), "$name: the destination is paused")
-	  or diag($node->safe_psql('postgres', 'SELECT * FROM pinterest_capi.destination_status'));
-	like($node->safe_psql('postgres', 'SELECT message FROM pinterest_capi.destination_status'), $why, "$name: the view says why");
-	is(sql_status($node, $id, "status, attempts, reason LIKE '%paused%'"), 'queued|0|t', "$name: the event waits");
+	ok( $node->poll_query_until(
+			'postgres',
+			'SELECT status FROM pinterest_capi.destination_status', 'paused'),
+		"$name: the destination is paused")
+	  or diag(
+		$node->safe_psql(
+			'postgres', 'SELECT * FROM pinterest_capi.destination_status'));
+	like(
+		$node->safe_psql(
+			'postgres',
+			'SELECT message FROM pinterest_capi.destination_status'),
+		$why,
+		"$name: the view says why");
+	is(sql_status($node, $id, "status, attempts, reason LIKE '%paused%'"),
+		'queued|0|t', "$name: the event waits");
 	my $count = $stub->count;
 	is($count->{requests}, 0, "$name: no request was made");
 	is($count->{events}, 0, "$name: nothing was received");
-	cmp_ok($count->{tls_errors} + $count->{connections}, '>', 0, "$name: although the server was asked");
+	cmp_ok($count->{tls_errors} + $count->{connections},
+		'>', 0, "$name: although the server was asked");
 	return;
 }
 
@@ -32,25 +44,34 @@ sub recovers
 {
 	my ($id, $name) = @_;
 
-	$node->safe_psql('postgres', "SELECT pinterest_capi.resume_destination('default')");
-	ok($stub->wait_count(processed => 1), "$name: sent once the fault is gone");
-	ok($node->poll_query_until('postgres', "SELECT status FROM pinterest_capi.dispatch_status WHERE event_id = '$id'", 'sent'), "$name: the row says so");
+	$node->safe_psql('postgres',
+		"SELECT pinterest_capi.resume_destination('default')");
+	ok( $stub->wait_count(processed => 1),
+		"$name: sent once the fault is gone");
+	ok( $node->poll_query_until(
+			'postgres',
+			"SELECT status FROM pinterest_capi.dispatch_status WHERE event_id = '$id'",
+			'sent'),
+		"$name: the row says so");
 	is($stub->count->{duplicates}, 0, "$name: once");
 	return;
 }
 
 # what it is like when all is well
 track($node, 'trusted');
-ok($stub->wait_count(processed => 1), 'a certificate from the authority in ca_file is taken');
+ok($stub->wait_count(processed => 1),
+	'a certificate from the authority in ca_file is taken');
 
 # an authority that isn't known
 $stub->stop;
 $stub->start('server');
-$node->adjust_conf('postgresql.conf', 'pinterest_capi.ca_file', "'$stub->{dir}/stranger-ca.pem'");
+$node->adjust_conf('postgresql.conf', 'pinterest_capi.ca_file',
+	"'$stub->{dir}/stranger-ca.pem'");
 $node->reload;
 track($node, 'stranger');
 paused('stranger', qr/certificate/i, 'unknown authority');
-$node->adjust_conf('postgresql.conf', 'pinterest_capi.ca_file', "'" . $stub->ca_file . "'");
+$node->adjust_conf('postgresql.conf', 'pinterest_capi.ca_file',
+	"'" . $stub->ca_file . "'");
 $node->reload;
 recovers('stranger', 'unknown authority');
 
@@ -61,7 +82,8 @@ $node->adjust_conf('postgresql.conf', 'pinterest_capi.ca_file', "''");
 $node->reload;
 track($node, 'system');
 paused('system', qr/certificate/i, 'not in the system\'s store');
-$node->adjust_conf('postgresql.conf', 'pinterest_capi.ca_file', "'" . $stub->ca_file . "'");
+$node->adjust_conf('postgresql.conf', 'pinterest_capi.ca_file',
+	"'" . $stub->ca_file . "'");
 $node->reload;
 recovers('system', 'not in the system\'s store');
 
@@ -75,34 +97,55 @@ $stub->start('server');
 recovers('other', 'wrong name');
 
 # plain HTTP towards another machine is no choice, and the API's address is a superuser's
-for my $url ('http://api.example.com/v5', 'https://user:pw@localhost/v5', 'ftp://localhost/', 'https://')
+for my $url (
+	'http://api.example.com/v5', 'https://user:pw@localhost/v5',
+	'ftp://localhost/', 'https://')
 {
-	my ($code, undef, $err) = $node->psql('postgres', "UPDATE pinterest_capi.destination SET api_url = '$url'");
+	my ($code, undef, $err) = $node->psql('postgres',
+		"UPDATE pinterest_capi.destination SET api_url = '$url'");
 	isnt($code, 0, "$url is refused");
 	like($err, qr/violates check constraint/, 'by the table');
 }
 
 # plain HTTP towards this machine is, in test mode too; nobody listens there
 $stub->reset;
-$node->safe_psql('postgres', "UPDATE pinterest_capi.destination SET api_url = 'http://127.0.0.1:1/v5', test_mode = true");
-like($node->safe_psql('postgres', 'SELECT pinterest_capi.verify_destination()'), qr/^The test event could not be sent: no connection/,
+$node->safe_psql('postgres',
+	"UPDATE pinterest_capi.destination SET api_url = 'http://127.0.0.1:1/v5', test_mode = true"
+);
+like(
+	$node->safe_psql(
+		'postgres', 'SELECT pinterest_capi.verify_destination()'),
+	qr/^The test event could not be sent: no connection/,
 	'http to this machine is tried');
 track($node, 'loopback');
-ok($node->poll_query_until('postgres', q{SELECT reason LIKE 'no connection%' FROM pinterest_capi.dispatch_status WHERE event_id = 'loopback'}),
+ok( $node->poll_query_until(
+		'postgres',
+		q{SELECT reason LIKE 'no connection%' FROM pinterest_capi.dispatch_status WHERE event_id = 'loopback'}
+	),
 	'by events too');
-$node->safe_psql('postgres', "SELECT pinterest_capi.cancel('loopback'); SELECT pinterest_capi.resume_destination()");
-$node->safe_psql('postgres', "UPDATE pinterest_capi.destination SET api_url = '" . $stub->url . "', test_mode = false");
+$node->safe_psql('postgres',
+	"SELECT pinterest_capi.cancel('loopback'); SELECT pinterest_capi.resume_destination()"
+);
+$node->safe_psql('postgres',
+		"UPDATE pinterest_capi.destination SET api_url = '"
+	  . $stub->url
+	  . "', test_mode = false");
 
 # a file that isn't there
 $stub->reset;
-$node->adjust_conf('postgresql.conf', 'pinterest_capi.ca_file', "'/nonexistent/ca.pem'");
+$node->adjust_conf('postgresql.conf', 'pinterest_capi.ca_file',
+	"'/nonexistent/ca.pem'");
 $node->reload;
 track($node, 'no-file');
-ok($node->poll_query_until('postgres', q{SELECT status = 'queued' AND reason IS NOT NULL FROM pinterest_capi.dispatch_status WHERE event_id = 'no-file'}),
+ok( $node->poll_query_until(
+		'postgres',
+		q{SELECT status = 'queued' AND reason IS NOT NULL FROM pinterest_capi.dispatch_status WHERE event_id = 'no-file'}
+	),
 	'a ca_file that is not there: the event waits, with a reason');
 worker_polls($node);
 is($stub->count->{requests}, 0, 'and nothing is sent');
-$node->adjust_conf('postgresql.conf', 'pinterest_capi.ca_file', "'" . $stub->ca_file . "'");
+$node->adjust_conf('postgresql.conf', 'pinterest_capi.ca_file',
+	"'" . $stub->ca_file . "'");
 $node->reload;
 recovers('no-file', 'ca_file');
 

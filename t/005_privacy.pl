@@ -19,7 +19,8 @@ use Test::More;
 
 my $stub = PinterestStub->new;
 my $node = setup_node('privacy', $stub,
-	conf => "log_min_messages = debug1\nlog_error_verbosity = verbose\nwal_level = replica\n"
+	conf =>
+	  "log_min_messages = debug1\nlog_error_verbosity = verbose\nwal_level = replica\n"
 	  . "full_page_writes = on\nautovacuum = off");
 
 # Rare words, so that a hit can't be chance; in parts, so that a value cut short or re-cased is a hit too.
@@ -34,11 +35,18 @@ my %raw = (
 	external_id => 'customer-zyx98417263',
 	maid => '5cf0d2d1-9b61-4f0e-8c5a-77e1bd4a2c19');
 my @traces = (
-	'quokkazelda', 'vexilloquark', '80817263', '4917680817263', 'ysabranthe', 'okonkwollow',
-	'llanfairpwll', 'qz774xj', 'qz77 4xj', 'zyx98417263', '5cf0d2d1-9b61', '19310723', '1931-07-23',
-	'visitor-jabberwock', 'pina_testonly', '5c1b7f0e9d3a4286', 'pina_second', 'pina_bad');
+	'quokkazelda', 'vexilloquark',
+	'80817263', '4917680817263',
+	'ysabranthe', 'okonkwollow',
+	'llanfairpwll', 'qz774xj',
+	'qz77 4xj', 'zyx98417263',
+	'5cf0d2d1-9b61', '19310723',
+	'1931-07-23', 'visitor-jabberwock',
+	'pina_testonly', '5c1b7f0e9d3a4286',
+	'pina_second', 'pina_bad');
 
-my $user = '{' . join(', ', map { qq{"$_": "$raw{$_}"} } sort keys %raw) . '}';
+my $user =
+  '{' . join(', ', map { qq{"$_": "$raw{$_}"} } sort keys %raw) . '}';
 my $secret_mail = $raw{email};
 
 # every kind of call, right and wrong
@@ -71,15 +79,18 @@ for my $call (
 	"pinterest_capi.configure_destination('$raw{email}', 'pina_bad_token')",
 	"pinterest_capi.configure_destination('2617998078212', 'pina_bad token')",
 	"pinterest_capi.configure_destination('2617998078212', 'pina_bad_token', 'abc')",
-	"pinterest_capi.configure_destination('2617998078212', 'pina_bad_token', '1', '')")
+	"pinterest_capi.configure_destination('2617998078212', 'pina_bad_token', '1', '')"
+  )
 {
-	my ($code, undef, $err) = $node->psql('postgres', "\\set VERBOSITY verbose\nSELECT $call");
+	my ($code, undef, $err) =
+	  $node->psql('postgres', "\\set VERBOSITY verbose\nSELECT $call");
 	my $name = $call =~ s/\(.*//sr;
 
 	isnt($code, 0, "$name: a call that can't be meant is an error");
 	like($err, qr/ERROR:  22023/, "$name: 22023");
 	my ($message) = $err =~ /(ERROR:.*?)(?:\nLINE |\z)/s;
-	unlike($message, qr/quokkazelda|pina_bad/i, "$name: which quotes no value");
+	unlike($message, qr/quokkazelda|pina_bad/i,
+		"$name: which quotes no value");
 }
 
 # triggers: the application's own table is temporary data of its own, but not its e-mail address
@@ -92,33 +103,86 @@ INSERT INTO orders VALUES (1, '12.50'), (2, 'NaN'), (3, 'a lot');
 SQL
 
 # a second token over the first, and answers that repeat what they were given
-$node->safe_psql('postgres', q{SELECT pinterest_capi.configure_destination('2617998078212', 'pina_second_token_77123', '549755885175')});
-$node->safe_psql('postgres', q{SELECT pinterest_capi.track('Checkout', '{"value": 1, "currency": "USD"}', '{"em": "x@example.com"}', event_id => 'privacy-canary')});
-ok($node->poll_query_until('postgres', 'SELECT status FROM pinterest_capi.destination_status', 'paused'), 'a wrong token pauses');
-$stub->script({ status => 401, body => { code => 2, message => 'Token ' . PinterestStub::TOKEN . ' is unknown.' } });
-$node->safe_psql('postgres', sprintf(q{SELECT pinterest_capi.configure_destination('%s', '%s')}, PinterestStub::TAG, PinterestStub::TOKEN));
-ok(poll(sub { grep { ($_->{status} // 0) == 401 && !$_->{hanging} } $stub->requests }), 'an answer that quotes the token');
-ok($node->poll_query_until('postgres', 'SELECT status FROM pinterest_capi.destination_status', 'paused'), 'pauses too');
-unlike($node->safe_psql('postgres', 'SELECT * FROM pinterest_capi.destination_status'), qr/pina_/, 'and the view does not quote it');
-$node->safe_psql('postgres', sprintf(q{SELECT pinterest_capi.configure_destination('%s', '%s')}, PinterestStub::TAG, PinterestStub::TOKEN));
-ok($node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM pinterest_capi.dispatch_status WHERE status IN ('queued', 'retrying')}), 'all is done');
+$node->safe_psql('postgres',
+	q{SELECT pinterest_capi.configure_destination('2617998078212', 'pina_second_token_77123', '549755885175')}
+);
+$node->safe_psql('postgres',
+	q{SELECT pinterest_capi.track('Checkout', '{"value": 1, "currency": "USD"}', '{"em": "x@example.com"}', event_id => 'privacy-canary')}
+);
+ok( $node->poll_query_until(
+		'postgres', 'SELECT status FROM pinterest_capi.destination_status',
+		'paused'),
+	'a wrong token pauses');
+$stub->script(
+	{
+		status => 401,
+		body => {
+			code => 2,
+			message => 'Token ' . PinterestStub::TOKEN . ' is unknown.'
+		}
+	});
+$node->safe_psql(
+	'postgres',
+	sprintf(
+		q{SELECT pinterest_capi.configure_destination('%s', '%s')},
+		PinterestStub::TAG, PinterestStub::TOKEN));
+ok( poll(
+		sub {
+			grep { ($_->{status} // 0) == 401 && !$_->{hanging} }
+			  $stub->requests;
+		}),
+	'an answer that quotes the token');
+ok( $node->poll_query_until(
+		'postgres', 'SELECT status FROM pinterest_capi.destination_status',
+		'paused'),
+	'pauses too');
+unlike(
+	$node->safe_psql(
+		'postgres', 'SELECT * FROM pinterest_capi.destination_status'),
+	qr/pina_/,
+	'and the view does not quote it');
+$node->safe_psql(
+	'postgres',
+	sprintf(
+		q{SELECT pinterest_capi.configure_destination('%s', '%s')},
+		PinterestStub::TAG, PinterestStub::TOKEN));
+ok( $node->poll_query_until(
+		'postgres',
+		q{SELECT count(*) = 0 FROM pinterest_capi.dispatch_status WHERE status IN ('queued', 'retrying')}
+	),
+	'all is done');
 cmp_ok($stub->count->{processed}, '>=', 5, 'events went out');
-is_deeply([ grep { /hashed|e-mail/ } @{ $stub->count->{lapses} } ], [], 'with nothing raw in them');
-cmp_ok(scalar(grep { ($_->{event}{user_data}{em} // [''])->[0] eq sha256_hex(lc $secret_mail) } $stub->received), '>', 0,
+is_deeply([ grep { /hashed|e-mail/ } @{ $stub->count->{lapses} } ],
+	[], 'with nothing raw in them');
+cmp_ok(
+	scalar(
+		grep {
+			($_->{event}{user_data}{em} // [''])->[0] eq
+			  sha256_hex(lc $secret_mail)
+		} $stub->received),
+	'>',
+	0,
 	'but with the hash of the e-mail address');
 
 # what a user sees
-for my $view (qw(dispatch_status destination_status worker_status destination allowed_event))
+for my $view (
+	qw(dispatch_status destination_status worker_status destination allowed_event)
+  )
 {
-	my $rows = $node->safe_psql('postgres', "SELECT * FROM pinterest_capi.$view");
+	my $rows =
+	  $node->safe_psql('postgres', "SELECT * FROM pinterest_capi.$view");
 	my @hits = grep { $rows =~ /\Q$_\E/i } @traces;
 	is_deeply(\@hits, [], "$view shows no raw value");
 }
 
 # a dump
 my ($dump, $errors) = ('', '');
-IPC::Run::run([ 'pg_dump', '-d', $node->connstr('postgres') ], '>' => \$dump, '2>' => \$errors) or die "pg_dump: $errors";
-is_deeply([ grep { $dump =~ /\Q$_\E/i } @traces ], [], 'no raw value is in a dump');
+IPC::Run::run(
+	[ 'pg_dump', '-d', $node->connstr('postgres') ],
+	'>' => \$dump,
+	'2>' => \$errors) or die "pg_dump: $errors";
+is_deeply([ grep { $dump =~ /\Q$_\E/i } @traces ],
+	[], 'no raw value is in a dump');
 
 # the disk: everything out of the buffers, and twice, so that the WAL is there as well
 my $data = $node->data_dir;
@@ -137,17 +201,24 @@ sub hits
 		my $bytes = <$in> // '';
 		close $in;
 		my $lower = lc $bytes;
-		push @found, map { "$file: $_" } grep { index($lower, $_) >= 0 } @traces;
+		push @found,
+		  map { "$file: $_" } grep { index($lower, $_) >= 0 } @traces;
 	}
 	is_deeply(\@found, [], "no raw value in $where");
 	return;
 }
 
 my (@data, @wal);
-find({ no_chdir => 1, wanted => sub {
+find(
+	{
+		no_chdir => 1,
+		wanted => sub {
 			return unless -f $_;
-			if (m{/pg_wal/}) { push @wal, $_ } else { push @data, $_ }
-		} }, $data);
+			if   (m{/pg_wal/}) { push @wal, $_ }
+			else               { push @data, $_ }
+		}
+	},
+	$data);
 cmp_ok(scalar(@data), '>', 100, 'the data directory is there');
 cmp_ok(scalar(@wal), '>', 0, 'the WAL is there');
 cmp_ok(-s $node->logfile, '>', 1000, 'the log is there');

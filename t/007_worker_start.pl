@@ -6,7 +6,7 @@ use warnings;
 use FindBin;
 use lib $FindBin::RealBin;
 
-use IPC::Run ();
+use IPC::Run      ();
 use PinterestStub qw(:DEFAULT track_sql all_sent clean_log);
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -18,7 +18,9 @@ sub registered
 {
 	my ($offset) = @_;
 
-	return scalar(() = slurp_file($node->logfile, $offset) =~ /registering background worker "pinterest_capi worker/g);
+	return
+	  scalar(() = slurp_file($node->logfile, $offset) =~
+		  /registering background worker "pinterest_capi worker/g);
 }
 
 # ---- a session that commits fast while the worker comes up ----
@@ -31,46 +33,79 @@ for my $n (1 .. 3)
 	my ($out, $err);
 
 	$node->safe_psql('postgres', "CREATE DATABASE $database");
-	$node->psql($database, join("\n", 'SET client_min_messages = warning;', 'CREATE EXTENSION pinterest_capi;',
+	$node->psql(
+		$database,
+		join(
+			"\n",
+			'SET client_min_messages = warning;',
+			'CREATE EXTENSION pinterest_capi;',
 			q{SELECT pinterest_capi.configure_destination('1', 'pina_start', '2');},
 			'SELECT pinterest_capi.pause_destination();',
-			map { "SELECT pinterest_capi.allow_event('event $_', 'Custom');" } 1 .. 60),
-		stdout => \$out, stderr => \$err, on_error_die => 1);
+			map { "SELECT pinterest_capi.allow_event('event $_', 'Custom');" }
+			  1 .. 60),
+		stdout => \$out,
+		stderr => \$err,
+		on_error_die => 1);
 	is($err, '', 'a session that commits fast hears no warning');
-	ok($node->poll_query_until($database, 'SELECT count(*) = 1 FROM pinterest_capi.worker_status'), 'a worker is there');
+	ok( $node->poll_query_until(
+			$database,
+			'SELECT count(*) = 1 FROM pinterest_capi.worker_status'),
+		'a worker is there');
 	is(registered($offset), 1, 'and no other one was started');
 }
 
 # ---- a worker that has left for good ----
 
-my ($before) = $node->safe_psql('shop1', 'SELECT pid FROM pinterest_capi.worker_status');
+my ($before) =
+  $node->safe_psql('shop1', 'SELECT pid FROM pinterest_capi.worker_status');
 my $session = $node->background_psql('shop1', on_error_die => 1);
-$session->query_safe(q{SELECT pinterest_capi.allow_event('once more', 'Custom')});
+$session->query_safe(
+	q{SELECT pinterest_capi.allow_event('once more', 'Custom')});
 $session->query_safe('DROP EXTENSION pinterest_capi');
-ok($node->poll_query_until('postgres', "SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = $before"), 'DROP EXTENSION: the worker leaves');
+ok( $node->poll_query_until(
+		'postgres',
+		"SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = $before"),
+	'DROP EXTENSION: the worker leaves');
 $session->query_safe('CREATE EXTENSION pinterest_capi');
-ok($node->poll_query_until('shop1', 'SELECT count(*) = 1 FROM pinterest_capi.worker_status'), 'CREATE EXTENSION in the same session: another one comes');
+ok( $node->poll_query_until(
+		'shop1', 'SELECT count(*) = 1 FROM pinterest_capi.worker_status'),
+	'CREATE EXTENSION in the same session: another one comes');
 $session->quit;
 
 # ---- many sessions that all find no worker, and with a preload a launcher too ----
 
 for my $preload (0, 1)
 {
-	$node->append_conf('postgresql.conf', "shared_preload_libraries = 'pinterest_capi'") if $preload;
+	$node->append_conf('postgresql.conf',
+		"shared_preload_libraries = 'pinterest_capi'")
+	  if $preload;
 	$node->restart;
 	$stub->reset;
 
 	my @sessions = map {
 		my ($n, $out, $err) = ($_, '', '');
-		my $in = join '', map { track_sql("race-$preload-$n-$_") . ";\n" } 1 .. 5;
+		my $in = join '',
+		  map { track_sql("race-$preload-$n-$_") . ";\n" } 1 .. 5;
 
-		IPC::Run::start([ 'psql', '-XAtq', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr('postgres') ], '<' => \$in, '>' => \$out, '2>' => \$err);
+		IPC::Run::start(
+			[
+				'psql', '-XAtq',
+				'-v', 'ON_ERROR_STOP=1',
+				'-d', $node->connstr('postgres')
+			],
+			'<' => \$in,
+			'>' => \$out,
+			'2>' => \$err);
 	} 1 .. 12;
-	is(scalar(grep { !$_->finish } @sessions), 0, "preload $preload: each of many sessions commits");
+	is(scalar(grep { !$_->finish } @sessions),
+		0, "preload $preload: each of many sessions commits");
 	ok($stub->wait_count(processed => 60), 'all of it arrives');
 	all_sent($node, 'and is settled');
 	is($stub->count->{duplicates}, 0, 'none twice');
-	ok($node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'pinterest_capi worker' AND datname = 'postgres'}),
+	ok( $node->poll_query_until(
+			'postgres',
+			q{SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'pinterest_capi worker' AND datname = 'postgres'}
+		),
 		'by one worker: others left again');
 }
 

@@ -18,7 +18,9 @@ sub place
 {
 	my ($id) = @_;
 
-	return sql("SELECT q.ctid FROM pinterest_capi._queue AS q JOIN pinterest_capi._event AS e USING (id, dest) WHERE e.event_id = '$id'");
+	return sql(
+		"SELECT q.ctid FROM pinterest_capi._queue AS q JOIN pinterest_capi._event AS e USING (id, dest) WHERE e.event_id = '$id'"
+	);
 }
 
 # until the answer is written down
@@ -26,48 +28,64 @@ sub settled
 {
 	my ($name) = @_;
 
-	ok(poll(sub { sql('SELECT count(*) FROM pinterest_capi._lease') eq '0' }), "$name: settled");
+	ok( poll(
+			sub { sql('SELECT count(*) FROM pinterest_capi._lease') eq '0' }),
+		"$name: settled");
 	return;
 }
 
 # a table that is rewritten
 sql(q{SELECT pinterest_capi.configure_destination('1', 'pina_nobody', '2', 'waiting')},
 	q{SELECT pinterest_capi.allow_event('filler', send_as => 'checkout', destination => 'waiting'); UPDATE pinterest_capi.destination SET enabled = false WHERE destination = 'waiting'},
-	q{SELECT count(pinterest_capi.track('filler', '{"value": 1, "currency": "USD"}', '{"em": "a@example.com"}')) FROM generate_series(1, 3000)});
+	q{SELECT count(pinterest_capi.track('filler', '{"value": 1, "currency": "USD"}', '{"em": "a@example.com"}')) FROM generate_series(1, 3000)}
+);
 $stub->hang($node, 'rewritten');
 my $before = place('rewritten');
-sql('DELETE FROM pinterest_capi._queue WHERE id % 2 = 0 AND dest <> (SELECT dest FROM pinterest_capi._destination_state WHERE destination = $$default$$)');
+sql('DELETE FROM pinterest_capi._queue WHERE id % 2 = 0 AND dest <> (SELECT dest FROM pinterest_capi._destination_state WHERE destination = $$default$$)'
+);
 sql('VACUUM FULL pinterest_capi._queue');
 isnt(place('rewritten'), $before, 'rewritten: its row is elsewhere');
 $stub->release;
 settled('rewritten');
-is(sql_status($node, 'rewritten', 'status, attempts, http_status'), 'sent|1|200', 'and it is sent');
-is(sql(q{SELECT count(*) > 1000 FROM pinterest_capi.dispatch_status WHERE destination = 'waiting' AND status = 'queued'}), 't', 'the others wait as they did');
+is(sql_status($node, 'rewritten', 'status, attempts, http_status'),
+	'sent|1|200', 'and it is sent');
+is( sql(q{SELECT count(*) > 1000 FROM pinterest_capi.dispatch_status WHERE destination = 'waiting' AND status = 'queued'}
+	),
+	't',
+	'the others wait as they did');
 
 # a row that is gone, and so is the end of the table where it stood
 $stub->hang($node, 'cut off');
-sql(q{SELECT pinterest_capi.drop_destination('waiting'); SELECT pinterest_capi.cancel('cut off')});
+sql(q{SELECT pinterest_capi.drop_destination('waiting'); SELECT pinterest_capi.cancel('cut off')}
+);
 sql('VACUUM pinterest_capi._queue');
-is(sql(q{SELECT pg_relation_size('pinterest_capi._queue')}), '0', 'the table is empty');
+is(sql(q{SELECT pg_relation_size('pinterest_capi._queue')}),
+	'0', 'the table is empty');
 $stub->release;
 settled('cut off');
-is(sql_status($node, 'cut off', 'status'), 'cancelled', 'cut off: what was cancelled stays so');
+is(sql_status($node, 'cut off', 'status'),
+	'cancelled', 'cut off: what was cancelled stays so');
 
 # a place that another row has taken
 sql(q{SELECT pinterest_capi.configure_destination('1', 'pina_nobody', '2', 'other')},
-	q{SELECT pinterest_capi.allow_event('filler', send_as => 'checkout', destination => 'other'); UPDATE pinterest_capi.destination SET enabled = false WHERE destination = 'other'});
+	q{SELECT pinterest_capi.allow_event('filler', send_as => 'checkout', destination => 'other'); UPDATE pinterest_capi.destination SET enabled = false WHERE destination = 'other'}
+);
 $stub->hang($node, 'replaced');
 $before = place('replaced');
 sql(q{SELECT pinterest_capi.cancel('replaced')});
 sql('VACUUM (TRUNCATE off) pinterest_capi._queue');
-sql(q{SELECT pinterest_capi.track('filler', '{"value": 1, "currency": "USD"}', '{"em": "a@example.com"}', event_id => 'successor')});
+sql(q{SELECT pinterest_capi.track('filler', '{"value": 1, "currency": "USD"}', '{"em": "a@example.com"}', event_id => 'successor')}
+);
 is(place('successor'), $before, 'replaced: another row stands there');
 $stub->release;
 settled('replaced');
-is(sql_status($node, 'successor', 'status, attempts'), 'queued|0', 'which is left alone');
-is(sql_status($node, 'replaced', 'status'), 'cancelled', 'replaced: what was cancelled stays so');
+is(sql_status($node, 'successor', 'status, attempts'),
+	'queued|0', 'which is left alone');
+is(sql_status($node, 'replaced', 'status'),
+	'cancelled', 'replaced: what was cancelled stays so');
 
-is(sql('SELECT last_error IS NULL FROM pinterest_capi.worker_status'), 't', 'no error in between');
+is(sql('SELECT last_error IS NULL FROM pinterest_capi.worker_status'),
+	't', 'no error in between');
 unlike(slurp_file($node->logfile), qr/ERROR|PANIC/, 'nor in the log');
 
 done_testing();

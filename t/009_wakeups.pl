@@ -11,21 +11,26 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $stub = PinterestStub->new;
-my $node = setup_node('housekeeping', $stub, conf => "synchronous_commit = off\nautovacuum = off\n");
+my $node = setup_node('housekeeping', $stub,
+	conf => "synchronous_commit = off\nautovacuum = off\n");
 
 # how often the worker has gone to sleep
 sub naps
 {
 	my ($pid) = @_;
 
-	return slurp_file("/proc/$pid/status") =~ /^voluntary_ctxt_switches:\s+(\d+)/m ? $1 : die 'no such line';
+	return slurp_file("/proc/$pid/status") =~
+	  /^voluntary_ctxt_switches:\s+(\d+)/m ? $1 : die 'no such line';
 }
 
 # ---- sessions that commit while nothing can leave ----
 sql('SELECT pinterest_capi.verify_destination()');
 $node->append_conf('postgresql.conf', 'pinterest_capi.dispatch = off');
 $node->reload;
-ok($node->poll_query_until('postgres', q{SELECT state = 'dispatch off' FROM pinterest_capi.worker_status}), 'dispatch is off');
+ok( $node->poll_query_until(
+		'postgres',
+		q{SELECT state = 'dispatch off' FROM pinterest_capi.worker_status}),
+	'dispatch is off');
 my $pid = sql('SELECT pid FROM pinterest_capi.worker_status');
 my $commits = 5000;
 my $before = naps($pid);
@@ -35,10 +40,16 @@ sql(qq{DO \$\$ BEGIN FOR i IN 1 .. $commits LOOP
 	END LOOP; END\$\$});
 my $naps = naps($pid) - $before;
 note("result: $commits commits, woken $naps times");
-cmp_ok($naps, '<', $commits / 5, 'of many sessions that commit few wake a worker that can do nothing');
+cmp_ok(
+	$naps, '<',
+	$commits / 5,
+	'of many sessions that commit few wake a worker that can do nothing');
 $node->append_conf('postgresql.conf', 'pinterest_capi.dispatch = on');
 $node->reload;
-ok($node->poll_query_until('postgres', q{SELECT state <> 'dispatch off' FROM pinterest_capi.worker_status}), 'dispatch is on');
+ok( $node->poll_query_until(
+		'postgres',
+		q{SELECT state <> 'dispatch off' FROM pinterest_capi.worker_status}),
+	'dispatch is on');
 is(sql('SELECT pinterest_capi.flush()'), 't', 'once it can, all is sent');
 is($stub->count->{distinct}, $commits, 'each of them');
 
@@ -46,20 +57,36 @@ is($stub->count->{distinct}, $commits, 'each of them');
 sql(q{UPDATE pinterest_capi._outcome AS o SET finished_at = finished_at - interval '31 days' FROM pinterest_capi._event AS e
 	WHERE e.id = o.id AND split_part(e.event_id, '-', 2)::int <= 3000});
 sql(q{UPDATE pinterest_capi._outcome AS o SET finished_at = finished_at - interval '8 days' FROM pinterest_capi._event AS e
-	WHERE e.id = o.id AND split_part(e.event_id, '-', 2)::int BETWEEN 3001 AND 4500});
+	WHERE e.id = o.id AND split_part(e.event_id, '-', 2)::int BETWEEN 3001 AND 4500}
+);
 sql('SELECT pg_reload_conf()');
-ok($node->poll_query_until('postgres', q{SELECT count(*) = 2000 AND count(payload) = 500 FROM pinterest_capi._event}),
+ok( $node->poll_query_until(
+		'postgres',
+		q{SELECT count(*) = 2000 AND count(payload) = 500 FROM pinterest_capi._event}
+	),
 	'after a reload what is kept too long goes');
-is(sql('SELECT pid FROM pinterest_capi.worker_status'), $pid, 'and it is the same worker');
+is(sql('SELECT pid FROM pinterest_capi.worker_status'),
+	$pid, 'and it is the same worker');
 sql(q{UPDATE pinterest_capi._outcome AS o SET finished_at = finished_at - interval '8 days' FROM pinterest_capi._event AS e
-	WHERE e.id = o.id AND split_part(e.event_id, '-', 2)::int BETWEEN 4501 AND 4700});
+	WHERE e.id = o.id AND split_part(e.event_id, '-', 2)::int BETWEEN 4501 AND 4700}
+);
+
 # a reload has no effect on a pass that is under way
-ok(poll(sub { sql('SELECT pg_reload_conf()', q{SELECT count(*) = 2000 AND count(payload) = 300 FROM pinterest_capi._event}) =~ /^t\nt$/ }),
+ok( poll(
+		sub {
+			sql('SELECT pg_reload_conf()',
+				q{SELECT count(*) = 2000 AND count(payload) = 300 FROM pinterest_capi._event}
+			) =~ /^t\nt$/;
+		}),
 	'the next time it goes on from there');
 $node->append_conf('postgresql.conf', q{pinterest_capi.retention = '6 days'});
 $node->reload;
-ok($node->poll_query_until('postgres', q{SELECT count(*) = 300 AND count(payload) = 300 FROM pinterest_capi._event}),
+ok( $node->poll_query_until(
+		'postgres',
+		q{SELECT count(*) = 300 AND count(payload) = 300 FROM pinterest_capi._event}
+	),
 	'a shorter retention holds for what was passed by, too');
-is(sql('SELECT last_error IS NULL FROM pinterest_capi.worker_status'), 't', 'no error in between');
+is(sql('SELECT last_error IS NULL FROM pinterest_capi.worker_status'),
+	't', 'no error in between');
 
 done_testing();

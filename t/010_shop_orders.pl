@@ -15,17 +15,20 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $folder = $ENV{PINTEREST_CAPI_TEST_ORDERS} || "$FindBin::RealBin/../test/data/shop";
+my $folder =
+  $ENV{PINTEREST_CAPI_TEST_ORDERS} || "$FindBin::RealBin/../test/data/shop";
 my $stub = PinterestStub->new;
 my $node = setup_node('shop', $stub);
 
-$node->safe_psql('postgres', slurp_file("$FindBin::RealBin/../test/data/shop.sql"));
+$node->safe_psql('postgres',
+	slurp_file("$FindBin::RealBin/../test/data/shop.sql"));
 
 sub load
 {
 	my ($table) = @_;
 
-	$node->safe_psql('postgres', "\\copy $table FROM '$folder/$table.csv' WITH (FORMAT csv, HEADER)");
+	$node->safe_psql('postgres',
+		"\\copy $table FROM '$folder/$table.csv' WITH (FORMAT csv, HEADER)");
 	return $node->safe_psql('postgres', "SELECT count(*) FROM $table");
 }
 
@@ -38,7 +41,8 @@ cmp_ok($invoices, '>', 0, 'and invoices');
 note("$invoices invoices");
 
 ok($stub->wait_count(processed => $invoices), 'every invoice arrives');
-is($node->safe_psql('postgres', 'SELECT pinterest_capi.flush()'), 't', 'nothing is due');
+is($node->safe_psql('postgres', 'SELECT pinterest_capi.flush()'),
+	't', 'nothing is due');
 my $count = $stub->count;
 is($count->{processed}, $invoices, 'as many as there are');
 is($count->{distinct}, $invoices, 'each');
@@ -51,7 +55,9 @@ my @full = ((1000) x int($invoices / 1000), $invoices % 1000 || ());
 is_deeply(\@sizes, \@full, 'in full batches');
 
 # every value, from the files' rows and not by the extension's own doing
-my $expected = JSON::PP->new->utf8->decode($node->safe_psql('postgres', q{
+my $expected = JSON::PP->new->utf8->decode(
+	$node->safe_psql(
+		'postgres', q{
 	SELECT json_object_agg('invoice-' || i.invoice_id, json_build_object(
 		'email', c.email, 'total', i.total, 'order', i.invoice_id::text,
 		'contents', (SELECT json_agg(json_build_array(l.track_id::text, l.unit_price, l.quantity) ORDER BY l.invoice_line_id)
@@ -72,57 +78,95 @@ for my $entry ($stub->received)
 	}
 	my $email = lc($row->{email} =~ s/^\s+|\s+$//gr);
 	utf8::encode($email) if utf8::is_utf8($email);
-	$wrong{em}++ unless "@{ $event->{user_data}{em} // [] }" eq sha256_hex($email);
-	$wrong{ph}++ unless "@{ $event->{user_data}{ph} // [] }" =~ /^[0-9a-f]{64}$|^$/;
+	$wrong{em}++
+	  unless "@{ $event->{user_data}{em} // [] }" eq sha256_hex($email);
+	$wrong{ph}++
+	  unless "@{ $event->{user_data}{ph} // [] }" =~ /^[0-9a-f]{64}$|^$/;
 	$wrong{event_name}++ unless $event->{event_name} eq 'checkout';
-	$wrong{value}++ unless $custom->{value} == $row->{total} && !ref $custom->{value};
+	$wrong{value}++
+	  unless $custom->{value} == $row->{total} && !ref $custom->{value};
 	$wrong{currency}++ unless $custom->{currency} eq 'USD';
 	$wrong{order_id}++ unless $custom->{order_id} eq $row->{order};
 	$wrong{num_items}++ unless $custom->{num_items} == $row->{items};
 
-	my @lines = map { [ $_->{id}, $_->{item_price} + 0, $_->{quantity} ] } @{ $custom->{contents} };
-	my @rows = map { [ $_->[0], $_->[1] + 0, $_->[2] ] } @{ $row->{contents} };
+	my @lines = map { [ $_->{id}, $_->{item_price} + 0, $_->{quantity} ] }
+	  @{ $custom->{contents} };
+	my @rows =
+	  map { [ $_->[0], $_->[1] + 0, $_->[2] ] } @{ $row->{contents} };
 	my $text = JSON::PP->new->canonical;
 	$wrong{contents}++ unless $text->encode(\@lines) eq $text->encode(\@rows);
 	my %ids = map { $_->[0] => 1 } @rows;
 	$wrong{content_ids}++ if grep { !$ids{$_} } @{ $custom->{content_ids} };
-	$wrong{content_ids}++ unless keys %ids == keys %{ { map { $_ => 1 } @{ $custom->{content_ids} } } };
-	$wrong{free_text}++ if grep { exists $_->{item_name} || exists $_->{item_category} } @{ $custom->{contents} };
+	$wrong{content_ids}++
+	  unless keys %ids ==
+	  keys %{ { map { $_ => 1 } @{ $custom->{content_ids} } } };
+	$wrong{free_text}++
+	  if grep { exists $_->{item_name} || exists $_->{item_category} }
+	  @{ $custom->{contents} };
 }
-is_deeply(\%wrong, {}, 'e-mail hash, value, currency, order, lines and counts of every invoice are right');
+is_deeply(\%wrong, {},
+	'e-mail hash, value, currency, order, lines and counts of every invoice are right'
+);
 
-is($node->safe_psql('postgres', 'SELECT status, count(*) FROM pinterest_capi.dispatch_status GROUP BY status'), "sent|$invoices",
+is( $node->safe_psql(
+		'postgres',
+		'SELECT status, count(*) FROM pinterest_capi.dispatch_status GROUP BY status'
+	),
+	"sent|$invoices",
 	"dispatch_status says sent for $invoices");
-is($node->safe_psql('postgres', 'SELECT DISTINCT event_name, sent_as, destination, attempts, http_status FROM pinterest_capi.dispatch_status'),
-	'Order Placed|checkout|default|1|200', 'with name, destination, attempts and answer');
+is( $node->safe_psql(
+		'postgres',
+		'SELECT DISTINCT event_name, sent_as, destination, attempts, http_status FROM pinterest_capi.dispatch_status'
+	),
+	'Order Placed|checkout|default|1|200',
+	'with name, destination, attempts and answer');
 
 # the same invoices again change nothing
-$node->safe_psql('postgres', q{
+$node->safe_psql(
+	'postgres', q{
 	BEGIN; CREATE TEMP TABLE again AS TABLE invoice; DELETE FROM invoice; INSERT INTO invoice TABLE again; COMMIT;
 	SELECT pinterest_capi.flush();
-	SELECT pinterest_capi.track('Order Placed', '{"value": 1, "currency": "USD"}', '{"em": "fence@example.com"}', event_id => 'fence')});
-ok($stub->wait_count(processed => $invoices + 1), 'inserted once more: only what is new arrives');
+	SELECT pinterest_capi.track('Order Placed', '{"value": 1, "currency": "USD"}', '{"em": "fence@example.com"}', event_id => 'fence')}
+);
+ok( $stub->wait_count(processed => $invoices + 1),
+	'inserted once more: only what is new arrives');
 is($stub->count->{duplicates}, 0, 'nothing twice');
 
 # names of goods go only where they are listed
-$node->safe_psql('postgres', q{
+$node->safe_psql(
+	'postgres', q{
 	SELECT pinterest_capi.allow_event('Order Placed', 'Checkout', properties => ARRAY['item_name', 'item_category']);
 	INSERT INTO invoice_line VALUES (900001, 900001, 7, 'Ink, blue-black', 'Writing', 7.95, 2);
-	INSERT INTO invoice SELECT n, min(customer_id), now(), 1 FROM customer, generate_series(900000, 900001) AS n GROUP BY n});
+	INSERT INTO invoice SELECT n, min(customer_id), now(), 1 FROM customer, generate_series(900000, 900001) AS n GROUP BY n}
+);
 ok($stub->wait_count(processed => $invoices + 3), 'two more orders arrive');
 my ($named) = $stub->received('invoice-900001');
-is_deeply($named->{event}{custom_data}{contents},
-	[ { id => '7', item_price => '7.95', quantity => 2, item_name => 'Ink, blue-black', item_category => 'Writing' } ],
+is_deeply(
+	$named->{event}{custom_data}{contents},
+	[
+		{
+			id => '7',
+			item_price => '7.95',
+			quantity => 2,
+			item_name => 'Ink, blue-black',
+			item_category => 'Writing'
+		}
+	],
 	'one with the names of its goods');
 my ($bare) = $stub->received('invoice-900000');
-ok(!exists $bare->{event}{custom_data}{contents}, 'and one that has no lines');
+ok(!exists $bare->{event}{custom_data}{contents},
+	'and one that has no lines');
 
 # what goes wrong in an order is no reason to lose it
-$node->safe_psql('postgres', q{
+$node->safe_psql(
+	'postgres', q{
 	INSERT INTO customer (customer_id, email) VALUES (800001, NULL), (800002, 'no address');
-	INSERT INTO invoice VALUES (800001, 800001, now(), 5), (800002, 800002, now(), 5), (800003, 1, now(), 'NaN')});
-is($node->safe_psql('postgres', q{
-		SELECT event_id, status, reason FROM pinterest_capi.dispatch_status WHERE event_id LIKE 'invoice-80000%' ORDER BY event_id}),
+	INSERT INTO invoice VALUES (800001, 800001, now(), 5), (800002, 800002, now(), 5), (800003, 1, now(), 'NaN')}
+);
+is( $node->safe_psql(
+		'postgres', q{
+		SELECT event_id, status, reason FROM pinterest_capi.dispatch_status WHERE event_id LIKE 'invoice-80000%' ORDER BY event_id}
+	),
 	"invoice-800001|suppressed|no identifier\ninvoice-800002|suppressed|no identifier\ninvoice-800003|rejected|invalid value",
 	'orders that can\'t be sent are committed, and a row says why');
 

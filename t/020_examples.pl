@@ -24,9 +24,11 @@ cmp_ok(scalar(@examples), '>=', 25, 'examples are there');
 my $stub = PinterestStub->new;
 my $node = setup_node('examples', $stub);
 
-$node->safe_psql('postgres', q{
+$node->safe_psql(
+	'postgres', q{
 	UPDATE pinterest_capi.destination SET send_client_ip = true, send_user_agent = true;
-	SELECT pinterest_capi.allow_event(event_name, properties => '{*}') FROM pinterest_capi.standard_event});
+	SELECT pinterest_capi.allow_event(event_name, properties => '{*}') FROM pinterest_capi.standard_event}
+);
 
 # What a caller gives to get this event: its fields, under the names that track knows.
 my $n = 0;
@@ -41,9 +43,11 @@ for my $example (@examples)
 	# their own times are long over
 	$example->{event_time} = time() - 1800 - $n;
 	$example->{event_id} = $id;
-	$properties{page_url} = $event{event_source_url} if exists $event{event_source_url};
+	$properties{page_url} = $event{event_source_url}
+	  if exists $event{event_source_url};
 	$properties{$_} = $event{$_}
-	  for grep { !/^(?:event_|action_source$|custom_data$|user_data$)/ } keys %event;
+	  for grep { !/^(?:event_|action_source$|custom_data$|user_data$)/ }
+	  keys %event;
 
 	# a checkout without custom_data gets a value; that is no part of the example
 	$example->{custom_data} = { currency => 'USD', value => '100' }
@@ -51,8 +55,10 @@ for my $example (@examples)
 	$expected{$id} = $json->encode($example);
 
 	my ($name, $source) = @event{qw(event_name action_source)};
-	my ($props, $user) = map { $json->encode($_) } \%properties, $event{user_data};
-	$calls .= "SELECT pinterest_capi.track('$name', \$j\$$props\$j\$, \$j\$$user\$j\$,"
+	my ($props, $user) = map { $json->encode($_) } \%properties,
+	  $event{user_data};
+	$calls .=
+	  "SELECT pinterest_capi.track('$name', \$j\$$props\$j\$, \$j\$$user\$j\$,"
 	  . " event_id => '$id', event_time => to_timestamp($example->{event_time}), action_source => '$source');\n";
 }
 $node->safe_psql('postgres', $calls);
@@ -69,14 +75,23 @@ for my $entry (@received)
 	  unless $json->encode($entry->{event}) eq $expected{$id};
 }
 is_deeply(\%wrong, {}, 'each as it stands in the description');
-is($node->safe_psql('postgres', q{
+is( $node->safe_psql(
+		'postgres', q{
 		SELECT event_id, warnings FROM pinterest_capi.dispatch_status, unnest(warnings) AS w
 		WHERE w NOT LIKE 'value: missing%' AND w NOT LIKE '%_id is missing%'}),
-	'', 'and nothing had to be left out');
+	'',
+	'and nothing had to be left out');
 
-my @verdicts = verdicts(join('', map { $json->encode($_->{event}) . "\n" } @received));
+my @verdicts =
+  verdicts(join('', map { $json->encode($_->{event}) . "\n" } @received));
 is(scalar(@verdicts), $n, 'the validator looks at each');
-is_deeply([ grep { defined $_->{schema} || defined $_->{stub} || @{ $_->{lapses} } } @verdicts ], [],
+is_deeply(
+	[
+		grep {
+			defined $_->{schema} || defined $_->{stub} || @{ $_->{lapses} }
+		} @verdicts
+	],
+	[],
 	'and has nothing against any');
 
 # It does refuse: each of these breaks one rule of the description, and the stub agrees.
@@ -85,16 +100,22 @@ my %bad = (
 	'an unknown key' => { %base, extra => 1 },
 	'a number for a value' => { %base, custom_data => { value => 72.39 } },
 	'text for a count' => { %base, custom_data => { num_items => '2' } },
-	'an unknown key in a line' => { %base, custom_data => { contents => [ { sku => '1' } ] } },
+	'an unknown key in a line' =>
+	  { %base, custom_data => { contents => [ { sku => '1' } ] } },
 	'a hash that is no array' => { %base, user_data => { em => 'x' } },
 	'nobody' => { %base, user_data => { external_id => ['x'] } },
-	'no event_id' => { map { $_ => $base{$_} } grep { $_ ne 'event_id' } keys %base },
+	'no event_id' =>
+	  { map { $_ => $base{$_} } grep { $_ ne 'event_id' } keys %base },
 	'text too long' => { %base, app_info => { app_name => 'n' x 201 } },
-	'a number too large' => { %base, device_info => { battery_level => 101 } },
-	'a word that is not listed' => { %base, device_info => { form_factor => 'toaster' } },
-	'too many languages' => { %base, device_info => { languages => [ ('en') x 101 ] } });
+	'a number too large' =>
+	  { %base, device_info => { battery_level => 101 } },
+	'a word that is not listed' =>
+	  { %base, device_info => { form_factor => 'toaster' } },
+	'too many languages' =>
+	  { %base, device_info => { languages => [ ('en') x 101 ] } });
 my @names = sort keys %bad;
-my @refusals = verdicts(join('', map { $json->encode($bad{$_}) . "\n" } @names));
+my @refusals =
+  verdicts(join('', map { $json->encode($bad{$_}) . "\n" } @names));
 for my $i (0 .. $#names)
 {
 	ok(defined $refusals[$i]{schema}, "refused: $names[$i]");

@@ -11,8 +11,8 @@ use FindBin;
 use lib $FindBin::RealBin;
 
 use Digest::SHA qw(sha256_hex);
-use Encode qw(encode_utf8);
-use IPC::Run ();
+use Encode      qw(encode_utf8);
+use IPC::Run    ();
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -22,40 +22,87 @@ my @rows = (
 	[ 'em', '  Example@Shop.COM ', 'example@shop.com' ],
 	[ 'em', 'INFO@SHOP.EXAMPLE', 'info@shop.example' ],
 	[ 'em', 'MÜLLER@BÜRO.EXAMPLE', 'müller@büro.example' ],
-	[ 'em', "mu\x{308}ller\@bu\x{308}ro.example", 'müller@büro.example', 'utf8' ],
+	[
+		'em', "mu\x{308}ller\@bu\x{308}ro.example",
+		'müller@büro.example', 'utf8'
+	],
 	[ 'em', 'İNFO@SHOP.EXAMPLE', 'info@shop.example', 'tr' ],
-	[ 'em', 'no address', undef ], [ 'em', 'a b@shop.example', undef ], [ 'em', '', undef ], [ 'em', ' ', undef ],
+	[ 'em', 'no address', undef ],
+	[ 'em', 'a b@shop.example', undef ],
+	[ 'em', '', undef ],
+	[ 'em', ' ', undef ],
 	[ 'ph', '+1 (234) 567-890', '1234567890' ],
 	[ 'ph', '0044 20 7946 0958', '442079460958' ],
 	[ 'ph', '+1 212 555 1234 ext. 99', '12125551234' ],
 	[ 'ph', '+1 212 555 1234 EXT 99', '12125551234' ],
 	[ 'ph', '+٤٤ ٢٠ ٧٩٤٦ ٠٩٥٨', '442079460958', 'utf8' ],
-	[ 'ph', '123456', undef ], [ 'ph', '+1234567890123456', undef ],
-	[ 'ge', 'Female', 'f' ], [ 'ge', 'MALE', 'm' ], [ 'ge', 'NON-BINARY', 'n' ], [ 'ge', 'unknown', undef ],
-	[ 'db', '1996-02-01', '19960201' ], [ 'db', '1996/02/01', '19960201' ], [ 'db', '19960201', '19960201' ],
-	[ 'db', '1996-02-01T10:00:00Z', '19960201' ], [ 'db', '03/04/1990', undef ], [ 'db', '1990-02-30', undef ],
-	[ 'ln', ' Mary Ann ', 'mary ann' ], [ 'ln', "\x{a0}LIND\x{a0}", 'lind' ], [ 'ln', 'IŞIK', 'işik', 'tr' ], [ 'ln', 'ΣΊΣΥΦΟΣ', 'σίσυφοσ', 'utf8' ],
-	[ 'fn', 'JOSÉ', 'josé' ], [ 'fn', "Jose\x{301}", 'josé', 'utf8' ], [ 'fn', 'ÅSA', 'åsa' ], [ 'fn', "\x{212b}SA", 'åsa', 'utf8' ],
-	[ 'fn', 'İNCİ', 'inci', 'tr' ], [ 'fn', 'GROSS ß', 'gross ß' ],
-	[ 'ct', 'St. Louis', 'stlouis' ], [ 'ct', 'Saint-Étienne', 'saintétienne' ], [ 'ct', "Saint-E\x{301}tienne", 'saintétienne', 'utf8' ],
-	[ 'ct', 'ISTANBUL', 'istanbul' ], [ 'ct', 'Île «d’Yeu»', 'îledyeu', 'utf8' ],
-	[ 'st', 'CA', 'ca' ], [ 'st', 'IL', 'il' ], [ 'st', 'New York', 'ny' ], [ 'st', 'Bayern', 'bayern' ],
-	[ 'zp', '10001-1234', '100011234' ], [ 'zp', 'SW1A 1AA', 'sw1a1aa' ], [ 'zp', 'K1A 0I1', 'k1a0i1' ],
-	[ 'country', 'US', 'us' ], [ 'country', 'IT', 'it' ], [ 'country', 'USA', 'us' ], [ 'country', 'XX', undef ],
-	[ 'external_id', ' User-ABC 42 ', 'User-ABC 42' ], [ 'external_id', 'É', 'É' ], [ 'external_id', "E\x{301}", "E\x{301}", 'utf8' ],
-	[ 'hashed_maids', ' 7A3CBEA0-BDF5-4A3E-91C1-2D4F5B6A7C8D ', '7a3cbea0-bdf5-4a3e-91c1-2d4f5b6a7c8d' ],
+	[ 'ph', '123456', undef ],
+	[ 'ph', '+1234567890123456', undef ],
+	[ 'ge', 'Female', 'f' ],
+	[ 'ge', 'MALE', 'm' ],
+	[ 'ge', 'NON-BINARY', 'n' ],
+	[ 'ge', 'unknown', undef ],
+	[ 'db', '1996-02-01', '19960201' ],
+	[ 'db', '1996/02/01', '19960201' ],
+	[ 'db', '19960201', '19960201' ],
+	[ 'db', '1996-02-01T10:00:00Z', '19960201' ],
+	[ 'db', '03/04/1990', undef ],
+	[ 'db', '1990-02-30', undef ],
+	[ 'ln', ' Mary Ann ', 'mary ann' ],
+	[ 'ln', "\x{a0}LIND\x{a0}", 'lind' ],
+	[ 'ln', 'IŞIK', 'işik', 'tr' ],
+	[ 'ln', 'ΣΊΣΥΦΟΣ', 'σίσυφοσ', 'utf8' ],
+	[ 'fn', 'JOSÉ', 'josé' ],
+	[ 'fn', "Jose\x{301}", 'josé', 'utf8' ],
+	[ 'fn', 'ÅSA', 'åsa' ],
+	[ 'fn', "\x{212b}SA", 'åsa', 'utf8' ],
+	[ 'fn', 'İNCİ', 'inci', 'tr' ],
+	[ 'fn', 'GROSS ß', 'gross ß' ],
+	[ 'ct', 'St. Louis', 'stlouis' ],
+	[ 'ct', 'Saint-Étienne', 'saintétienne' ],
+	[ 'ct', "Saint-E\x{301}tienne", 'saintétienne', 'utf8' ],
+	[ 'ct', 'ISTANBUL', 'istanbul' ],
+	[ 'ct', 'Île «d’Yeu»', 'îledyeu', 'utf8' ],
+	[ 'st', 'CA', 'ca' ],
+	[ 'st', 'IL', 'il' ],
+	[ 'st', 'New York', 'ny' ],
+	[ 'st', 'Bayern', 'bayern' ],
+	[ 'zp', '10001-1234', '100011234' ],
+	[ 'zp', 'SW1A 1AA', 'sw1a1aa' ],
+	[ 'zp', 'K1A 0I1', 'k1a0i1' ],
+	[ 'country', 'US', 'us' ],
+	[ 'country', 'IT', 'it' ],
+	[ 'country', 'USA', 'us' ],
+	[ 'country', 'XX', undef ],
+	[ 'external_id', ' User-ABC 42 ', 'User-ABC 42' ],
+	[ 'external_id', 'É', 'É' ],
+	[ 'external_id', "E\x{301}", "E\x{301}", 'utf8' ],
+	[
+		'hashed_maids',
+		' 7A3CBEA0-BDF5-4A3E-91C1-2D4F5B6A7C8D ',
+		'7a3cbea0-bdf5-4a3e-91c1-2d4f5b6a7c8d'
+	],
 	[ 'hashed_maids', '00000000-0000-0000-0000-000000000000', undef ]);
 
 # ---- clusters and databases ----
 
 my $locales = PostgreSQL::Test::Utils::tempdir();
 my %made;
-for my $l ([ 'tr_TR', 'UTF-8' ], [ 'tr_TR', 'ISO-8859-9' ], [ 'de_DE', 'ISO-8859-1' ])
+for my $l (
+	[ 'tr_TR', 'UTF-8' ],
+	[ 'tr_TR', 'ISO-8859-9' ],
+	[ 'de_DE', 'ISO-8859-1' ])
 {
 	my ($language, $charset) = @$l;
 
 	$made{"$language.$charset"} = 1
-	  if IPC::Run::run([ 'localedef', '-i', $language, '-f', $charset, "$locales/$language.$charset" ], '>' => \my $out, '2>' => \my $err);
+	  if IPC::Run::run(
+		[
+			'localedef', '-i', $language, '-f', $charset,
+			"$locales/$language.$charset"
+		],
+		'>' => \my $out,
+		'2>' => \my $err);
 }
 $ENV{LOCPATH} = $locales;
 
@@ -69,20 +116,28 @@ my %databases = (
 	latin5_c => [ "ENCODING 'LATIN5' LOCALE 'C'", 'tr' ],
 	win1252_c => [ "ENCODING 'WIN1252' LOCALE 'C'", '' ],
 	sql_ascii => [ "ENCODING 'SQL_ASCII' LOCALE 'C'", 'utf8' ]);
-$databases{utf8_tr} = [ "ENCODING 'UTF8' LOCALE 'tr_TR.UTF-8'", 'utf8' ] if $made{'tr_TR.UTF-8'};
-$databases{latin5_tr} = [ "ENCODING 'LATIN5' LOCALE 'tr_TR.ISO-8859-9'", 'tr' ] if $made{'tr_TR.ISO-8859-9'};
-$databases{latin1_de} = [ "ENCODING 'LATIN1' LOCALE 'de_DE.ISO-8859-1'", '' ] if $made{'de_DE.ISO-8859-1'};
+$databases{utf8_tr} = [ "ENCODING 'UTF8' LOCALE 'tr_TR.UTF-8'", 'utf8' ]
+  if $made{'tr_TR.UTF-8'};
+$databases{latin5_tr} =
+  [ "ENCODING 'LATIN5' LOCALE 'tr_TR.ISO-8859-9'", 'tr' ]
+  if $made{'tr_TR.ISO-8859-9'};
+$databases{latin1_de} = [ "ENCODING 'LATIN1' LOCALE 'de_DE.ISO-8859-1'", '' ]
+  if $made{'de_DE.ISO-8859-1'};
 
 my $node = PostgreSQL::Test::Cluster->new('encodings');
 $node->init(extra => [ '-E', 'UTF8', '--no-locale' ]);
-$node->append_conf('postgresql.conf', "max_worker_processes = 32\npinterest_capi.proxy = 'http://127.0.0.1:1'\n");
+$node->append_conf('postgresql.conf',
+	"max_worker_processes = 32\npinterest_capi.proxy = 'http://127.0.0.1:1'\n"
+);
 $node->start;
 $ENV{PGCLIENTENCODING} = 'UTF8';
 
 sub literal { return "'" . encode_utf8($_[0] =~ s/'/''/gr) . "'" }
 
 # "unicode" is there from 16 on, with ICU or without
-if ($node->safe_psql('postgres', q{SELECT count(*) FROM pg_collation WHERE collprovider = 'i' AND collname LIKE '%-x-icu'}) == 0)
+if ($node->safe_psql('postgres',
+		q{SELECT count(*) FROM pg_collation WHERE collprovider = 'i' AND collname LIKE '%-x-icu'}
+	) == 0)
 {
 	note('result: this server is built without ICU');
 	delete @databases{qw(utf8_icu utf8_icu_tr)};
@@ -94,20 +149,36 @@ for my $db (sort keys %databases)
 	my ($options, $has) = @{ $databases{$db} };
 	my @usable = grep { !$_->[3] || $has eq 'utf8' || $has eq $_->[3] } @rows;
 
-	$node->safe_psql('postgres', "CREATE DATABASE $db TEMPLATE template0 $options");
-	$node->safe_psql($db, q{CREATE EXTENSION pinterest_capi;
+	$node->safe_psql('postgres',
+		"CREATE DATABASE $db TEMPLATE template0 $options");
+	$node->safe_psql(
+		$db, q{CREATE EXTENSION pinterest_capi;
 		INSERT INTO pinterest_capi.destination (destination) VALUES ('default')});
 
 	my $n = 0;
-	my $values = join ",\n", map { '(' . ++$n . ', ' . literal($_->[0]) . ', ' . literal($_->[1]) . ')' } @usable;
-	my @got = split /\n/, $node->safe_psql($db, "SELECT coalesce(pinterest_capi.hash_identifier(kind, value), 'nothing') FROM (VALUES $values) AS v (n, kind, value) ORDER BY n");
-	my @wrong = grep { $got[$_] ne (defined $usable[$_][2] ? sha256_hex(encode_utf8($usable[$_][2])) : 'nothing') } 0 .. $#usable;
+	my $values = join ",\n", map {
+		'(' . ++$n . ', ' . literal($_->[0]) . ', ' . literal($_->[1]) . ')'
+	} @usable;
+	my @got = split /\n/,
+	  $node->safe_psql($db,
+		"SELECT coalesce(pinterest_capi.hash_identifier(kind, value), 'nothing') FROM (VALUES $values) AS v (n, kind, value) ORDER BY n"
+	  );
+	my @wrong = grep {
+		$got[$_] ne (
+			defined $usable[$_][2]
+			? sha256_hex(encode_utf8($usable[$_][2]))
+			: 'nothing')
+	} 0 .. $#usable;
 
 	is(scalar(@got), scalar(@usable), "$db: each value is looked at");
-	is_deeply([ map { "$usable[$_][0] $usable[$_][1]" } @wrong ], [], "$db: and hashed alike");
+	is_deeply([ map { "$usable[$_][0] $usable[$_][1]" } @wrong ],
+		[], "$db: and hashed alike");
 
 	# names of events
-	my $names = $node->safe_psql($db, encode_utf8(q{
+	my $names = $node->safe_psql(
+		$db,
+		encode_utf8(
+			q{
 		SELECT pinterest_capi.allow_event('SIGNUP ONLINE', 'InitiateCheckout'), pinterest_capi.allow_event('ÉTÉ', 'Lead', properties => '{*}');
 		SELECT status, sent_as FROM pinterest_capi.preview('signup online', '{}', '{"em": "a@shop.example"}');
 		SELECT status, sent_as FROM pinterest_capi.preview('Été', '{}', '{"em": "a@shop.example"}');
@@ -115,24 +186,35 @@ for my $db (sort keys %databases)
 		SELECT DISTINCT event_name, sent_as FROM pinterest_capi.compliance_report WHERE event_name LIKE 'S%';
 		SELECT pinterest_capi.disallow_event('SIGNUP ONLINE'), pinterest_capi.allow_event('INITIATECHECKOUT');
 		SELECT sent_as FROM pinterest_capi.preview('initiatecheckout', '{}', '{"em": "a@shop.example"}');
-		SELECT DISTINCT sent_as FROM pinterest_capi.compliance_report WHERE event_name LIKE 'INIT%'}));
-	is($names, "|\nqueued|initiate_checkout\nqueued|lead\n\nSignup Online|app_install\nt|\ninitiate_checkout\ninitiate_checkout",
+		SELECT DISTINCT sent_as FROM pinterest_capi.compliance_report WHERE event_name LIKE 'INIT%'}
+		));
+	is( $names,
+		"|\nqueued|initiate_checkout\nqueued|lead\n\nSignup Online|app_install\nt|\ninitiate_checkout\ninitiate_checkout",
 		"$db: names of events differ in more than case");
 
 	# a whole event
-	$event{$db} = $node->safe_psql($db, encode_utf8(q{
+	$event{$db} = $node->safe_psql(
+		$db,
+		encode_utf8(
+			q{
 		SELECT pinterest_capi.track('été', '{"content_name": "Größe 42", "page_url": "https://shop.example/straße?x=ü", "order_id": "Ä-1",
 				"contents": [{"id": "ñ", "item_name": "étui"}], "language": "IT", "currency": "inr", "value": 1}',
 			'{"fn": "JOSÉ", "ct": ["Saint-Étienne", "ISTANBUL"], "external_id": "Ü", "epik": "é", "em": "INFO@SHOP.EXAMPLE"}',
 			visitor_id => 'é', event_id => 'ü', event_time => now()) IS NULL;
-		SELECT regexp_replace(payload, '"event_time":[0-9]+', '') FROM pinterest_capi._event WHERE event_id = 'ü'}));
+		SELECT regexp_replace(payload, '"event_time":[0-9]+', '') FROM pinterest_capi._event WHERE event_id = 'ü'}
+		));
 
 	# events that came before the name was written otherwise are counted with those that come after
-	is($node->safe_psql($db, encode_utf8(q{
+	is( $node->safe_psql(
+			$db,
+			encode_utf8(
+				q{
 			SELECT pinterest_capi.track('initiatecheckout', '{"value": 1, "currency": "EUR"}', '{"em": "a@shop.example"}') IS NULL;
 			SELECT pinterest_capi.allow_event('InitiateCheckout'), pinterest_capi.allow_event('Été', 'Lead', properties => '{*}');
-			SELECT event_name = 'Été', tracked_last_hour FROM pinterest_capi.event_activity WHERE event_name IN ('InitiateCheckout', 'Été') ORDER BY 1})),
-		"f\n|\nf|1\nt|1", "$db: event_activity counts events whose names differ in case");
+			SELECT event_name = 'Été', tracked_last_hour FROM pinterest_capi.event_activity WHERE event_name IN ('InitiateCheckout', 'Été') ORDER BY 1}
+			)),
+		"f\n|\nf|1\nt|1",
+		"$db: event_activity counts events whose names differ in case");
 }
 for my $db (sort keys %databases)
 {
@@ -143,8 +225,10 @@ like($event{utf8_c}, qr/stra%C3%9Fe/i, 'whose URL is a URL');
 SKIP:
 {
 	skip 'localedef has no locales here', 1 unless keys %made == 3;
+
 	# else the Turkish ones would prove nothing
-	is($node->safe_psql('utf8_tr', "SELECT lower('I') = 'i'"), 'f', 'Turkish has another lower case');
+	is($node->safe_psql('utf8_tr', "SELECT lower('I') = 'i'"),
+		'f', 'Turkish has another lower case');
 }
 
 # ---- bytes that are no text ----
@@ -154,7 +238,8 @@ sub odd
 	my ($db, $client, $bytes) = @_;
 
 	local $ENV{PGCLIENTENCODING} = $client;
-	return $node->psql($db, qq{
+	return $node->psql(
+		$db, qq{
 		SELECT pinterest_capi.allow_event('Lead', properties => '{*}');
 		UPDATE pinterest_capi.destination SET send_client_ip = true, send_user_agent = true;
 		INSERT INTO pinterest_capi.consent_rule VALUES ('order', NULL, 'stop', '\$.properties.np < "m" && \$.properties.np > "a"');
@@ -168,22 +253,36 @@ sub odd
 		SELECT pinterest_capi.track(E'lead$bytes', visitor_id => E'$bytes') IS NULL;
 		SELECT pinterest_capi.track('lead', jsonb_build_object('np', E'b$bytes'), '{"external_id": 7}', event_id => 'np') IS NULL;
 		SELECT pinterest_capi.hash_identifier('fn', E'$bytes'), pinterest_capi.normalize_identifier('fn', E'$bytes');
-		SELECT count(*) > 0 FROM pinterest_capi.event_quality, pinterest_capi.compliance_report});
+		SELECT count(*) > 0 FROM pinterest_capi.event_quality, pinterest_capi.compliance_report}
+	);
 }
 
-for my $case ([ 'sql_ascii', 'SQL_ASCII', '\xff\xc3(' ], [ 'win1252_c', 'WIN1252', '\x81\x8d' ])
+for my $case (
+	[ 'sql_ascii', 'SQL_ASCII', '\xff\xc3(' ],
+	[ 'win1252_c', 'WIN1252', '\x81\x8d' ])
 {
 	my ($db, $client, $bytes) = @$case;
 	my ($code, $out, $err) = odd($db, $client, $bytes);
 
 	is($code, 0, "$db: bytes that are no text raise no error") or diag($err);
 	unlike($err, qr/ERROR/, 'none at all');
-	is($node->safe_psql($db, q{SELECT status, reason, payload -> 'custom_data', payload #> '{user_data,external_id}' IS NOT NULL, payload #>> '{user_data,client_user_agent}'
+	is( $node->safe_psql(
+			$db,
+			q{SELECT status, reason, payload -> 'custom_data', payload #> '{user_data,external_id}' IS NOT NULL, payload #>> '{user_data,client_user_agent}'
 			FROM pinterest_capi.dispatch_status WHERE event_id = 'odd'}),
-		'queued|destination not ready: no Tag ID, no access token, no ad account id||t|', 'the event goes with what is left of it');
-	my $warnings = $node->safe_psql($db, q{SELECT array_to_string(warnings, E'\n') FROM pinterest_capi.dispatch_status WHERE event_id = 'odd'});
-	like($warnings, qr/^$_: not valid in UTF-8$/m, "a warning for $_") for qw(content_name order_id contents.id item_name product_ids em fn epik partner_id user_agent);
-	is($node->safe_psql($db, q{SELECT status, reason FROM pinterest_capi.dispatch_status WHERE event_id = 'np'}), 'suppressed|consent rule order',
+		'queued|destination not ready: no Tag ID, no access token, no ad account id||t|',
+		'the event goes with what is left of it');
+	my $warnings = $node->safe_psql($db,
+		q{SELECT array_to_string(warnings, E'\n') FROM pinterest_capi.dispatch_status WHERE event_id = 'odd'}
+	);
+	like($warnings, qr/^$_: not valid in UTF-8$/m, "a warning for $_")
+	  for
+	  qw(content_name order_id contents.id item_name product_ids em fn epik partner_id user_agent);
+	is( $node->safe_psql(
+			$db,
+			q{SELECT status, reason FROM pinterest_capi.dispatch_status WHERE event_id = 'np'}
+		),
+		'suppressed|consent rule order',
 		'a rule that compares them raises none either');
 }
 
@@ -192,8 +291,12 @@ for my $case ([ 'sql_ascii', 'SQL_ASCII', '\xff\xc3(' ], [ 'win1252_c', 'WIN1252
 	my ($code, undef, $err) = odd('latin1_c', 'LATIN1', '\xc3(');
 
 	is($code, 0, 'latin1_c: bytes that are no UTF-8 are text') or diag($err);
-	is($node->safe_psql('latin1_c', q{SELECT payload #>> '{user_data,fn,0}' = encode(sha256('\xc3a328'), 'hex'), payload #>> '{user_data,click_id}' = chr(195) || '('
-			FROM pinterest_capi.dispatch_status WHERE event_id = 'odd'}), 't|t', 'and leave as what they mean');
+	is( $node->safe_psql(
+			'latin1_c',
+			q{SELECT payload #>> '{user_data,fn,0}' = encode(sha256('\xc3a328'), 'hex'), payload #>> '{user_data,click_id}' = chr(195) || '('
+			FROM pinterest_capi.dispatch_status WHERE event_id = 'odd'}),
+		't|t',
+		'and leave as what they mean');
 }
 
 $node->stop;

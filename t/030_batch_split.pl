@@ -5,7 +5,7 @@ use warnings;
 use FindBin;
 use lib $FindBin::RealBin;
 
-use JSON::PP ();
+use JSON::PP      ();
 use PinterestStub qw(:DEFAULT sql);
 use Test::More;
 
@@ -30,7 +30,8 @@ sub outcomes
 {
 	my ($name) = @_;
 
-	return sql(qq{
+	return sql(
+		qq{
 		SELECT status, attempts, http_status, count(*) FROM pinterest_capi.dispatch_status
 		WHERE event_id LIKE '$name-%' GROUP BY 1, 2, 3 ORDER BY 1});
 }
@@ -41,37 +42,69 @@ for my $status (400, 422, 413)
 	my @bad = map { "w$status-$_" } 1, 500, 777;
 
 	$stub->reset;
-	$stub->script({ times => 0, refuse => \@bad, ($status == 400 ? () : (refusal => $status)) });
+	$stub->script(
+		{
+			times => 0,
+			refuse => \@bad,
+			($status == 400 ? () : (refusal => $status))
+		});
 	track_together("w$status", 1000);
-	ok($stub->wait_count(processed => 997), "$status for the whole: 997 get through");
+	ok( $stub->wait_count(processed => 997),
+		"$status for the whole: 997 get through");
 	is(sql('SELECT pinterest_capi.flush()'), 't', 'nothing is due');
-	is(outcomes("w$status"), "failed|1|$status|3\nsent|1|200|997", '3 failed, 997 were sent, with one attempt each');
-	is(sql(qq{SELECT string_agg(event_id, ' ' ORDER BY id) FROM pinterest_capi.dispatch_status WHERE status = 'failed' AND event_id LIKE 'w$status-%'}),
-		"@bad", 'the right ones failed');
-	is(sql(qq{SELECT count(*) FROM pinterest_capi.dispatch_status WHERE event_id LIKE 'w$status-%' AND status = 'failed'
-			AND error LIKE 'HTTP $status: %event 0 is not valid under any of the given schemas%'}), '3', 'with Pinterest\'s words');
+	is( outcomes("w$status"),
+		"failed|1|$status|3\nsent|1|200|997",
+		'3 failed, 997 were sent, with one attempt each');
+	is( sql(qq{SELECT string_agg(event_id, ' ' ORDER BY id) FROM pinterest_capi.dispatch_status WHERE status = 'failed' AND event_id LIKE 'w$status-%'}
+		),
+		"@bad",
+		'the right ones failed');
+	is( sql(qq{SELECT count(*) FROM pinterest_capi.dispatch_status WHERE event_id LIKE 'w$status-%' AND status = 'failed'
+			AND error LIKE 'HTTP $status: %event 0 is not valid under any of the given schemas%'}
+		),
+		'3',
+		'with Pinterest\'s words');
 	my $count = $stub->count;
-	cmp_ok($count->{requests}, '<=', 80, "in $count->{requests} requests, at most 80");
+	cmp_ok($count->{requests}, '<=', 80,
+		"in $count->{requests} requests, at most 80");
 	is($count->{duplicates}, 0, 'none went twice');
-	is(sql('SELECT status FROM pinterest_capi.destination_status'), 'ready', 'the destination is ready');
+	is(sql('SELECT status FROM pinterest_capi.destination_status'),
+		'ready', 'the destination is ready');
 }
 
 # the same three, named in a 422 as the API was seen to send it: nothing needs to be split
 $stub->reset;
-$stub->script({ times => 0, refusal => 422, fail => { map { ("named-$_" => 'Invalid event_timestamp parameter.') } 1, 500, 777 } });
+$stub->script(
+	{
+		times => 0,
+		refusal => 422,
+		fail => {
+			map { ("named-$_" => 'Invalid event_timestamp parameter.') } 1,
+			500, 777
+		}
+	});
 track_together('named', 1000);
 ok($stub->wait_count(processed => 997), '422 with verdicts: 997 get through');
 is(sql('SELECT pinterest_capi.flush()'), 't', 'nothing is due');
 is($stub->count->{requests}, 1, 'in one request');
-is(outcomes('named'), "failed|1|422|3\nsent|1|422|997", '3 failed, 997 were sent, with one attempt each');
-is(sql(q{SELECT string_agg(event_id || ': ' || error, ' ' ORDER BY id) FROM pinterest_capi.dispatch_status WHERE status = 'failed' AND event_id LIKE 'named-%'}),
-	join(' ', map { "named-$_: Invalid event_timestamp parameter." } 1, 500, 777), 'the right ones, with Pinterest\'s words');
+is( outcomes('named'),
+	"failed|1|422|3\nsent|1|422|997",
+	'3 failed, 997 were sent, with one attempt each');
+is( sql(q{SELECT string_agg(event_id || ': ' || error, ' ' ORDER BY id) FROM pinterest_capi.dispatch_status WHERE status = 'failed' AND event_id LIKE 'named-%'}
+	),
+	join(' ',
+		map { "named-$_: Invalid event_timestamp parameter." } 1,
+		500, 777),
+	'the right ones, with Pinterest\'s words');
 
 # all of them are bad: no worse than two requests an event
 $stub->reset;
 $stub->script({ times => 0, refuse => [ map { "all-$_" } 1 .. 64 ] });
 track_together('all', 64);
-ok($node->poll_query_until('postgres', q{SELECT count(*) = 64 FROM pinterest_capi.dispatch_status WHERE event_id LIKE 'all-%' AND status = 'failed'}),
+ok( $node->poll_query_until(
+		'postgres',
+		q{SELECT count(*) = 64 FROM pinterest_capi.dispatch_status WHERE event_id LIKE 'all-%' AND status = 'failed'}
+	),
 	'all are bad: all failed');
 is($stub->count->{requests}, 127, 'in the requests that halving takes');
 
@@ -80,23 +113,37 @@ $stub->reset;
 sql('UPDATE pinterest_capi.destination SET batch_size = 16');
 $stub->script({ times => 0, refuse => ['indigestible-7'], refusal => 500 });
 track_together('indigestible', 16);
-ok(poll(sub {
-		# no waiting for what is random here
-		sql(q{UPDATE pinterest_capi._queue SET due_at = clock_timestamp() WHERE due_at > clock_timestamp(); SELECT pinterest_capi.resume_destination()});
-		return sql(q{SELECT count(*) = 15 FROM pinterest_capi.dispatch_status WHERE event_id LIKE 'indigestible-%' AND status = 'sent'}) eq 't';
-	}), '500 because of one of 16: the others get through in the end');
-is(sql(q{SELECT bool_and(attempts <= 8) FROM pinterest_capi.dispatch_status WHERE event_id LIKE 'indigestible-%' AND status = 'sent'}), 't',
+ok( poll(
+		sub {
+			# no waiting for what is random here
+			sql(q{UPDATE pinterest_capi._queue SET due_at = clock_timestamp() WHERE due_at > clock_timestamp(); SELECT pinterest_capi.resume_destination()}
+			);
+			return sql(
+				q{SELECT count(*) = 15 FROM pinterest_capi.dispatch_status WHERE event_id LIKE 'indigestible-%' AND status = 'sent'}
+			) eq 't';
+		}),
+	'500 because of one of 16: the others get through in the end');
+is( sql(q{SELECT bool_and(attempts <= 8) FROM pinterest_capi.dispatch_status WHERE event_id LIKE 'indigestible-%' AND status = 'sent'}
+	),
+	't',
 	'after few attempts');
-is(sql_status($node, 'indigestible-7', 'status'), 'retrying', 'that one is retried until its time is over');
+is(sql_status($node, 'indigestible-7', 'status'),
+	'retrying', 'that one is retried until its time is over');
 is($stub->count->{duplicates}, 0, 'none went twice');
-is(sql("SELECT pinterest_capi.cancel('indigestible-7')"), '1', 'or somebody ends it');
-sql('UPDATE pinterest_capi.destination SET batch_size = DEFAULT; SELECT pinterest_capi.resume_destination()');
+is(sql("SELECT pinterest_capi.cancel('indigestible-7')"),
+	'1', 'or somebody ends it');
+sql('UPDATE pinterest_capi.destination SET batch_size = DEFAULT; SELECT pinterest_capi.resume_destination()'
+);
 
 # halves wait while the destination backs off, and go on after it
 $stub->reset;
-$stub->script({ refuse => ['between-7'] }, { status => 503, times => 2 }, { times => 0, refuse => ['between-7'] });
+$stub->script(
+	{ refuse => ['between-7'] },
+	{ status => 503, times => 2 },
+	{ times => 0, refuse => ['between-7'] });
 track_together('between', 10);
-ok($stub->wait_count(processed => 9), 'halves meet a 503: the others get through in the end');
+ok($stub->wait_count(processed => 9),
+	'halves meet a 503: the others get through in the end');
 becomes($node, 'between-7', 'status', 'failed', 'and the bad one failed');
 is($stub->count->{duplicates}, 0, 'none twice');
 
@@ -104,10 +151,18 @@ is($stub->count->{duplicates}, 0, 'none twice');
 # at a time, or the other half may be answered before this one is refused.
 $stub->reset;
 set_conf($node, max_concurrent_requests => 1);
-$stub->script({ refuse => ['paused-7'] }, { status => 401, body => { code => 2, message => 'Authentication failed.' } },
+$stub->script(
+	{ refuse => ['paused-7'] },
+	{
+		status => 401,
+		body => { code => 2, message => 'Authentication failed.' }
+	},
 	{ times => 0, refuse => ['paused-7'] });
 track_together('paused', 10);
-ok($node->poll_query_until('postgres', 'SELECT status FROM pinterest_capi.destination_status', 'paused'), 'a half is answered 401: paused');
+ok( $node->poll_query_until(
+		'postgres', 'SELECT status FROM pinterest_capi.destination_status',
+		'paused'),
+	'a half is answered 401: paused');
 is(outcomes('paused'), 'queued|0||10', 'all wait');
 sql('SELECT pinterest_capi.resume_destination()');
 ok($stub->wait_count(processed => 9), 'resumed: the others are sent');
@@ -115,15 +170,22 @@ becomes($node, 'paused-7', 'status', 'failed', 'and the bad one failed');
 
 # one is cancelled while its half waits
 $stub->reset;
-$stub->script({ refuse => ['gone-1'] }, { hang => JSON::PP::true, refuse => ['gone-1'] }, { times => 0, refuse => ['gone-1'] });
+$stub->script(
+	{ refuse => ['gone-1'] },
+	{ hang => JSON::PP::true, refuse => ['gone-1'] },
+	{ times => 0, refuse => ['gone-1'] });
 track_together('gone', 4);
 ok($stub->wait_count(hanging => 1), 'half of a refused batch hangs');
-is(sql("SELECT pinterest_capi.cancel('gone-3')"), '1', 'an event of the other half is cancelled');
+is(sql("SELECT pinterest_capi.cancel('gone-3')"),
+	'1', 'an event of the other half is cancelled');
 $stub->release;
 ok($stub->wait_count(processed => 2), 'the rest is sent');
 is(sql('SELECT pinterest_capi.flush()'), 't', 'nothing is due');
-is(outcomes('gone'), "cancelled|0||1\nfailed|1|400|1\nsent|1|200|2", 'each has its outcome');
-is(scalar($stub->received('gone-3')), 1, 'the cancelled one was in no other request');
+is( outcomes('gone'),
+	"cancelled|0||1\nfailed|1|400|1\nsent|1|200|2",
+	'each has its outcome');
+is(scalar($stub->received('gone-3')),
+	1, 'the cancelled one was in no other request');
 
 $node->stop;
 $stub->stop;

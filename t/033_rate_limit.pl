@@ -22,36 +22,51 @@ my $node = setup_node('limits', $stub);
 sub sql { return $node->safe_psql($_[1] // 'postgres', $_[0]) }
 
 # more than enough for all that time, a request each
-sql("UPDATE pinterest_capi.destination SET batch_size = 1, max_requests_per_minute = $limit");
+sql("UPDATE pinterest_capi.destination SET batch_size = 1, max_requests_per_minute = $limit"
+);
 my $n = $limit * ($minutes || 1) + 60;
 sql(qq{SELECT count(pinterest_capi.track('Checkout', '{"value": 1, "currency": "USD"}', '{"em": "a\@example.com"}',
 	event_id => 'limited-' || n)) FROM generate_series(1, $n) AS n});
 ok($stub->wait_count(requests => 1), 'the first request');
 my $begin = ($stub->requests)[0]{arrived_ms};
-ok(poll(sub { ($stub->requests)[-1]{arrived_ms} - $begin >= 1000 * $seconds }, 2 * $seconds + 60), "$seconds seconds of the stub's clock");
+ok( poll(
+		sub { ($stub->requests)[-1]{arrived_ms} - $begin >= 1000 * $seconds },
+		2 * $seconds + 60),
+	"$seconds seconds of the stub's clock");
 my @at = map { $_->{arrived_ms} - $begin } $stub->requests;
 
 # what is counted is the distance between the first request and the last one in
 # the window, so that the window's own end makes no difference
 my @within = grep { $_ < 1000 * $seconds } @at;
 my $rate = 60_000 * (@within - 1) / $within[-1];
-note(sprintf 'result: a limit of %d a minute: %.2f a minute over %d s', $limit, $rate, $seconds);
+note(sprintf 'result: a limit of %d a minute: %.2f a minute over %d s',
+	$limit, $rate, $seconds);
 cmp_ok($rate, '<=', $limit * 1.02, "$limit requests a minute: no more");
 cmp_ok($rate, '>=', $limit * 0.98, 'and no less, within 2 %');
 if ($minutes)
 {
-	cmp_ok(scalar(@within), '<=', 1.02 * $limit * $minutes, scalar(@within) . " requests in $minutes minutes: not too many");
+	cmp_ok(
+		scalar(@within), '<=',
+		1.02 * $limit * $minutes,
+		scalar(@within) . " requests in $minutes minutes: not too many");
 	cmp_ok(scalar(@within), '>=', 0.98 * $limit * $minutes, 'nor too few');
 }
 
 # any minute there is; the stub's clock is not quite the worker's
-my $most = max map { my $from = $_; scalar(grep { $_ >= $from && $_ < $from + 59_950 } @at) } @at;
+my $most = max map {
+	my $from = $_;
+	scalar(grep { $_ >= $from && $_ < $from + 59_950 } @at)
+} @at;
 cmp_ok($most, '<=', $limit, "at most $most in any minute");
-is(sql(q{SELECT count(*) FROM pinterest_capi.dispatch_status WHERE status NOT IN ('sent', 'queued')}), '0', 'the others wait');
+is( sql(q{SELECT count(*) FROM pinterest_capi.dispatch_status WHERE status NOT IN ('sent', 'queued')}
+	),
+	'0',
+	'the others wait');
 
 # a new limit counts from now on
 sql('UPDATE pinterest_capi.destination SET max_requests_per_minute = 120000');
-ok($stub->wait_count(processed => $n), 'without a limit worth the name the rest leaves soon');
+ok($stub->wait_count(processed => $n),
+	'without a limit worth the name the rest leaves soon');
 is($stub->count->{duplicates}, 0, 'none twice');
 
 $node->stop;

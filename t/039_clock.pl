@@ -6,14 +6,15 @@ use warnings;
 use FindBin;
 use lib $FindBin::RealBin;
 
-use JSON::PP ();
+use JSON::PP      ();
 use PinterestStub qw(:DEFAULT sql track fake_clock);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time);
 
-plan skip_all => 'the wall clock can be replaced on Linux alone' if $^O ne 'linux';
+plan skip_all => 'the wall clock can be replaced on Linux alone'
+  if $^O ne 'linux';
 
 my $stub = PinterestStub->new;
 my ($set_clock, %clock) = fake_clock($stub->{dir});
@@ -38,7 +39,10 @@ sub start
 start();
 configure($node, $stub, 'postgres');
 
-sub server_ahead { return sql('SELECT extract(epoch FROM clock_timestamp())') - time() }
+sub server_ahead
+{
+	return sql('SELECT extract(epoch FROM clock_timestamp())') - time();
+}
 
 # the test server's certificate is good for two days
 use constant { HOUR => 3600, AHEAD => 36 * 3600 };
@@ -46,21 +50,26 @@ use constant { HOUR => 3600, AHEAD => 36 * 3600 };
 # ---- it is set back while the worker runs ----
 
 $set_clock->(AHEAD);
-cmp_ok(abs(server_ahead() - AHEAD), '<', 5, 'a clock that is a day and a half ahead');
+cmp_ok(abs(server_ahead() - AHEAD),
+	'<', 5, 'a clock that is a day and a half ahead');
 track($node, 'ahead');
 becomes($node, 'ahead', 'status', 'sent', 'events are sent all the same');
 
 # a transaction that has drawn its event's id, others overtake it, and then the clock goes back
 my $late = $node->background_psql('postgres');
 $late->query_safe('BEGIN');
-$late->query_safe(q{SELECT pinterest_capi.track('Checkout', '{"value": 1, "currency": "USD"}', '{"em": "a@example.com"}', event_id => 'late')});
+$late->query_safe(
+	q{SELECT pinterest_capi.track('Checkout', '{"value": 1, "currency": "USD"}', '{"em": "a@example.com"}', event_id => 'late')}
+);
 track($node, 'overtakes');
-becomes($node, 'overtakes', 'status', 'sent', 'an event overtakes another one');
+becomes($node, 'overtakes', 'status', 'sent',
+	'an event overtakes another one');
 
 # a request hangs, a retry and the whole destination wait
 $stub->script({ status => 503, headers => { 'Retry-After' => 5 } });
 track($node, 'retry');
-becomes($node, 'retry', 'status', 'retrying', 'an event is to be retried in some seconds');
+becomes($node, 'retry', 'status', 'retrying',
+	'an event is to be retried in some seconds');
 my $begin = time();
 $set_clock->(0);
 cmp_ok(abs(server_ahead()), '<', 5, 'the clock is set right');
@@ -70,9 +79,12 @@ becomes($node, 'retry', 'status, attempts', 'sent|2', 'the retry is made');
 cmp_ok(time() - $begin, '<', 15, 'in some seconds, not in a day');
 my @requests = $stub->requests;
 my ($refused) = grep { $_->{status} == 503 } @requests;
-cmp_ok((grep { $_->{number} > $refused->{number} } @requests)[0]{arrived_ms} - $refused->{answered_ms}, '>=', 4900,
-	'and no sooner than it was asked for');
-becomes($node, 'late', 'status', 'sent', 'what was committed behind the cursor is found');
+cmp_ok(
+	(grep { $_->{number} > $refused->{number} } @requests)[0]{arrived_ms} -
+	  $refused->{answered_ms},
+	'>=', 4900, 'and no sooner than it was asked for');
+becomes($node, 'late', 'status', 'sent',
+	'what was committed behind the cursor is found');
 track($node, 'after');
 becomes($node, 'after', 'status, attempts', 'sent|1', 'new events are sent');
 
@@ -84,9 +96,12 @@ track($node, 'hanging');
 ok($stub->wait_count(hanging => 1), 'a request hangs');
 $begin = time();
 $set_clock->(0);
-ok(poll(sub { sql_status($node, 'hanging', 'attempts') >= 1 }), 'its time is up');
-cmp_ok(time() - $begin, '<', 10, 'after request_timeout, whatever the clock says');
-becomes($node, 'hanging', 'status, attempts', 'sent|2', 'and it is sent again');
+ok(poll(sub { sql_status($node, 'hanging', 'attempts') >= 1 }),
+	'its time is up');
+cmp_ok(time() - $begin,
+	'<', 10, 'after request_timeout, whatever the clock says');
+becomes($node, 'hanging', 'status, attempts',
+	'sent|2', 'and it is sent again');
 
 # ---- it is right after a restart ----
 
@@ -94,31 +109,51 @@ $set_clock->(AHEAD);
 $stub->reset;
 $stub->script({ status => 503, headers => { 'Retry-After' => 2 } });
 track($node, 'restarted');
-becomes($node, 'restarted', 'status', 'retrying', 'an event is to be retried, by a clock that is a day and a half ahead');
+becomes($node, 'restarted', 'status', 'retrying',
+	'an event is to be retried, by a clock that is a day and a half ahead');
 $stub->down;
 track($node, 'behind-it');
 $node->stop('fast');
 $set_clock->(0);
 start();
-ok($node->poll_query_until('postgres', 'SELECT count(*) = 1 FROM pinterest_capi.worker_status'), 'the server starts with the right clock');
+ok( $node->poll_query_until(
+		'postgres', 'SELECT count(*) = 1 FROM pinterest_capi.worker_status'),
+	'the server starts with the right clock');
 $stub->up;
-becomes($node, $_, 'status', 'sent', "$_: sent within seconds, not in a day") for qw(restarted behind-it);
-is(sql(q{SELECT status, backoff_until IS NULL FROM pinterest_capi._readiness WHERE destination = 'default'}), 'ready|t', 'the destination is ready');
+becomes($node, $_, 'status', 'sent', "$_: sent within seconds, not in a day")
+  for qw(restarted behind-it);
+is( sql(q{SELECT status, backoff_until IS NULL FROM pinterest_capi._readiness WHERE destination = 'default'}
+	),
+	'ready|t',
+	'the destination is ready');
 
 # what is meant to wait for long goes on waiting: no time is mended that needs it
 $stub->reset;
 $stub->script({ status => 500, headers => { 'Retry-After' => 6 * HOUR } });
 track($node, 'in-six-hours');
-becomes($node, 'in-six-hours', 'status', 'retrying', 'an event is to be retried in six hours');
+becomes($node, 'in-six-hours', 'status', 'retrying',
+	'an event is to be retried in six hours');
 my $due = sql_status($node, 'in-six-hours', 'next_attempt_at');
 my $worker = sql('SELECT pid FROM pinterest_capi.worker_status');
 sql("SELECT pg_terminate_backend($worker)");
-ok(poll(sub { my $pid = sql('SELECT pid FROM pinterest_capi.worker_status'); $pid ne '' && $pid ne $worker }), 'a new worker');
+ok( poll(
+		sub {
+			my $pid = sql('SELECT pid FROM pinterest_capi.worker_status');
+			$pid ne '' && $pid ne $worker;
+		}),
+	'a new worker');
+
 # its first pass over final rows and wrong times is made at once; this one is old enough to go with it
-sql(q{UPDATE pinterest_capi._outcome SET finished_at = finished_at - interval '1 year' WHERE id = (SELECT id FROM pinterest_capi._event WHERE event_id = 'ahead')});
+sql(q{UPDATE pinterest_capi._outcome SET finished_at = finished_at - interval '1 year' WHERE id = (SELECT id FROM pinterest_capi._event WHERE event_id = 'ahead')}
+);
 sql('SELECT pg_terminate_backend(pid) FROM pinterest_capi.worker_status');
-ok($node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM pinterest_capi._event WHERE event_id = 'ahead'}), 'has made its first pass');
-is(sql_status($node, 'in-six-hours', 'next_attempt_at'), $due, 'and left the event\'s time as it is');
+ok( $node->poll_query_until(
+		'postgres',
+		q{SELECT count(*) = 0 FROM pinterest_capi._event WHERE event_id = 'ahead'}
+	),
+	'has made its first pass');
+is(sql_status($node, 'in-six-hours', 'next_attempt_at'),
+	$due, 'and left the event\'s time as it is');
 
 $node->stop;
 $stub->stop;

@@ -11,9 +11,9 @@ use warnings;
 use FindBin;
 use lib $FindBin::RealBin;
 
-use List::Util qw(shuffle);
+use List::Util    qw(shuffle);
 use PinterestStub qw(:DEFAULT crash processes);
-use POSIX qw(WNOHANG);
+use POSIX         qw(WNOHANG);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -21,22 +21,31 @@ use Time::HiRes qw(time usleep);
 
 use constant {
 	SESSIONS => 4,
-	CHUNK => 150,		# of each connection at most
-	RUN => 20,			# of one statement, now and then
+	CHUNK => 150,    # of each connection at most
+	RUN => 20,       # of one statement, now and then
 };
 
 my $rounds = $ENV{PINTEREST_CAPI_CRASH_ROUNDS} || 5;
-my $events = int(($ENV{PINTEREST_CAPI_CRASH_EVENTS} || ($ENV{PINTEREST_CAPI_CRASH_ROUNDS} ? 20_000 : 4_000)) / SESSIONS);	# of each session and round
-my $seed = $ENV{PINTEREST_CAPI_CRASH_SEED} || (time() * 1000 ^ $$) & 0x7fffffff;
+my $events = int(
+	(   $ENV{PINTEREST_CAPI_CRASH_EVENTS}
+		  || ($ENV{PINTEREST_CAPI_CRASH_ROUNDS} ? 20_000 : 4_000)) / SESSIONS
+);    # of each session and round
+my $seed =
+  $ENV{PINTEREST_CAPI_CRASH_SEED} || (time() * 1000 ^ $$) & 0x7fffffff;
 
-plan skip_all => 'needs /proc to find whom to kill' unless -r "/proc/$$/cmdline";
+plan skip_all => 'needs /proc to find whom to kill'
+  unless -r "/proc/$$/cmdline";
 srand($seed);
 note("seed $seed, $rounds rounds of " . SESSIONS * $events . ' events');
 
 my $stub = PinterestStub->new;
-my $node = setup_node('crash', $stub, conf => "restart_after_crash = on\nlog_min_messages = log");
+my $node = setup_node('crash', $stub,
+	conf => "restart_after_crash = on\nlog_min_messages = log");
 
-$node->safe_psql('postgres', 'UPDATE pinterest_capi.destination SET batch_size = 100, max_requests_per_minute = 120000');
+$node->safe_psql('postgres',
+	'UPDATE pinterest_capi.destination SET batch_size = 100, max_requests_per_minute = 120000'
+);
+
 # answers come late, so that a kill finds requests that are processed but not settled
 my @rules = ({ times => 0, lag => 40 });
 my $directory = PostgreSQL::Test::Utils::tempdir();
@@ -47,8 +56,10 @@ sub call
 {
 	my ($id) = @_;
 
-	return "pinterest_capi.track('Checkout', jsonb_build_object('value', "
-	  . ($id =~ /(\d+)$/)[0] . qq{, 'currency', 'EUR'), '{"em": "c\@example.com"}', event_id => '$id')};
+	return
+		"pinterest_capi.track('Checkout', jsonb_build_object('value', "
+	  . ($id =~ /(\d+)$/)[0]
+	  . qq{, 'currency', 'EUR'), '{"em": "c\@example.com"}', event_id => '$id')};
 }
 
 # A part of what is not acknowledged yet, in statements of three kinds; in
@@ -71,18 +82,24 @@ sub script_of
 			# one transaction
 			my @run = splice(@ids, 0, RUN);
 
-			push @lines, 'SELECT concat_ws(E\'\n\', ' . join(', ', map { call($_) } @run) . ');';
+			push @lines, 'SELECT concat_ws(E\'\n\', '
+			  . join(', ', map { call($_) } @run) . ');';
 		}
 		elsif ($kind == 1)
 		{
 			my @run = splice(@ids, 0, 3);
 
-			push @lines, 'BEGIN;', (map { 'DO $$ BEGIN PERFORM ' . call($_) . '; END $$;' } @run), 'COMMIT;',
+			push @lines, 'BEGIN;',
+			  (map { 'DO $$ BEGIN PERFORM ' . call($_) . '; END $$;' } @run),
+			  'COMMIT;',
 			  map { "\\echo $_" } @run;
 		}
 		elsif ($kind == 2)
 		{
-			push @lines, 'BEGIN;', 'DO $$ BEGIN PERFORM ' . call("undone-$session->{name}-" . int(rand(1e6))) . '; END $$;', 'ROLLBACK;';
+			push @lines, 'BEGIN;',
+				'DO $$ BEGIN PERFORM '
+			  . call("undone-$session->{name}-" . int(rand(1e6)))
+			  . '; END $$;', 'ROLLBACK;';
 		}
 		else
 		{
@@ -106,7 +123,8 @@ sub run_session
 	open STDIN, '<', '/dev/null';
 	open STDOUT, '>', "$file.out";
 	open STDERR, '>', "$file.err";
-	exec('psql', '-XAtq', '-f', "$file.sql", '-d', $node->connstr('postgres')) or POSIX::_exit(1);
+	exec('psql', '-XAtq', '-f', "$file.sql", '-d', $node->connstr('postgres'))
+	  or POSIX::_exit(1);
 }
 
 # it has ended: what it saw committed counts, the rest is tried again
@@ -116,7 +134,8 @@ sub hear
 
 	return unless waitpid($session->{pid}, WNOHANG) == $session->{pid};
 	$session->{pid} = 0;
-	$session->{acknowledged}{$_} = 1 for split /\n/, slurp_file("$directory/$session->{name}.out");
+	$session->{acknowledged}{$_} = 1
+	  for split /\n/, slurp_file("$directory/$session->{name}.out");
 	$session->{runs}++;
 	die "a session failed: " . slurp_file("$directory/$session->{name}.err")
 	  if slurp_file("$directory/$session->{name}.err") =~ /ERROR: /;
@@ -138,7 +157,10 @@ sub kill_one
 	}
 	else
 	{
-		my @found = processes($node, $kind eq 'worker' ? qr/pinterest_capi worker/ : qr/ postgres \[local\]/);
+		my @found = processes($node,
+			$kind eq 'worker'
+			? qr/pinterest_capi worker/
+			: qr/ postgres \[local\]/);
 
 		return 0 unless @found;
 		return 0 unless kill 'KILL', $found[ rand @found ];
@@ -147,17 +169,22 @@ sub kill_one
 	return 1;
 }
 
-my %total = (events => 0, lost => 0, received => 0, duplicates => 0, runs => 0);
+my %total =
+  (events => 0, lost => 0, received => 0, duplicates => 0, runs => 0);
 
 sub round
 {
 	my ($number) = @_;
-	my @sessions = map { my $s = $_; +{
+	my @sessions = map {
+		my $s = $_;
+		+{
 			name => "r$number-s$s",
 			ids => [ map { "r$number-s$s-$_" } 1 .. $events ],
 			acknowledged => {},
 			pid => 0,
-			runs => 0 } } 1 .. SESSIONS;
+			runs => 0
+		}
+	} 1 .. SESSIONS;
 	my @kinds = shuffle(qw(worker worker backend postmaster));
 	my @after = sort { $a <=> $b } map { rand(0.8) } @kinds;
 	my $deadline = time() + 3 * $PostgreSQL::Test::Utils::timeout_default;
@@ -167,12 +194,17 @@ sub round
 	$stub->script(@rules);
 	while (@kinds || $progress < 1 || grep { $_->{pid} } @sessions)
 	{
-		die "no end of it: $progress of it tracked, still to kill: @kinds" if time() > $deadline;
+		die "no end of it: $progress of it tracked, still to kill: @kinds"
+		  if time() > $deadline;
 		hear($_) for grep { $_->{pid} } @sessions;
 		$progress = 0;
-		$progress += keys(%{ $_->{acknowledged} }) / $events / SESSIONS for @sessions;
-		$progress = 1 unless grep { keys %{ $_->{acknowledged} } < $events } @sessions;
-		run_session($_) for grep { !$_->{pid} && (@kinds || keys %{ $_->{acknowledged} } < $events) } @sessions;
+		$progress += keys(%{ $_->{acknowledged} }) / $events / SESSIONS
+		  for @sessions;
+		$progress = 1
+		  unless grep { keys %{ $_->{acknowledged} } < $events } @sessions;
+		run_session($_) for grep {
+			!$_->{pid} && (@kinds || keys %{ $_->{acknowledged} } < $events)
+		} @sessions;
 		usleep(rand(20_000));
 		if (@kinds && $progress >= $after[0] && kill_one($kinds[0]))
 		{
@@ -184,11 +216,20 @@ sub round
 	my @ids = map { @{ $_->{ids} } } @sessions;
 	my $n = @ids;
 
-	ok($node->poll_query_until('postgres', 'SELECT pinterest_capi.flush()'), "round $number: the server is back, nothing is due");
-	is($node->safe_psql('postgres', qq{SELECT count(*), count(*) FILTER (WHERE status = 'sent') FROM pinterest_capi.dispatch_status
-			WHERE event_id LIKE 'r$number-%'}), "$n|$n", "round $number: each event has its row and is sent");
-	is($node->safe_psql('postgres', 'SELECT (SELECT count(*) FROM pinterest_capi._lease), (SELECT count(*) FROM pinterest_capi._queue)'),
-		'0|0', "round $number: no request is left over, nothing waits");
+	ok( $node->poll_query_until('postgres', 'SELECT pinterest_capi.flush()'),
+		"round $number: the server is back, nothing is due");
+	is( $node->safe_psql(
+			'postgres',
+			qq{SELECT count(*), count(*) FILTER (WHERE status = 'sent') FROM pinterest_capi.dispatch_status
+			WHERE event_id LIKE 'r$number-%'}),
+		"$n|$n",
+		"round $number: each event has its row and is sent");
+	is( $node->safe_psql(
+			'postgres',
+			'SELECT (SELECT count(*) FROM pinterest_capi._lease), (SELECT count(*) FROM pinterest_capi._queue)'
+		),
+		'0|0',
+		"round $number: no request is left over, nothing waits");
 
 	my %times;
 	my $received = 0;
@@ -208,13 +249,16 @@ sub round
 	my $duplicates = $received - keys %times;
 
 	is_deeply(\@lost, [], "round $number: 0 lost");
-	is($foreign, 0, "round $number: what arrives is an event as it was committed, what was rolled back doesn't");
-	is(scalar(keys %times), $n, "round $number: what arrives twice has one event_id");
-	$total{events} += $n;
-	$total{lost} += @lost;
-	$total{received} += $received;
+	is($foreign, 0,
+		"round $number: what arrives is an event as it was committed, what was rolled back doesn't"
+	);
+	is(scalar(keys %times),
+		$n, "round $number: what arrives twice has one event_id");
+	$total{events}     += $n;
+	$total{lost}       += @lost;
+	$total{received}   += $received;
 	$total{duplicates} += $duplicates;
-	$total{runs} += $_->{runs} for @sessions;
+	$total{runs}       += $_->{runs} for @sessions;
 	return;
 }
 
@@ -223,18 +267,36 @@ for my $number (1 .. $rounds)
 	# alternately started by the server and by events alone
 	if ($rounds == 1 || $number % 2 == 0)
 	{
-		$node->append_conf('postgresql.conf', "shared_preload_libraries = '" . ($number % 4 == 2 || $rounds == 1 ? 'pinterest_capi' : '') . "'");
+		$node->append_conf('postgresql.conf',
+				"shared_preload_libraries = '"
+			  . ($number % 4 == 2 || $rounds == 1 ? 'pinterest_capi' : '')
+			  . "'");
 		$node->restart;
 	}
 	round($number);
 }
 
-diag(sprintf 'result: crash matrix: seed %d; %d rounds, %d events, %d lost; killed: %s; %d sessions; %d duplicates (%.2f %%), all under their event_id',
-	$seed, $rounds, $total{events}, $total{lost}, join(', ', map { "$_ $killed{$_}" } sort keys %killed),
-	$total{runs}, $total{duplicates}, 100 * $total{duplicates} / $total{received});
-cmp_ok($killed{$_}, '>=', $rounds, "each round killed a $_") for sort keys %killed;
-cmp_ok($total{runs}, '>', $rounds * SESSIONS, 'sessions were cut off and came back');
-unlike(slurp_file($node->logfile), qr/PANIC|TRAP:|invalid memory|resource .* leak/i, 'no such word in the log');
+diag(
+	sprintf
+	  'result: crash matrix: seed %d; %d rounds, %d events, %d lost; killed: %s; %d sessions; %d duplicates (%.2f %%), all under their event_id',
+	$seed,
+	$rounds,
+	$total{events},
+	$total{lost},
+	join(', ', map { "$_ $killed{$_}" } sort keys %killed),
+	$total{runs},
+	$total{duplicates},
+	100 * $total{duplicates} / $total{received});
+cmp_ok($killed{$_}, '>=', $rounds, "each round killed a $_")
+  for sort keys %killed;
+cmp_ok(
+	$total{runs}, '>',
+	$rounds * SESSIONS,
+	'sessions were cut off and came back');
+unlike(
+	slurp_file($node->logfile),
+	qr/PANIC|TRAP:|invalid memory|resource .* leak/i,
+	'no such word in the log');
 
 $node->stop;
 $stub->stop;

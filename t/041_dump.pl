@@ -13,7 +13,8 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $stub = PinterestStub->new;
-my $node = setup_node('dump', $stub, conf => "shared_preload_libraries = 'pinterest_capi'");
+my $node = setup_node('dump', $stub,
+	conf => "shared_preload_libraries = 'pinterest_capi'");
 my $dumps = PostgreSQL::Test::Utils::tempdir();
 my $token = PinterestStub::TOKEN;
 
@@ -40,19 +41,30 @@ SELECT pinterest_capi.track('Checkout', '{"value": 1, "currency": "USD"}', '{"em
 SELECT pinterest_capi.track('nobody allowed this', event_id => 'stopped');
 SQL
 ok($stub->wait_count(processed => 2), 'the original sends');
-ok($node->poll_query_until('postgres', q{SELECT count(*) = 2 FROM pinterest_capi.dispatch_status WHERE status = 'sent'}), 'and knows');
+ok( $node->poll_query_until(
+		'postgres',
+		q{SELECT count(*) = 2 FROM pinterest_capi.dispatch_status WHERE status = 'sent'}
+	),
+	'and knows');
 sql(q{SELECT pinterest_capi.forget('visitor-2')});
 $stub->script({ status => 500 });
-sql(q{SELECT pinterest_capi.track('Checkout', '{"value": 7, "currency": "USD"}', '{"em": "w@example.com"}', event_id => 'waits-tried')});
-ok($node->poll_query_until('postgres', q{SELECT attempts >= 1 FROM pinterest_capi.dispatch_status WHERE event_id = 'waits-tried'}), 'one waits after an attempt');
+sql(q{SELECT pinterest_capi.track('Checkout', '{"value": 7, "currency": "USD"}', '{"em": "w@example.com"}', event_id => 'waits-tried')}
+);
+ok( $node->poll_query_until(
+		'postgres',
+		q{SELECT attempts >= 1 FROM pinterest_capi.dispatch_status WHERE event_id = 'waits-tried'}
+	),
+	'one waits after an attempt');
 sql(q{SELECT pinterest_capi.pause_destination()});
-sql(qq{SELECT pinterest_capi.track('Order Placed', '{"value": 9, "currency": "EUR", "content_name": "a \\\\ \\"chair\\" \xc3\xbc"}', '{"em": "w\@example.com"}', event_id => 'waits-new')});
+sql(qq{SELECT pinterest_capi.track('Order Placed', '{"value": 9, "currency": "EUR", "content_name": "a \\\\ \\"chair\\" \xc3\xbc"}', '{"em": "w\@example.com"}', event_id => 'waits-new')}
+);
 sql(q{SELECT pinterest_capi.cancel('waits-new', 'second')});
 sql('CREATE ROLE shop');
 sql(q{SELECT pinterest_capi.grant_access('shop', 'track')});
 sql(q{CREATE TABLE orders (id int, total numeric, mail text);
 	CREATE TRIGGER pinterest AFTER INSERT ON orders FOR EACH ROW
-	EXECUTE FUNCTION pinterest_capi.track_trigger('Checkout', 'email=mail', 'value=total', 'currency:=EUR', 'event_id=id')});
+	EXECUTE FUNCTION pinterest_capi.track_trigger('Checkout', 'email=mail', 'value=total', 'currency:=EUR', 'event_id=id')}
+);
 
 # everything that is to come along, as one text
 my $content = q{
@@ -81,28 +93,44 @@ unlike($original, qr/visitor-[12]|\@example|pina_/, 'and nothing raw');
 # ---- the dump's text ----
 
 my %file = (
-	plain => "$dumps/plain.sql", custom => "$dumps/custom.dump", directory => "$dumps/directory",
-	schema => "$dumps/schema.sql", data => "$dumps/data.sql", all => "$dumps/all.sql");
+	plain => "$dumps/plain.sql",
+	custom => "$dumps/custom.dump",
+	directory => "$dumps/directory",
+	schema => "$dumps/schema.sql",
+	data => "$dumps/data.sql",
+	all => "$dumps/all.sql");
 my @from = ('-d', $node->connstr('postgres'));
 
 command_ok([ 'pg_dump', @from, '-f', $file{plain} ], 'pg_dump, plain');
-command_ok([ 'pg_dump', @from, '-Fc', '-Z', '0', '-f', $file{custom} ], 'custom');
-command_ok([ 'pg_dump', @from, '-Fd', '-j', '2', '-Z', '0', '-f', $file{directory} ], 'directory, in parallel');
+command_ok([ 'pg_dump', @from, '-Fc', '-Z', '0', '-f', $file{custom} ],
+	'custom');
+command_ok(
+	[ 'pg_dump', @from, '-Fd', '-j', '2', '-Z', '0', '-f', $file{directory} ],
+	'directory, in parallel');
 command_ok([ 'pg_dump', @from, '-s', '-f', $file{schema} ], 'schema only');
 command_ok([ 'pg_dump', @from, '-a', '-f', $file{data} ], 'data only');
 command_ok([ 'pg_dumpall', @from, '-f', $file{all} ], 'pg_dumpall');
 
-my @masked = split /\n/, sql(q{SELECT encode(masked, 'hex') FROM pinterest_capi._secret UNION ALL SELECT encode(pad, 'hex') FROM pinterest_capi._secret});
+my @masked = split /\n/,
+  sql(
+	q{SELECT encode(masked, 'hex') FROM pinterest_capi._secret UNION ALL SELECT encode(pad, 'hex') FROM pinterest_capi._secret}
+  );
 
 is(scalar(@masked), 4, 'two tokens, in two halves each');
 for my $kind (sort keys %file)
 {
-	my $text = join '', map { slurp_file($_) } -d $file{$kind} ? glob("$file{$kind}/*") : $file{$kind};
-	my @hits = grep { $text =~ /\Q$_\E/i } $token, 'pina_', '_secret', @masked;
+	my $text = join '',
+	  map { slurp_file($_) }
+	  -d $file{$kind} ? glob("$file{$kind}/*") : $file{$kind};
+	my @hits = grep { $text =~ /\Q$_\E/i } $token, 'pina_', '_secret',
+	  @masked;
 
-	is_deeply(\@hits, [], "$kind: no token in it, nor a half of one, nor its table");
+	is_deeply(\@hits, [],
+		"$kind: no token in it, nor a half of one, nor its table");
 	my $has_data = $text =~ /waits-tried/ ? 1 : 0;
-	is($has_data, $kind eq 'schema' ? 0 : 1, "$kind: " . ($kind eq 'schema' ? 'no events' : 'events are in it'));
+	is( $has_data,
+		$kind eq 'schema' ? 0 : 1,
+		"$kind: " . ($kind eq 'schema' ? 'no events' : 'events are in it'));
 }
 
 # ---- copies ----
@@ -114,19 +142,35 @@ sub restored
 
 	sql("CREATE DATABASE $name");
 	command_ok($_, "$name: @{$_}[0] succeeds") for @commands;
-	is(sql($name, $content), $original, "$name: settings, rules, visitors, events, numbers and rights are as they were");
-	is(sql($name, 'SELECT count(*) FROM pinterest_capi._secret'), '0', "$name: no token");
-	ok($node->poll_query_until($name, 'SELECT count(*) = 1 FROM pinterest_capi.worker_status'), "$name: its worker runs");
+	is( sql($name, $content),
+		$original,
+		"$name: settings, rules, visitors, events, numbers and rights are as they were"
+	);
+	is(sql($name, 'SELECT count(*) FROM pinterest_capi._secret'),
+		'0', "$name: no token");
+	ok( $node->poll_query_until(
+			$name, 'SELECT count(*) = 1 FROM pinterest_capi.worker_status'),
+		"$name: its worker runs");
 
 	# what is paused says so; nothing of it is kept from being sent by that alone
-	sql($name, q{SELECT pinterest_capi.resume_destination(destination) FROM pinterest_capi.destination});
-	is(sql($name, q{SELECT destination, status, split_part(message, ';', 1) FROM pinterest_capi.destination_status ORDER BY 1}),
+	sql($name,
+		q{SELECT pinterest_capi.resume_destination(destination) FROM pinterest_capi.destination}
+	);
+	is( sql($name,
+			q{SELECT destination, status, split_part(message, ';', 1) FROM pinterest_capi.destination_status ORDER BY 1}
+		),
 		"default|not ready|destination not ready: no access token\nsecond|not ready|destination not ready: no access token",
 		"$name: not ready, and says why");
-	is(sql($name, q{SELECT status, reason FROM pinterest_capi.dispatch_status WHERE event_id = 'waits-new' AND destination = 'default'}),
-		'queued|destination not ready: no access token', "$name: so does what waits");
-	is(sql($name, q{SELECT pinterest_capi.track('Checkout', '{"value": 1, "currency": "USD"}', '{"em": "n@example.com"}', event_id => 'copy-} . $name . q{')}),
-		"copy-$name", "$name: tracking goes on");
+	is( sql($name,
+			q{SELECT status, reason FROM pinterest_capi.dispatch_status WHERE event_id = 'waits-new' AND destination = 'default'}
+		),
+		'queued|destination not ready: no access token',
+		"$name: so does what waits");
+	is( sql($name,
+			q{SELECT pinterest_capi.track('Checkout', '{"value": 1, "currency": "USD"}', '{"em": "n@example.com"}', event_id => 'copy-}
+			  . $name . q{')}),
+		"copy-$name",
+		"$name: tracking goes on");
 	looks_again($name);
 	is($stub->count->{events}, $before, "$name: nothing was sent");
 	return;
@@ -142,8 +186,10 @@ sub looks_again
 	{
 		my $now = sql($database, 'SELECT clock_timestamp()');
 
-		sql($database, 'UPDATE pinterest_capi.destination SET batch_size = batch_size');
-		$node->poll_query_until($database, "SELECT last_cycle_at > '$now' FROM pinterest_capi.worker_status")
+		sql($database,
+			'UPDATE pinterest_capi.destination SET batch_size = batch_size');
+		$node->poll_query_until($database,
+			"SELECT last_cycle_at > '$now' FROM pinterest_capi.worker_status")
 		  or die 'the worker does not look';
 	}
 	return;
@@ -151,43 +197,90 @@ sub looks_again
 
 my @psql = ('psql', '-XqAt', '-v', 'ON_ERROR_STOP=1', '-o', '/dev/null');
 
-restored('copy_plain', [ @psql, '-d', $node->connstr('copy_plain'), '-f', $file{plain} ]);
-restored('copy_single', [ @psql, '-1', '-d', $node->connstr('copy_single'), '-f', $file{plain} ]);
-restored('copy_custom', [ 'pg_restore', '-e', '-d', $node->connstr('copy_custom'), $file{custom} ]);
+restored('copy_plain',
+	[ @psql, '-d', $node->connstr('copy_plain'), '-f', $file{plain} ]);
+restored('copy_single',
+	[ @psql, '-1', '-d', $node->connstr('copy_single'), '-f', $file{plain} ]);
+restored(
+	'copy_custom',
+	[
+		'pg_restore', '-e', '-d', $node->connstr('copy_custom'), $file{custom}
+	]);
+
 # pg_restore's processes know of no foreign key between an extension's tables, so these are restored by one
-my @restore = ('pg_restore', '-e', '-d', $node->connstr('copy_parallel'), $file{directory});
-restored('copy_parallel',
+my @restore = (
+	'pg_restore', '-e', '-d', $node->connstr('copy_parallel'),
+	$file{directory});
+restored(
+	'copy_parallel',
 	[ @restore, '--section=pre-data' ],
 	[ @restore, '--section=data', '-n', 'pinterest_capi' ],
-	[ @restore, '-j', '2', '--section=data', '--section=post-data', '-N', 'pinterest_capi' ]);
-restored('copy_parts',
+	[
+		@restore, '-j', '2', '--section=data', '--section=post-data', '-N',
+		'pinterest_capi'
+	]);
+restored(
+	'copy_parts',
 	[ @psql, '-d', $node->connstr('copy_parts'), '-f', $file{schema} ],
 	[ @psql, '-d', $node->connstr('copy_parts'), '-f', $file{data} ]);
 
 # a second restore over the first is refused by keys, and changes nothing
 my $before = sql('copy_custom', $content);
-command_fails([ 'pg_restore', '-e', '-a', '-d', $node->connstr('copy_custom'), $file{custom} ], 'data over data is refused');
+command_fails(
+	[
+		'pg_restore', '-e', '-a', '-d', $node->connstr('copy_custom'),
+		$file{custom}
+	],
+	'data over data is refused');
 is(sql('copy_custom', $content), $before, 'and changes nothing');
 
 # --clean: the extension is dropped and made again, its worker in the way or not
-command_ok([ 'pg_restore', '-e', '--clean', '-d', $node->connstr('copy_custom'), $file{custom} ], 'pg_restore --clean');
+command_ok(
+	[
+		'pg_restore', '-e',
+		'--clean', '-d',
+		$node->connstr('copy_custom'), $file{custom}
+	],
+	'pg_restore --clean');
 is(sql('copy_custom', $content), $original, 'is the same again');
 
 # with a token it sends what waited, under the ids that it had
 $stub->reset;
-like(sql('copy_plain', "SELECT pinterest_capi.configure_destination('@{[PinterestStub::TAG]}', '$token')"), qr/configured and ready/,
+like(
+	sql('copy_plain',
+		"SELECT pinterest_capi.configure_destination('@{[PinterestStub::TAG]}', '$token')"
+	),
+	qr/configured and ready/,
 	'a token makes a copy ready: the ad account id came along');
 ok($stub->wait_count(processed => 3), 'and it sends what waited');
-ok($node->poll_query_until('copy_plain', q{SELECT count(*) = 0 FROM pinterest_capi.dispatch_status WHERE destination = 'default' AND status IN ('queued', 'retrying')}),
+ok( $node->poll_query_until(
+		'copy_plain',
+		q{SELECT count(*) = 0 FROM pinterest_capi.dispatch_status WHERE destination = 'default' AND status IN ('queued', 'retrying')}
+	),
 	'all of it');
-is_deeply([ sort map { $_->{event}{event_id} } $stub->received ], [ 'copy-copy_plain', 'waits-new', 'waits-tried' ], 'and nothing else');
-is(sql('copy_plain', q{SELECT pinterest_capi.track('Checkout', '{"value": 1, "currency": "USD"}', '{"em": "v2@example.com"}', 'visitor-2', event_id => 'forgotten-still')}),
-	'forgotten-still', 'who was forgotten');
-is(sql('copy_plain', q{SELECT status, reason FROM pinterest_capi.dispatch_status WHERE event_id = 'forgotten-still'}),
-	'suppressed|forgotten', 'still is');
-is(sql('copy_plain', q{SELECT pinterest_capi.track('Checkout', '{"value": 1, "currency": "USD"}', '{"em": "w@example.com"}', event_id => 'sent-before')}),
-	'sent-before', 'an event of the original');
-is(sql('copy_plain', q{SELECT count(*) FROM pinterest_capi.dispatch_status WHERE event_id = 'sent-before' AND destination = 'default'}), '1',
+is_deeply(
+	[ sort map { $_->{event}{event_id} } $stub->received ],
+	[ 'copy-copy_plain', 'waits-new', 'waits-tried' ],
+	'and nothing else');
+is( sql('copy_plain',
+		q{SELECT pinterest_capi.track('Checkout', '{"value": 1, "currency": "USD"}', '{"em": "v2@example.com"}', 'visitor-2', event_id => 'forgotten-still')}
+	),
+	'forgotten-still',
+	'who was forgotten');
+is( sql('copy_plain',
+		q{SELECT status, reason FROM pinterest_capi.dispatch_status WHERE event_id = 'forgotten-still'}
+	),
+	'suppressed|forgotten',
+	'still is');
+is( sql('copy_plain',
+		q{SELECT pinterest_capi.track('Checkout', '{"value": 1, "currency": "USD"}', '{"em": "w@example.com"}', event_id => 'sent-before')}
+	),
+	'sent-before',
+	'an event of the original');
+is( sql('copy_plain',
+		q{SELECT count(*) FROM pinterest_capi.dispatch_status WHERE event_id = 'sent-before' AND destination = 'default'}
+	),
+	'1',
 	'is known in the copy');
 sql('copy_plain', q{INSERT INTO orders VALUES (77, 12.5, 'o@example.com')});
 ok(poll(sub { $stub->received('77') }), 'a trigger came along and works');
@@ -196,15 +289,21 @@ ok(poll(sub { $stub->received('77') }), 'a trigger came along and works');
 
 sql('CREATE ROLE clerk LOGIN');
 my @as_clerk = ('pg_dump', '-d', $node->connstr('postgres') . ' user=clerk');
-command_checks_all([@as_clerk], 1, [qr/^/], [qr/permission denied for (?:table|schema|sequence)/],
+command_checks_all(
+	[@as_clerk],
+	1,
+	[qr/^/],
+	[qr/permission denied for (?:table|schema|sequence)/],
 	'pg_dump by a role without rights fails by the server\'s own error');
 sql('CREATE ROLE reader LOGIN IN ROLE pg_read_all_data');
-my ($out, $err) = run_command([ 'pg_dump', '-d', $node->connstr('postgres') . ' user=reader' ]);
+my ($out, $err) = run_command(
+	[ 'pg_dump', '-d', $node->connstr('postgres') . ' user=reader' ]);
 is($err, '', 'pg_dump by a member of pg_read_all_data succeeds');
 like($out, qr/waits-tried/, 'with the events');
 unlike($out, qr/pina_|_secret/, 'without tokens');
 sql('CREATE TABLE clerks (id int); ALTER TABLE clerks OWNER TO clerk');
-($out, $err) = run_command([@as_clerk, '--exclude-schema=pinterest_capi', '-t', 'clerks']);
+($out, $err) = run_command(
+	[ @as_clerk, '--exclude-schema=pinterest_capi', '-t', 'clerks' ]);
 is($err, '', 'what is the role\'s own can be dumped without rights on ours');
 like($out, qr/CREATE TABLE public\.clerks/, 'and is');
 
@@ -221,32 +320,54 @@ SKIP:
 	$stub->reset;
 	$stub->down;
 	sql(q{SELECT pinterest_capi.resume_destination()});
-	sql(q{SELECT pinterest_capi.track('Checkout', '{"value": 1, "currency": "USD"}', '{"em": "u@example.com"}', event_id => 'upgrade')});
-	sql(qq{DROP DATABASE $_}) for qw(copy_plain copy_single copy_custom copy_parallel copy_parts);
-	my $state = sql(q{SELECT event_id, destination, status, event_name FROM pinterest_capi.dispatch_status ORDER BY id});
+	sql(q{SELECT pinterest_capi.track('Checkout', '{"value": 1, "currency": "USD"}', '{"em": "u@example.com"}', event_id => 'upgrade')}
+	);
+	sql(qq{DROP DATABASE $_})
+	  for qw(copy_plain copy_single copy_custom copy_parallel copy_parts);
+	my $state = sql(
+		q{SELECT event_id, destination, status, event_name FROM pinterest_capi.dispatch_status ORDER BY id}
+	);
 
 	$node->stop;
 	$new->init(extra => [ '-E', 'UTF8', '--no-locale' ]);
-	$new->append_conf('postgresql.conf', join "\n", "shared_preload_libraries = 'pinterest_capi'",
+	$new->append_conf(
+		'postgresql.conf', join "\n",
+		"shared_preload_libraries = 'pinterest_capi'",
 		"pinterest_capi.ca_file = '" . $stub->ca_file . "'", '');
 	chdir $dumps or die $!;
 	command_ok(
 		[
-			'pg_upgrade', '--no-sync', '-d', $node->data_dir, '-D', $new->data_dir, '-b', $bindir, '-B', $bindir,
-			'-s', $new->host, '-p', $node->port, '-P', $new->port
+			'pg_upgrade', '--no-sync', '-d', $node->data_dir,
+			'-D', $new->data_dir, '-b', $bindir,
+			'-B', $bindir, '-s', $new->host,
+			'-p', $node->port, '-P', $new->port
 		],
 		'pg_upgrade, with the library preloaded in both');
 	is($stub->count->{requests}, 0, 'sent nothing meanwhile');
 	$new->start;
-	is($new->safe_psql('postgres', q{SELECT event_id, destination, status, event_name FROM pinterest_capi.dispatch_status ORDER BY id}), $state,
+	is( $new->safe_psql(
+			'postgres',
+			q{SELECT event_id, destination, status, event_name FROM pinterest_capi.dispatch_status ORDER BY id}
+		),
+		$state,
 		'all events are there');
 	$stub->up;
-	ok($stub->wait_count(processed => 3, 90), 'and what waited is sent with the token that was there, without a person\'s help');
-	ok($new->poll_query_until('postgres', q{SELECT count(*) = 0 FROM pinterest_capi.dispatch_status
-			WHERE destination = 'default' AND status IN ('queued', 'retrying')}), 'all of it');
-	$new->safe_psql('postgres', q{SELECT pinterest_capi.track('Checkout', '{"value": 1, "currency": "USD"}', '{"em": "u@example.com"}', event_id => 'after-upgrade')});
+	ok( $stub->wait_count(processed => 3, 90),
+		'and what waited is sent with the token that was there, without a person\'s help'
+	);
+	ok( $new->poll_query_until(
+			'postgres',
+			q{SELECT count(*) = 0 FROM pinterest_capi.dispatch_status
+			WHERE destination = 'default' AND status IN ('queued', 'retrying')}),
+		'all of it');
+	$new->safe_psql('postgres',
+		q{SELECT pinterest_capi.track('Checkout', '{"value": 1, "currency": "USD"}', '{"em": "u@example.com"}', event_id => 'after-upgrade')}
+	);
 	ok(poll(sub { $stub->received('after-upgrade') }), 'so are new ones');
-	unlike(slurp_file($new->logfile), qr/PANIC|TRAP:|pinterest_capi.*ERROR/, 'no such word in the log');
+	unlike(
+		slurp_file($new->logfile),
+		qr/PANIC|TRAP:|pinterest_capi.*ERROR/,
+		'no such word in the log');
 	$new->stop;
 }
 

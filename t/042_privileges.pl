@@ -12,9 +12,13 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $stub = PinterestStub->new;
-my $statements = -e PostgreSQL::Test::Cluster->new('probe')->config_data('--pkglibdir') . '/pg_stat_statements.so';
+my $statements =
+  -e PostgreSQL::Test::Cluster->new('probe')->config_data('--pkglibdir')
+  . '/pg_stat_statements.so';
 my $node = setup_node('privileges', $stub,
-	conf => $statements ? "shared_preload_libraries = 'pg_stat_statements'\npg_stat_statements.track = all" : '');
+	conf => $statements
+	? "shared_preload_libraries = 'pg_stat_statements'\npg_stat_statements.track = all"
+	: '');
 my $superuser = getpwuid($>);
 my $files = PostgreSQL::Test::Utils::tempdir();
 
@@ -24,7 +28,11 @@ sub as
 	my ($role, $sql) = @_;
 	my ($out, $err) = ('', '');
 
-	$node->psql('postgres', $sql, stdout => \$out, stderr => \$err, on_error_stop => 0,
+	$node->psql(
+		'postgres', $sql,
+		stdout => \$out,
+		stderr => \$err,
+		on_error_stop => 0,
 		connstr => $node->connstr('postgres') . " user=$role");
 	return ($out, $err);
 }
@@ -41,7 +49,8 @@ sub refused
 sub nothing_waits
 {
 	return $node->poll_query_until('postgres',
-		q{SELECT count(*) = 0 FROM pinterest_capi.dispatch_status WHERE status IN ('queued', 'retrying')});
+		q{SELECT count(*) = 0 FROM pinterest_capi.dispatch_status WHERE status IN ('queued', 'retrying')}
+	);
 }
 
 sql('CREATE EXTENSION pg_stat_statements') if $statements;
@@ -64,7 +73,8 @@ SQL
 #
 # Each copy notes who ran it and does what the original does.
 
-sql('CREATE TABLE public.caught (who name, what text); GRANT INSERT, SELECT, DELETE ON public.caught TO PUBLIC');
+sql('CREATE TABLE public.caught (who name, what text); GRANT INSERT, SELECT, DELETE ON public.caught TO PUBLIC'
+);
 as('mallory', 'CREATE SCHEMA evil; GRANT USAGE ON SCHEMA evil TO PUBLIC');
 my (undef, $plant_errors) = as('mallory', <<'SQL');
 SET client_min_messages = error;
@@ -116,12 +126,18 @@ BEGIN
 END $do$;
 SQL
 is($plant_errors, '', 'planted');
-my $counted = sql(q{SELECT (SELECT count(*) FROM pg_proc WHERE pronamespace = 'evil'::regnamespace) > 2500,
+my $counted = sql(
+	q{SELECT (SELECT count(*) FROM pg_proc WHERE pronamespace = 'evil'::regnamespace) > 2500,
 	(SELECT count(*) FROM pg_operator WHERE oprnamespace = 'evil'::regnamespace) > 600,
-	(SELECT count(*) FROM pg_type WHERE typnamespace = 'evil'::regnamespace AND typtype = 'd') > 40});
-is($counted, 't|t|t', 'thousands of functions, hundreds of operators, and types');
-sql(q{SET search_path = evil, pg_catalog; SELECT 'a'::pg_catalog.text || lower('B'), 1::int4});
-is(sql(q{SELECT string_agg(DISTINCT what, ' ' ORDER BY what) FROM caught WHERE what IN ('a type', 'lower(text)', '||(text, text)')}), 'a type lower(text) ||(text, text)',
+	(SELECT count(*) FROM pg_type WHERE typnamespace = 'evil'::regnamespace AND typtype = 'd') > 40}
+);
+is($counted, 't|t|t',
+	'thousands of functions, hundreds of operators, and types');
+sql(q{SET search_path = evil, pg_catalog; SELECT 'a'::pg_catalog.text || lower('B'), 1::int4}
+);
+is( sql(q{SELECT string_agg(DISTINCT what, ' ' ORDER BY what) FROM caught WHERE what IN ('a type', 'lower(text)', '||(text, text)')}
+	),
+	'a type lower(text) ||(text, text)',
 	'a plain statement falls for all three');
 sql('TRUNCATE caught');
 
@@ -170,47 +186,87 @@ DELETE FROM pinterest_capi.consent_rule;
 SELECT pinterest_capi.purge('1 hour');
 SELECT pinterest_capi.drop_destination('other');
 SQL
+
 # what else a session may have set
 my $version = $node->safe_psql('postgres', 'SHOW server_version_num');
-my $odd = join '', map { "SET $_;\n" } ($version < 190000 ? 'standard_conforming_strings = off' : ()), 'backslash_quote = off', 'transform_null_equals = on',
-  q{DateStyle = 'German'}, 'IntervalStyle = sql_standard', 'bytea_output = escape', 'extra_float_digits = -15', 'array_nulls = off',
-  q{TimeZone = 'Asia/Kathmandu'}, q{xmloption = 'document'}, 'row_security = off', 'enable_seqscan = off', ($version < 160000 ? 'force_parallel_mode' : 'debug_parallel_query') . ' = regress',
-  'plan_cache_mode = force_custom_plan', 'default_transaction_isolation = serializable', 'quote_all_identifiers = on', 'constraint_exclusion = on';
+my $odd = join '',
+  map { "SET $_;\n" }
+  ($version < 190000 ? 'standard_conforming_strings = off' : ()),
+  'backslash_quote = off', 'transform_null_equals = on',
+  q{DateStyle = 'German'}, 'IntervalStyle = sql_standard',
+  'bytea_output = escape', 'extra_float_digits = -15', 'array_nulls = off',
+  q{TimeZone = 'Asia/Kathmandu'}, q{xmloption = 'document'},
+  'row_security = off', 'enable_seqscan = off',
+  ($version < 160000 ? 'force_parallel_mode' : 'debug_parallel_query')
+  . ' = regress',
+  'plan_cache_mode = force_custom_plan',
+  'default_transaction_isolation = serializable',
+  'quote_all_identifiers = on', 'constraint_exclusion = on';
 for my $role ($superuser, 'configurer')
 {
 	# a superuser with someone else's schema in front, and a role with the highest level
-	my ($out, $err) = as($role,
-		"SET client_min_messages = warning;\nSET search_path = evil, pg_catalog, public;\n" . ($role eq 'configurer' ? $odd : '') . $calls . ($role eq $superuser
-			? "SELECT pinterest_capi.grant_access('tracker', 'configure');\nSELECT pinterest_capi.revoke_access('tracker', 'configure');\nSELECT pinterest_capi.grant_access('tracker', 'track');\n" : ''));
+	my ($out, $err) = as(
+		$role,
+		"SET client_min_messages = warning;\nSET search_path = evil, pg_catalog, public;\n"
+		  . ($role eq 'configurer' ? $odd : '')
+		  . $calls
+		  . (
+			$role eq $superuser
+			? "SELECT pinterest_capi.grant_access('tracker', 'configure');\nSELECT pinterest_capi.revoke_access('tracker', 'configure');\nSELECT pinterest_capi.grant_access('tracker', 'track');\n"
+			: ''));
 
 	is($err, '', "$role: every function works with such a search_path");
-	like($out, qr/configured and ready.*planted-1/s, "$role: and does what it should");
-	is(sql(q{SELECT string_agg(DISTINCT who || ' ran ' || what, E'\n') FROM public.caught}), '', "$role: nothing planted was run");
-	sql(q{DELETE FROM pinterest_capi._event; DELETE FROM pinterest_capi._outcome; DELETE FROM pinterest_capi._suppression; TRUNCATE caught});
+	like(
+		$out,
+		qr/configured and ready.*planted-1/s,
+		"$role: and does what it should");
+	is( sql(q{SELECT string_agg(DISTINCT who || ' ran ' || what, E'\n') FROM public.caught}
+		),
+		'',
+		"$role: nothing planted was run");
+	sql(q{DELETE FROM pinterest_capi._event; DELETE FROM pinterest_capi._outcome; DELETE FROM pinterest_capi._suppression; TRUNCATE caught}
+	);
 }
 
 # What a session makes for itself comes before all schemas: relations and types in
 # pg_temp.  A role that may only track would have them looked at by the owner.
 {
-	my @temporary = qw(destination allowed_event consent_rule standard_event _event _queue _outcome _visitor _suppression _destination_state
+	my @temporary =
+	  qw(destination allowed_event consent_rule standard_event _event _queue _outcome _visitor _suppression _destination_state
 	  _secret _worker pg_class pg_proc pg_type pg_namespace pg_attribute);
-	my @types = qw(text bytea timestamptz jsonb jsonpath name oid regclass numeric int8 bool);
-	my ($out, $err) = as('tracker', join "\n",
+	my @types =
+	  qw(text bytea timestamptz jsonb jsonpath name oid regclass numeric int8 bool);
+	my ($out, $err) = as(
+		'tracker', join "\n",
 		'SET client_min_messages = error;',
 		q{CREATE FUNCTION pg_temp.look() RETURNS pg_catalog.bool LANGUAGE plpgsql AS $f$ BEGIN
 			INSERT INTO public.caught VALUES (current_user, 'pg_temp'); RETURN true; END $f$;},
-		(map { "CREATE TEMP VIEW $_ AS SELECT pg_temp.look() AS destination, pg_temp.look() AS name, pg_temp.look() AS id;" } @temporary),
-		(map { "CREATE DOMAIN pg_temp.$_ AS pg_catalog.$_ CHECK (pg_temp.look());" } @types),
+		(   map {
+				"CREATE TEMP VIEW $_ AS SELECT pg_temp.look() AS destination, pg_temp.look() AS name, pg_temp.look() AS id;"
+			} @temporary),
+		(   map {
+				"CREATE DOMAIN pg_temp.$_ AS pg_catalog.$_ CHECK (pg_temp.look());"
+			} @types),
 		'SET search_path = pg_temp, evil, pg_catalog, public;',
-		q{SELECT 1 FROM pg_class WHERE destination;}, 'SELECT 1::pg_temp.numeric;',
+		q{SELECT 1 FROM pg_class WHERE destination;},
+		'SELECT 1::pg_temp.numeric;',
 		q{SELECT count(*) > 1 FROM public.caught;},
 		q{DELETE FROM public.caught;},
-		grep { /track|identify|capture_click|preview|shop_orders|normalize/ && !/(?:INSERT INTO|UPDATE|FROM) pinterest_capi/ } split /^/, $calls);
+		grep {
+			/track|identify|capture_click|preview|shop_orders|normalize/
+			  && !/(?:INSERT INTO|UPDATE|FROM) pinterest_capi/
+		} split /^/,
+		$calls);
 
 	is($err, '', 'pg_temp: every function of level track works');
-	like($out, qr/^t$.*planted-1/ms, 'pg_temp: while a plain statement falls for what is there');
-	is(sql(q{SELECT string_agg(DISTINCT who || ' ran ' || what, E'\n') FROM public.caught}), '', 'pg_temp: nothing planted was run');
-	sql(q{DELETE FROM pinterest_capi._event; DELETE FROM pinterest_capi._queue; DELETE FROM pinterest_capi._outcome; TRUNCATE caught});
+	like($out, qr/^t$.*planted-1/ms,
+		'pg_temp: while a plain statement falls for what is there');
+	is( sql(q{SELECT string_agg(DISTINCT who || ' ran ' || what, E'\n') FROM public.caught}
+		),
+		'',
+		'pg_temp: nothing planted was run');
+	sql(q{DELETE FROM pinterest_capi._event; DELETE FROM pinterest_capi._queue; DELETE FROM pinterest_capi._outcome; TRUNCATE caught}
+	);
 }
 
 # the worker: a database's owner may set what its sessions begin with
@@ -218,61 +274,117 @@ sql('ALTER DATABASE postgres SET search_path = evil, pg_catalog, public');
 sql('ALTER DATABASE postgres SET role = mallory');
 my $pid = sql('SET ROLE none; SELECT pid FROM pinterest_capi.worker_status');
 sql("SET ROLE none; SELECT pg_catalog.pg_terminate_backend($pid)");
-ok(poll(sub { sql("SET ROLE none; SELECT pg_catalog.count(*) OPERATOR(pg_catalog.=) 1 FROM pinterest_capi.worker_status AS w WHERE w.pid OPERATOR(pg_catalog.<>) $pid") eq 't' }),
+ok( poll(
+		sub {
+			sql("SET ROLE none; SELECT pg_catalog.count(*) OPERATOR(pg_catalog.=) 1 FROM pinterest_capi.worker_status AS w WHERE w.pid OPERATOR(pg_catalog.<>) $pid"
+			) eq 't';
+		}),
 	'a worker that starts with a planted search_path and role');
-sql(q{SET ROLE none; SELECT pinterest_capi.track('Checkout', '{"value": 3, "currency": "EUR"}', '{"em": "w@example.com"}', event_id => 'by-worker')});
+sql(q{SET ROLE none; SELECT pinterest_capi.track('Checkout', '{"value": 3, "currency": "EUR"}', '{"em": "w@example.com"}', event_id => 'by-worker')}
+);
 ok(poll(sub { $stub->received('by-worker') }), 'sends');
 sql('SET ROLE none; ALTER DATABASE postgres RESET search_path');
 sql('SET ROLE none; ALTER DATABASE postgres RESET role');
 ok(nothing_waits(), 'and settles');
-is(sql(q{SELECT string_agg(DISTINCT who || ' ran ' || what, E'\n') FROM public.caught WHERE what NOT LIKE '%_is_visible%'}), '', 'the worker ran nothing planted');
+is( sql(q{SELECT string_agg(DISTINCT who || ' ran ' || what, E'\n') FROM public.caught WHERE what NOT LIKE '%_is_visible%'}
+	),
+	'',
+	'the worker ran nothing planted');
 
 # ---- triggers, rules and policies on the extension's tables ----
 
-as('mallory', q{CREATE FUNCTION public.planted() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-	INSERT INTO public.caught VALUES (current_user, TG_TABLE_NAME || ' ' || coalesce(current_setting('application_name'), '')); RETURN NULL; END $$});
+as( 'mallory',
+	q{CREATE FUNCTION public.planted() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+	INSERT INTO public.caught VALUES (current_user, TG_TABLE_NAME || ' ' || coalesce(current_setting('application_name'), '')); RETURN NULL; END $$}
+);
 for my $role (qw(mallory tracker operator configurer monitor))
 {
-	for my $table (qw(destination allowed_event consent_rule _event _queue _outcome _secret _destination_state))
+	for my $table (
+		qw(destination allowed_event consent_rule _event _queue _outcome _secret _destination_state)
+	  )
 	{
-		refused($role, "CREATE TRIGGER x AFTER INSERT ON pinterest_capi.$table FOR EACH ROW EXECUTE FUNCTION public.planted()", 'permission denied');
+		refused(
+			$role,
+			"CREATE TRIGGER x AFTER INSERT ON pinterest_capi.$table FOR EACH ROW EXECUTE FUNCTION public.planted()",
+			'permission denied');
 	}
-	refused($role, 'CREATE RULE x AS ON UPDATE TO pinterest_capi.destination DO ALSO SELECT 1', 'must be owner');
-	refused($role, 'ALTER TABLE pinterest_capi.destination DISABLE TRIGGER ALL', 'must be owner');
-	refused($role, 'CREATE POLICY p ON pinterest_capi.destination', 'must be owner');
-	refused($role, 'CREATE OR REPLACE FUNCTION pinterest_capi.track_trigger() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$',
+	refused(
+		$role,
+		'CREATE RULE x AS ON UPDATE TO pinterest_capi.destination DO ALSO SELECT 1',
+		'must be owner');
+	refused(
+		$role,
+		'ALTER TABLE pinterest_capi.destination DISABLE TRIGGER ALL',
+		'must be owner');
+	refused(
+		$role,
+		'CREATE POLICY p ON pinterest_capi.destination',
+		'must be owner');
+	refused(
+		$role,
+		'CREATE OR REPLACE FUNCTION pinterest_capi.track_trigger() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$',
 		'permission denied for schema');
-	refused($role, 'ALTER EXTENSION pinterest_capi DROP TABLE pinterest_capi._secret', 'must be owner');
+	refused(
+		$role,
+		'ALTER EXTENSION pinterest_capi DROP TABLE pinterest_capi._secret',
+		'must be owner');
 	refused($role, 'DROP EXTENSION pinterest_capi', 'must be owner');
 	refused($role, 'ALTER EXTENSION pinterest_capi UPDATE', 'must be owner');
-	refused($role, 'SET session_replication_role = replica', 'permission denied');
+	refused(
+		$role,
+		'SET session_replication_role = replica',
+		'permission denied');
 }
 
 # Somebody with more rights than sense: TRIGGER on everything.  What is planted
 # then would run as whoever writes to the table; neither the worker nor track does.
-sql('TRUNCATE caught; GRANT TRIGGER ON ALL TABLES IN SCHEMA pinterest_capi TO mallory');
-my (undef, $trigger_errors) = as('mallory', join "\n",
-	map { "CREATE TRIGGER zz AFTER INSERT OR UPDATE OR DELETE ON pinterest_capi.$_ FOR EACH ROW EXECUTE FUNCTION public.planted();" }
-	  qw(_event _queue _outcome _lease _destination_state _worker));
+sql('TRUNCATE caught; GRANT TRIGGER ON ALL TABLES IN SCHEMA pinterest_capi TO mallory'
+);
+my (undef, $trigger_errors) = as(
+	'mallory',
+	join "\n",
+	map {
+		"CREATE TRIGGER zz AFTER INSERT OR UPDATE OR DELETE ON pinterest_capi.$_ FOR EACH ROW EXECUTE FUNCTION public.planted();"
+	} qw(_event _queue _outcome _lease _destination_state _worker));
 is($trigger_errors, '', 'TRIGGER on everything: planted');
 $pid = sql('SELECT pid FROM pinterest_capi.worker_status');
 sql("SELECT pg_terminate_backend($pid)");
-ok($node->poll_query_until('postgres', "SELECT count(*) = 1 FROM pinterest_capi.worker_status WHERE pid <> $pid"), 'a new worker');
-as('tracker', q{SELECT pinterest_capi.track('Checkout', '{"value": 3, "currency": "EUR"}', '{"em": "t@example.com"}', event_id => 'triggered')});
+ok( $node->poll_query_until(
+		'postgres',
+		"SELECT count(*) = 1 FROM pinterest_capi.worker_status WHERE pid <> $pid"
+	),
+	'a new worker');
+as('tracker',
+	q{SELECT pinterest_capi.track('Checkout', '{"value": 3, "currency": "EUR"}', '{"em": "t@example.com"}', event_id => 'triggered')}
+);
 $stub->script({ status => 500 });
-as('tracker', q{SELECT pinterest_capi.track('Checkout', '{"value": 3, "currency": "EUR"}', '{"em": "t@example.com"}', event_id => 'triggered-retry')});
+as('tracker',
+	q{SELECT pinterest_capi.track('Checkout', '{"value": 3, "currency": "EUR"}', '{"em": "t@example.com"}', event_id => 'triggered-retry')}
+);
 ok(nothing_waits(), 'claims, settles, backs off, retries');
-is(sql(q{SELECT string_agg(DISTINCT what, E'\n') FROM caught WHERE what LIKE '% pinterest_capi'}), '', 'the worker runs no planted trigger');
+is( sql(q{SELECT string_agg(DISTINCT what, E'\n') FROM caught WHERE what LIKE '% pinterest_capi'}
+	),
+	'',
+	'the worker runs no planted trigger');
 is(sql('SELECT count(*) FROM caught'), '0', 'nor do sessions that track');
+
 # by SQL, as into a table that its owner has changed
-sql('ALTER TABLE pinterest_capi._event ADD COLUMN theirs integer; ALTER TABLE pinterest_capi._outcome ADD COLUMN theirs integer');
-as('tracker', q{SELECT pinterest_capi.track('Checkout', '{"value": 3, "currency": "EUR"}', '{"em": "t@example.com"}', event_id => 'triggered-by-sql')});
+sql('ALTER TABLE pinterest_capi._event ADD COLUMN theirs integer; ALTER TABLE pinterest_capi._outcome ADD COLUMN theirs integer'
+);
+as('tracker',
+	q{SELECT pinterest_capi.track('Checkout', '{"value": 3, "currency": "EUR"}', '{"em": "t@example.com"}', event_id => 'triggered-by-sql')}
+);
 ok(nothing_waits(), 'an event into tables with a column more');
 is(sql('SELECT count(*) FROM caught'), '0', 'neither runs it');
-sql('ALTER TABLE pinterest_capi._event DROP COLUMN theirs; ALTER TABLE pinterest_capi._outcome DROP COLUMN theirs');
-sql('UPDATE pinterest_capi._queue SET attempts = attempts; UPDATE pinterest_capi._outcome SET attempts = attempts');
-isnt(sql('SELECT count(*) FROM caught'), '0', 'an UPDATE by hand would have shown it');
-sql(join '', map { "DROP TRIGGER zz ON pinterest_capi.$_;" } qw(_event _queue _outcome _lease _destination_state _worker));
+sql('ALTER TABLE pinterest_capi._event DROP COLUMN theirs; ALTER TABLE pinterest_capi._outcome DROP COLUMN theirs'
+);
+sql('UPDATE pinterest_capi._queue SET attempts = attempts; UPDATE pinterest_capi._outcome SET attempts = attempts'
+);
+isnt(sql('SELECT count(*) FROM caught'),
+	'0', 'an UPDATE by hand would have shown it');
+sql(join '',
+	map { "DROP TRIGGER zz ON pinterest_capi.$_;" }
+	  qw(_event _queue _outcome _lease _destination_state _worker));
 sql('REVOKE TRIGGER ON ALL TABLES IN SCHEMA pinterest_capi FROM mallory');
 
 # ---- pointing the worker elsewhere ----
@@ -283,44 +395,84 @@ for my $role (qw(mallory tracker operator configurer monitor reader))
 {
 	my $why = 'permission denied';
 
-	refused($role, "UPDATE pinterest_capi.destination SET api_url = '$elsewhere'", $why);
-	refused($role, "INSERT INTO pinterest_capi.destination (destination, api_url) VALUES ('x', '$elsewhere')", $why);
-	refused($role, "INSERT INTO pinterest_capi.destination (destination) VALUES ('default') ON CONFLICT (destination) DO UPDATE SET api_url = '$elsewhere'", $why);
-	refused($role, "MERGE INTO pinterest_capi.destination AS d USING (SELECT 1) AS x ON true WHEN MATCHED THEN UPDATE SET api_url = '$elsewhere'", $why);
-	refused($role, "COPY pinterest_capi.destination (destination, api_url) FROM STDIN;\ny\t$elsewhere\n\\.\n", $why, "$role: COPY into destination");
-	refused($role, "SELECT pinterest_capi.configure_destination('1', 'file:/etc/passwd', '2')", $why);
+	refused($role,
+		"UPDATE pinterest_capi.destination SET api_url = '$elsewhere'", $why);
+	refused(
+		$role,
+		"INSERT INTO pinterest_capi.destination (destination, api_url) VALUES ('x', '$elsewhere')",
+		$why);
+	refused(
+		$role,
+		"INSERT INTO pinterest_capi.destination (destination) VALUES ('default') ON CONFLICT (destination) DO UPDATE SET api_url = '$elsewhere'",
+		$why);
+	refused(
+		$role,
+		"MERGE INTO pinterest_capi.destination AS d USING (SELECT 1) AS x ON true WHEN MATCHED THEN UPDATE SET api_url = '$elsewhere'",
+		$why);
+	refused(
+		$role,
+		"COPY pinterest_capi.destination (destination, api_url) FROM STDIN;\ny\t$elsewhere\n\\.\n",
+		$why,
+		"$role: COPY into destination");
+	refused(
+		$role,
+		"SELECT pinterest_capi.configure_destination('1', 'file:/etc/passwd', '2')",
+		$why);
+
 	# the session may not know the settings yet, or know them
-	for my $first ('', "SELECT pinterest_capi.normalize_identifier('em', 'a\@example.com');")
+	for my $first ('',
+		"SELECT pinterest_capi.normalize_identifier('em', 'a\@example.com');")
 	{
 		for my $setting (qw(ca_file proxy dispatch retention))
 		{
-			my (undef, $err) = as($role, "$first SET pinterest_capi.$setting = '/tmp/x'; SELECT pinterest_capi.hash_identifier('em', 'a'); SHOW pinterest_capi.$setting");
+			my (undef, $err) = as($role,
+				"$first SET pinterest_capi.$setting = '/tmp/x'; SELECT pinterest_capi.hash_identifier('em', 'a'); SHOW pinterest_capi.$setting"
+			);
 
-			like($err, qr/cannot be changed now|permission denied to examine|invalid configuration parameter|permission denied to set/, "$role: SET $setting" . ($first && ', loaded'));
+			like(
+				$err,
+				qr/cannot be changed now|permission denied to examine|invalid configuration parameter|permission denied to set/,
+				"$role: SET $setting" . ($first && ', loaded'));
 		}
 	}
-	refused($role, "$_ SET pinterest_capi.proxy = 'http://evil.example'", 'permission denied|cannot be changed|must be owner|must be superuser')
-	  for "ALTER ROLE $role", 'ALTER DATABASE postgres', 'ALTER SYSTEM';
-	refused($role, qq{SET ROLE "$superuser"}, 'permission denied to set role');
-	refused($role, 'SET SESSION AUTHORIZATION file_configurer', 'permission denied');
+	refused(
+		$role,
+		"$_ SET pinterest_capi.proxy = 'http://evil.example'",
+		'permission denied|cannot be changed|must be owner|must be superuser'
+	) for "ALTER ROLE $role", 'ALTER DATABASE postgres', 'ALTER SYSTEM';
+	refused($role, qq{SET ROLE "$superuser"},
+		'permission denied to set role');
+	refused(
+		$role,
+		'SET SESSION AUTHORIZATION file_configurer',
+		'permission denied');
 }
 for my $setting (qw(ca_file proxy))
 {
-	refused('configurer', "SELECT pinterest_capi.normalize_identifier('em', 'a'); SHOW pinterest_capi.$setting", 'must be superuser|permission denied');
+	refused(
+		'configurer',
+		"SELECT pinterest_capi.normalize_identifier('em', 'a'); SHOW pinterest_capi.$setting",
+		'must be superuser|permission denied');
 }
 
 # a superuser who plays a role has that role's rights; back again, all of them
-for my $sql ("UPDATE pinterest_capi.destination SET api_url = '$elsewhere'", "SELECT pinterest_capi.configure_destination('1', 'file:/etc/passwd', '2')")
+for my $sql (
+	"UPDATE pinterest_capi.destination SET api_url = '$elsewhere'",
+	"SELECT pinterest_capi.configure_destination('1', 'file:/etc/passwd', '2')"
+  )
 {
 	my (undef, $err) = as($superuser, "SET ROLE configurer; $sql");
 
 	like($err, qr/permission denied/, "SET ROLE configurer: $sql");
 }
+
 # inside a function of someone who may, the caller's rights don't count: it's the definer who decided
 sql(q{CREATE FUNCTION public.repoint(text) RETURNS void SECURITY DEFINER SET search_path = pg_catalog LANGUAGE sql AS
 	$$ UPDATE pinterest_capi.destination SET api_url = $1 $$});
 as('configurer', q{SELECT public.repoint('https://localhost:1/v5')});
-is(sql('SELECT api_url FROM pinterest_capi.destination'), 'https://localhost:1/v5', 'a superuser\'s SECURITY DEFINER function hands its rights on, as ever');
+is( sql('SELECT api_url FROM pinterest_capi.destination'),
+	'https://localhost:1/v5',
+	'a superuser\'s SECURITY DEFINER function hands its rights on, as ever');
 sql("SELECT public.repoint('@{[$stub->url]}'); DROP FUNCTION public.repoint");
 
 # members of pg_read_server_files may name a file, with the level that configures
@@ -328,35 +480,54 @@ sql(q{SELECT pinterest_capi.grant_access('file_configurer', 'configure')});
 my $token_file = "$files/token";
 append_to_file($token_file, PinterestStub::TOKEN . "\n");
 chmod 0600, $token_file;
-my ($ready) = as('file_configurer', "SELECT pinterest_capi.configure_destination('@{[PinterestStub::TAG]}', 'file:$token_file', '@{[PinterestStub::ACCOUNT]}')");
-is($ready, 'Your destination is configured and ready.', 'pg_read_server_files: may');
-sql(q{SELECT pinterest_capi.track('Checkout', '{"value": 3, "currency": "EUR"}', '{"em": "f@example.com"}', event_id => 'by-file')});
+my ($ready) = as('file_configurer',
+	"SELECT pinterest_capi.configure_destination('@{[PinterestStub::TAG]}', 'file:$token_file', '@{[PinterestStub::ACCOUNT]}')"
+);
+is( $ready,
+	'Your destination is configured and ready.',
+	'pg_read_server_files: may');
+sql(q{SELECT pinterest_capi.track('Checkout', '{"value": 3, "currency": "EUR"}', '{"em": "f@example.com"}', event_id => 'by-file')}
+);
 ok(poll(sub { $stub->received('by-file') }), 'and what it holds is used');
 
 # ---- reading the token ----
 
 my $token = PinterestStub::TOKEN;
-my $configure = "SELECT pinterest_capi.configure_destination('@{[PinterestStub::TAG]}', '$token', '@{[PinterestStub::ACCOUNT]}')";
+my $configure =
+  "SELECT pinterest_capi.configure_destination('@{[PinterestStub::TAG]}', '$token', '@{[PinterestStub::ACCOUNT]}')";
 sql($configure);
 for my $role (qw(mallory tracker operator configurer monitor))
 {
-	refused($role, $_, 'permission denied') for 'SELECT * FROM pinterest_capi._secret', 'TABLE pinterest_capi._worker',
-	  'COPY pinterest_capi._secret TO STDOUT', 'SELECT x::text FROM pinterest_capi._secret AS x',
-	  'CREATE TEMP TABLE copy AS SELECT * FROM pinterest_capi._secret', 'SELECT * FROM pinterest_capi._readiness',
+	refused($role, $_, 'permission denied')
+	  for 'SELECT * FROM pinterest_capi._secret',
+	  'TABLE pinterest_capi._worker',
+	  'COPY pinterest_capi._secret TO STDOUT',
+	  'SELECT x::text FROM pinterest_capi._secret AS x',
+	  'CREATE TEMP TABLE copy AS SELECT * FROM pinterest_capi._secret',
+	  'SELECT * FROM pinterest_capi._readiness',
 	  'BEGIN; LOCK TABLE pinterest_capi._secret IN ACCESS SHARE MODE';
-	my ($stats) = as($role, q{SELECT * FROM pg_stats WHERE schemaname = 'pinterest_capi' AND tablename = '_secret'});
+	my ($stats) = as($role,
+		q{SELECT * FROM pg_stats WHERE schemaname = 'pinterest_capi' AND tablename = '_secret'}
+	);
 	is($stats, '', "$role: nor in the statistics");
 }
-my ($read, $read_error) = as('reader', 'SELECT * FROM pinterest_capi._secret');
+my ($read, $read_error) =
+  as('reader', 'SELECT * FROM pinterest_capi._secret');
 is($read, '', 'a member of pg_read_all_data reads no token');
-(undef, $read_error) = as('reader', 'SET row_security = off; SELECT * FROM pinterest_capi._secret');
+(undef, $read_error) = as('reader',
+	'SET row_security = off; SELECT * FROM pinterest_capi._secret');
 like($read_error, qr/row-level security/, 'nor with row_security off');
 my ($events) = as('reader', 'SELECT count(*) > 0 FROM pinterest_capi._event');
 is($events, 't', 'all other data it reads');
-for my $role ('tracker', 'operator', 'configurer', 'monitor', 'reader', $superuser)
+for my $role ('tracker', 'operator', 'configurer', 'monitor', 'reader',
+	$superuser)
 {
-	my ($out) = as($role, join "\n", map { "SELECT x::text FROM pinterest_capi.$_ AS x;" }
-		  qw(dispatch_status destination_status worker_status event_activity event_quality compliance_report destination allowed_event consent_rule));
+	my ($out) = as(
+		$role,
+		join "\n",
+		map { "SELECT x::text FROM pinterest_capi.$_ AS x;" }
+		  qw(dispatch_status destination_status worker_status event_activity event_quality compliance_report destination allowed_event consent_rule)
+	);
 
 	unlike($out, qr/pina_/, "$role: no view or table shows it");
 }
@@ -364,33 +535,59 @@ for my $role ('tracker', 'operator', 'configurer', 'monitor', 'reader', $superus
 # pg_stat_activity while it runs, and afterwards
 my $session = $node->background_psql('postgres');
 $session->query_safe("SET client_min_messages = warning; BEGIN; $configure");
-unlike(sql('SELECT string_agg(query, E\'\n\') FROM pg_stat_activity WHERE pid <> pg_backend_pid()'), qr/pina_/, 'pg_stat_activity shows another statement');
+unlike(
+	sql('SELECT string_agg(query, E\'\n\') FROM pg_stat_activity WHERE pid <> pg_backend_pid()'
+	),
+	qr/pina_/,
+	'pg_stat_activity shows another statement');
 $session->query_safe('ROLLBACK');
 $session->quit;
 
 # errors: a statement that fails in the function, or is caught with its context
 my $log_from = -s $node->logfile;
-for my $bad ("'@{[PinterestStub::TAG]}', 'pina_bad token'", "'x', '$token'", "'1', '$token', 'x'", "'1', '$token', '2', ''", "NULL, '$token'")
+for my $bad (
+	"'@{[PinterestStub::TAG]}', 'pina_bad token'",
+	"'x', '$token'",
+	"'1', '$token', 'x'",
+	"'1', '$token', '2', ''",
+	"NULL, '$token'")
 {
-	my (undef, $err) = as('configurer', "\\set VERBOSITY verbose\nSELECT pinterest_capi.configure_destination($bad)");
+	my (undef, $err) = as('configurer',
+		"\\set VERBOSITY verbose\nSELECT pinterest_capi.configure_destination($bad)"
+	);
 	my ($message) = $err =~ /(ERROR:.*?)(?:\nLINE |\z)/s;
 
 	unlike($message, qr/pina_/, "an error quotes no token: $bad");
 }
-my ($caught) = as('configurer', q{DO $$ DECLARE m text; d text; h text; BEGIN
+my ($caught) = as(
+	'configurer', q{DO $$ DECLARE m text; d text; h text; BEGIN
 	PERFORM pinterest_capi.configure_destination('x', 'pina_in_a_block');
 	EXCEPTION WHEN OTHERS THEN GET STACKED DIAGNOSTICS m = MESSAGE_TEXT, d = PG_EXCEPTION_DETAIL, h = PG_EXCEPTION_HINT;
-	CREATE TEMP TABLE said AS SELECT m || d || h AS words; END $$; SELECT words FROM said});
+	CREATE TEMP TABLE said AS SELECT m || d || h AS words; END $$; SELECT words FROM said}
+);
 like($caught, qr/Tag ID is not a number/, 'an error that is caught');
 unlike((split /\n/, $caught)[0], qr/pina_/, 'says nothing of it either');
-my ($cancelled) = as('configurer', "SET statement_timeout = 1; SELECT pg_sleep(0.1), pinterest_capi.configure_destination('1', 'pina_sleeping')");
-unlike(slurp_file($node->logfile, $log_from) =~ s/STATEMENT:  SELECT pg_sleep.*//r, qr/pina_/, 'the log of those errors holds none');
+my ($cancelled) = as('configurer',
+	"SET statement_timeout = 1; SELECT pg_sleep(0.1), pinterest_capi.configure_destination('1', 'pina_sleeping')"
+);
+unlike(
+	slurp_file($node->logfile, $log_from) =~
+	  s/STATEMENT:  SELECT pg_sleep.*//r,
+	qr/pina_/,
+	'the log of those errors holds none');
 
 SKIP:
 {
 	skip 'no pg_stat_statements here', 2 unless $statements;
-	like(sql('SELECT string_agg(query, E\'\n\') FROM pg_stat_statements'), qr/configure_destination\(\$1, \$2, \$3/, 'pg_stat_statements has the call');
-	unlike(sql(q{SELECT string_agg(query, E'\n') FROM pg_stat_statements WHERE query NOT LIKE 'DO %'}), qr/pina_/, 'with parameters for what was given');
+	like(
+		sql('SELECT string_agg(query, E\'\n\') FROM pg_stat_statements'),
+		qr/configure_destination\(\$1, \$2, \$3/,
+		'pg_stat_statements has the call');
+	unlike(
+		sql(q{SELECT string_agg(query, E'\n') FROM pg_stat_statements WHERE query NOT LIKE 'DO %'}
+		),
+		qr/pina_/,
+		'with parameters for what was given');
 }
 
 # ---- what the server itself logs, and how to set a token that isn't logged ----
@@ -403,9 +600,10 @@ sub logged
 
 	$action->();
 	$text = slurp_file($node->logfile, $from);
-	like($text, qr/configure_destination/, "$name: the log has the statement");
-	if ($logged) { like($text, qr/pina_/, "$name: with the token") }
-	else { unlike($text, qr/pina_/, "$name: without a token") }
+	like($text, qr/configure_destination/,
+		"$name: the log has the statement");
+	if   ($logged) { like($text, qr/pina_/, "$name: with the token") }
+	else           { unlike($text, qr/pina_/, "$name: without a token") }
 	return;
 }
 
@@ -414,38 +612,75 @@ sub bound
 	my ($options) = @_;
 	my $script = "$files/bound.sql";
 
-	append_to_file($script, "SELECT pinterest_capi.configure_destination(:tag, :token, :account);\n") unless -e $script;
+	append_to_file($script,
+		"SELECT pinterest_capi.configure_destination(:tag, :token, :account);\n"
+	) unless -e $script;
 	local $ENV{PGOPTIONS} = $options;
 	command_ok(
 		[
-			'pgbench', '-n', '-t', '1', '-M', 'extended', '-f', $script, '-D', "tag=@{[PinterestStub::TAG]}",
-			'-D', "token=$token", '-D', "account=@{[PinterestStub::ACCOUNT]}", $node->connstr('postgres')
+			'pgbench',
+			'-n',
+			'-t',
+			'1',
+			'-M',
+			'extended',
+			'-f',
+			$script,
+			'-D',
+			"tag=@{[PinterestStub::TAG]}",
+			'-D',
+			"token=$token",
+			'-D',
+			"account=@{[PinterestStub::ACCOUNT]}",
+			$node->connstr('postgres')
 		],
 		"as a parameter $options");
 	return;
 }
 
 # as wordy as it gets, but for whole statements: none
-$node->append_conf('postgresql.conf', "log_min_messages = debug5\nlog_error_verbosity = verbose");
+$node->append_conf('postgresql.conf',
+	"log_min_messages = debug5\nlog_error_verbosity = verbose");
 $node->reload;
-ok($node->poll_query_until('postgres', q{SELECT current_setting('log_min_messages') = 'debug5'}), 'debug5');
+ok( $node->poll_query_until(
+		'postgres', q{SELECT current_setting('log_min_messages') = 'debug5'}),
+	'debug5');
 $log_from = -s $node->logfile;
 sql($configure);
-sql(q{SELECT pinterest_capi.track('Checkout', '{"value": 3, "currency": "EUR"}', '{"em": "f@example.com"}', event_id => 'at-debug5')});
+sql(q{SELECT pinterest_capi.track('Checkout', '{"value": 3, "currency": "EUR"}', '{"em": "f@example.com"}', event_id => 'at-debug5')}
+);
 ok(poll(sub { $stub->received('at-debug5') }), 'sent at debug5');
 like(slurp_file($node->logfile, $log_from), qr/DEBUG:/, 'debug5 is there');
-unlike(slurp_file($node->logfile, $log_from), qr/pina_/, 'debug5: neither session nor worker logs the token');
+unlike(slurp_file($node->logfile, $log_from),
+	qr/pina_/, 'debug5: neither session nor worker logs the token');
 
 # what the server does by itself with log_statement; nothing in an extension can prevent that
-$node->append_conf('postgresql.conf', "log_min_messages = warning\nlog_statement = all");
+$node->append_conf('postgresql.conf',
+	"log_min_messages = warning\nlog_statement = all");
 $node->reload;
-ok($node->poll_query_until('postgres', q{SELECT current_setting('log_statement') = 'all'}), 'log_statement = all');
+ok( $node->poll_query_until(
+		'postgres', q{SELECT current_setting('log_statement') = 'all'}),
+	'log_statement = all');
 logged('a literal', 1, sub { sql($configure) });
 logged('a parameter', 1, sub { bound('') });
+
 # the three ways around it
-logged('a literal, log_statement = none in the session', 0, sub { sql("SET log_statement = none; SET log_min_duration_statement = -1; -- configure_destination\n" =~ s/ --.*//r . $configure); sql('SELECT 1 AS "configure_destination"') });
-logged('a parameter, log_parameter_max_length = 0', 0, sub { bound('-c log_parameter_max_length=0') });
-logged('file:', 0, sub { sql("SELECT pinterest_capi.configure_destination('@{[PinterestStub::TAG]}', 'file:$token_file', '@{[PinterestStub::ACCOUNT]}')") });
+logged(
+	'a literal, log_statement = none in the session',
+	0,
+	sub {
+		sql("SET log_statement = none; SET log_min_duration_statement = -1; -- configure_destination\n"
+			  =~ s/ --.*//r . $configure);
+		sql('SELECT 1 AS "configure_destination"');
+	});
+logged('a parameter, log_parameter_max_length = 0',
+	0, sub { bound('-c log_parameter_max_length=0') });
+logged(
+	'file:', 0,
+	sub {
+		sql("SELECT pinterest_capi.configure_destination('@{[PinterestStub::TAG]}', 'file:$token_file', '@{[PinterestStub::ACCOUNT]}')"
+		);
+	});
 $node->append_conf('postgresql.conf', 'log_statement = none');
 $node->reload;
 
@@ -453,52 +688,123 @@ $node->reload;
 
 my $other = PostgreSQL::Test::Cluster->new('owner');
 $other->init(extra => [ '-E', 'UTF8', '--no-locale' ]);
-$other->append_conf('postgresql.conf', "pinterest_capi.ca_file = '@{[$stub->ca_file]}'");
+$other->append_conf('postgresql.conf',
+	"pinterest_capi.ca_file = '@{[$stub->ca_file]}'");
 $other->start;
-$other->safe_psql('postgres', 'CREATE ROLE installer SUPERUSER LOGIN; CREATE ROLE plain LOGIN; CREATE ROLE tracker');
-$other->safe_psql('postgres', "CREATE EXTENSION pinterest_capi; $configure; UPDATE pinterest_capi.destination SET api_url = '@{[$stub->url]}'; SELECT pinterest_capi.allow_event('checkout')",
+$other->safe_psql('postgres',
+	'CREATE ROLE installer SUPERUSER LOGIN; CREATE ROLE plain LOGIN; CREATE ROLE tracker'
+);
+$other->safe_psql(
+	'postgres',
+	"CREATE EXTENSION pinterest_capi; $configure; UPDATE pinterest_capi.destination SET api_url = '@{[$stub->url]}'; SELECT pinterest_capi.allow_event('checkout')",
 	connstr => $other->connstr('postgres') . ' user=installer');
-$other->safe_psql('postgres', 'REASSIGN OWNED BY installer TO plain; DROP OWNED BY installer; DROP ROLE installer');
-is($other->safe_psql('postgres', q{SELECT DISTINCT pg_get_userbyid(relowner) FROM pg_class WHERE relnamespace = 'pinterest_capi'::regnamespace}), 'plain',
+$other->safe_psql('postgres',
+	'REASSIGN OWNED BY installer TO plain; DROP OWNED BY installer; DROP ROLE installer'
+);
+is( $other->safe_psql(
+		'postgres',
+		q{SELECT DISTINCT pg_get_userbyid(relowner) FROM pg_class WHERE relnamespace = 'pinterest_capi'::regnamespace}
+	),
+	'plain',
 	'REASSIGN OWNED: all is somebody\'s who is no superuser');
-$other->safe_psql('postgres', q{CREATE TABLE caught (who name); GRANT INSERT ON caught TO PUBLIC;
+$other->safe_psql(
+	'postgres',
+	q{CREATE TABLE caught (who name); GRANT INSERT ON caught TO PUBLIC;
 	CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO public.caught VALUES (current_user); RETURN NULL; END $$;
 	CREATE TRIGGER note AFTER INSERT ON pinterest_capi._lease EXECUTE FUNCTION note();
 	ALTER TABLE pinterest_capi._lease ENABLE ALWAYS TRIGGER note});
-$other->safe_psql('postgres', q{SELECT pinterest_capi.grant_access('tracker', 'track')});
+$other->safe_psql('postgres',
+	q{SELECT pinterest_capi.grant_access('tracker', 'track')});
 my $plain = $other->connstr('postgres') . ' user=plain';
-$other->safe_psql('postgres', q{SET ROLE tracker; SELECT pinterest_capi.track('Checkout', '{"value": 3, "currency": "EUR"}', '{"em": "p@example.com"}', 'v', event_id => 'of-plain')});
+$other->safe_psql('postgres',
+	q{SET ROLE tracker; SELECT pinterest_capi.track('Checkout', '{"value": 3, "currency": "EUR"}', '{"em": "p@example.com"}', 'v', event_id => 'of-plain')}
+);
 ok(poll(sub { $stub->received('of-plain') }), 'events go out');
-ok($other->poll_query_until('postgres', q{SELECT status = 'sent' FROM pinterest_capi.dispatch_status WHERE event_id = 'of-plain'}), 'and are settled');
-is($other->safe_psql('postgres', 'SELECT DISTINCT who FROM caught'), 'plain', 'the worker works as the owner');
+ok( $other->poll_query_until(
+		'postgres',
+		q{SELECT status = 'sent' FROM pinterest_capi.dispatch_status WHERE event_id = 'of-plain'}
+	),
+	'and are settled');
+is($other->safe_psql('postgres', 'SELECT DISTINCT who FROM caught'),
+	'plain', 'the worker works as the owner');
 for my $call (
-	[ 'pause_destination()', qr/^$/, 'destination_status', 'default|paused' ], [ 'resume_destination()', qr/^$/, 'destination_status', 'default|ready' ],
-	[ 'verify_destination()', qr/^Pinterest accepted the test event/ ], [ q{identify('v', '{"em": "p@example.com"}')}, qr/^$/ ],
-	[ q{allow_event('lead')}, qr/^$/ ], [ q{disallow_event('lead')}, qr/^t$/ ], [ q{replay('default', 'sent')}, qr/^1$/ ], [ 'flush()', qr/^t$/ ],
-	[ q{forget('v')}, qr/^2$/ ], [ q{purge('0')}, qr/^\d+$/ ], [ q{grant_access('tracker', 'operate')}, qr/^$/ ], [ q{revoke_access('tracker', 'operate')}, qr/^$/ ],
-	[ $configure =~ s/^SELECT pinterest_capi\.//r, qr/^Your destination is configured and ready/ ])
+	[ 'pause_destination()', qr/^$/, 'destination_status', 'default|paused' ],
+	[ 'resume_destination()', qr/^$/, 'destination_status', 'default|ready' ],
+	[ 'verify_destination()', qr/^Pinterest accepted the test event/ ],
+	[ q{identify('v', '{"em": "p@example.com"}')}, qr/^$/ ],
+	[ q{allow_event('lead')}, qr/^$/ ],
+	[ q{disallow_event('lead')}, qr/^t$/ ],
+	[ q{replay('default', 'sent')}, qr/^1$/ ],
+	[ 'flush()', qr/^t$/ ],
+	[ q{forget('v')}, qr/^2$/ ],
+	[ q{purge('0')}, qr/^\d+$/ ],
+	[ q{grant_access('tracker', 'operate')}, qr/^$/ ],
+	[ q{revoke_access('tracker', 'operate')}, qr/^$/ ],
+	[
+		$configure =~ s/^SELECT pinterest_capi\.//r,
+		qr/^Your destination is configured and ready/
+	])
 {
 	my ($function, $answer, $view, $row) = @$call;
 
-	like($other->safe_psql('postgres', "SELECT pinterest_capi.$function", connstr => $plain), $answer, 'this owner may ' . $function =~ s/\(.*//sr);
-	is($other->safe_psql('postgres', "SELECT destination, status FROM pinterest_capi.$view", connstr => $plain), $row, "and sees it in $view") if $view;
+	like(
+		$other->safe_psql(
+			'postgres',
+			"SELECT pinterest_capi.$function",
+			connstr => $plain),
+		$answer,
+		'this owner may ' . $function =~ s/\(.*//sr);
+	is( $other->safe_psql(
+			'postgres',
+			"SELECT destination, status FROM pinterest_capi.$view",
+			connstr => $plain),
+		$row,
+		"and sees it in $view") if $view;
 }
-is($other->safe_psql('postgres', "SELECT count(*) FROM pinterest_capi.$_", connstr => $plain), '1', "and reads $_") for qw(worker_status destination_status);
+is( $other->safe_psql(
+		'postgres',
+		"SELECT count(*) FROM pinterest_capi.$_",
+		connstr => $plain),
+	'1',
+	"and reads $_") for qw(worker_status destination_status);
 
 # it owns the table of secrets, but that makes it no reader of the server's files
-(undef, my $owner_error) = run_command([ 'psql', '-XAtq', '-d', $plain, '-c', "SELECT pinterest_capi.configure_destination('1', 'file:$token_file', '2')" ]);
-like($owner_error, qr/permission denied to use an access token file/, 'this owner may name no file');
-$other->safe_psql('postgres', "SELECT pinterest_capi.configure_destination('@{[PinterestStub::TAG]}', 'file:$token_file', '@{[PinterestStub::ACCOUNT]}')");
+(undef, my $owner_error) = run_command(
+	[
+		'psql',
+		'-XAtq',
+		'-d',
+		$plain,
+		'-c',
+		"SELECT pinterest_capi.configure_destination('1', 'file:$token_file', '2')"
+	]);
+like(
+	$owner_error,
+	qr/permission denied to use an access token file/,
+	'this owner may name no file');
+$other->safe_psql('postgres',
+	"SELECT pinterest_capi.configure_destination('@{[PinterestStub::TAG]}', 'file:$token_file', '@{[PinterestStub::ACCOUNT]}')"
+);
 my $requests = $stub->count->{requests};
-$other->safe_psql('postgres', q{SELECT pinterest_capi.track('Checkout', '{"value": 3, "currency": "EUR"}', '{"em": "q@example.com"}', event_id => 'by-owners-file')});
-ok($other->poll_query_until('postgres', q{SELECT message ~ 'owner is no member of pg_read_server_files' FROM pinterest_capi.destination_status}),
+$other->safe_psql('postgres',
+	q{SELECT pinterest_capi.track('Checkout', '{"value": 3, "currency": "EUR"}', '{"em": "q@example.com"}', event_id => 'by-owners-file')}
+);
+ok( $other->poll_query_until(
+		'postgres',
+		q{SELECT message ~ 'owner is no member of pg_read_server_files' FROM pinterest_capi.destination_status}
+	),
 	'nor is a file read for an owner who may not, whoever named it');
 is($stub->count->{requests}, $requests, 'and nothing was sent');
-$other->safe_psql('postgres', 'GRANT pg_read_server_files TO plain; SELECT pinterest_capi.resume_destination()');
+$other->safe_psql('postgres',
+	'GRANT pg_read_server_files TO plain; SELECT pinterest_capi.resume_destination()'
+);
 ok(poll(sub { $stub->received('by-owners-file') }), 'with the right, it is');
 $other->stop;
 
-unlike(slurp_file($node->logfile), qr/PANIC|TRAP:|server process .* was terminated/, 'no such word in the log');
+unlike(
+	slurp_file($node->logfile),
+	qr/PANIC|TRAP:|server process .* was terminated/,
+	'no such word in the log');
 $node->stop;
 $stub->stop;
 done_testing();

@@ -13,11 +13,14 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $stub = PinterestStub->new;
-my $libdir = PostgreSQL::Test::Cluster->new('probe')->config_data('--pkglibdir');
+my $libdir =
+  PostgreSQL::Test::Cluster->new('probe')->config_data('--pkglibdir');
 my @extra = grep { -e "$libdir/$_.so" } qw(pg_stat_statements auto_explain);
 my $statements = grep { $_ eq 'pg_stat_statements' } @extra;
-my $node = setup_node('token_log', $stub, conf => 'shared_preload_libraries = \'' . join(',', @extra) . "'\n");
-my ($tag, $token, $account) = (PinterestStub::TAG, PinterestStub::TOKEN, PinterestStub::ACCOUNT);
+my $node = setup_node('token_log', $stub,
+	conf => 'shared_preload_libraries = \'' . join(',', @extra) . "'\n");
+my ($tag, $token, $account) =
+  (PinterestStub::TAG, PinterestStub::TOKEN, PinterestStub::ACCOUNT);
 my $files = PostgreSQL::Test::Utils::tempdir();
 
 # a constant of a parse tree is written as a list of bytes
@@ -44,23 +47,37 @@ debug_print_parse = on
 debug_print_rewritten = on
 debug_print_plan = on
 CONF
-$node->append_conf('postgresql.conf', "pg_stat_statements.track = all\n") if $statements;
-$node->append_conf('postgresql.conf', <<'CONF') if grep { $_ eq 'auto_explain' } @extra;
+$node->append_conf('postgresql.conf', "pg_stat_statements.track = all\n")
+  if $statements;
+$node->append_conf('postgresql.conf',
+	<<'CONF') if grep { $_ eq 'auto_explain' } @extra;
 auto_explain.log_min_duration = 0
 auto_explain.log_analyze = on
 auto_explain.log_verbose = on
 CONF
 $node->reload;
-ok($node->poll_query_until('postgres', q{SELECT current_setting('log_statement') = 'all'}), 'everything is logged');
+ok( $node->poll_query_until(
+		'postgres', q{SELECT current_setting('log_statement') = 'all'}),
+	'everything is logged');
 
 sub seen
 {
 	my ($from) = @_;
 	my $log = slurp_file($node->logfile, $from);
-	my $shown = sql(q{SELECT coalesce(string_agg(query, E'\n'), '') FROM pg_stat_activity WHERE pid <> pg_backend_pid()})
-	  . ($statements ? sql(q{SELECT coalesce(string_agg(query, E'\n'), '') FROM pg_stat_statements}) : '');
+	my $shown = sql(
+		q{SELECT coalesce(string_agg(query, E'\n'), '') FROM pg_stat_activity WHERE pid <> pg_backend_pid()}
+	  )
+	  . (
+		$statements
+		? sql(
+			q{SELECT coalesce(string_agg(query, E'\n'), '') FROM pg_stat_statements}
+		  )
+		: '');
 
-	return (scalar($log =~ /pina_/), scalar($log =~ /\b$bytes\b/), scalar($shown =~ /pina_/));
+	return (
+		scalar($log   =~ /pina_/),
+		scalar($log   =~ /\b$bytes\b/),
+		scalar($shown =~ /pina_/));
 }
 
 # A session that sets the token and is still there, so that its last statement
@@ -74,20 +91,32 @@ sub way
 	sql('SELECT pg_stat_statements_reset()') if $statements;
 	sql('DELETE FROM pinterest_capi._secret');
 	my $session = IPC::Run::start(
-		[ 'psql', '-XAtq', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr('postgres') . " user=$role" ],
-		'<' => \$in, '>' => \$out, '2>' => \$err,
+		[
+			'psql', '-XAtq', '-v', 'ON_ERROR_STOP=1', '-d',
+			$node->connstr('postgres') . " user=$role"
+		],
+		'<' => \$in,
+		'>' => \$out,
+		'2>' => \$err,
 		IPC::Run::timer($PostgreSQL::Test::Utils::timeout_default));
 	$in .= "$how\n\\echo done\n";
 	$session->pump until $out =~ /^done$/m || !$session->pumpable;
-	like($out, qr/configured and ready/, "$name: the token is set") or diag($err);
-	is_deeply([ map { $_ ? 1 : 0 } seen($from) ], [ 0, 0, 0 ], "$name: and neither in the log, nor as bytes in it, nor in the statistics");
+	like($out, qr/configured and ready/, "$name: the token is set")
+	  or diag($err);
+	is_deeply(
+		[ map { $_ ? 1 : 0 } seen($from) ],
+		[ 0, 0, 0 ],
+		"$name: and neither in the log, nor as bytes in it, nor in the statistics"
+	);
 	$session->finish;
 	track($node, "by-$name" =~ s/\W+/-/gr);
-	ok(poll(sub { $stub->received("by-$name" =~ s/\W+/-/gr) }), "$name: it is the right one");
+	ok(poll(sub { $stub->received("by-$name" =~ s/\W+/-/gr) }),
+		"$name: it is the right one");
 	return;
 }
 
-my $configure = "SELECT pinterest_capi.configure_destination('$tag', '$token', '$account');";
+my $configure =
+  "SELECT pinterest_capi.configure_destination('$tag', '$token', '$account');";
 my $superuser = sql('SELECT current_user');
 
 # so that it's clear that this would show
@@ -124,16 +153,23 @@ SQL
 
 append_to_file("$files/token", "$token\n");
 chmod 0600, "$files/token";
-way('a file', 'filer', "SELECT pinterest_capi.configure_destination('$tag', 'file:$files/token', '$account');");
+way('a file',
+	'filer',
+	"SELECT pinterest_capi.configure_destination('$tag', 'file:$files/token', '$account');"
+);
 
 # a parameter: logged in full unless a superuser has said otherwise for the role
 sub bound
 {
-	append_to_file("$files/bound.sql", "SELECT pinterest_capi.configure_destination(:tag, :token, :account);\n") unless -e "$files/bound.sql";
+	append_to_file("$files/bound.sql",
+		"SELECT pinterest_capi.configure_destination(:tag, :token, :account);\n"
+	) unless -e "$files/bound.sql";
 	command_ok(
 		[
-			'pgbench', '-n', '-t', '1', '-M', 'extended', '-f', "$files/bound.sql", '-D', "tag=$tag",
-			'-D', "token=$token", '-D', "account=$account", $node->connstr('postgres') . ' user=configurer'
+			'pgbench', '-n', '-t', '1', '-M', 'extended', '-f',
+			"$files/bound.sql", '-D', "tag=$tag",
+			'-D', "token=$token", '-D', "account=$account",
+			$node->connstr('postgres') . ' user=configurer'
 		],
 		$_[0]);
 	return;
@@ -143,20 +179,38 @@ sql('SELECT pg_stat_statements_reset()') if $statements;
 $from = -s $node->logfile;
 bound('as a parameter');
 ok((seen($from))[0], 'is in the log by default');
+
 # plans show values too
-sql("ALTER ROLE configurer SET $_") for 'log_parameter_max_length = 0', 'debug_print_plan = off',
-  (grep { $_ eq 'auto_explain' } @extra) ? 'auto_explain.log_verbose = off' : (),
+sql("ALTER ROLE configurer SET $_")
+  for 'log_parameter_max_length = 0', 'debug_print_plan = off',
+  (grep { $_ eq 'auto_explain' } @extra)
+  ? 'auto_explain.log_verbose = off'
+  : (),
+
   # 16 and later: with a setting of its own for parameters
-  (grep { $_ eq 'auto_explain' } @extra) && $node->pg_version >= 16 ? 'auto_explain.log_parameter_max_length = 0' : ();
+  (grep { $_ eq 'auto_explain' } @extra)
+  && $node->pg_version >= 16
+  ? 'auto_explain.log_parameter_max_length = 0'
+  : ();
 $from = -s $node->logfile;
-bound('as a parameter, log_parameter_max_length = 0 and no plans for the role');
+bound(
+	'as a parameter, log_parameter_max_length = 0 and no plans for the role');
 is_deeply([ map { $_ ? 1 : 0 } seen($from) ], [ 0, 0, 0 ], 'is nowhere');
 
 # a role that isn't superuser can't switch logging off by itself
-my (undef, undef, $err) = $node->psql('postgres', 'SET log_statement = none', connstr => $node->connstr('postgres') . ' user=configurer');
-like($err, qr/permission denied to set parameter "log_statement"/, 'only a superuser says what is logged');
+my (undef, undef, $err) = $node->psql(
+	'postgres',
+	'SET log_statement = none',
+	connstr => $node->connstr('postgres') . ' user=configurer');
+like(
+	$err,
+	qr/permission denied to set parameter "log_statement"/,
+	'only a superuser says what is logged');
 
-unlike(slurp_file($node->logfile), qr/ PANIC: |TRAP:|server process .* was terminated/, 'no such word in the log');
+unlike(
+	slurp_file($node->logfile),
+	qr/ PANIC: |TRAP:|server process .* was terminated/,
+	'no such word in the log');
 $node->stop;
 $stub->stop;
 done_testing();

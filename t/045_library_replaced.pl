@@ -10,8 +10,9 @@ use FindBin;
 use lib $FindBin::RealBin;
 
 use File::Basename qw(dirname);
-use File::Copy qw(copy);
-use PinterestStub qw(:DEFAULT track_sql track clean_log server_copy sql new_worker worker_pid);
+use File::Copy     qw(copy);
+use PinterestStub
+  qw(:DEFAULT track_sql track clean_log server_copy sql new_worker worker_pid);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -28,7 +29,13 @@ my $scripts = "$root$directory{sharedir}/extension";
 
 my $newer = "$root/newer";
 mkdir $newer or die $!;
-system_or_bail('sh', '-c', 'tar -C "$1" -c Makefile pinterest_capi.control pinterest_capi.[co] pinterest_capi--1.0.sql src | tar -C "$2" -x', 'sh', $top, $newer);
+system_or_bail(
+	'sh',
+	'-c',
+	'tar -C "$1" -c Makefile pinterest_capi.control pinterest_capi.[co] pinterest_capi--1.0.sql src | tar -C "$2" -x',
+	'sh',
+	$top,
+	$newer);
 append_to_file("$newer/src/queue/newer.c", <<'C');
 #include "pinterest_capi.h"
 #include "fmgr.h"
@@ -55,19 +62,26 @@ sub install_library
 }
 
 # its script: more columns everywhere, a function, a view with one more column
-my @tables = qw(destination allowed_event consent_rule _destination_state _secret _visitor _suppression _event _queue _outcome _lease _worker);
-append_to_file("$scripts/pinterest_capi--1.0--1.0.1.sql", join "\n",
-	(map { "ALTER TABLE pinterest_capi.$_ ADD COLUMN newer text DEFAULT 'x';" } @tables),
+my @tables =
+  qw(destination allowed_event consent_rule _destination_state _secret _visitor _suppression _event _queue _outcome _lease _worker);
+append_to_file(
+	"$scripts/pinterest_capi--1.0--1.0.1.sql",
+	join "\n",
+	(   map {
+			"ALTER TABLE pinterest_capi.$_ ADD COLUMN newer text DEFAULT 'x';"
+		} @tables),
 	q{CREATE FUNCTION pinterest_capi._newer() RETURNS integer LANGUAGE c AS 'MODULE_PATHNAME', 'pcapi_sql_newer';},
 	q{CREATE OR REPLACE VIEW pinterest_capi.worker_status AS
 		SELECT pg_catalog.current_database() AS database, w.pid, w.state, w.started_at,
-			w.last_cycle_at, w.in_flight_requests, w.last_error, 'x' AS newer FROM pinterest_capi._worker_state() AS w;}, '');
+			w.last_cycle_at, w.in_flight_requests, w.last_error, 'x' AS newer FROM pinterest_capi._worker_state() AS w;},
+	'');
 
 # ---- the cluster ----
 
 my $stub = PinterestStub->new;
 my $node = setup_node('update', $stub, install_path => $install_path);
-is(sql(q{SELECT setting FROM pg_config WHERE name = 'PKGLIBDIR'}), dirname($library), 'the server is the copy');
+is(sql(q{SELECT setting FROM pg_config WHERE name = 'PKGLIBDIR'}),
+	dirname($library), 'the server is the copy');
 
 # which library a process has: that of the file that is there now, or one that is gone
 sub has_current
@@ -85,22 +99,40 @@ sub everything
 	# advice that comes with an answer is no error
 	for my $statement (
 		'SET client_min_messages = warning',
-		track_sql($id), track_sql("$id-cancelled"),
+		track_sql($id),
+		track_sql("$id-cancelled"),
 		q{SELECT pinterest_capi.identify('v', '{"em": "u@example.com"}', '{"ads": true}')},
 		q{SELECT pinterest_capi.capture_click('v', 'https://shop.example/?epik=dj0yJnU9click')},
 		q{SELECT status FROM pinterest_capi.preview('Checkout', '{"value": 1, "currency": "USD"}', visitor_id => 'v')},
-		q{SELECT pinterest_capi.allow_event('lead')}, q{SELECT pinterest_capi.disallow_event('lead')},
-		q{SELECT pinterest_capi.flush()}, q{SELECT pinterest_capi.verify_destination()}, q{SELECT pinterest_capi.pause_destination()},
-		q{SELECT pinterest_capi.track('Checkout', '{"value": 1, "currency": "USD"}', '{"em": "c@example.com"}', event_id => '} . $id . q{-last')},
-		"SELECT pinterest_capi.cancel('$id-last')", q{SELECT pinterest_capi.replay('default', 'cancelled', new_event_id => true)},
-		q{SELECT pinterest_capi.replay('default', 'cancelled')}, q{SELECT pinterest_capi.resume_destination()}, q{SELECT pinterest_capi.flush()},
-		q{SELECT pinterest_capi.forget('v')}, q{DELETE FROM pinterest_capi._suppression}, q{SELECT pinterest_capi.purge('1 hour')},
-		q{SELECT count(*) FROM pinterest_capi.dispatch_status}, q{SELECT count(*) FROM pinterest_capi.destination_status},
-		q{SELECT count(*) FROM pinterest_capi.worker_status}, q{SELECT count(*) FROM pinterest_capi.event_quality},
-		q{SELECT count(*) FROM pinterest_capi.compliance_report}, q{SELECT pinterest_capi.configure_destination('} . PinterestStub::TAG . q{', '} . PinterestStub::TOKEN . q{')})
+		q{SELECT pinterest_capi.allow_event('lead')},
+		q{SELECT pinterest_capi.disallow_event('lead')},
+		q{SELECT pinterest_capi.flush()},
+		q{SELECT pinterest_capi.verify_destination()},
+		q{SELECT pinterest_capi.pause_destination()},
+		q{SELECT pinterest_capi.track('Checkout', '{"value": 1, "currency": "USD"}', '{"em": "c@example.com"}', event_id => '}
+		. $id
+		. q{-last')},
+		"SELECT pinterest_capi.cancel('$id-last')",
+		q{SELECT pinterest_capi.replay('default', 'cancelled', new_event_id => true)},
+		q{SELECT pinterest_capi.replay('default', 'cancelled')},
+		q{SELECT pinterest_capi.resume_destination()},
+		q{SELECT pinterest_capi.flush()},
+		q{SELECT pinterest_capi.forget('v')},
+		q{DELETE FROM pinterest_capi._suppression},
+		q{SELECT pinterest_capi.purge('1 hour')},
+		q{SELECT count(*) FROM pinterest_capi.dispatch_status},
+		q{SELECT count(*) FROM pinterest_capi.destination_status},
+		q{SELECT count(*) FROM pinterest_capi.worker_status},
+		q{SELECT count(*) FROM pinterest_capi.event_quality},
+		q{SELECT count(*) FROM pinterest_capi.compliance_report},
+		q{SELECT pinterest_capi.configure_destination('}
+		. PinterestStub::TAG . q{', '}
+		. PinterestStub::TOKEN . q{')})
 	{
 		$session->query($statement);
-		is($session->{stderr}, '', "$id: " . substr($statement, 0, 60) =~ s/\(.*//sr) if $session->{stderr} ne '';
+		is($session->{stderr}, '',
+			"$id: " . substr($statement, 0, 60) =~ s/\(.*//sr)
+		  if $session->{stderr} ne '';
 		$session->{stderr} = '';
 	}
 	$stub->arrives($id, "$id: all functions work, and its event is sent");
@@ -115,7 +147,9 @@ everything($old, 'before');
 $stub->hang($node, 'installed-under-it');
 install_library("$newer/pinterest_capi.so");
 my $worker = worker_pid($node);
-is(has_current($old_pid) . has_current($worker), '00', 'a newer library is there; a session and the worker have the old one');
+is(has_current($old_pid) . has_current($worker),
+	'00',
+	'a newer library is there; a session and the worker have the old one');
 $stub->release;
 $stub->arrives('installed-under-it', 'what was in a request arrives');
 everything($old, 'old-session-old-worker');
@@ -132,24 +166,50 @@ everything($new, 'new-session-new-worker');
 
 # to the version that it has, to one that there is not, into another schema
 my ($notice, $refused) = ('', '');
-$node->psql('postgres', 'ALTER EXTENSION pinterest_capi UPDATE', stderr => \$notice);
-like($notice, qr/^psql:<stdin>:1: NOTICE:  version "1\.0" of extension "pinterest_capi" is already installed$/, 'ALTER EXTENSION UPDATE to the version that it has: a notice');
-$node->psql('postgres', q{ALTER EXTENSION pinterest_capi UPDATE TO '99'}, stderr => \$refused);
-like($refused, qr/ERROR:  extension "pinterest_capi" has no update path from version "1\.0" to version "99"/, 'to one that there is not: the server\'s error');
-$node->psql('postgres', 'ALTER EXTENSION pinterest_capi SET SCHEMA public', stderr => \$refused);
+$node->psql(
+	'postgres',
+	'ALTER EXTENSION pinterest_capi UPDATE',
+	stderr => \$notice);
+like(
+	$notice,
+	qr/^psql:<stdin>:1: NOTICE:  version "1\.0" of extension "pinterest_capi" is already installed$/,
+	'ALTER EXTENSION UPDATE to the version that it has: a notice');
+$node->psql(
+	'postgres',
+	q{ALTER EXTENSION pinterest_capi UPDATE TO '99'},
+	stderr => \$refused);
+like(
+	$refused,
+	qr/ERROR:  extension "pinterest_capi" has no update path from version "1\.0" to version "99"/,
+	'to one that there is not: the server\'s error');
+$node->psql(
+	'postgres',
+	'ALTER EXTENSION pinterest_capi SET SCHEMA public',
+	stderr => \$refused);
 like($refused, qr/does not support SET SCHEMA/, 'its schema stays');
 
 $stub->hang($node, 'updated-under-it');
 sql(q{ALTER EXTENSION pinterest_capi UPDATE TO '1.0.1'});
-is(sql(q{SELECT extversion FROM pg_extension WHERE extname = 'pinterest_capi'}), '1.0.1', 'ALTER EXTENSION UPDATE, while a request hangs');
+is( sql(q{SELECT extversion FROM pg_extension WHERE extname = 'pinterest_capi'}
+	),
+	'1.0.1',
+	'ALTER EXTENSION UPDATE, while a request hangs');
 $stub->release;
 $stub->arrives('updated-under-it', 'what was in a request arrives');
-ok($node->poll_query_until('postgres', q{SELECT status = 'sent' FROM pinterest_capi.dispatch_status WHERE event_id = 'updated-under-it'}), 'and is settled');
+ok( $node->poll_query_until(
+		'postgres',
+		q{SELECT status = 'sent' FROM pinterest_capi.dispatch_status WHERE event_id = 'updated-under-it'}
+	),
+	'and is settled');
 everything($new, 'newer-script');
-is($new->query('SELECT pinterest_capi._newer()'), '101', 'what is new is there');
+is($new->query('SELECT pinterest_capi._newer()'),
+	'101', 'what is new is there');
 everything($old, 'older-library-in-the-session');
 $old->query('SELECT pinterest_capi._newer()');
-like($old->{stderr}, qr/ERROR:  could not find function "pcapi_sql_newer" in file/, 'but not for a session with the old library: the server\'s error');
+like(
+	$old->{stderr},
+	qr/ERROR:  could not find function "pcapi_sql_newer" in file/,
+	'but not for a session with the old library: the server\'s error');
 $old->{stderr} = '';
 everything($old, 'which-goes-on');
 
@@ -162,26 +222,38 @@ $_->quit for $old, $new, $back;
 my $created = 'other';
 sql("CREATE DATABASE $created");
 install_library("$newer/pinterest_capi.so");
-$node->safe_psql($created, q{CREATE EXTENSION pinterest_capi VERSION '1.0.1'});
-is($node->safe_psql($created, 'SELECT pinterest_capi._newer()'), '101', 'CREATE EXTENSION goes the way of the updates');
+$node->safe_psql($created,
+	q{CREATE EXTENSION pinterest_capi VERSION '1.0.1'});
+is($node->safe_psql($created, 'SELECT pinterest_capi._newer()'),
+	'101', 'CREATE EXTENSION goes the way of the updates');
 
 # ---- preloaded: the postmaster's library is everybody's, until it is restarted ----
 
 install_library("$root/old.so");
-$node->append_conf('postgresql.conf', "shared_preload_libraries = 'pinterest_capi'");
+$node->append_conf('postgresql.conf',
+	"shared_preload_libraries = 'pinterest_capi'");
 $node->restart;
 install_library("$newer/pinterest_capi.so");
 new_worker($node, 'preloaded: a worker that starts after that');
 is(has_current(worker_pid($node)), 0, 'still has the old library');
 track($node, 'preloaded');
 $stub->arrives('preloaded', 'and sends');
-my (undef, undef, $missing) = $node->psql('postgres', 'SELECT pinterest_capi._newer()');
-like($missing, qr/could not find function "pcapi_sql_newer"/, 'what is new isn\'t there');
+my (undef, undef, $missing) =
+  $node->psql('postgres', 'SELECT pinterest_capi._newer()');
+like(
+	$missing,
+	qr/could not find function "pcapi_sql_newer"/,
+	'what is new isn\'t there');
 $node->restart;
-is(sql('SELECT pinterest_capi._newer()'), '101', 'until the server is restarted');
+is(sql('SELECT pinterest_capi._newer()'),
+	'101', 'until the server is restarted');
 track($node, 'restarted');
 $stub->arrives('restarted', 'and it sends');
-ok($node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM pinterest_capi.dispatch_status WHERE status IN ('queued', 'retrying')}), 'nothing waits');
+ok( $node->poll_query_until(
+		'postgres',
+		q{SELECT count(*) = 0 FROM pinterest_capi.dispatch_status WHERE status IN ('queued', 'retrying')}
+	),
+	'nothing waits');
 clean_log($node);
 $node->stop;
 $stub->stop;

@@ -23,8 +23,10 @@ CONF
 # rows that were read of the extension's tables, by index or without
 sub rows_read
 {
-	return sql(q{SELECT (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes WHERE schemaname = 'pinterest_capi')
-		+ (SELECT sum(seq_tup_read) FROM pg_stat_user_tables WHERE schemaname = 'pinterest_capi')});
+	return sql(
+		q{SELECT (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes WHERE schemaname = 'pinterest_capi')
+		+ (SELECT sum(seq_tup_read) FROM pg_stat_user_tables WHERE schemaname = 'pinterest_capi')}
+	);
 }
 
 # a worker that ends has reported all that it has read; the next one is there
@@ -33,7 +35,8 @@ sub next_worker
 	my $pid = worker_pid($node);
 
 	sql("SELECT pg_terminate_backend($pid)");
-	poll(sub { (worker_pid($node) || $pid) != $pid }) or BAIL_OUT('no worker comes back');
+	poll(sub { (worker_pid($node) || $pid) != $pid })
+	  or BAIL_OUT('no worker comes back');
 	return;
 }
 
@@ -42,7 +45,9 @@ sub written
 {
 	my ($table, $what) = @_;
 
-	return sql("SELECT n_tup_$what FROM pg_stat_user_tables WHERE schemaname = 'pinterest_capi' AND relname = '$table'");
+	return sql(
+		"SELECT n_tup_$what FROM pg_stat_user_tables WHERE schemaname = 'pinterest_capi' AND relname = '$table'"
+	);
 }
 
 sub until_written
@@ -56,7 +61,8 @@ sub until_written
 sub believe_empty
 {
 	sql(q{UPDATE pg_class SET reltuples = 0, relpages = greatest(1, pg_relation_size(oid) / 8192)
-		WHERE relnamespace = 'pinterest_capi'::regnamespace AND relkind IN ('r', 'i')});
+		WHERE relnamespace = 'pinterest_capi'::regnamespace AND relkind IN ('r', 'i')}
+	);
 	return;
 }
 
@@ -73,7 +79,10 @@ sub reads_little
 	my $read = rows_read() - $before;
 
 	note(sprintf '%s: %.1f rows an event', $name, $read / EVENTS);
-	cmp_ok($read, '<=', $most * EVENTS, "$name: not more than $most rows were read for each event");
+	cmp_ok(
+		$read, '<=',
+		$most * EVENTS,
+		"$name: not more than $most rows were read for each event");
 	return;
 }
 
@@ -82,13 +91,16 @@ sub fill
 	my ($name, $destination) = @_;
 
 	sql(qq{SELECT count(pinterest_capi.track('Checkout', '{"value": 1, "currency": "USD"}', '{"em": "a\@example.com"}',
-		event_id => '$name-' || n, destination => '$destination')) FROM generate_series(1, @{[EVENTS]}) AS n});
+		event_id => '$name-' || n, destination => '$destination')) FROM generate_series(1, @{[EVENTS]}) AS n}
+	);
 	return;
 }
 
-sql(qq{UPDATE pinterest_capi.destination SET batch_size = @{[BATCH]}, max_requests_per_minute = 60000});
+sql(qq{UPDATE pinterest_capi.destination SET batch_size = @{[BATCH]}, max_requests_per_minute = 60000}
+);
 add_destination($node, $stub, 'closed');
-sql("SELECT pinterest_capi.pause_destination(d) FROM unnest('{default,closed}'::text[]) AS d");
+sql("SELECT pinterest_capi.pause_destination(d) FROM unnest('{default,closed}'::text[]) AS d"
+);
 sql(track_sql('alone'));
 fill('tried', 'default');
 
@@ -102,68 +114,114 @@ believe_empty();
 my $before = rows_read();
 next_worker();
 next_worker();
-cmp_ok(rows_read() - $before, '<', EVENTS / 2, 'what was in it is found without reading what waits');
-is(sql(q{SELECT count(*) FROM pinterest_capi._queue WHERE attempts = 1}), BATCH, 'all of it');
+cmp_ok(rows_read() - $before,
+	'<', EVENTS / 2, 'what was in it is found without reading what waits');
+is(sql(q{SELECT count(*) FROM pinterest_capi._queue WHERE attempts = 1}),
+	BATCH, 'all of it');
 $stub->release;
 
 # ---- somebody asks, meanwhile ----
 
-reads_little('flush', 0.1, sub {
-	is(sql(q{SELECT pinterest_capi.flush('0s')}), 't', 'flush: nothing is due of a destination that is paused');
-});
+reads_little(
+	'flush', 0.1,
+	sub {
+		is(sql(q{SELECT pinterest_capi.flush('0s')}),
+			't', 'flush: nothing is due of a destination that is paused');
+	});
 
 # ---- one of many is cancelled ----
 
-reads_little('cancel', 0.1, sub { is(sql(q{SELECT pinterest_capi.cancel('alone', 'default')}), 1, 'one is cancelled') });
+reads_little(
+	'cancel', 0.1,
+	sub {
+		is(sql(q{SELECT pinterest_capi.cancel('alone', 'default')}),
+			1, 'one is cancelled');
+	});
 
 # ---- retries ----
 
 sql(q{UPDATE pinterest_capi._queue SET attempts = 1, due_at = now() - interval '1 minute',
-	first_attempt_at = now() - interval '2 minutes', last_attempt_at = now() - interval '2 minutes'});
+	first_attempt_at = now() - interval '2 minutes', last_attempt_at = now() - interval '2 minutes'}
+);
 my $settled = written('_outcome', 'ins');
-reads_little('retries', 15, sub {
-	sql('SELECT pinterest_capi.resume_destination()');
-	ok(until_written('_outcome', 'ins', $settled + EVENTS), 'all retries are sent');
-});
+reads_little(
+	'retries',
+	15,
+	sub {
+		sql('SELECT pinterest_capi.resume_destination()');
+		ok(until_written('_outcome', 'ins', $settled + EVENTS),
+			'all retries are sent');
+	});
 
 # ---- a replay ----
 
 sql('SELECT pinterest_capi.pause_destination()');
-reads_little('replay since', 10, sub {
-	is(sql(q{SELECT pinterest_capi.replay('default', 'sent', since => now() - interval '1 day', dry_run => true)}), EVENTS, 'all could be replayed');
-});
-reads_little('replay', 10, sub { is(sql(q{SELECT pinterest_capi.replay('default', 'sent')}), EVENTS, 'all are replayed') });
+reads_little(
+	'replay since',
+	10,
+	sub {
+		is( sql(q{SELECT pinterest_capi.replay('default', 'sent', since => now() - interval '1 day', dry_run => true)}
+			),
+			EVENTS,
+			'all could be replayed');
+	});
+reads_little(
+	'replay', 10,
+	sub {
+		is(sql(q{SELECT pinterest_capi.replay('default', 'sent')}),
+			EVENTS, 'all are replayed');
+	});
 $settled = written('_outcome', 'ins');
-reads_little('replayed', 15, sub {
-	sql('SELECT pinterest_capi.resume_destination()');
-	ok(until_written('_outcome', 'ins', $settled + EVENTS), 'all are sent again');
-});
+reads_little(
+	'replayed',
+	15,
+	sub {
+		sql('SELECT pinterest_capi.resume_destination()');
+		ok(until_written('_outcome', 'ins', $settled + EVENTS),
+			'all are sent again');
+	});
 
 # ---- a destination that is dropped ----
 
 fill('dropped', 'closed');
-reads_little('drop_destination', 10, sub { sql(q{SELECT pinterest_capi.drop_destination('closed')}) });
-is(sql(q{SELECT count(*) FROM pinterest_capi._queue}), 0, 'what waited for it does no longer');
+reads_little('drop_destination', 10,
+	sub { sql(q{SELECT pinterest_capi.drop_destination('closed')}) });
+is(sql(q{SELECT count(*) FROM pinterest_capi._queue}),
+	0, 'what waited for it does no longer');
 
 # ---- retention ----
 
 my $emptied = written('_event', 'upd');
-reads_little('payload_retention', 30, sub {
-	set_conf($node, payload_retention => '0s');
-	ok(until_written('_event', 'upd', $emptied + EVENTS), 'payloads are emptied');
-});
+reads_little(
+	'payload_retention',
+	30,
+	sub {
+		set_conf($node, payload_retention => '0s');
+		ok(until_written('_event', 'upd', $emptied + EVENTS),
+			'payloads are emptied');
+	});
 my $deleted = written('_event', 'del');
-reads_little('retention', 30, sub {
-	set_conf($node, retention => '0s');
-	ok(until_written('_event', 'del', $deleted + 2 * EVENTS), 'events are deleted');
-});
+reads_little(
+	'retention',
+	30,
+	sub {
+		set_conf($node, retention => '0s');
+		ok(until_written('_event', 'del', $deleted + 2 * EVENTS),
+			'events are deleted');
+	});
 
 # ---- purge, visitors, and their click ids ----
 
 set_conf($node, retention => '30 days');
 fill('purged', 'default');
-ok(until_written('_outcome', 'ins', $settled + 3 * EVENTS), 'once more all are sent');
-reads_little('purge', 10, sub { cmp_ok(sql(q{SELECT pinterest_capi.purge('0s')}), '>=', EVENTS, 'all are purged') });
+ok(until_written('_outcome', 'ins', $settled + 3 * EVENTS),
+	'once more all are sent');
+reads_little(
+	'purge', 10,
+	sub {
+		cmp_ok(sql(q{SELECT pinterest_capi.purge('0s')}),
+			'>=', EVENTS, 'all are purged');
+	});
 
 # of visitors who come by the thousand in one transaction, when there were hardly any
 sub visitors
@@ -178,15 +236,24 @@ sub visitors
 
 visitors('first', 100);
 sql('ANALYZE pinterest_capi._visitor');
-$before = sql(q{SELECT seq_tup_read FROM pg_stat_user_tables WHERE relname = '_visitor'});
+$before = sql(
+	q{SELECT seq_tup_read FROM pg_stat_user_tables WHERE relname = '_visitor'}
+);
 visitors('many', EVENTS - 100);
-is(sql(q{SELECT seq_tup_read FROM pg_stat_user_tables WHERE relname = '_visitor'}), $before, 'visitors are found by their key');
+is( sql(q{SELECT seq_tup_read FROM pg_stat_user_tables WHERE relname = '_visitor'}
+	),
+	$before,
+	'visitors are found by their key');
 is(sql(q{SELECT count(*) FROM pinterest_capi._visitor}), EVENTS, 'visitors');
 $deleted = written('_visitor', 'del');
-reads_little('click_id_retention', 40, sub {
-	set_conf($node, click_id_retention => '0s');
-	ok(until_written('_visitor', 'del', $deleted + EVENTS), 'click ids are deleted');
-});
+reads_little(
+	'click_id_retention',
+	40,
+	sub {
+		set_conf($node, click_id_retention => '0s');
+		ok(until_written('_visitor', 'del', $deleted + EVENTS),
+			'click ids are deleted');
+	});
 
 $node->stop;
 $stub->stop;

@@ -12,15 +12,16 @@ use warnings;
 use FindBin;
 use lib $FindBin::RealBin;
 
-use IPC::Run ();
-use JSON::PP ();
+use IPC::Run      ();
+use JSON::PP      ();
 use PinterestStub qw(:DEFAULT sql worker_pid);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time usleep);
 
-plan skip_all => 'needs /proc to see the memory of a process' unless -r "/proc/$$/status";
+plan skip_all => 'needs /proc to see the memory of a process'
+  unless -r "/proc/$$/status";
 
 use constant LIMIT_KB => 64 * 1024;
 
@@ -29,7 +30,9 @@ my $backlog = $ENV{PINTEREST_CAPI_MEMORY_BACKLOG} // 50_000;
 my $step = $events > 1_000_000 ? 100_000 : 10_000;
 my $stub = PinterestStub->new;
 my $node = setup_node('memory', $stub,
-	conf => "max_wal_size = '4GB'\nautovacuum = on\npinterest_capi.max_concurrent_requests = 4");
+	conf =>
+	  "max_wal_size = '4GB'\nautovacuum = on\npinterest_capi.max_concurrent_requests = 4"
+);
 
 # kB that are the process's own; 0 when it is gone
 sub own_memory
@@ -66,17 +69,22 @@ sub most_until
 	return -1;
 }
 
-sub most_until_sent { return most_until($_[0], 'NOT EXISTS (SELECT FROM pinterest_capi._queue)', $_[1]) }
+sub most_until_sent
+{
+	return most_until($_[0],
+		'NOT EXISTS (SELECT FROM pinterest_capi._queue)', $_[1]);
+}
 
 sub bounded
 {
 	my ($most, $what) = @_;
 
 	cmp_ok($most, '>', 0, "$what: done");
-	SKIP:
+  SKIP:
 	{
 		skip 'under AddressSanitizer', 1 if $ENV{PINTEREST_CAPI_SANITIZED};
-		cmp_ok($most, '<', LIMIT_KB, "$what: the worker has under 64 MB of its own");
+		cmp_ok($most, '<', LIMIT_KB,
+			"$what: the worker has under 64 MB of its own");
 	}
 	return;
 }
@@ -104,8 +112,15 @@ SQL
 
 # The strict stub remembers all that it ever got.  For millions there is one that only counts.
 my ($stdin, $stdout) = ('', '');
-my $counter = IPC::Run::start([ 'node', "$FindBin::RealBin/../bench/stub.js", '--cert' => "$stub->{dir}/server.pem", '--key' => "$stub->{dir}/server.key" ],
-	'<' => \$stdin, '>' => \$stdout, IPC::Run::timer($PostgreSQL::Test::Utils::timeout_default));
+my $counter = IPC::Run::start(
+	[
+		'node', "$FindBin::RealBin/../bench/stub.js",
+		'--cert' => "$stub->{dir}/server.pem",
+		'--key' => "$stub->{dir}/server.key"
+	],
+	'<' => \$stdin,
+	'>' => \$stdout,
+	IPC::Run::timer($PostgreSQL::Test::Utils::timeout_default));
 $counter->pump until $stdout =~ /\n/ || !$counter->pumpable;
 my $counter_port = JSON::PP::decode_json($stdout)->{port};
 
@@ -113,13 +128,16 @@ sub send_to
 {
 	my ($port) = @_;
 
-	sql("UPDATE pinterest_capi.destination SET api_url = 'https://localhost:$port/v5'");
+	sql("UPDATE pinterest_capi.destination SET api_url = 'https://localhost:$port/v5'"
+	);
 	return;
 }
 
 send_to($counter_port);
 queue(1, "'first'");
-ok($node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM pinterest_capi._queue}), 'a first event leaves');
+ok( $node->poll_query_until(
+		'postgres', q{SELECT count(*) = 0 FROM pinterest_capi._queue}),
+	'a first event leaves');
 my $pid = worker_pid($node);
 ok($pid, 'a worker runs');
 
@@ -138,14 +156,20 @@ for (my $sent = 0; $sent < $events; $sent += $step)
 }
 is(scalar @after, $events / $step, "$events events are sent");
 bounded($most, "$events events");
+
 # what it has after the first third is what it needs
 my $settled = $after[ @after / 3 ];
 SKIP:
 {
 	skip 'under AddressSanitizer', 1 if $ENV{PINTEREST_CAPI_SANITIZED};
-	cmp_ok($after[-1], '<', $settled + 2048, 'and no more at the end than after a third of them');
+	cmp_ok(
+		$after[-1], '<',
+		$settled + 2048,
+		'and no more at the end than after a third of them');
 }
-note("result: $events events: $most kB at most, $settled kB after a third, $after[-1] kB at the end");
+note(
+	"result: $events events: $most kB at most, $settled kB after a third, $after[-1] kB at the end"
+);
 
 # ---- a backlog ----
 
@@ -156,7 +180,8 @@ for (my $queued = 0; $queued < $backlog; $queued += 1_000_000)
 
 	queue($rest < 1_000_000 ? $rest : 1_000_000, "'backlog'");
 }
-is(sql('SELECT count(*) FROM pinterest_capi._queue'), $backlog, "$backlog events wait");
+is(sql('SELECT count(*) FROM pinterest_capi._queue'),
+	$backlog, "$backlog events wait");
 sql('SELECT pinterest_capi.resume_destination()');
 $most = most_until_sent($pid, 60 + $backlog / 1000);
 bounded($most, "a backlog of $backlog events");
@@ -180,24 +205,38 @@ sub answered
 
 	$stub->script({ times => 1, status => 200, body => $body });
 	queue(1, "'$id'");
+
 	# it may have been tried again before anybody looked
 	my $event = sql('SELECT max(id) FROM pinterest_capi._event');
-	my $most = most_until($pid, "coalesce((SELECT attempts > 0 FROM pinterest_capi._queue WHERE id = $event),"
-		  . " (SELECT attempts > 1 FROM pinterest_capi._outcome WHERE id = $event), false)", 60);
+	my $most = most_until(
+		$pid,
+		"coalesce((SELECT attempts > 0 FROM pinterest_capi._queue WHERE id = $event),"
+		  . " (SELECT attempts > 1 FROM pinterest_capi._outcome WHERE id = $event), false)",
+		60);
 	my $took = time() - $from;
 	bounded($most, $name);
-	sql('UPDATE pinterest_capi._queue SET due_at = now(); UPDATE pinterest_capi._destination_state SET backoff_until = NULL; SELECT pinterest_capi._wake()');
+	sql('UPDATE pinterest_capi._queue SET due_at = now(); UPDATE pinterest_capi._destination_state SET backoff_until = NULL; SELECT pinterest_capi._wake()'
+	);
 	cmp_ok(most_until_sent($pid, 60), '>', 0, "$name: and sent again");
 	note("result: $name: $most kB at most");
 	return $took;
 }
 
-my $took = answered('four million bytes of escapes', '{"message":"' . '\\u00e9' x 666_000 . '"}', 'escapes');
+my $took = answered(
+	'four million bytes of escapes',
+	'{"message":"' . '\\u00e9' x 666_000 . '"}',
+	'escapes');
 cmp_ok($took, '<', 10, 'which take no time to speak of');
-answered('a message given a hundred thousand times', '{"events":[{' . '"error_message":"x",' x 100_000 . '"status":1}]}', 'repeated');
+answered(
+	'a message given a hundred thousand times',
+	'{"events":[{' . '"error_message":"x",' x 100_000 . '"status":1}]}',
+	'repeated');
 
 is(worker_pid($node), $pid, 'the same worker all the time');
-unlike(slurp_file($node->logfile), qr/PANIC|TRAP:|ERROR:|server process .* was terminated/, 'no such word in the log');
+unlike(
+	slurp_file($node->logfile),
+	qr/PANIC|TRAP:|ERROR:|server process .* was terminated/,
+	'no such word in the log');
 $node->stop;
 $counter->kill_kill(grace => 5);
 $stub->stop;

@@ -11,7 +11,10 @@ use Test::More;
 use Time::HiRes qw(time);
 
 my $stub = PinterestStub->new;
-my $node = setup_node('shutdown', $stub, conf => "shared_preload_libraries = 'pinterest_capi'\npinterest_capi.request_timeout = 300s\n");
+my $node = setup_node('shutdown', $stub,
+	conf =>
+	  "shared_preload_libraries = 'pinterest_capi'\npinterest_capi.request_timeout = 300s\n"
+);
 
 for my $mode (qw(smart fast immediate))
 {
@@ -19,8 +22,13 @@ for my $mode (qw(smart fast immediate))
 	my $begin = time();
 	$node->stop($mode);
 	my $took = time() - $begin;
+
 	# a second is what pg_ctl waits between its own looks
-	cmp_ok($took, '<', 2, sprintf('%s: stopped in under 2 s with a request hanging (%.1f)', $mode, $took));
+	cmp_ok(
+		$took, '<', 2,
+		sprintf(
+			'%s: stopped in under 2 s with a request hanging (%.1f)',
+			$mode, $took));
 	$stub->release;
 	$node->start;
 	$stub->arrives("stop-$mode", 'and the event arrives after the start');

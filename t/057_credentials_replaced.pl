@@ -6,23 +6,34 @@ use warnings;
 use FindBin;
 use lib $FindBin::RealBin;
 
-use PinterestStub qw(:DEFAULT sql track all_sent clean_log pauses worker_polls);
+use PinterestStub
+  qw(:DEFAULT sql track all_sent clean_log pauses worker_polls);
 use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $stub = PinterestStub->new;
-my $node = setup_node('credentials', $stub, conf => 'pinterest_capi.request_timeout = 300s');
+my $node = setup_node('credentials', $stub,
+	conf => 'pinterest_capi.request_timeout = 300s');
 
 # ---- a token ----
 
-my $configure = q{SELECT pinterest_capi.configure_destination('} . PinterestStub::TAG . q{', '%s')};
+my $configure =
+	q{SELECT pinterest_capi.configure_destination('}
+  . PinterestStub::TAG
+  . q{', '%s')};
 sql(sprintf $configure, 'pina_old');
 $stub->hang($node, 'old-token', status => 401);
 sql(sprintf $configure, PinterestStub::TOKEN);
 $stub->release;
-$stub->arrives('old-token', 'a refusal of the old token doesn\'t pause the new one: the event is sent with that');
-is(sql('SELECT status FROM pinterest_capi.destination_status'), 'ready', 'ready');
-is(sql(q{SELECT attempts FROM pinterest_capi.dispatch_status WHERE event_id = 'old-token'}), '1', 'the refused one was no attempt');
+$stub->arrives('old-token',
+	'a refusal of the old token doesn\'t pause the new one: the event is sent with that'
+);
+is(sql('SELECT status FROM pinterest_capi.destination_status'),
+	'ready', 'ready');
+is( sql(q{SELECT attempts FROM pinterest_capi.dispatch_status WHERE event_id = 'old-token'}
+	),
+	'1',
+	'the refused one was no attempt');
 $stub->hang($node, 'same-token', status => 401);
 sql('UPDATE pinterest_capi.destination SET batch_size = 999');
 $stub->release;
@@ -48,8 +59,13 @@ sub waits_for_file
 {
 	my ($id, $why) = @_;
 
-	ok($node->poll_query_until('postgres', "SELECT message ~ 'access token file cannot be read: $why' FROM pinterest_capi.destination_status"), "$id: the view says why");
-	is(sql_status($node, $id, 'status, attempts'), 'queued|0', "$id: it waits, without an attempt");
+	ok( $node->poll_query_until(
+			'postgres',
+			"SELECT message ~ 'access token file cannot be read: $why' FROM pinterest_capi.destination_status"
+		),
+		"$id: the view says why");
+	is(sql_status($node, $id, 'status, attempts'),
+		'queued|0', "$id: it waits, without an attempt");
 	return;
 }
 
@@ -68,7 +84,8 @@ write_token("pina_old\n");
 $stub->hang($node, 'old-file', status => 401);
 write_token(PinterestStub::TOKEN . "\n");
 $stub->release;
-$stub->arrives('old-file', 'a refusal of what was in the file doesn\'t pause what is there now');
+$stub->arrives('old-file',
+	'a refusal of what was in the file doesn\'t pause what is there now');
 all_sent($node, 'all is settled');
 
 clean_log($node);

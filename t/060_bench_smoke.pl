@@ -41,8 +41,16 @@ sub bench
 	local $ENV{BENCH_QUICK} = $part;
 	local $ENV{BENCH_STEADY} = 5;
 	my ($stdout, $stderr) = ('', '');
-	my $ok = IPC::Run::run([ $^X, '-I', "$top/bench/lib", "$top/bench/main.pl", '--json', "$dir/bench.json", @what ],
-		'<' => \undef, '>' => \$stdout, '2>' => \$stderr);
+	my $ok = IPC::Run::run(
+		[
+			$^X, '-I',
+			"$top/bench/lib", "$top/bench/main.pl",
+			'--json', "$dir/bench.json",
+			@what
+		],
+		'<' => \undef,
+		'>' => \$stdout,
+		'2>' => \$stderr);
 
 	ok($ok, "bench: @what") or diag($stderr);
 	note($stderr);
@@ -50,7 +58,8 @@ sub bench
 
 	my $result = decode_json(slurp_file("$dir/bench.json"));
 
-	ok($result->{environment}{stub}{requests_per_second} > 0, 'the stub was measured');
+	ok($result->{environment}{stub}{requests_per_second} > 0,
+		'the stub was measured');
 	return map { $_->{name} => $_ } @{ $result->{figures} };
 }
 
@@ -61,30 +70,42 @@ my %at_most = (
 	'loop, track' => 3,
 	'trigger, track' => 3,
 	'WAL, whole life' => 3,
-	'disk, when settled' => 3,
-);
+	'disk, when settled' => 3,);
 for my $name (sort keys %at_most)
 {
-	cmp_ok($figure{$name}{ratio} // 99, '<', $at_most{$name}, "$name: ratio") if ok($figure{$name}, "$name was measured");
+	cmp_ok($figure{$name}{ratio} // 99, '<', $at_most{$name}, "$name: ratio")
+	  if ok($figure{$name}, "$name was measured");
 }
-for my $name ('first 1,000 of 10,000', 'first 1,000 of 100,000', 'behind 1,000 undue retries', 'while a snapshot is held')
+for my $name (
+	'first 1,000 of 10,000',
+	'first 1,000 of 100,000',
+	'behind 1,000 undue retries',
+	'while a snapshot is held')
 {
-	cmp_ok($figure{$name}{ratio} // 0, '>', 0.2, "$name: ratio") if ok($figure{$name}, "$name was measured");
+	cmp_ok($figure{$name}{ratio} // 0, '>', 0.2, "$name: ratio")
+	  if ok($figure{$name}, "$name was measured");
 }
 cmp_ok($figure{drain}{value}, '>', 100, 'a backlog is drained');
-cmp_ok($figure{'COMMIT to arrival, idle, p50'}{value}, '<', 500, 'events arrive');
-is($figure{'steady, more than one attempt'}{value}, 0, 'steady state: each event needed one attempt');
-cmp_ok($figure{'steady, queue table'}{value}, '<', 8192, 'steady state: the queue stays small');
+cmp_ok($figure{'COMMIT to arrival, idle, p50'}{value},
+	'<', 500, 'events arrive');
+is($figure{'steady, more than one attempt'}{value},
+	0, 'steady state: each event needed one attempt');
+cmp_ok($figure{'steady, queue table'}{value},
+	'<', 8192, 'steady state: the queue stays small');
 
 SKIP:
 {
-	skip 'no valgrind', 1 unless grep { -x "$_/valgrind" } split /:/, $ENV{PATH};
+	skip 'no valgrind', 1
+	  unless grep { -x "$_/valgrind" } split /:/, $ENV{PATH};
 
 	%figure = bench(1, 'instructions');
 	for my $name ('track', 'trigger')
 	{
-		cmp_ok($figure{"instructions, $name"}{ratio}, '<', 1, "$name takes fewer instructions than the same by hand");
-		note("result: instructions, $name: $figure{\"instructions, $name\"}{value}");
+		cmp_ok($figure{"instructions, $name"}{ratio},
+			'<', 1, "$name takes fewer instructions than the same by hand");
+		note(
+			"result: instructions, $name: $figure{\"instructions, $name\"}{value}"
+		);
 	}
 	my @written = grep { /, as written down$/ } sort keys %figure;
 	cmp_ok(scalar(@written), '>', 0, 'there are figures to compare with');
@@ -92,7 +113,8 @@ SKIP:
 	{
 		my $f = $figure{$name};
 
-		cmp_ok($f->{ratio}, '<', 1.1, "$name: no more than a tenth above $f->{reference}");
+		cmp_ok($f->{ratio}, '<', 1.1,
+			"$name: no more than a tenth above $f->{reference}");
 	}
 }
 

@@ -9,7 +9,10 @@ use Test::More;
 my $top = "$FindBin::RealBin/..";
 
 # what nobody at the keyboard can do anything about, or the value that was left out and why
-my %without_hint = map { ($_ => 1) } ('out of memory', '%s', 'more than one row returned by an expression',
+my %without_hint = map { ($_ => 1) } (
+	'out of memory',
+	'%s',
+	'more than one row returned by an expression',
 	'the row is too large for an expression');
 
 # the text of a call up to its closing bracket
@@ -17,7 +20,9 @@ sub call_at
 {
 	my ($source, $at) = @_;
 
-	substr($source, $at) =~ /^(\w+\s*(\((?:[^()"']++|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)'|(?2))*\)))/s or return '';
+	substr($source, $at) =~
+	  /^(\w+\s*(\((?:[^()"']++|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)'|(?2))*\)))/s
+	  or return '';
 	return $1;
 }
 
@@ -37,6 +42,7 @@ for my $file (glob("$top/*.c $top/src/*/*.c $top/src/*/*.h"))
 	my ($name) = $file =~ m{([^/]+)$};
 
 	$source =~ s{/\*.*?\*/}{}gs;
+
 	# a macro between literals, or behind the last one
 	$source =~ s/"\s*U?INT64_FORMAT\s*"/%lld/g;
 	$source =~ s/"\s*U?INT64_FORMAT(?=\s*[,)])/%lld"/g;
@@ -48,7 +54,8 @@ for my $file (glob("$top/*.c $top/src/*/*.c $top/src/*/*.h"))
 
 		if ($level)
 		{
-			($message) = $call =~ /errmsg(?:_plural)?\s*\(((?:"(?:[^"\\]|\\.)*"\s*)+)/;
+			($message) =
+			  $call =~ /errmsg(?:_plural)?\s*\(((?:"(?:[^"\\]|\\.)*"\s*)+)/;
 			@hints = $call =~ /errhint\s*\(((?:"(?:[^"\\]|\\.)*"\s*)+)/g;
 		}
 		else
@@ -58,17 +65,25 @@ for my $file (glob("$top/*.c $top/src/*/*.c $top/src/*/*.h"))
 		next unless defined $message;
 		$message = literal($message);
 		$calls++;
-		like($message, qr/^(?:[a-z%_]|Tag ID)[^\n]*[^.!\s]$/, "$name: $message: begins in lower case and ends without a full stop");
+		like(
+			$message,
+			qr/^(?:[a-z%_]|Tag ID)[^\n]*[^.!\s]$/,
+			"$name: $message: begins in lower case and ends without a full stop"
+		);
 		next if $without_hint{$message} || ($level // '') eq 'LOG';
 		ok(@hints > 0, "$name: $message: has a hint");
 		for my $hint (map { literal($_) } @hints)
 		{
 			# one that is made elsewhere is looked at there
 			next if $hint eq '%s';
-			like($hint, qr/^(?:%s )?[A-Z](?:[^\n]*[.)])$|^%s [\w.]+\(\) [^\n]*[.]$/, "$name: $hint: is a sentence");
+			like(
+				$hint,
+				qr/^(?:%s )?[A-Z](?:[^\n]*[.)])$|^%s [\w.]+\(\) [^\n]*[.]$/,
+				"$name: $hint: is a sentence");
 		}
 	}
-	for my $hint (map { literal($_) } $source =~ /(?:\bhint = |\w_HINT[\s\\]+)((?:"(?:[^"\\]|\\.)*"\s*)+)/g)
+	for my $hint (map { literal($_) }
+		$source =~ /(?:\bhint = |\w_HINT[\s\\]+)((?:"(?:[^"\\]|\\.)*"\s*)+)/g)
 	{
 		$made++;
 		like($hint, qr/^[A-Z](?:[^\n]*[.)])$/, "$name: $hint: is a sentence");

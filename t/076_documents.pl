@@ -20,8 +20,10 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $top = "$FindBin::RealBin/..";
+
 # the tokens that stand in the documents
-my %stubs = map { $_ => PinterestStub->new(token => $_) } qw(pina_demo_token pina_your_conversion_access_token);
+my %stubs = map { $_ => PinterestStub->new(token => $_) }
+  qw(pina_demo_token pina_your_conversion_access_token);
 my $node = PostgreSQL::Test::Cluster->new('documents');
 
 # each document begins with nothing, or with what the README's quick start leaves
@@ -70,18 +72,22 @@ sub cells
 {
 	my ($table) = @_;
 
-	return join "\n", map { s/-+/-/gr } map { s/ +/ /gr } map { s/ *([|+]) */$1/gr }
+	return join "\n",
+	  map { s/-+/-/gr } map { s/ +/ /gr } map { s/ *([|+]) */$1/gr }
 	  map { s/^\s+|\s+$//gr } grep { /\S/ } split /\n/, $table;
 }
 
 my $ca = "$PostgreSQL::Test::Utils::tmp_check/authorities.pem";
 append_to_file($ca, slurp_file($_->ca_file)) for values %stubs;
 $node->init(extra => [ '-E', 'UTF8', '--no-locale' ]);
-$node->append_conf('postgresql.conf', "log_statement = none\npinterest_capi.ca_file = '$ca'\nmax_worker_processes = 20\n");
+$node->append_conf('postgresql.conf',
+	"log_statement = none\npinterest_capi.ca_file = '$ca'\nmax_worker_processes = 20\n"
+);
 $node->start;
 
 # as soon as the extension is there, and in each database that is made from this one
-my ($demo, $own) = map { $stubs{$_}->url } qw(pina_demo_token pina_your_conversion_access_token);
+my ($demo, $own) = map { $stubs{$_}->url }
+  qw(pina_demo_token pina_your_conversion_access_token);
 $node->safe_psql('template1', <<"SQL");
 CREATE FUNCTION public.redirect() RETURNS trigger LANGUAGE plpgsql AS \$\$
 BEGIN
@@ -103,13 +109,31 @@ SQL
 sub open_psql
 {
 	my ($database) = @_;
-	my %psql = (typed => '', screen => '', errors => '', n => 0, file => "$PostgreSQL::Test::Utils::tmp_check/shown.$database");
-	local %ENV = (%ENV, TERM => 'xterm', PSQL_HISTORY => '/dev/null', PSQL_PAGER => '');
+	my %psql = (
+		typed => '',
+		screen => '',
+		errors => '',
+		n => 0,
+		file => "$PostgreSQL::Test::Utils::tmp_check/shown.$database");
+	local %ENV = (
+		%ENV,
+		TERM => 'xterm',
+		PSQL_HISTORY => '/dev/null',
+		PSQL_PAGER => '');
 
-	$psql{timer} = IPC::Run::timeout($PostgreSQL::Test::Utils::timeout_default);
+	$psql{timer} =
+	  IPC::Run::timeout($PostgreSQL::Test::Utils::timeout_default);
 	$psql{run} = IPC::Run::start(
-		[ 'psql', '-X', '-P', 'pager=off', '-o', $psql{file}, '-d', $node->connstr($database) ],
-		'<pty<' => \$psql{typed}, '>pty>' => \$psql{screen}, '2>' => \$psql{errors}, $psql{timer});
+		[
+			'psql', '-X',
+			'-P', 'pager=off',
+			'-o', $psql{file},
+			'-d', $node->connstr($database)
+		],
+		'<pty<' => \$psql{typed},
+		'>pty>' => \$psql{screen},
+		'2>' => \$psql{errors},
+		$psql{timer});
 	$psql{run}->pump until $psql{screen} =~ /=# /;
 	return \%psql;
 }
@@ -126,10 +150,13 @@ sub paste
 	$psql->{errors} = '';
 	$psql->{typed} = "\e[200~$text\e[201~\n";
 	$psql->{run}->pump while length $psql->{typed};
+
 	# a command of its own: it is read when the statements of the block are over
 	$psql->{typed} = "\\warn $end\n";
 	$psql->{run}->pump until $psql->{errors} =~ /^\Q$end\E$/m;
-	$errors = join "\n", grep { !/^(?:\Q$end\E|NOTICE:|DETAIL:|HINT:)/ } split /\n/, $psql->{errors};
+	$errors = join "\n",
+	  grep { !/^(?:\Q$end\E|NOTICE:|DETAIL:|HINT:)/ } split /\n/,
+	  $psql->{errors};
 	return (substr(slurp_file($psql->{file}), $before), $errors);
 }
 
@@ -168,24 +195,38 @@ for my $document (documents())
 			push @left_out, $name;
 			next;
 		}
-		unlike($block->{text}, qr/^\s*\\/m, "$name: no backslash command, which would swallow the rest of what is pasted");
+		unlike($block->{text}, qr/^\s*\\/m,
+			"$name: no backslash command, which would swallow the rest of what is pasted"
+		);
 		my ($out, $err) = paste($psql, $block->{text});
 		is($err, '', "$name: runs") or diag($block->{text});
 		my $shown = $blocks[ $i + 1 ];
-		next unless $shown && $shown->{language} eq 'text' && $shown->{line} <= $block->{end} + 2;
+		next
+		  unless $shown
+		  && $shown->{language} eq 'text'
+		  && $shown->{line} <= $block->{end} + 2;
 		my ($heads) = cells($shown->{text}) =~ /^(.*)$/m;
+
 		# what comes last
 		my $at = rindex cells($out), $heads;
-		is($at < 0 ? cells($out) : substr(cells($out), $at), cells($shown->{text}), "$name: shows what it says");
+		is( $at < 0 ? cells($out) : substr(cells($out), $at),
+			cells($shown->{text}),
+			"$name: shows what it says");
 		$compared++;
 	}
 	close_psql($psql);
 }
-cmp_ok($compared, '>=', 10, 'results that stand in the documents were compared');
-cmp_ok(scalar(@left_out), '<', 10, 'few blocks are left out: ' . join '; ', @left_out);
+cmp_ok($compared, '>=', 10,
+	'results that stand in the documents were compared');
+cmp_ok(scalar(@left_out), '<', 10, 'few blocks are left out: ' . join '; ',
+	@left_out);
 
 # the quick start, to the letter
-is($node->safe_psql('readme_md', q{SELECT status FROM pinterest_capi.dispatch_status WHERE event_id = '1001'}), 'sent',
+is( $node->safe_psql(
+		'readme_md',
+		q{SELECT status FROM pinterest_capi.dispatch_status WHERE event_id = '1001'}
+	),
+	'sent',
 	"the README's order is sent");
 is(scalar($stubs{pina_demo_token}->received('1001')), 1, 'and has arrived');
 
@@ -197,7 +238,9 @@ sub anchors
 	my ($file) = @_;
 	my $text = slurp_file($file) =~ s/^```.*?^```$//msgr;
 
-	return map { my $s = lc $_; $s =~ s/[^\w\s-]//g; $s =~ s/\s/-/g; $s => 1 } $text =~ /^#+ +(.*?)\s*$/mg;
+	return
+	  map { my $s = lc $_; $s =~ s/[^\w\s-]//g; $s =~ s/\s/-/g; $s => 1 }
+	  $text =~ /^#+ +(.*?)\s*$/mg;
 }
 
 for my $document (documents())
@@ -214,7 +257,8 @@ for my $document (documents())
 		my ($path, $anchor) = $target =~ /^([^#]*)(?:#(.*))?$/;
 		my $file = $path eq '' ? "$top/$document" : "$folder/$path";
 
-		push @broken, $target if !-e $file || (defined $anchor && !{ anchors($file) }->{$anchor});
+		push @broken, $target
+		  if !-e $file || (defined $anchor && !{ anchors($file) }->{$anchor});
 	}
 	is(join(' ', @broken), '', "$document: its links lead somewhere");
 }

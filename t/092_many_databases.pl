@@ -23,15 +23,18 @@ my $events = 20;
 my $patience = 60 + 2 * $databases;
 
 my $stub = PinterestStub->new;
-my $node = setup_node('many', $stub, conf => "max_worker_processes = 8\nautovacuum = off");
+my $node = setup_node('many', $stub,
+	conf => "max_worker_processes = 8\nautovacuum = off");
 my @database = map { sprintf 'shop_%02d', $_ } 1 .. $databases;
 
 # nor is there anything to publish with
 SKIP:
 {
-	skip 'logical decoding needs no setting any more', 2 if $node->pg_version >= 19;
+	skip 'logical decoding needs no setting any more', 2
+	  if $node->pg_version >= 19;
 
-	my ($status, $out, $err) = $node->psql('postgres', 'SELECT pinterest_capi.publish()');
+	my ($status, $out, $err) =
+	  $node->psql('postgres', 'SELECT pinterest_capi.publish()');
 
 	isnt($status, 0, 'publish() without wal_level = logical');
 	like($err, qr/wal_level is too low/, 'says what it needs');
@@ -40,7 +43,8 @@ SKIP:
 # the copies have the template's token, as any physical copy; no server is remembered there, so each is the first that sends
 $node->safe_psql('postgres', 'CREATE DATABASE shop');
 configure($node, $stub, 'shop');
-$node->safe_psql('shop', q{
+$node->safe_psql(
+	'shop', q{
 	CREATE PROCEDURE many(prefix text, n int) LANGUAGE plpgsql AS $$
 	BEGIN
 		FOR i IN 1..n LOOP
@@ -50,11 +54,15 @@ $node->safe_psql('shop', q{
 	END $$;
 	DELETE FROM pinterest_capi._sending_server});
 my $begin = time();
-$node->safe_psql('postgres', q{
+$node->safe_psql(
+	'postgres', q{
 	ALTER DATABASE shop ALLOW_CONNECTIONS false;
-	SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'shop'});
-$node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM pg_stat_activity WHERE datname = 'shop'});
-$node->safe_psql('postgres', "CREATE DATABASE $_ TEMPLATE shop") for @database;
+	SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'shop'}
+);
+$node->poll_query_until('postgres',
+	q{SELECT count(*) = 0 FROM pg_stat_activity WHERE datname = 'shop'});
+$node->safe_psql('postgres', "CREATE DATABASE $_ TEMPLATE shop")
+  for @database;
 note sprintf 'made %d databases in %.1f s', $databases, time() - $begin;
 
 sub track_in
@@ -67,11 +75,17 @@ sub track_in
 
 sub workers
 {
-	return map { [ split /\|/ ] } split /\n/, $node->safe_psql('postgres', q{
-		SELECT pid, datname FROM pg_stat_activity WHERE backend_type = 'pinterest_capi worker' AND datname IS NOT NULL ORDER BY pid});
+	return map { [ split /\|/ ] } split /\n/, $node->safe_psql(
+		'postgres', q{
+		SELECT pid, datname FROM pg_stat_activity WHERE backend_type = 'pinterest_capi worker' AND datname IS NOT NULL ORDER BY pid}
+	);
 }
 
-sub files { return grep { m{/pinterest_capi\.} } glob($node->data_dir . '/pg_stat_tmp/*') }
+sub files
+{
+	return
+	  grep { m{/pinterest_capi\.} } glob($node->data_dir . '/pg_stat_tmp/*');
+}
 
 # all events of a round, and each once
 sub drained
@@ -80,9 +94,14 @@ sub drained
 	my $start = time();
 	my %seen;
 
-	ok($stub->wait_count(processed => $databases * $events, $patience), "$name: all databases drain");
-	$seen{ $_->{event}{event_id} }++ for grep { $_->{verdict} eq 'processed' } $stub->received;
-	my @missing = grep { my $d = $_; grep { !$seen{"$d$prefix$_"} } 1 .. $events } @database;
+	ok($stub->wait_count(processed => $databases * $events, $patience),
+		"$name: all databases drain");
+	$seen{ $_->{event}{event_id} }++
+	  for grep { $_->{verdict} eq 'processed' } $stub->received;
+	my @missing = grep {
+		my $d = $_;
+		grep { !$seen{"$d$prefix$_"} } 1 .. $events
+	} @database;
 	is("@missing", '', "$name: none lacks an event");
 	is($stub->count->{duplicates}, 0, "$name: none twice");
 	return time() - $start;
@@ -97,14 +116,18 @@ my %before = map { $_->[1] => $_->[0] } workers();
 is(scalar(files()), 0, 'nobody waits for a slot');
 
 # time goes by as the workers' turns do
-my $turns = sub { $node->safe_psql($database[0], 'SELECT last_cycle_at FROM pinterest_capi.worker_status') };
+my $turns = sub {
+	$node->safe_psql($database[0],
+		'SELECT last_cycle_at FROM pinterest_capi.worker_status');
+};
 for (1 .. 3)
 {
 	my $last = $turns->();
 	poll(sub { $turns->() ne $last });
 }
 my %after = map { $_->[1] => $_->[0] } workers();
-is($after{$_}, $before{$_}, "$_ keeps its worker while nobody waits") for @database[ 0 .. 2 ];
+is($after{$_}, $before{$_}, "$_ keeps its worker while nobody waits")
+  for @database[ 0 .. 2 ];
 
 $stub->reset;
 $begin = time();
@@ -119,47 +142,77 @@ $stub->script({ status => 503, times => 1 });
 track_in($database[0], '-again-', 1);
 ok($stub->wait_count(requests => 1), 'refused for now');
 track_in($_, '-push-', 1) for @database[ 1 .. 12 ];
-ok($stub->wait_count(processed => 13, $patience), 'the retry is made, though others had the slots');
-is($node->safe_psql($database[0], q{SELECT status, attempts FROM pinterest_capi.dispatch_status WHERE event_id LIKE '%-again-1'}),
-	'sent|2', 'and is sent');
+ok( $stub->wait_count(processed => 13, $patience),
+	'the retry is made, though others had the slots');
+is( $node->safe_psql(
+		$database[0],
+		q{SELECT status, attempts FROM pinterest_capi.dispatch_status WHERE event_id LIKE '%-again-1'}
+	),
+	'sent|2',
+	'and is sent');
 
 # databases that always have something to send don't keep the others out
 SKIP:
 {
-	skip 'PINTEREST_CAPI_SCALE_BUSY is not set', 4 unless $ENV{PINTEREST_CAPI_SCALE_BUSY};
+	skip 'PINTEREST_CAPI_SCALE_BUSY is not set', 4
+	  unless $ENV{PINTEREST_CAPI_SCALE_BUSY};
 
 	$stub->reset;
 	for my $database (@database[ 0 .. 7 ])
 	{
-		$node->safe_psql($database, 'UPDATE pinterest_capi.destination SET max_requests_per_minute = 120, batch_size = 1');
+		$node->safe_psql($database,
+			'UPDATE pinterest_capi.destination SET max_requests_per_minute = 120, batch_size = 1'
+		);
 		track_in($database, '-busy-', 150);
 	}
-	ok(poll(sub { $stub->count->{processed} > 40 }), 'six are busy, two wait');
+	ok(poll(sub { $stub->count->{processed} > 40 }),
+		'six are busy, two wait');
 	track_in($database[8], '-late-', 1);
-	ok(poll(sub { grep { $_->{verdict} eq 'processed' } $stub->received("$database[8]-late-1") }, 60), 'another one gets its turn');
+	ok( poll(
+			sub {
+				grep { $_->{verdict} eq 'processed' }
+				  $stub->received("$database[8]-late-1");
+			},
+			60),
+		'another one gets its turn');
 	cmp_ok($stub->count->{processed}, '<', 8 * 150, 'before those are done');
-	ok($stub->wait_count(distinct => 8 * 150 + 1, 400), 'all are sent in the end');
-	$node->safe_psql($_, 'UPDATE pinterest_capi.destination SET max_requests_per_minute = DEFAULT, batch_size = DEFAULT') for @database[ 0 .. 7 ];
+	ok($stub->wait_count(distinct => 8 * 150 + 1, 400),
+		'all are sent in the end');
+	$node->safe_psql($_,
+		'UPDATE pinterest_capi.destination SET max_requests_per_minute = DEFAULT, batch_size = DEFAULT'
+	) for @database[ 0 .. 7 ];
 }
 
 # a database that is dropped while it waits
 $stub->reset;
 $stub->script({ hang => 1, times => 7 });
 track_in($database[$_], '-hang-', 1) for 13 .. 19;
-ok($stub->wait_count(hanging => 6, $patience), 'all slots are taken by requests that hang');
+ok( $stub->wait_count(hanging => 6, $patience),
+	'all slots are taken by requests that hang');
 track_in($database[20], '-dropped-', 1);
-my ($oid) = $node->safe_psql('postgres', "SELECT oid FROM pg_database WHERE datname = '$database[20]'");
-ok(poll(sub { grep { /\.$oid$/ } files() }), 'one more waits');
+my ($oid) = $node->safe_psql('postgres',
+	"SELECT oid FROM pg_database WHERE datname = '$database[20]'");
+ok( poll(
+		sub {
+			grep { /\.$oid$/ } files();
+		}),
+	'one more waits');
 $node->safe_psql('postgres', "DROP DATABASE $database[20]");
 $stub->release;
 $stub->script();
-ok(poll(sub { !grep { /\.$oid\b/ } files() }, $patience), 'dropped, it is taken off the list');
+ok( poll(
+		sub {
+			!grep { /\.$oid\b/ } files();
+		},
+		$patience),
+	'dropped, it is taken off the list');
 ok($stub->wait_count(processed => 7, $patience), 'the others go on');
 $node->safe_psql('postgres', "CREATE DATABASE $database[20] TEMPLATE shop");
 
 # ---- preloaded, with a backlog in all of them at the start ----
 
-$node->append_conf('postgresql.conf', "shared_preload_libraries = 'pinterest_capi'");
+$node->append_conf('postgresql.conf',
+	"shared_preload_libraries = 'pinterest_capi'");
 $node->append_conf('postgresql.conf', 'pinterest_capi.dispatch = off');
 $node->reload;
 track_in($_, '-warm-', $events) for @database;
@@ -172,7 +225,9 @@ my $warm = drained('-warm-', 'preloaded');
 $warm = time() - $begin;
 cmp_ok(scalar(workers()), '<=', 6, 'no more workers than slots');
 
-note sprintf "result: %d databases, 8 worker processes: drained in %.1f s without preload, %.1f s with", $databases, $cold, $warm;
+note sprintf
+  "result: %d databases, 8 worker processes: drained in %.1f s without preload, %.1f s with",
+  $databases, $cold, $warm;
 
 clean_log($node);
 $node->stop;

@@ -13,8 +13,12 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 # nothing is sent
-my $node = new_node('rolled_back', conf => "pinterest_capi.dispatch = off\nautovacuum = off\nmax_prepared_transactions = 5\n");
-$node->safe_psql('postgres', q{
+my $node = new_node('rolled_back',
+	conf =>
+	  "pinterest_capi.dispatch = off\nautovacuum = off\nmax_prepared_transactions = 5\n"
+);
+$node->safe_psql(
+	'postgres', q{
 	CREATE EXTENSION pinterest_capi;
 	INSERT INTO pinterest_capi.destination (destination) VALUES ('default');
 	SELECT pinterest_capi.allow_event('lead')});
@@ -30,27 +34,38 @@ sub new_destination
 	my ($name) = @_;
 
 	sql("INSERT INTO pinterest_capi.destination (destination) VALUES ('$name');
-		INSERT INTO pinterest_capi.allowed_event (event_name, destination) VALUES ('$name', '$name')");
+		INSERT INTO pinterest_capi.allowed_event (event_name, destination) VALUES ('$name', '$name')"
+	);
 	return;
 }
-sub track { return "SELECT pinterest_capi.track('$_[0]', '{}', '{\"em\": \"a\@shop.example\"}', event_id => '$_[1]')" }
+
+sub track
+{
+	return
+	  "SELECT pinterest_capi.track('$_[0]', '{}', '{\"em\": \"a\@shop.example\"}', event_id => '$_[1]')";
+}
 
 # destinations to which the event of this id goes, by name
 sub goes_to
 {
 	my ($id) = @_;
 
-	return sql("SELECT coalesce(string_agg(coalesce(s.destination, 'nobody'), ' '), '-') FROM pinterest_capi._event AS e
-		LEFT JOIN pinterest_capi._destination_state AS s USING (dest) WHERE e.event_id = '$id'");
+	return sql(
+		"SELECT coalesce(string_agg(coalesce(s.destination, 'nobody'), ' '), '-') FROM pinterest_capi._event AS e
+		LEFT JOIN pinterest_capi._destination_state AS s USING (dest) WHERE e.event_id = '$id'"
+	);
 }
 my %others = (
-	'a change of settings' => q{UPDATE pinterest_capi.destination SET batch_size = batch_size - 1 WHERE destination = 'default'},
+	'a change of settings' =>
+	  q{UPDATE pinterest_capi.destination SET batch_size = batch_size - 1 WHERE destination = 'default'},
 	'an ANALYZE' => 'ANALYZE pinterest_capi._destination_state',
 	'nothing' => 'SELECT');
 my %undone = (
-	'a rollback to a savepoint' => [ 'BEGIN; SAVEPOINT s', 'ROLLBACK TO s', 'COMMIT' ],
+	'a rollback to a savepoint' =>
+	  [ 'BEGIN; SAVEPOINT s', 'ROLLBACK TO s', 'COMMIT' ],
 	'a rollback' => [ 'BEGIN', 'ROLLBACK', 'SELECT' ],
-	'a prepared transaction that is rolled back' => [ 'BEGIN', q{PREPARE TRANSACTION 'p'}, q{ROLLBACK PREPARED 'p'} ]);
+	'a prepared transaction that is rolled back' =>
+	  [ 'BEGIN', q{PREPARE TRANSACTION 'p'}, q{ROLLBACK PREPARED 'p'} ]);
 my $n = 0;
 for my $undo (sort keys %undone)
 {
@@ -65,38 +80,71 @@ for my $undo (sort keys %undone)
 		sql($others{$other});
 		ask(track($name, "$name rolled back too"));
 		ask($rollback);
+
 		# until then whoever needs a number for this name waits
 		ask($end) if $rollback =~ /PREPARE/;
 		ask(track($name, "$name a"));
 		ask($end) if $rollback !~ /PREPARE/;
 		ask(track($name, "$name b"));
-		is(join(' ', map { goes_to("$name $_") } 'rolled back', 'rolled back too', 'a', 'b'), "- - $name $name",
+		is( join(' ',
+				map { goes_to("$name $_") } 'rolled back',
+				'rolled back too',
+				'a', 'b'),
+			"- - $name $name",
 			"a number that was made before $undo, with $other in between");
 	}
 }
 
 # ---- settings ----
 
-my $look = q{SELECT status, reason, sent_as, payload #>> '{user_data,client_ip_address}'
+my $look =
+  q{SELECT status, reason, sent_as, payload #>> '{user_data,client_ip_address}'
 	FROM pinterest_capi.preview('lead', '{}', '{"ph": "+442079460958", "ip": "203.0.113.9"}', visitor_id => 'v')};
 my $before = ask($look);
 is($before, 'queued||lead|', 'before any change');
 for my $change (
-	[ q{UPDATE pinterest_capi.destination SET send_client_ip = true}, 'queued||lead|203.0.113.9' ],
-	[ q{SELECT pinterest_capi.allow_event('Lead', 'Search')}, 'queued||search|' ],
-	[ q{SELECT pinterest_capi.disallow_event('Lead')}, 'suppressed|not allowed||' ],
+	[
+		q{UPDATE pinterest_capi.destination SET send_client_ip = true},
+		'queued||lead|203.0.113.9'
+	],
+	[
+		q{SELECT pinterest_capi.allow_event('Lead', 'Search')},
+		'queued||search|'
+	],
+	[
+		q{SELECT pinterest_capi.disallow_event('Lead')},
+		'suppressed|not allowed||'
+	],
 	[ q{TRUNCATE pinterest_capi.allowed_event}, 'suppressed|not allowed||' ],
-	[ q{INSERT INTO pinterest_capi.consent_rule VALUES ('r', NULL, 'require', '$.consent.yes == true')}, 'suppressed|consent rule r|lead|' ],
-	[ q{INSERT INTO pinterest_capi.consent_rule VALUES ('s', 'default', 'require', '$.consent.yes == true')}, 'suppressed|consent rule s|lead|' ],
+	[
+		q{INSERT INTO pinterest_capi.consent_rule VALUES ('r', NULL, 'require', '$.consent.yes == true')},
+		'suppressed|consent rule r|lead|'
+	],
+	[
+		q{INSERT INTO pinterest_capi.consent_rule VALUES ('s', 'default', 'require', '$.consent.yes == true')},
+		'suppressed|consent rule s|lead|'
+	],
 	[ q{SELECT pinterest_capi.forget('v')}, 'suppressed|forgotten|lead|' ],
-	[ q{SELECT pinterest_capi.drop_destination('default')}, 'suppressed|not allowed||' ],
-	[ q{DELETE FROM pinterest_capi.destination}, 'suppressed|no destination||' ])
+	[
+		q{SELECT pinterest_capi.drop_destination('default')},
+		'suppressed|not allowed||'
+	],
+	[
+		q{DELETE FROM pinterest_capi.destination},
+		'suppressed|no destination||'
+	])
 {
 	my ($sql, $within) = @$change;
 
-	for my $how ([ 'BEGIN; SAVEPOINT s', 'ROLLBACK TO s', 'COMMIT' ], [ 'BEGIN', 'ROLLBACK', 'SELECT' ],
+	for my $how (
+		[ 'BEGIN; SAVEPOINT s', 'ROLLBACK TO s', 'COMMIT' ],
+		[ 'BEGIN', 'ROLLBACK', 'SELECT' ],
 		[ 'BEGIN', q{PREPARE TRANSACTION 'p'}, q{ROLLBACK PREPARED 'p'} ],
-		[ 'BEGIN; SAVEPOINT s', 'SAVEPOINT t; RELEASE t; ROLLBACK TO s', 'ROLLBACK' ])
+		[
+			'BEGIN; SAVEPOINT s',
+			'SAVEPOINT t; RELEASE t; ROLLBACK TO s',
+			'ROLLBACK'
+		])
 	{
 		my ($begin, $rollback, $end) = @$how;
 
@@ -107,24 +155,30 @@ for my $change (
 		ask($rollback);
 		my $after = ask($look);
 		ask($end);
-		is("$seen, $after, " . ask($look), "$within, $before, $before", "$sql, then $rollback");
+		is( "$seen, $after, " . ask($look),
+			"$within, $before, $before",
+			"$sql, then $rollback");
 	}
 }
-is(ask(qq{DO \$\$ BEGIN
+is( ask(qq{DO \$\$ BEGIN
 		BEGIN
 			PERFORM pinterest_capi.disallow_event('lead');
 			IF (SELECT status FROM pinterest_capi.preview('lead')) <> 'suppressed' THEN RAISE 'not seen'; END IF;
 			RAISE division_by_zero;
 		EXCEPTION WHEN division_by_zero THEN NULL;
 		END;
-	END \$\$; $look}), $before, 'in a block with an exception');
+	END \$\$; $look}),
+	$before,
+	'in a block with an exception');
 
 # what was prepared counts when it is committed, in the session that prepared it too
 ask(q{BEGIN; SELECT pinterest_capi.allow_event('Lead', 'Search')});
 ask(q{PREPARE TRANSACTION 'p'});
 my $prepared = ask($look);
 sql(q{COMMIT PREPARED 'p'});
-is("$prepared, " . ask($look), "$before, queued||search|", 'prepared here, committed elsewhere');
+is( "$prepared, " . ask($look),
+	"$before, queued||search|",
+	'prepared here, committed elsewhere');
 
 # ---- the extension itself ----
 
@@ -133,9 +187,12 @@ my $bare = $node->background_psql('bare');
 for my $round (1, 2)
 {
 	$bare->query_safe('BEGIN; CREATE EXTENSION pinterest_capi');
-	$bare->query_safe(q{INSERT INTO pinterest_capi.destination (destination) VALUES ('default')});
+	$bare->query_safe(
+		q{INSERT INTO pinterest_capi.destination (destination) VALUES ('default')}
+	);
 	$bare->query_safe(q{SELECT pinterest_capi.allow_event('lead')});
-	is($bare->query_safe($look), 'queued||lead|', "an extension of this transaction, $round");
+	is($bare->query_safe($look),
+		'queued||lead|', "an extension of this transaction, $round");
 	$bare->query_safe($round == 1 ? 'ROLLBACK' : 'COMMIT');
 }
 is($bare->query_safe($look), 'queued||lead|', 'the second is there to stay');

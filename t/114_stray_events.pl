@@ -15,9 +15,16 @@ use Test::More;
 my $stub = PinterestStub->new;
 my $node = setup_node('strays', $stub);
 
-sub doctor { return sql("SELECT status, advice FROM pinterest_capi.doctor() WHERE \"check\" = '$_[0]' ORDER BY 2") }
+sub doctor
+{
+	return sql(
+		"SELECT status, advice FROM pinterest_capi.doctor() WHERE \"check\" = '$_[0]' ORDER BY 2"
+	);
+}
 
-is(doctor('unknown destination'), 'ok|All events that wait belong to a destination.', 'none at first');
+is( doctor('unknown destination'),
+	'ok|All events that wait belong to a destination.',
+	'none at first');
 is(sql(q{SELECT pinterest_capi.flush()}), 't', 'and all is flushed');
 
 # ---- a number that has no name ----
@@ -26,22 +33,44 @@ is(sql(q{SELECT pinterest_capi.flush()}), 't', 'and all is flushed');
 sql('SELECT pinterest_capi.pause_destination()');
 sql(track_sql('a'));
 sql(track_sql('b'));
-sql(q{UPDATE pinterest_capi._event SET dest = 77; UPDATE pinterest_capi._queue SET dest = 77});
+sql(q{UPDATE pinterest_capi._event SET dest = 77; UPDATE pinterest_capi._queue SET dest = 77}
+);
 sql('SELECT pinterest_capi.resume_destination()');
-is(sql(q{SELECT pinterest_capi.flush()}), 'f', 'flush does not say that all is sent');
-like(sql('SELECT message FROM pinterest_capi.destination_status'), qr/events wait that belong to no destination/, 'destination_status tells');
-is(sql(q{SELECT DISTINCT status, reason FROM pinterest_capi.dispatch_status}), 'queued|destination unknown', 'dispatch_status tells');
+is(sql(q{SELECT pinterest_capi.flush()}),
+	'f', 'flush does not say that all is sent');
+like(
+	sql('SELECT message FROM pinterest_capi.destination_status'),
+	qr/events wait that belong to no destination/,
+	'destination_status tells');
+is( sql(q{SELECT DISTINCT status, reason FROM pinterest_capi.dispatch_status}
+	),
+	'queued|destination unknown',
+	'dispatch_status tells');
 my $advice = doctor('unknown destination');
-like($advice, qr/^error\|Events wait, the first of them 'a', for a destination whose number, 77, has no name here/, 'doctor tells');
+like(
+	$advice,
+	qr/^error\|Events wait, the first of them 'a', for a destination whose number, 77, has no name here/,
+	'doctor tells');
 my ($mend) = $advice =~ /Give them to one: (.*?); or/ or BAIL_OUT($advice);
 my ($give_up) = $advice =~ /give them up: (.*);/;
 sql("BEGIN; $give_up; COMMIT");
-is(sql(q{SELECT string_agg(event_id || ' ' || status, ', ' ORDER BY id) FROM pinterest_capi.dispatch_status}), 'a cancelled, b cancelled', 'they can be given up');
-sql(q{DELETE FROM pinterest_capi._outcome; INSERT INTO pinterest_capi._queue (id, dest) SELECT id, dest FROM pinterest_capi._event});
+is( sql(q{SELECT string_agg(event_id || ' ' || status, ', ' ORDER BY id) FROM pinterest_capi.dispatch_status}
+	),
+	'a cancelled, b cancelled',
+	'they can be given up');
+sql(q{DELETE FROM pinterest_capi._outcome; INSERT INTO pinterest_capi._queue (id, dest) SELECT id, dest FROM pinterest_capi._event}
+);
 sql($mend =~ s/DESTINATION/default/r);
-is(sql('SELECT pinterest_capi._wake(); SELECT pinterest_capi.flush()'), "\nt", 'or given to a destination');
-ok($node->poll_query_until('postgres', q{SELECT bool_and(status = 'sent') FROM pinterest_capi.dispatch_status}), 'and are sent');
-is(doctor('unknown destination'), 'ok|All events that wait belong to a destination.', 'which doctor is content with');
+is(sql('SELECT pinterest_capi._wake(); SELECT pinterest_capi.flush()'),
+	"\nt", 'or given to a destination');
+ok( $node->poll_query_until(
+		'postgres',
+		q{SELECT bool_and(status = 'sent') FROM pinterest_capi.dispatch_status}
+	),
+	'and are sent');
+is( doctor('unknown destination'),
+	'ok|All events that wait belong to a destination.',
+	'which doctor is content with');
 
 # ---- a name that is no destination here ----
 
@@ -49,15 +78,23 @@ sql('SELECT pinterest_capi.pause_destination()');
 sql(track_sql('c'));
 sql(q{INSERT INTO pinterest_capi._destination_state (destination) VALUES ('elsewhere');
 	UPDATE pinterest_capi._queue SET dest = s.dest FROM pinterest_capi._destination_state AS s WHERE s.destination = 'elsewhere';
-	UPDATE pinterest_capi._event SET dest = s.dest FROM pinterest_capi._destination_state AS s WHERE s.destination = 'elsewhere' AND event_id = 'c'});
-like(doctor('unknown destination'), qr/^error\|Events wait, the first of them 'c', for "elsewhere".*configure_destination\(.*destination => 'elsewhere'\)/, 'doctor tells of a name too');
+	UPDATE pinterest_capi._event SET dest = s.dest FROM pinterest_capi._destination_state AS s WHERE s.destination = 'elsewhere' AND event_id = 'c'}
+);
+like(
+	doctor('unknown destination'),
+	qr/^error\|Events wait, the first of them 'c', for "elsewhere".*configure_destination\(.*destination => 'elsewhere'\)/,
+	'doctor tells of a name too');
 ($give_up) = doctor('unknown destination') =~ /give them up: (.*);/;
 is(sql($give_up), '1', 'and how to give them up');
-is(doctor('unknown destination'), 'ok|All events that wait belong to a destination.', 'which it is content with');
+is( doctor('unknown destination'),
+	'ok|All events that wait belong to a destination.',
+	'which it is content with');
 
 # ---- triggers of our own ----
 
-is(doctor('settings'), 'ok|Changes of settings are heard in all sessions at once.', 'triggers as they were made');
+is( doctor('settings'),
+	'ok|Changes of settings are heard in all sessions at once.',
+	'triggers as they were made');
 for my $off (
 	'ALTER TABLE pinterest_capi.consent_rule DISABLE TRIGGER ALL; ALTER TABLE pinterest_capi.consent_rule ENABLE TRIGGER ALL',
 	'ALTER TABLE pinterest_capi.destination DISABLE TRIGGER _destination_guard, DISABLE TRIGGER _settings_changed',
@@ -65,12 +102,19 @@ for my $off (
 {
 	sql($off);
 	my $found = doctor('settings');
-	like($found, qr/^error\|Triggers on the tables of settings are not enabled/, "found: $off");
+	like($found,
+		qr/^error\|Triggers on the tables of settings are not enabled/,
+		"found: $off");
 	sql(($found =~ /(ALTER TABLE .*)/)[0]);
-	is(doctor('settings'), 'ok|Changes of settings are heard in all sessions at once.', 'and mended by what doctor says');
+	is( doctor('settings'),
+		'ok|Changes of settings are heard in all sessions at once.',
+		'and mended by what doctor says');
 }
 sql('DROP TRIGGER _settings_truncated ON pinterest_capi.destination');
-like(doctor('settings'), qr/^error\|.*missing.*_settings_truncated on pinterest_capi\.destination/, 'one that is missing');
+like(
+	doctor('settings'),
+	qr/^error\|.*missing.*_settings_truncated on pinterest_capi\.destination/,
+	'one that is missing');
 
 $node->stop;
 done_testing();

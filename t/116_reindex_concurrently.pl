@@ -14,7 +14,8 @@ use Test::More;
 use constant { CLIENTS => 8, ROUNDS => 40 };
 
 my $stub = PinterestStub->new;
-my $node = setup_node('reindex', $stub, conf => "fsync = off\npinterest_capi.dispatch = off\n");
+my $node = setup_node('reindex', $stub,
+	conf => "fsync = off\npinterest_capi.dispatch = off\n");
 
 # groups of clients get the same number at about the same time
 sql('CREATE SEQUENCE numbers CACHE 1');
@@ -28,19 +29,40 @@ SQL
 
 for my $by ('without a statement', 'by SQL')
 {
-	sql('ALTER TABLE pinterest_capi._event ADD COLUMN shop integer DEFAULT 7') if $by eq 'by SQL';
+	sql('ALTER TABLE pinterest_capi._event ADD COLUMN shop integer DEFAULT 7')
+	  if $by eq 'by SQL';
 	my ($out, $err) = ('', '');
-	my $bench = IPC::Run::start([ 'pgbench', '-n', '-c', CLIENTS, '-T', 60, '-f', $script, $node->connstr('postgres') . ' application_name=bench' ], '>', \$out, '2>', \$err);
+	my $bench = IPC::Run::start(
+		[
+			'pgbench', '-n', '-c', CLIENTS, '-T', 60, '-f', $script,
+			$node->connstr('postgres') . ' application_name=bench'
+		],
+		'>',
+		\$out,
+		'2>',
+		\$err);
 
-	ok($node->poll_query_until('postgres', "SELECT count(*) >= @{[CLIENTS]} FROM pg_stat_activity WHERE application_name = 'bench'"), "$by: clients are there");
+	ok( $node->poll_query_until(
+			'postgres',
+			"SELECT count(*) >= @{[CLIENTS]} FROM pg_stat_activity WHERE application_name = 'bench'"
+		),
+		"$by: clients are there");
 	for (1 .. ROUNDS)
 	{
-		sql("REINDEX INDEX CONCURRENTLY pinterest_capi.$_") for qw(_event_dedup _visitor_pkey);
+		sql("REINDEX INDEX CONCURRENTLY pinterest_capi.$_")
+		  for qw(_event_dedup _visitor_pkey);
 	}
-	is(sql("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'bench'"), CLIENTS, "$by: none of the clients had an error");
+	is( sql("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'bench'"
+		),
+		CLIENTS,
+		"$by: none of the clients had an error");
 	$bench->kill_kill;
-	is(sql(q{SELECT count(*) > 100 FROM pinterest_capi._event}), 't', "$by: they tracked");
-	is(sql(q{SELECT count(*) - count(DISTINCT event_id) FROM pinterest_capi._event}), 0, "$by: an event is one row");
+	is(sql(q{SELECT count(*) > 100 FROM pinterest_capi._event}),
+		't', "$by: they tracked");
+	is( sql(q{SELECT count(*) - count(DISTINCT event_id) FROM pinterest_capi._event}
+		),
+		0,
+		"$by: an event is one row");
 }
 unlike(slurp_file($node->logfile), qr{ERROR:}, 'nor does the log have one');
 clean_log($node);

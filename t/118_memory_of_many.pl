@@ -18,7 +18,10 @@ use constant ROOM => 700;
 my $stub = PinterestStub->new;
 
 # shared memory counts in the peak of what a process has touched
-my $node = setup_node('many', $stub, conf => "shared_buffers = 1MB\nfsync = off\nwork_mem = 64kB\nautovacuum = off\njit = off\n");
+my $node = setup_node('many', $stub,
+	conf =>
+	  "shared_buffers = 1MB\nfsync = off\nwork_mem = 64kB\nautovacuum = off\njit = off\n"
+);
 
 sub make
 {
@@ -26,15 +29,23 @@ sub make
 
 	sql(q{WITH made AS (INSERT INTO pinterest_capi._event (created_at, event_time, dest, event_id, event_name, payload)
 			SELECT now(), now(), s.dest, gen_random_uuid(), 'checkout', '{"event_time":1,"event_id":"x","user_data":{"partner_id":"one of many"}}'
-			FROM pinterest_capi._destination_state AS s, generate_series(1, } . $n . q{) RETURNING id, dest)
-		INSERT INTO pinterest_capi._} . ($status ? "outcome (id, dest, finished_at, status) SELECT id, dest, now() - interval '1 hour', '$status'" : 'queue (id, dest) SELECT id, dest') . ' FROM made',
-		'VACUUM ANALYZE pinterest_capi._event, pinterest_capi._outcome, pinterest_capi._queue');
+			FROM pinterest_capi._destination_state AS s, generate_series(1, } . $n
+		  . q{) RETURNING id, dest)
+		INSERT INTO pinterest_capi._}
+		  . (
+			$status
+			? "outcome (id, dest, finished_at, status) SELECT id, dest, now() - interval '1 hour', '$status'"
+			: 'queue (id, dest) SELECT id, dest')
+		  . ' FROM made',
+		'VACUUM ANALYZE pinterest_capi._event, pinterest_capi._outcome, pinterest_capi._queue'
+	);
 	return;
 }
 
 sub configure_again
 {
-	sql(q{SELECT pinterest_capi.configure_destination('1', 'pina_nobody', '2'); SELECT pinterest_capi.pause_destination()});
+	sql(q{SELECT pinterest_capi.configure_destination('1', 'pina_nobody', '2'); SELECT pinterest_capi.pause_destination()}
+	);
 	return;
 }
 
@@ -42,8 +53,11 @@ sub configure_again
 sub peak
 {
 	my ($n, $call) = @_;
-	my $answer = sql("SELECT substring(pg_read_file('/proc/self/status') FROM 'VmHWM:\\s+(\\d+)')", $call,
-		"SELECT substring(pg_read_file('/proc/self/status') FROM 'VmHWM:\\s+(\\d+)')");
+	my $answer = sql(
+		"SELECT substring(pg_read_file('/proc/self/status') FROM 'VmHWM:\\s+(\\d+)')",
+		$call,
+		"SELECT substring(pg_read_file('/proc/self/status') FROM 'VmHWM:\\s+(\\d+)')"
+	);
 	my ($before, $done, $after) = split /\n/, $answer;
 
 	is($done, $n, "$call: $n");
@@ -60,21 +74,33 @@ sub bounded
 		$before->() if $before;
 		make($n, $status);
 		$peak{$n} = peak($n, $call);
-		sql('TRUNCATE pinterest_capi._event, pinterest_capi._outcome, pinterest_capi._queue');
+		sql('TRUNCATE pinterest_capi._event, pinterest_capi._outcome, pinterest_capi._queue'
+		);
 	}
 	note("$call: @{[map { \"$_: $peak{$_} kB\" } FEW, MANY]}");
-	cmp_ok($peak{+MANY} - $peak{+FEW}, '<=', ROOM, "$call: as little for many");
+	cmp_ok($peak{ +MANY } - $peak{ +FEW },
+		'<=', ROOM, "$call: as little for many");
 	return;
 }
 
 sql('SELECT pinterest_capi.pause_destination()');
 bounded(q{SELECT pinterest_capi.purge('1 minute')}, 'sent');
-bounded(q{SELECT pinterest_capi.replay('default', 'sent', new_event_id => true)}, 'sent');
-bounded(q{WITH dropped AS MATERIALIZED (SELECT pinterest_capi.drop_destination('default') AS d) SELECT count(*) FROM pinterest_capi._queue, dropped},
-	undef, sub { configure_again() });
+bounded(
+	q{SELECT pinterest_capi.replay('default', 'sent', new_event_id => true)},
+	'sent');
+bounded(
+	q{WITH dropped AS MATERIALIZED (SELECT pinterest_capi.drop_destination('default') AS d) SELECT count(*) FROM pinterest_capi._queue, dropped},
+	undef,
+	sub { configure_again() });
 
 # the worker looks for who was forgotten before, and would take some of these rows
-my $looked = sub { $node->poll_query_until('postgres', 'SELECT count(*) = 0 FROM pinterest_capi._erasure') or die 'the worker has not looked' };
+my $looked = sub {
+	$node->poll_query_until('postgres',
+		'SELECT count(*) = 0 FROM pinterest_capi._erasure')
+	  or die 'the worker has not looked';
+};
 configure_again();
-bounded(q{SELECT pinterest_capi.forget(user_data => '{"partner_id": "one of many"}')}, $_, $looked) for 'failed', undef;
+bounded(
+	q{SELECT pinterest_capi.forget(user_data => '{"partner_id": "one of many"}')},
+	$_, $looked) for 'failed', undef;
 done_testing();

@@ -12,16 +12,25 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $stub = PinterestStub->new;
-my $node = setup_node('registration', $stub, conf => "log_min_messages = debug1\n");
+my $node =
+  setup_node('registration', $stub, conf => "log_min_messages = debug1\n");
 my $library = "$stub->{dir}/worker";
 
-system_or_bail('cc', '-shared', '-fPIC', '-O', '-I' . ($node->config_data('--includedir-server') =~ s/\s+\z//r), '-o', "$library.so", "$FindBin::RealBin/../test/worker.c");
+system_or_bail('cc', '-shared', '-fPIC', '-O',
+	'-I' . ($node->config_data('--includedir-server') =~ s/\s+\z//r),
+	'-o', "$library.so", "$FindBin::RealBin/../test/worker.c");
 
 sub has_worker
 {
 	my ($name) = @_;
 
-	ok(poll(sub { sql('SELECT count(*) FROM pinterest_capi.worker_status') eq '1' }, 30), $name);
+	ok( poll(
+			sub {
+				sql('SELECT count(*) FROM pinterest_capi.worker_status') eq
+				  '1';
+			},
+			30),
+		$name);
 	return;
 }
 
@@ -34,8 +43,10 @@ sub without_worker
 	return;
 }
 
-sql("CREATE FUNCTION test_procno(integer) RETURNS integer LANGUAGE c AS '$library'");
-sql("CREATE FUNCTION test_register(bigint, integer, integer) RETURNS boolean LANGUAGE c AS '$library'");
+sql("CREATE FUNCTION test_procno(integer) RETURNS integer LANGUAGE c AS '$library'"
+);
+sql("CREATE FUNCTION test_register(bigint, integer, integer) RETURNS boolean LANGUAGE c AS '$library'"
+);
 track($node, 'first');
 becomes($node, 'first', 'status', 'sent', 'a first event is sent');
 
@@ -46,10 +57,15 @@ my $other = $node->background_psql('postgres');
 my $pid = $other->query_safe('SELECT pg_backend_pid()');
 my $procno = sql("SELECT test_procno($pid)");
 cmp_ok($procno, '>=', 0, 'a process of this database');
-sql("DELETE FROM pinterest_capi._worker; INSERT INTO pinterest_capi._worker VALUES ($pid, $procno, 1, now())");
+sql("DELETE FROM pinterest_capi._worker; INSERT INTO pinterest_capi._worker VALUES ($pid, $procno, 1, now())"
+);
 track($node, 'found');
-ok(poll(sub { sql_status($node, 'found', 'status') eq 'sent' }, 30), 'it is not taken for a worker: one is started');
-is(sql(qq{SELECT count(*) FROM pinterest_capi.worker_status WHERE pid <> $pid}), '1', 'which is another process');
+ok(poll(sub { sql_status($node, 'found', 'status') eq 'sent' }, 30),
+	'it is not taken for a worker: one is started');
+is( sql(qq{SELECT count(*) FROM pinterest_capi.worker_status WHERE pid <> $pid}
+	),
+	'1',
+	'which is another process');
 
 # ---- a registration that is older than any transaction that runs ----
 
@@ -57,8 +73,12 @@ my $next = sql('SELECT pg_current_xact_id()');
 for my $ahead (1000, 1_000_000, 2_000_000_000)
 {
 	without_worker();
+
 	# who had it started is gone; its pid may be somebody's now
-	sql("SELECT test_register($next + $ahead, $_->[0], $_->[1])") for $ahead == 1000 ? [ $pid, $procno ] : [ sql('SELECT pg_backend_pid()'), 0 ];
+	sql("SELECT test_register($next + $ahead, $_->[0], $_->[1])")
+	  for $ahead == 1000
+	  ? [ $pid, $procno ]
+	  : [ sql('SELECT pg_backend_pid()'), 0 ];
 	has_worker("an xid that seems to be $ahead ahead is not waited for");
 }
 without_worker();
@@ -76,9 +96,13 @@ $procno = sql("SELECT test_procno($pid)");
 $other->query_safe('BEGIN');
 $xid = $other->query_safe('SELECT pg_current_xact_id()');
 sql("SELECT test_register($xid, $pid, $procno)");
-ok($node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'pinterest_capi worker' AND wait_event = 'transactionid'}),
+ok( $node->poll_query_until(
+		'postgres',
+		q{SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'pinterest_capi worker' AND wait_event = 'transactionid'}
+	),
 	'one that runs is');
-is(sql('SELECT count(*) FROM pinterest_capi.worker_status'), '0', 'so long there is no worker');
+is(sql('SELECT count(*) FROM pinterest_capi.worker_status'),
+	'0', 'so long there is no worker');
 $other->query_safe('COMMIT');
 has_worker('then there is one');
 
@@ -86,9 +110,11 @@ has_worker('then there is one');
 
 my $first = worker_pid($node);
 my $log_from = -s $node->logfile;
-my $exited = qr/background worker "pinterest_capi worker" \(PID (\d+)\) exited with exit code 0/;
+my $exited =
+  qr/background worker "pinterest_capi worker" \(PID (\d+)\) exited with exit code 0/;
 sql('SELECT test_register(0, 0, 0)');
-ok(poll(sub { slurp_file($node->logfile, $log_from) =~ $exited }), 'one of two workers exits');
+ok(poll(sub { slurp_file($node->logfile, $log_from) =~ $exited }),
+	'one of two workers exits');
 my ($second) = slurp_file($node->logfile, $log_from) =~ $exited;
 isnt($second, $first, 'it is the one that started later');
 is(worker_pid($node), $first, 'the first one stays');

@@ -12,7 +12,8 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time);
 
-plan skip_all => 'the wall clock can be replaced on Linux alone' if $^O ne 'linux';
+plan skip_all => 'the wall clock can be replaced on Linux alone'
+  if $^O ne 'linux';
 
 my $stub = PinterestStub->new;
 my ($set_clock, %clock) = fake_clock($stub->{dir});
@@ -31,13 +32,21 @@ CONF
 	$node->start;
 }
 
-sub served { return $node->safe_psql('postgres', q{SELECT string_agg(datname, ',') FROM pg_stat_activity WHERE backend_type = 'pinterest_capi worker'}) }
+sub served
+{
+	return $node->safe_psql('postgres',
+		q{SELECT string_agg(datname, ',') FROM pg_stat_activity WHERE backend_type = 'pinterest_capi worker'}
+	);
+}
 
 sub is_sent
 {
 	my ($database, $id, $name) = @_;
 
-	ok(poll(sub { sql_status($node, $id, 'status', $database) eq 'sent' }, 60), $name);
+	ok( poll(
+			sub { sql_status($node, $id, 'status', $database) eq 'sent' }, 60
+		),
+		$name);
 	return;
 }
 
@@ -57,7 +66,8 @@ sub stays
 	my ($database) = @_;
 	my @listed = glob($node->data_dir . '/pg_stat_tmp/pinterest_capi.*');
 
-	return served() eq $database && 2 == grep { ((stat $_)[9] // 0) > time() + 3602 } @listed;
+	return served() eq $database
+	  && 2 == grep { ((stat $_)[9] // 0) > time() + 3602 } @listed;
 }
 
 for my $database (qw(a b a))
@@ -65,11 +75,13 @@ for my $database (qw(a b a))
 	my $waits = $database eq 'a' ? 'b' : 'a';
 
 	$set_clock->(3600);
-	ok(poll(sub { stays('a') || stays('b') }, 60), "$database: times are of a clock that is an hour ahead");
+	ok(poll(sub { stays('a') || stays('b') }, 60),
+		"$database: times are of a clock that is an hour ahead");
 	track($node, "ahead-$database-" . time(), database => $database);
 	ok(poll(sub { stays($database) }, 60), "$database: its worker is there");
 	$set_clock->(0);
-	ok(poll(sub { served() eq $waits }, 60), "$waits: the clock is set right, and its turn comes");
+	ok(poll(sub { served() eq $waits }, 60),
+		"$waits: the clock is set right, and its turn comes");
 	track($node, "waits-$waits-$database", database => $waits);
 	is_sent($waits, "waits-$waits-$database", "$waits: sent");
 }

@@ -6,14 +6,16 @@ use warnings;
 use FindBin;
 use lib $FindBin::RealBin;
 
-use JSON::PP ();
+use JSON::PP      ();
 use PinterestStub qw(:DEFAULT sql track);
 use Test::More;
 
 my $stub = PinterestStub->new;
-my $node = setup_node('unread', $stub, conf => "shared_preload_libraries = 'pinterest_capi'\n");
+my $node = setup_node('unread', $stub,
+	conf => "shared_preload_libraries = 'pinterest_capi'\n");
 
-my $outcome = q{status, attempts, coalesce('outcome of an earlier attempt unknown' = ANY (warnings), false)};
+my $outcome =
+  q{status, attempts, coalesce('outcome of an earlier attempt unknown' = ANY (warnings), false)};
 
 # ---- what is read ----
 
@@ -25,25 +27,36 @@ for my $version (2, 1)
 		$stub->{options} = [ @{ $stub->{options} }, '--http1' ];
 		$stub->start('server');
 	}
-	for my $case ([ gzip => 0 ], [ deflate => 1 ], [ br => 2 ], [ 'gzip twice' => 3 ], [ identity => 4 ])
+	for my $case (
+		[ gzip => 0 ],
+		[ deflate => 1 ],
+		[ br => 2 ],
+		[ 'gzip twice' => 3 ],
+		[ identity => 4 ])
 	{
 		my ($name, $n) = @$case;
 
 		$stub->reset;
 		$stub->script({ unkind => 'packed', n => $n });
 		track($node, "$version-$n");
-		becomes($node, "$version-$n", $outcome, 'sent|1|f', "HTTP/$version: $name is read");
-		like(($stub->requests)[0]{accept_encoding} // '', qr/\bgzip\b/, 'and the request said what it takes') if $n == 0;
+		becomes($node, "$version-$n", $outcome, 'sent|1|f',
+			"HTTP/$version: $name is read");
+		like(($stub->requests)[0]{accept_encoding} // '',
+			qr/\bgzip\b/, 'and the request said what it takes')
+		  if $n == 0;
 	}
+
 	# headers of something else than the answer ask for no hour of waiting
 	for my $kind ('hinted', 'trailed')
 	{
 		$stub->reset;
 		$stub->script({ unkind => $kind });
 		track($node, "$version-$kind");
-		becomes($node, "$version-$kind", $outcome, 'sent|1|f', "HTTP/$version: $kind, the answer is taken");
+		becomes($node, "$version-$kind", $outcome, 'sent|1|f',
+			"HTTP/$version: $kind, the answer is taken");
 		track($node, "$version-$kind-next");
-		becomes($node, "$version-$kind-next", $outcome, 'sent|1|f', 'and the next event does not wait', 20);
+		becomes($node, "$version-$kind-next", $outcome, 'sent|1|f',
+			'and the next event does not wait', 20);
 	}
 }
 
@@ -53,11 +66,20 @@ sub pauses
 {
 	my ($id, $deliveries, $like, $what) = @_;
 
-	ok($node->poll_query_until('postgres', 'SELECT status FROM pinterest_capi.destination_status', 'paused'), "$what: paused")
-	  or diag(sql('SELECT * FROM pinterest_capi.destination_status'));
-	like(sql('SELECT message FROM pinterest_capi.destination_status'), $like, 'with the reason');
+	ok( $node->poll_query_until(
+			'postgres',
+			'SELECT status FROM pinterest_capi.destination_status', 'paused'),
+		"$what: paused"
+	) or diag(sql('SELECT * FROM pinterest_capi.destination_status'));
+	like(sql('SELECT message FROM pinterest_capi.destination_status'),
+		$like, 'with the reason');
 	is($stub->count->{requests}, $deliveries, "after $deliveries requests");
-	is(sql_status($node, $id, 'status, attempts, ' . q{'outcome of an earlier attempt unknown' = ANY (warnings)}), "retrying|$deliveries|t",
+	is( sql_status(
+			$node,
+			$id,
+			'status, attempts, '
+			  . q{'outcome of an earlier attempt unknown' = ANY (warnings)}),
+		"retrying|$deliveries|t",
 		'the event waits, and says that it may have arrived');
 	return;
 }
@@ -75,14 +97,51 @@ sub resumes
 my $listener = $node->background_psql('postgres');
 $listener->query_safe('LISTEN pinterest_capi');
 for my $case (
-	[ 'a portal', { body => '<html>Welcome to the hotel</html>' }, qr/HTTP 200 with a body that can't be read, 3 times in a row; the events may have been processed/ ],
-	[ 'nothing', { status => 204, body => '' }, qr/HTTP 204 with a body that can't be read, 3 times/ ],
-	[ 'counts that contradict', { body => { num_events_received => 7, events => [ { status => 'processed' } ] } }, qr/HTTP 200 with entries or counts that don't add up, 3 times/ ],
-	[ 'half an answer', { unkind => 'longer', n => 10 }, qr/no complete answer: .*, 3 times in a row/ ],
-	[ 'an encoding that nobody knows', { unkind => 'packed', n => 5 }, qr/no complete answer: .*, 3 times in a row/ ],
-	[ 'what is no gzip', { unkind => 'packed', n => 6 }, qr/no complete answer: .*, 3 times in a row/ ],
-	[ 'far too much', { unkind => 'size', n => 5 * 1024 * 1024 }, qr/no complete answer: it is longer than any answer should be, 3 times in a row/ ],
-	[ 'far too much, packed', { unkind => 'bomb', n => 50 * 1024 * 1024 }, qr/no complete answer: it is longer than any answer should be, 3 times in a row/ ])
+	[
+		'a portal',
+		{ body => '<html>Welcome to the hotel</html>' },
+		qr/HTTP 200 with a body that can't be read, 3 times in a row; the events may have been processed/
+	],
+	[
+		'nothing',
+		{ status => 204, body => '' },
+		qr/HTTP 204 with a body that can't be read, 3 times/
+	],
+	[
+		'counts that contradict',
+		{
+			body => {
+				num_events_received => 7,
+				events => [ { status => 'processed' } ]
+			}
+		},
+		qr/HTTP 200 with entries or counts that don't add up, 3 times/
+	],
+	[
+		'half an answer',
+		{ unkind => 'longer', n => 10 },
+		qr/no complete answer: .*, 3 times in a row/
+	],
+	[
+		'an encoding that nobody knows',
+		{ unkind => 'packed', n => 5 },
+		qr/no complete answer: .*, 3 times in a row/
+	],
+	[
+		'what is no gzip',
+		{ unkind => 'packed', n => 6 },
+		qr/no complete answer: .*, 3 times in a row/
+	],
+	[
+		'far too much',
+		{ unkind => 'size', n => 5 * 1024 * 1024 },
+		qr/no complete answer: it is longer than any answer should be, 3 times in a row/
+	],
+	[
+		'far too much, packed',
+		{ unkind => 'bomb', n => 50 * 1024 * 1024 },
+		qr/no complete answer: it is longer than any answer should be, 3 times in a row/
+	])
 {
 	my ($what, $rule, $like) = @$case;
 	my $id = $what =~ tr/ /-/r;
@@ -94,13 +153,21 @@ for my $case (
 	resumes($id, 4);
 }
 my $heard = $listener->query_safe('SELECT 1');
-like($heard, qr/"status": ?"paused", ?"message": ?"HTTP 200 with a body that can't be read, 3 times in a row/, 'NOTIFY tells of it');
+like(
+	$heard,
+	qr/"status": ?"paused", ?"message": ?"HTTP 200 with a body that can't be read, 3 times in a row/,
+	'NOTIFY tells of it');
 $listener->quit;
-like(sql(q{SELECT advice FROM pinterest_capi.doctor() WHERE "check" = 'connection'}) // '', qr/^The API took events/, 'all is well again');
+like(
+	sql(q{SELECT advice FROM pinterest_capi.doctor() WHERE "check" = 'connection'}
+	) // '',
+	qr/^The API took events/,
+	'all is well again');
 
 # in a row: what is read between them is a new beginning
 $stub->reset;
-$stub->script({ times => 2, body => '<html>' }, {}, { times => 2, body => '<html>' });
+$stub->script({ times => 2, body => '<html>' },
+	{}, { times => 2, body => '<html>' });
 track($node, 'first');
 becomes($node, 'first', $outcome, 'sent|3|t', 'twice a portal, then the API');
 track($node, 'second');
@@ -113,17 +180,24 @@ $stub->script({ times => 4, hang => JSON::PP::true, body => '<html>' });
 track($node, "round-$_") for 1 .. 4;
 ok($stub->wait_count(hanging => 4), 'four requests are out at once');
 $stub->release;
-ok($node->poll_query_until('postgres', q{SELECT count(*) = 4 FROM pinterest_capi.dispatch_status WHERE event_id LIKE 'round-%' AND status = 'sent'}),
+ok( $node->poll_query_until(
+		'postgres',
+		q{SELECT count(*) = 4 FROM pinterest_capi.dispatch_status WHERE event_id LIKE 'round-%' AND status = 'sent'}
+	),
 	'all four come back from a portal: sent after that, without a pause');
 sql('UPDATE pinterest_capi.destination SET batch_size = DEFAULT');
 
 # a worker that starts goes on where the one before was
 $stub->reset;
-$stub->script({ times => 0, body => '<html>', headers => { 'retry-after' => '2' } });
+$stub->script(
+	{ times => 0, body => '<html>', headers => { 'retry-after' => '2' } });
 track($node, 'restarted');
 becomes($node, 'restarted', 'attempts', 1, 'one more answer from a portal');
 $node->restart('fast');
-pauses('restarted', 2, qr/HTTP 200 with a body that can't be read/, 'another one after a restart');
+pauses(
+	'restarted', 2,
+	qr/HTTP 200 with a body that can't be read/,
+	'another one after a restart');
 resumes('restarted', 3);
 
 $node->stop;

@@ -6,7 +6,7 @@ use warnings;
 use FindBin;
 use lib $FindBin::RealBin;
 
-use JSON::PP ();
+use JSON::PP      ();
 use PinterestStub qw(:DEFAULT sql sent);
 use Test::More;
 
@@ -28,8 +28,10 @@ sub by_rows
 {
 	my ($name) = @_;
 
-	return sql(qq{SELECT attempts, coalesce('outcome of an earlier attempt unknown' = ANY (warnings), false), count(*)
-		FROM pinterest_capi.dispatch_status WHERE event_id LIKE '$name-%' GROUP BY 1, 2 ORDER BY 1, 2});
+	return sql(
+		qq{SELECT attempts, coalesce('outcome of an earlier attempt unknown' = ANY (warnings), false), count(*)
+		FROM pinterest_capi.dispatch_status WHERE event_id LIKE '$name-%' GROUP BY 1, 2 ORDER BY 1, 2}
+	);
 }
 
 sub by_server
@@ -58,20 +60,26 @@ for my $version ('2', '1.1')
 			my $name = "v$version-$n-$cut";
 
 			track("warm-$name", 1);
-			sent($node, "warm-$name", 1, "HTTP/$version: a connection is there");
+			sent($node, "warm-$name", 1,
+				"HTTP/$version: a connection is there");
 			$stub->reset;
 			$stub->script({ cut => $cut });
 			track($name, $n);
-			sent($node, $name, $n, "it ends after a request of $n events was read ($cut): sent");
-			is(($stub->requests)[0]{http_version}, $version eq '2' ? '2.0' : '1.1', "by HTTP/$version");
+			sent($node, $name, $n,
+				"it ends after a request of $n events was read ($cut): sent");
+			is( ($stub->requests)[0]{http_version},
+				$version eq '2' ? '2.0' : '1.1',
+				"by HTTP/$version");
 			is(by_server(), "2: $n", 'the server has had each twice');
-			is(by_rows($name), "2|t|$n", 'and so say the rows, with a warning');
+			is(by_rows($name), "2|t|$n",
+				'and so say the rows, with a warning');
 		}
 	}
 
 	# as often as it happens, one after the other
 	track("warm-many-$version", 1);
-	sent($node, "warm-many-$version", 1, "HTTP/$version: a connection is there");
+	sent($node, "warm-many-$version", 1,
+		"HTTP/$version: a connection is there");
 	$stub->reset;
 	$stub->script({ times => 3, cut => 'lost' });
 	track("v$version-many", 1);
@@ -96,7 +104,11 @@ sent($node, 'idle', 1, 'a connection is there');
 $stub->reset;
 $stub->down;
 track('down', 1);
-ok($node->poll_query_until('postgres', q{SELECT reason LIKE 'no connection%' FROM pinterest_capi.dispatch_status WHERE event_id = 'down-1'}), 'the server is gone: no connection');
+ok( $node->poll_query_until(
+		'postgres',
+		q{SELECT reason LIKE 'no connection%' FROM pinterest_capi.dispatch_status WHERE event_id = 'down-1'}
+	),
+	'the server is gone: no connection');
 $stub->up;
 sent($node, 'down', 1, 'it is back: sent');
 is(by_rows('down'), '1|f|1', 'at the first attempt, without a warning');

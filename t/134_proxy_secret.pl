@@ -5,10 +5,10 @@ use warnings;
 use FindBin;
 use lib $FindBin::RealBin;
 
-use IPC::Run ();
-use JSON::PP ();
+use IPC::Run      ();
+use JSON::PP      ();
 use PinterestStub qw(:DEFAULT sql track);
-use POSIX qw(mkfifo);
+use POSIX         qw(mkfifo);
 use PostgreSQL::Test::Utils;
 use Test::More;
 
@@ -27,9 +27,14 @@ sub write_file
 	return;
 }
 my %proxy = (stdin => '', stdout => '', stderr => '');
-$proxy{process} = IPC::Run::start([ 'node', "$FindBin::RealBin/../test/stub/proxy.js", '--until-eof' ],
-	'<' => \$proxy{stdin}, '>' => \$proxy{stdout}, '2>' => \$proxy{stderr}, IPC::Run::timer($PostgreSQL::Test::Utils::timeout_default));
-$proxy{process}->pump until $proxy{stdout} =~ /\n/ || !$proxy{process}->pumpable;
+$proxy{process} = IPC::Run::start(
+	[ 'node', "$FindBin::RealBin/../test/stub/proxy.js", '--until-eof' ],
+	'<' => \$proxy{stdin},
+	'>' => \$proxy{stdout},
+	'2>' => \$proxy{stderr},
+	IPC::Run::timer($PostgreSQL::Test::Utils::timeout_default));
+$proxy{process}->pump
+  until $proxy{stdout} =~ /\n/ || !$proxy{process}->pumpable;
 my $port = JSON::PP::decode_json($proxy{stdout})->{port};
 my $listener = $node->background_psql('postgres');
 $listener->query_safe('LISTEN pinterest_capi');
@@ -39,9 +44,11 @@ $listener->query_safe('LISTEN pinterest_capi');
 write_file("http://sh%40p:$secret\@127.0.0.1:$port\n");
 set_conf($node, proxy => "file:$file");
 track($node, 'in-file');
-becomes($node, 'in-file', 'status, attempts', 'sent|1', 'a proxy whose URL is in a file: sent');
+becomes($node, 'in-file', 'status, attempts',
+	'sent|1', 'a proxy whose URL is in a file: sent');
 $proxy{process}->pump_nb;
-my (undef, @seen) = map { JSON::PP::decode_json($_) } split /\n/, $proxy{stdout};
+my (undef, @seen) = map { JSON::PP::decode_json($_) } split /\n/,
+  $proxy{stdout};
 is($seen[-1]{credentials}, "sh\@p:$secret", 'by its user and password');
 
 # ---- what can't be one ----
@@ -59,7 +66,8 @@ my %wrong = (
 	'nobody there, TLS' => "https://shop:$secret\@127.0.0.1:1",
 	'nobody there, IPv6' => "http://shop:$secret\@[::1]:1",
 	'no such name' => "http://shop:$secret\@proxy.invalid:3128",
-	'another URL of itself in the password' => "http://shop:http%3A%2F%2F$secret\@127.0.0.1:1",
+	'another URL of itself in the password' =>
+	  "http://shop:http%3A%2F%2F$secret\@127.0.0.1:1",
 	'a blank' => "http://shop:$secret \@127.0.0.1:1");
 my $n = 0;
 for my $how ('in the file', 'in the setting')
@@ -68,7 +76,8 @@ for my $how ('in the file', 'in the setting')
 	{
 		my $id = 'wrong-' . ++$n;
 
-		$node->safe_psql('postgres', 'SELECT pinterest_capi.resume_destination()');
+		$node->safe_psql('postgres',
+			'SELECT pinterest_capi.resume_destination()');
 		if ($how eq 'in the file')
 		{
 			write_file($wrong{$what});
@@ -77,17 +86,25 @@ for my $how ('in the file', 'in the setting')
 		{
 			# as it stood when the server started: what the server says of a change is its own affair
 			$node->stop;
-			$node->adjust_conf('postgresql.conf', 'pinterest_capi.proxy', "'$wrong{$what}'");
+			$node->adjust_conf('postgresql.conf', 'pinterest_capi.proxy',
+				"'$wrong{$what}'");
 			$node->start;
 		}
 		track($node, $id);
-		ok($node->poll_query_until('postgres', qq{
-			SELECT reason ~ '(no connection|no request could be made): .' FROM pinterest_capi.dispatch_status WHERE event_id = '$id'}),
-			"$what, $how: nothing is sent") or diag(sql('SELECT * FROM pinterest_capi.destination_status'));
-		unlike(sql('SELECT d, f.advice FROM pinterest_capi.destination_status AS d, pinterest_capi.doctor() AS f')
-			  . sql('SELECT w FROM pinterest_capi.worker_status AS w') . sql('SELECT s FROM pinterest_capi.dispatch_status AS s')
+		ok( $node->poll_query_until(
+				'postgres', qq{
+			SELECT reason ~ '(no connection|no request could be made): .' FROM pinterest_capi.dispatch_status WHERE event_id = '$id'}
+			),
+			"$what, $how: nothing is sent"
+		) or diag(sql('SELECT * FROM pinterest_capi.destination_status'));
+		unlike(
+			sql('SELECT d, f.advice FROM pinterest_capi.destination_status AS d, pinterest_capi.doctor() AS f'
+			  )
+			  . sql('SELECT w FROM pinterest_capi.worker_status AS w')
+			  . sql('SELECT s FROM pinterest_capi.dispatch_status AS s')
 			  . sql('SELECT pinterest_capi.report_html()'),
-			qr/$secret|4711/, 'no view shows the password');
+			qr/$secret|4711/,
+			'no view shows the password');
 		sql("SELECT pinterest_capi.cancel('$id')");
 	}
 	if ($how eq 'in the file')
@@ -97,20 +114,27 @@ for my $how ('in the file', 'in the setting')
 		like($heard, qr/"paused"/, 'notifications came');
 		unlike($heard, qr/$secret/, 'without the password');
 		$listener->quit;
-		unlike(slurp_file($node->logfile), qr/$secret/, 'nor is it in the log');
+		unlike(slurp_file($node->logfile),
+			qr/$secret/, 'nor is it in the log');
 	}
 }
 my $log = slurp_file($node->logfile);
 unlike($log, qr/$secret/, 'nor is it, from the setting, in the log');
-like($log, qr/WARNING:  the setting pinterest_capi\.proxy holds a password/, 'which says that it should not be there');
+like(
+	$log,
+	qr/WARNING:  the setting pinterest_capi\.proxy holds a password/,
+	'which says that it should not be there');
 
 # ---- files that are none ----
 
 mkfifo("$stub->{dir}/pipe", oct(600)) or die "mkfifo: $!";
 append_to_file("$stub->{dir}/two", "http://127.0.0.1:1 http://127.0.0.1:2\n");
 append_to_file("$stub->{dir}/none", " \n");
-for my $case ([ "file:$stub->{dir}/pipe" => qr/it is no regular file/ ], [ "file:$stub->{dir}/absent" => qr/No such file/ ],
-	[ "file:$stub->{dir}/two" => qr/must hold its URL and nothing else/ ], [ "file:$stub->{dir}/none" => qr/must hold its URL and nothing else/ ],
+for my $case (
+	[ "file:$stub->{dir}/pipe" => qr/it is no regular file/ ],
+	[ "file:$stub->{dir}/absent" => qr/No such file/ ],
+	[ "file:$stub->{dir}/two" => qr/must hold its URL and nothing else/ ],
+	[ "file:$stub->{dir}/none" => qr/must hold its URL and nothing else/ ],
 	[ 'file:proxy' => qr/not absolute/ ])
 {
 	my ($setting, $like) = @$case;
@@ -119,8 +143,12 @@ for my $case ([ "file:$stub->{dir}/pipe" => qr/it is no regular file/ ], [ "file
 	set_conf($node, proxy => $setting);
 	sql('SELECT pinterest_capi.resume_destination()');
 	track($node, $id);
-	ok($node->poll_query_until('postgres', 'SELECT status FROM pinterest_capi.destination_status', 'paused'), "$id: paused");
-	like(sql('SELECT message FROM pinterest_capi.destination_status'), $like, 'with the reason');
+	ok( $node->poll_query_until(
+			'postgres',
+			'SELECT status FROM pinterest_capi.destination_status', 'paused'),
+		"$id: paused");
+	like(sql('SELECT message FROM pinterest_capi.destination_status'),
+		$like, 'with the reason');
 }
 set_conf($node, proxy => '');
 $stub->reset;

@@ -12,22 +12,28 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time);
 
-plan skip_all => 'the resolver can be replaced on Linux alone' if $^O ne 'linux';
+plan skip_all => 'the resolver can be replaced on Linux alone'
+  if $^O ne 'linux';
 
 my $stub = PinterestStub->new;
 my $answers = "$stub->{dir}/answers";
-system_or_bail('cc', '-shared', '-fPIC', '-O', '-o', "$stub->{dir}/names.so", "$FindBin::RealBin/../test/slow_names.c", '-ldl');
+system_or_bail('cc', '-shared', '-fPIC', '-O', '-o', "$stub->{dir}/names.so",
+	"$FindBin::RealBin/../test/slow_names.c", '-ldl');
 
-my $node = do {
-	local @ENV{qw(LD_PRELOAD TEST_NAMES)} = ("$stub->{dir}/names.so", $answers);
-	setup_node('names', $stub, conf => "pinterest_capi.connect_timeout = 1s\n");
+my $node = do
+{
+	local @ENV{qw(LD_PRELOAD TEST_NAMES)} =
+	  ("$stub->{dir}/names.so", $answers);
+	setup_node('names', $stub,
+		conf => "pinterest_capi.connect_timeout = 1s\n");
 };
 
 # more than one: names are looked up
 sub threads { return scalar(() = glob("/proc/$_[0]/task/*")) }
 
 add_destination($node, $stub, 'slow');
-sql(q{UPDATE pinterest_capi.destination SET api_url = 'https://api.slow.example/v5' WHERE destination = 'slow'});
+sql(q{UPDATE pinterest_capi.destination SET api_url = 'https://api.slow.example/v5' WHERE destination = 'slow'}
+);
 track($node, 'first', destination => 'default');
 becomes($node, 'first', 'status', 'sent', 'a name that is known: sent');
 my $worker = worker_pid($node);
@@ -42,41 +48,60 @@ for (my $i = 1; time() - $begin < 3; $i++)
 	my $tracked = time();
 
 	track($node, "good-$i", destination => 'default');
-	last unless becomes($node, "good-$i", 'status', 'sent', "event $i to another destination meanwhile: sent", 20);
+	last
+	  unless becomes($node, "good-$i", 'status', 'sent',
+		"event $i to another destination meanwhile: sent", 20);
 	$worst = time() - $tracked if $worst < time() - $tracked;
 }
-cmp_ok($worst, '<', 5, sprintf('none waits for the name server: %.2f s at most', $worst));
-becomes($node, 'waits', q{status, attempts, reason LIKE 'no connection: %timed out%'}, 'queued|0|t', 'its own event waits, and says why');
+cmp_ok($worst, '<', 5,
+	sprintf('none waits for the name server: %.2f s at most', $worst));
+becomes($node, 'waits',
+	q{status, attempts, reason LIKE 'no connection: %timed out%'},
+	'queued|0|t', 'its own event waits, and says why');
 is(worker_pid($node), $worker, 'the worker is still the same');
-cmp_ok(threads($worker), '>', 1, 'with a thread that is still asked for the name');
+cmp_ok(threads($worker), '>', 1,
+	'with a thread that is still asked for the name');
 
 # DROP DATABASE waits for the worker, which sees within a second that it is in the way
 sql('CREATE DATABASE other');
 configure($node, $stub, 'other');
-$node->safe_psql('other', q{UPDATE pinterest_capi.destination SET api_url = 'https://api.slow.example/v5'});
+$node->safe_psql('other',
+	q{UPDATE pinterest_capi.destination SET api_url = 'https://api.slow.example/v5'}
+);
 $node->safe_psql('other', PinterestStub::track_sql('other'));
-ok($node->poll_query_until('other', q{SELECT reason LIKE '%timed out%' FROM pinterest_capi.dispatch_status}), 'the same in another database');
+ok( $node->poll_query_until(
+		'other',
+		q{SELECT reason LIKE '%timed out%' FROM pinterest_capi.dispatch_status}
+	),
+	'the same in another database');
 $begin = time();
 sql('DROP DATABASE other');
-cmp_ok(time() - $begin, '<', 10, sprintf('which can be dropped: %.2f s', time() - $begin));
+cmp_ok(time() - $begin,
+	'<', 10, sprintf('which can be dropped: %.2f s', time() - $begin));
 
 # nor does a shutdown wait, whatever is under way
 track($node, 'once-more', destination => 'slow');
 $begin = time();
 $node->stop('fast');
-cmp_ok(time() - $begin, '<', 10, sprintf('a fast shutdown: %.2f s', time() - $begin));
+cmp_ok(time() - $begin,
+	'<', 10, sprintf('a fast shutdown: %.2f s', time() - $begin));
 
 # once names are found again
 {
-	local @ENV{qw(LD_PRELOAD TEST_NAMES)} = ("$stub->{dir}/names.so", $answers);
+	local @ENV{qw(LD_PRELOAD TEST_NAMES)} =
+	  ("$stub->{dir}/names.so", $answers);
 
 	$node->start;
 }
 track($node, 'third', destination => 'slow');
-ok($node->poll_query_until('postgres', 'SELECT count(*) = 1 FROM pinterest_capi.worker_status'), 'after a restart');
-ok(poll(sub { threads(worker_pid($node)) > 1 }), 'a look-up is under way again');
+ok( $node->poll_query_until(
+		'postgres', 'SELECT count(*) = 1 FROM pinterest_capi.worker_status'),
+	'after a restart');
+ok(poll(sub { threads(worker_pid($node)) > 1 }),
+	'a look-up is under way again');
 append_to_file($answers, '');
-ok(poll(sub { threads(worker_pid($node)) == 1 }, 60), 'the name server answers: no thread is left behind');
+ok( poll(sub { threads(worker_pid($node)) == 1 }, 60),
+	'the name server answers: no thread is left behind');
 
 $node->stop;
 $stub->stop;

@@ -13,7 +13,10 @@ use Sys::Hostname;
 use Test::More;
 
 my $stub = PinterestStub->new;
-my $node = setup_node('original', $stub, conf => "wal_level = replica\nmax_wal_senders = 2\nshared_preload_libraries = 'pinterest_capi'\n");
+my $node = setup_node('original', $stub,
+	conf =>
+	  "wal_level = replica\nmax_wal_senders = 2\nshared_preload_libraries = 'pinterest_capi'\n"
+);
 my $host = hostname();
 
 # until its worker has looked at the queue twice and says that it is held
@@ -22,8 +25,10 @@ sub is_held
 	my ($copy, $name, $database) = @_;
 
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
-	ok($copy->poll_query_until($database // 'postgres', q{
-			SELECT count(*) = 1 FROM pinterest_capi.worker_status WHERE state = 'held' AND last_cycle_at > started_at + interval '1 second'}),
+	ok( $copy->poll_query_until(
+			$database // 'postgres', q{
+			SELECT count(*) = 1 FROM pinterest_capi.worker_status WHERE state = 'held' AND last_cycle_at > started_at + interval '1 second'}
+		),
 		"$name: the worker is held");
 	return;
 }
@@ -31,12 +36,15 @@ sub is_held
 # ---- what waits in a base backup ----
 
 # production has made sure that it sends, which a copy takes along
-$node->safe_psql('postgres', q{ALTER SYSTEM SET pinterest_capi.dispatch = on});
+$node->safe_psql('postgres',
+	q{ALTER SYSTEM SET pinterest_capi.dispatch = on});
 $node->reload;
-$node->safe_psql('postgres', q{SELECT pinterest_capi.pause_destination('default')});
+$node->safe_psql('postgres',
+	q{SELECT pinterest_capi.pause_destination('default')});
 track($node, "waits-$_") for 1 .. 5;
 $node->backup('base');
-$node->safe_psql('postgres', q{SELECT pinterest_capi.resume_destination('default')});
+$node->safe_psql('postgres',
+	q{SELECT pinterest_capi.resume_destination('default')});
 ok($stub->wait_count(processed => 5), 'the original sends what waited');
 my $before = $stub->count->{requests};
 
@@ -44,20 +52,45 @@ my $copy = PostgreSQL::Test::Cluster->new('copy');
 $copy->init_from_backup($node, 'base');
 $copy->append_conf('postgresql.conf', 'pinterest_capi.dispatch = off');
 $copy->start;
+
 # the pause alone is taken back, in the tables: the copy is held by itself
-$copy->safe_psql('postgres', q{UPDATE pinterest_capi._destination_state SET paused_at = NULL, paused_reason = NULL});
-is($copy->safe_psql('postgres', 'SHOW pinterest_capi.dispatch'), 'on', 'what ALTER SYSTEM has set is stronger than postgresql.conf');
+$copy->safe_psql('postgres',
+	q{UPDATE pinterest_capi._destination_state SET paused_at = NULL, paused_reason = NULL}
+);
+is($copy->safe_psql('postgres', 'SHOW pinterest_capi.dispatch'),
+	'on', 'what ALTER SYSTEM has set is stronger than postgresql.conf');
 track($copy, 'of-a-tester');
 is_held($copy, 'a restored base backup');
-my $reason = qr/not ready: this looks like a copy of the server on host "\Q$host\E"/;
-like($copy->safe_psql('postgres', q{SELECT status || ': ' || message FROM pinterest_capi.destination_status}), qr/^not ready: .*$reason/, 'destination_status says why');
+my $reason =
+  qr/not ready: this looks like a copy of the server on host "\Q$host\E"/;
+like(
+	$copy->safe_psql(
+		'postgres',
+		q{SELECT status || ': ' || message FROM pinterest_capi.destination_status}
+	),
+	qr/^not ready: .*$reason/,
+	'destination_status says why');
 like($_, qr/^queued\|.*$reason/, 'so does each event that waits')
-  for split /\n/, $copy->safe_psql('postgres', q{SELECT DISTINCT status, reason FROM pinterest_capi.dispatch_status});
-like($copy->safe_psql('postgres', q{SELECT status || ': ' || advice FROM pinterest_capi.doctor() WHERE "check" = 'dispatch'}),
-	qr/^error: .*copy of the server.*resume_destination\('default'\)/, 'doctor says what to do');
-unlike($copy->safe_psql('postgres', q{SELECT string_agg(advice, E'\n') FROM pinterest_capi.doctor()}), qr/has no access token/, 'and nothing that is wrong');
-is($copy->safe_psql('postgres', q{SELECT pinterest_capi.flush('30 s')}), 't', 'flush waits for nothing that is held');
-my @lines = slurp_file($copy->logfile) =~ /(LOG:  nothing is sent from this server: this looks like a copy)/g;
+  for split /\n/,
+  $copy->safe_psql('postgres',
+	q{SELECT DISTINCT status, reason FROM pinterest_capi.dispatch_status});
+like(
+	$copy->safe_psql(
+		'postgres',
+		q{SELECT status || ': ' || advice FROM pinterest_capi.doctor() WHERE "check" = 'dispatch'}
+	),
+	qr/^error: .*copy of the server.*resume_destination\('default'\)/,
+	'doctor says what to do');
+unlike(
+	$copy->safe_psql(
+		'postgres',
+		q{SELECT string_agg(advice, E'\n') FROM pinterest_capi.doctor()}),
+	qr/has no access token/,
+	'and nothing that is wrong');
+is($copy->safe_psql('postgres', q{SELECT pinterest_capi.flush('30 s')}),
+	't', 'flush waits for nothing that is held');
+my @lines = slurp_file($copy->logfile) =~
+  /(LOG:  nothing is sent from this server: this looks like a copy)/g;
 is(scalar @lines, 1, 'one line in the log');
 $copy->restart;
 is_held($copy, 'the same after a restart');
@@ -65,16 +98,36 @@ is($stub->count->{requests}, $before, 'no request has left');
 
 # ---- until somebody says that it is the one ----
 
-my ($status, $out, $err) = $copy->psql('postgres', q{
+my ($status, $out, $err) = $copy->psql(
+	'postgres', q{
 	LISTEN pinterest_capi;
 	SELECT pinterest_capi.resume_destination('default');
 	SELECT pinterest_capi.flush()});
-like($err, qr/NOTICE:  this server sends from now on/, 'resume_destination says what it does');
-like($out, qr/notification "pinterest_capi" with payload "\{"destination": "default", "status": "ready"/, 'who listens is told');
+like(
+	$err,
+	qr/NOTICE:  this server sends from now on/,
+	'resume_destination says what it does');
+like(
+	$out,
+	qr/notification "pinterest_capi" with payload "\{"destination": "default", "status": "ready"/,
+	'who listens is told');
 ok($stub->wait_count(processed => 6), 'and the copy sends');
-like(slurp_file($copy->logfile), qr/LOG:  this server sends again/, 'which the log says');
-like($copy->safe_psql('postgres', q{SELECT status, message FROM pinterest_capi.destination_status}), qr/^ready\|ready/, 'it is ready');
-is($copy->safe_psql('postgres', q{SELECT status FROM pinterest_capi.doctor() WHERE "check" = 'dispatch'}), 'ok', 'doctor is content');
+like(
+	slurp_file($copy->logfile),
+	qr/LOG:  this server sends again/,
+	'which the log says');
+like(
+	$copy->safe_psql(
+		'postgres',
+		q{SELECT status, message FROM pinterest_capi.destination_status}),
+	qr/^ready\|ready/,
+	'it is ready');
+is( $copy->safe_psql(
+		'postgres',
+		q{SELECT status FROM pinterest_capi.doctor() WHERE "check" = 'dispatch'}
+	),
+	'ok',
+	'doctor is content');
 $copy->restart;
 track($copy, 'claimed');
 $stub->arrives('claimed', 'also after a restart');
@@ -94,8 +147,12 @@ my $data = $node->data_dir;
 rename($data, "$data.moved") && symlink("$data.moved", $data) or die $!;
 $node->start;
 track($node, 'moved');
-$stub->arrives('moved', 'in a directory that was moved within its file system');
-unlike(slurp_file($node->logfile), qr/nothing is sent from this server/, 'it was never held');
+$stub->arrives('moved',
+	'in a directory that was moved within its file system');
+unlike(
+	slurp_file($node->logfile),
+	qr/nothing is sent from this server/,
+	'it was never held');
 
 # ---- cp -a of a server that is down ----
 
@@ -108,8 +165,15 @@ $copy->init_from_backup($node, 'cold');
 $copy->start;
 is_held($copy, 'a copy of the files');
 track($copy, 'of-the-copy');
-($status, $out, $err) = $copy->psql('postgres', sprintf(q{SELECT pinterest_capi.configure_destination('%s', '%s')}, PinterestStub::TAG, PinterestStub::TOKEN));
-like($err, qr/NOTICE:  this server sends from now on/, 'configure_destination says the same as resume_destination');
+($status, $out, $err) = $copy->psql(
+	'postgres',
+	sprintf(
+		q{SELECT pinterest_capi.configure_destination('%s', '%s')},
+		PinterestStub::TAG, PinterestStub::TOKEN));
+like(
+	$err,
+	qr/NOTICE:  this server sends from now on/,
+	'configure_destination says the same as resume_destination');
 $stub->arrives('of-the-copy', 'and it sends');
 $copy->stop;
 
@@ -120,17 +184,24 @@ configure($node, $stub, 'pristine');
 $node->safe_psql('postgres', q{CREATE DATABASE cloned TEMPLATE pristine});
 track($node, 'of-a-clone', database => 'cloned');
 is_held($node, 'CREATE DATABASE ... TEMPLATE', 'cloned');
-like($node->safe_psql('cloned', q{SELECT message FROM pinterest_capi.destination_status}), qr/looks like a copy of another database on host/, 'it says so');
+like(
+	$node->safe_psql(
+		'cloned', q{SELECT message FROM pinterest_capi.destination_status}),
+	qr/looks like a copy of another database on host/,
+	'it says so');
 track($node, 'of-the-template', database => 'pristine');
 $stub->arrives('of-the-template', 'the template itself sends');
 is(scalar($stub->received('of-a-clone')), 0, 'the copy does not');
-$node->safe_psql('cloned', q{SELECT pinterest_capi.resume_destination('default')});
+$node->safe_psql('cloned',
+	q{SELECT pinterest_capi.resume_destination('default')});
 $stub->arrives('of-a-clone', 'until somebody resumes it');
 
 # ---- a setting that names hosts ----
 
-$node->append_conf('postgresql.conf', q{pinterest_capi.senders = 'elsewhere, shop-*'});
-($status, $out, $err) = $node->psql('postgres', q{
+$node->append_conf('postgresql.conf',
+	q{pinterest_capi.senders = 'elsewhere, shop-*'});
+($status, $out, $err) = $node->psql(
+	'postgres', q{
 	LISTEN pinterest_capi;
 	SELECT pg_reload_conf();
 	DO $$
@@ -140,19 +211,42 @@ $node->append_conf('postgresql.conf', q{pinterest_capi.senders = 'elsewhere, sho
 		END LOOP;
 	END $$;
 	SELECT 1});
-like($out, qr/"status": "not ready", "message": "host/, 'who listens is told');
+like($out, qr/"status": "not ready", "message": "host/,
+	'who listens is told');
 is_held($node, 'senders names other hosts');
-like($node->safe_psql('postgres', q{SELECT message FROM pinterest_capi.destination_status}),
-	qr/host "\Q$host\E" is not named in pinterest_capi\.senders/, 'it says so');
-like($node->safe_psql('postgres', q{SELECT advice FROM pinterest_capi.doctor() WHERE "check" = 'dispatch'}), qr/ALTER SYSTEM SET pinterest_capi\.senders/, 'so does doctor');
+like(
+	$node->safe_psql(
+		'postgres', q{SELECT message FROM pinterest_capi.destination_status}),
+	qr/host "\Q$host\E" is not named in pinterest_capi\.senders/,
+	'it says so');
+like(
+	$node->safe_psql(
+		'postgres',
+		q{SELECT advice FROM pinterest_capi.doctor() WHERE "check" = 'dispatch'}
+	),
+	qr/ALTER SYSTEM SET pinterest_capi\.senders/,
+	'so does doctor');
 track($node, 'not-named');
-($status, $out, $err) = $node->psql('postgres', q{SELECT pinterest_capi.resume_destination('default')});
-like($err, qr/nothing is sent from this server: host .* is not named.*\n.*HINT:.*add its name to pinterest_capi\.senders/, 'nobody is led to believe that resuming helps, but told what does');
-is($node->safe_psql('postgres', q{SELECT status FROM pinterest_capi.dispatch_status WHERE event_id = 'not-named'}), 'queued', 'nor does it');
+($status, $out, $err) = $node->psql('postgres',
+	q{SELECT pinterest_capi.resume_destination('default')});
+like(
+	$err,
+	qr/nothing is sent from this server: host .* is not named.*\n.*HINT:.*add its name to pinterest_capi\.senders/,
+	'nobody is led to believe that resuming helps, but told what does');
+is( $node->safe_psql(
+		'postgres',
+		q{SELECT status FROM pinterest_capi.dispatch_status WHERE event_id = 'not-named'}
+	),
+	'queued',
+	'nor does it');
 set_conf($node, senders => "elsewhere, \U$host\E");
 $stub->arrives('not-named', 'once the host is named it sends');
-($status, $out, $err) = $node->psql('postgres', q{ALTER SYSTEM SET pinterest_capi.senders = 'a,,b'});
-like($err, qr/invalid value for parameter "pinterest_capi\.senders"/, 'a list that is none is refused');
+($status, $out, $err) = $node->psql('postgres',
+	q{ALTER SYSTEM SET pinterest_capi.senders = 'a,,b'});
+like(
+	$err,
+	qr/invalid value for parameter "pinterest_capi\.senders"/,
+	'a list that is none is refused');
 
 $node->stop;
 system_or_bail('cp', '-a', "$data.moved", $node->backup_dir . '/named');
@@ -161,7 +255,8 @@ $copy->init_from_backup($node, 'named');
 $copy->append_conf('postgresql.conf', "pinterest_capi.senders = '*'");
 $copy->start;
 track($copy, 'of-the-named');
-$stub->arrives('of-the-named', 'a copy on a host that is named sends without a person');
+$stub->arrives('of-the-named',
+	'a copy on a host that is named sends without a person');
 
 $copy->stop;
 clean_log($_) for $node, $copy;

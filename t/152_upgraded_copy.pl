@@ -12,7 +12,8 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $stub = PinterestStub->new;
-my $node = setup_node('original', $stub, conf => "wal_level = replica\nmax_wal_senders = 2\n");
+my $node = setup_node('original', $stub,
+	conf => "wal_level = replica\nmax_wal_senders = 2\n");
 my $bindir = $node->config_data('--bindir');
 my $here = PostgreSQL::Test::Utils::tempdir();
 
@@ -24,12 +25,18 @@ sub upgraded
 	my $new = PostgreSQL::Test::Cluster->new($name);
 
 	$new->init(extra => [ '-E', 'UTF8', '--no-locale' ]);
-	$new->append_conf('postgresql.conf', "shared_preload_libraries = 'pinterest_capi'\npinterest_capi.ca_file = '" . $stub->ca_file . "'\n");
+	$new->append_conf('postgresql.conf',
+		"shared_preload_libraries = 'pinterest_capi'\npinterest_capi.ca_file = '"
+		  . $stub->ca_file
+		  . "'\n");
 	chdir $here or die $!;
 	command_ok(
 		[
-			'pg_upgrade', '--no-sync', '--link', '-d', $old->data_dir, '-D', $new->data_dir, '-b', $bindir, '-B', $bindir,
-			'-s', $new->host, '-p', $old->port, '-P', $new->port
+			'pg_upgrade', '--no-sync', '--link', '-d',
+			$old->data_dir, '-D', $new->data_dir, '-b',
+			$bindir, '-B', $bindir, '-s',
+			$new->host, '-p', $old->port, '-P',
+			$new->port
 		],
 		"pg_upgrade: $name");
 	$new->start;
@@ -43,23 +50,35 @@ $copy->start;
 track($copy, 'of-the-rehearsal');
 $copy->stop;
 my $rehearsal = upgraded($copy, 'rehearsal');
-ok($rehearsal->poll_query_until('postgres', q{SELECT count(*) = 1 FROM pinterest_capi.worker_status WHERE state = 'held'}),
+ok( $rehearsal->poll_query_until(
+		'postgres',
+		q{SELECT count(*) = 1 FROM pinterest_capi.worker_status WHERE state = 'held'}
+	),
 	'the original runs on: what was made of its copy is held');
-like($rehearsal->safe_psql('postgres', q{SELECT message FROM pinterest_capi.destination_status}), qr/looks like a copy of the server on host/, 'it says so');
+like(
+	$rehearsal->safe_psql(
+		'postgres', q{SELECT message FROM pinterest_capi.destination_status}),
+	qr/looks like a copy of the server on host/,
+	'it says so');
 worker_polls($rehearsal);
 is($stub->count->{requests}, 0, 'nothing has been sent');
 $rehearsal->stop;
 
-$node->safe_psql('postgres', q{SELECT pinterest_capi.pause_destination('default')});
+$node->safe_psql('postgres',
+	q{SELECT pinterest_capi.pause_destination('default')});
 track($node, 'waits');
-$node->safe_psql('postgres', q{UPDATE pinterest_capi._destination_state SET paused_at = NULL, paused_reason = NULL});
+$node->safe_psql('postgres',
+	q{UPDATE pinterest_capi._destination_state SET paused_at = NULL, paused_reason = NULL}
+);
 $node->stop;
 my $new = upgraded($node, 'upgraded');
-$stub->arrives('waits', 'the server itself, upgraded: what waits is sent without a person');
+$stub->arrives('waits',
+	'the server itself, upgraded: what waits is sent without a person');
 $new->restart;
 track($new, 'restarted');
 $stub->arrives('restarted', 'also after a restart');
-is(scalar($stub->received('of-the-rehearsal')), 0, 'nothing of the rehearsal');
+is(scalar($stub->received('of-the-rehearsal')), 0,
+	'nothing of the rehearsal');
 
 clean_log($_) for $rehearsal, $new;
 $new->stop;

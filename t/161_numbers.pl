@@ -26,23 +26,61 @@ sub slurp
 	return scalar <$in>;
 }
 
-my %text = map { s{^\Q$top\E/}{}r => undef } "$top/README.md", glob "$top/docs/*.md";
+my %text = map { s{^\Q$top\E/}{}r => undef } "$top/README.md",
+  glob "$top/docs/*.md";
+
 # what was run when, with tables of versions and results
 delete $text{'docs/versions.md'};
 
 # ---- quantities, in seconds, bytes or as a count ----
 
 my %unit = (
-	"\x{b5}s" => 1e-6, ms => 1e-3, s => 1, second => 1, minute => 60, min => 60, hour => 3600, day => 86400, week => 7 * 86400,
-	month => 30 * 86400, year => 365 * 86400, byte => 1, kB => 1024, MB => 1024**2, GB => 1024**3);
-my %word = (a => 1, one => 1, two => 2, three => 3, four => 4, five => 5, six => 6, seven => 7, eight => 8, nine => 9, ten => 10,
-	twenty => 20, thirty => 30, fifty => 50, hundred => 100, thousand => 1000, half => 0.5, tenth => 0.1, twentieth => 0.05, hundredth => 0.01);
-my $units = join '|', sort { length $b <=> length $a } map { $_, "${_}s" } keys %unit;
+	"\x{b5}s" => 1e-6,
+	ms => 1e-3,
+	s => 1,
+	second => 1,
+	minute => 60,
+	min => 60,
+	hour => 3600,
+	day => 86400,
+	week => 7 * 86400,
+	month => 30 * 86400,
+	year => 365 * 86400,
+	byte => 1,
+	kB => 1024,
+	MB => 1024**2,
+	GB => 1024**3);
+my %word = (
+	a => 1,
+	one => 1,
+	two => 2,
+	three => 3,
+	four => 4,
+	five => 5,
+	six => 6,
+	seven => 7,
+	eight => 8,
+	nine => 9,
+	ten => 10,
+	twenty => 20,
+	thirty => 30,
+	fifty => 50,
+	hundred => 100,
+	thousand => 1000,
+	half => 0.5,
+	tenth => 0.1,
+	twentieth => 0.05,
+	hundredth => 0.01);
+my $units = join '|',
+  sort { length $b <=> length $a } map { $_, "${_}s" } keys %unit;
 my $long = join '|', map { ($_, "${_}s") } grep { length > 2 } keys %unit;
 my $words = join '|', sort { length $b <=> length $a } keys %word;
 my $digits = qr/\d(?:[\d,]*\d)?(?:\.\d+)*/;
+
 # 2,000; 4 MB; half a second; a tenth
-my $quantity = qr/(?<![\w.])(?:(?:an?|one)\s+)?($digits|$words)(?:\s+an?(?=\s))?(?:[\s-]+($units)(?!\w))?(?!\w)/;
+my $quantity =
+  qr/(?<![\w.])(?:(?:an?|one)\s+)?($digits|$words)(?:\s+an?(?=\s))?(?:[\s-]+($units)(?!\w))?(?!\w)/;
+
 # the same, without captures
 my $any = $quantity =~ s/\((?!\?)/(?:/gr;
 
@@ -59,13 +97,15 @@ sub read_quantity
 {
 	my ($text) = @_;
 
-	$text =~ /^\s*(?:interval\s+)?['"]?\s*(\d[\d.]*)\s*($units)?['"]?\s*$/ or die "no quantity: $text\n";
+	$text =~ /^\s*(?:interval\s+)?['"]?\s*(\d[\d.]*)\s*($units)?['"]?\s*$/
+	  or die "no quantity: $text\n";
 	return value($1, $2);
 }
 
 # ---- where the truth stands ----
 
-my %source = map { s{^\Q$top\E/}{}r => slurp(s{^\Q$top\E/}{}r) } glob "$top/*.c $top/src/*.h $top/src/*/*.[ch]";
+my %source = map { s{^\Q$top\E/}{}r => slurp(s{^\Q$top\E/}{}r) }
+  glob "$top/*.c $top/src/*.h $top/src/*/*.[ch]";
 
 # A macro of src/, in the unit that it is counted in: ms, s or none.  Where files
 # have macros of one name it is FILE:NAME.
@@ -73,17 +113,19 @@ sub macro
 {
 	my ($name, $unit) = @_;
 	my ($file) = $name =~ s/^(.*):// ? $1 : '';
-	my @values = map { $source{$_} =~ /^#define[ \t]+\Q$name\E[ \t]+(.*)$/m ? $1 : () } grep { m{(?:^|/)\Q$file\E[^/]*$} } keys %source;
+	my @values =
+	  map { $source{$_} =~ /^#define[ \t]+\Q$name\E[ \t]+(.*)$/m ? $1 : () }
+	  grep { m{(?:^|/)\Q$file\E[^/]*$} } keys %source;
 	my $c = $values[0];
 
 	die "$name is defined " . @values . " times\n" if @values != 1;
 
-	$c =~ s{/\*.*}{};
+	$c                             =~ s{/\*.*}{};
 	return read_quantity($1) if $c =~ /^\s*"(.*)"\s*$/;
-	$c =~ s/INT64CONST//g;
-	$c =~ s/\bUSECS_PER_SEC\b/1/g and $unit = 's';
-	$c =~ s/\bSECS_PER_MINUTE\b/60/g;
-	$c =~ s/(\d)L\b/$1/g;
+	$c                             =~ s/INT64CONST//g;
+	$c                             =~ s/\bUSECS_PER_SEC\b/1/g and $unit = 's';
+	$c                             =~ s/\bSECS_PER_MINUTE\b/60/g;
+	$c                             =~ s/(\d)L\b/$1/g;
 	$c =~ m{^[\s\d()*/+-]+$} or die "$name is no number: $c\n";
 	return eval($c) * ($unit{ $unit // '' } // 1);
 }
@@ -96,33 +138,51 @@ sub found
 	my @values = keys %values;
 
 	die "$file: $pattern finds " . @values . " values\n" if @values != 1;
-	return ($values[0] =~ /^[\d.]+$/ ? $values[0] : read_quantity($values[0])) * ($unit{ $unit // '' } // 1);
+	return ($values[0] =~ /^[\d.]+$/ ? $values[0] : read_quantity($values[0]))
+	  * ($unit{ $unit // '' } // 1);
 }
 
 # A column's default, and how a table's CHECK limits it.
-sub default_of { return found('src/sql/tables.sql', qr/^\t$_[0] \w+ (?:NOT NULL )?DEFAULT '?([\w ]+?)'?$/m) }
-sub limits_of { return found('src/sql/tables.sql', qr/CHECK \($_[0] BETWEEN @{[$_[1] eq 'least' ? '(\d+) AND \d+' : '\d+ AND (\d+)']}\)/) }
+sub default_of
+{
+	return found('src/sql/tables.sql',
+		qr/^\t$_[0] \w+ (?:NOT NULL )?DEFAULT '?([\w ]+?)'?$/m);
+}
+
+sub limits_of
+{
+	return found('src/sql/tables.sql',
+		qr/CHECK \($_[0] BETWEEN @{[$_[1] eq 'least' ? '(\d+) AND \d+' : '\d+ AND (\d+)']}\)/
+	);
+}
 
 # A setting: its default, least and most.
 sub setting
 {
 	my ($name, $what) = @_;
-	my ($arguments) = slurp('src/common/guc.c') =~ /"pinterest_capi\.$name",.*?&pcapi_$name, (.*?), PGC_/s or die "no setting $name\n";
+	my ($arguments) =
+	  slurp('src/common/guc.c') =~
+	  /"pinterest_capi\.$name",.*?&pcapi_$name, (.*?), PGC_/s
+	  or die "no setting $name\n";
 	my @values = $arguments =~ /"([^"]*)"|([\w.]+)/g;
 
 	@values = grep { defined } @values;
-	return read_quantity($values[ { default => 0, least => 1, most => 2 }->{$what} ]);
+	return read_quantity(
+		$values[ { default => 0, least => 1, most => 2 }->{$what} ]);
 }
 
 # A row of the bench: its median or another column; its unit is the caller's affair.
 sub bench
 {
 	my ($figure, $column) = @_;
-	my ($row) = slurp('bench/results.md') =~ /^\| \Q$figure\E \| (.*) \|$/m or die "bench/results.md has no $figure\n";
+	my ($row) = slurp('bench/results.md') =~ /^\| \Q$figure\E \| (.*) \|$/m
+	  or die "bench/results.md has no $figure\n";
 	my @cells = split / \| /, $row;
-	my $cell = $cells[ { median => 0, reference => 3, ratio => 4 }->{ $column // 'median' } ];
+	my $cell = $cells[ { median => 0, reference => 3, ratio => 4 }
+	  ->{ $column // 'median' } ];
 
-	$cell =~ /([\d.]+)$/ or die "bench/results.md: $figure: no number in $cell\n";
+	$cell =~ /([\d.]+)$/
+	  or die "bench/results.md: $figure: no number in $cell\n";
 	return $1;
 }
 
@@ -130,19 +190,42 @@ sub bench
 sub rounded
 {
 	my ($truth, $shown) = @_;
-	my $step = $shown =~ /\.(\d+)/ ? 10**-length($1) : $shown =~ tr/,//dr =~ /(0*)$/ ? 10**length($1) : 1;
+	my $step =
+		$shown =~ /\.(\d+)/ ? 10**-length($1)
+	  : $shown =~ tr/,//dr =~ /(0*)$/ ? 10**length($1)
+	  :                                 1;
 
 	return floor($truth / $step + 0.5 + 1e-9) * $step;
 }
 
 # ---- facts ----
 
-my ($readme, $dba, $design, $marketing, $operations, $recipes, $reference, $scale, $security, $tutorial, $install) =
-  ('README.md', map { "docs/$_.md" } qw(dba design marketing operations recipes reference scale security tutorial install));
+my ($readme, $dba, $design, $marketing,
+	$operations, $recipes, $reference, $scale,
+	$security, $tutorial, $install)
+  = (
+	'README.md',
+	map { "docs/$_.md" }
+	  qw(dba design marketing operations recipes reference scale security tutorial install)
+  );
 my @facts;
-sub fact { my ($truth, @phrases) = @_; push @facts, { truth => $truth, phrases => [@phrases] }; return }
-sub figure { my ($truth, @phrases) = @_; push @facts, { truth => $truth, phrases => [@phrases], rounded => 1 }; return }
 
+sub fact
+{
+	my ($truth, @phrases) = @_;
+	push @facts, { truth => $truth, phrases => [@phrases] };
+	return;
+}
+
+sub figure
+{
+	my ($truth, @phrases) = @_;
+	push @facts, { truth => $truth, phrases => [@phrases], rounded => 1 };
+	return;
+}
+
+# The tables of facts and of kinds stay as they are written: one row a line.
+#<<<
 # settings of the server
 my %kept = map { $_ => setting($_, 'default') } qw(retention payload_retention click_id_retention);
 fact($kept{retention}, $dba, '`pinterest_capi.retention` (#)', $operations, '`pinterest_capi.retention` (#)',
@@ -353,6 +436,7 @@ my @kinds = (
 	[ 'what was seen', qr/50 postmasters, 50 backends and 100 workers killed|9,278 sent twice \(0\.92 %\)/ ],
 	[ 'none, and a share of all', qr/(?<![\w.,])0(?: to 1)?(?![\w,]|\.\d)/ ],
 );
+#>>>
 
 # ---- the documents ----
 
@@ -369,7 +453,12 @@ for (values %left)
 }
 
 # Take what a match covered out of what is left.
-sub cover { my ($document, $from, $to) = @_; substr($left{$document}, $from, $to - $from) =~ tr/0-9a-z/x/; return }
+sub cover
+{
+	my ($document, $from, $to) = @_;
+	substr($left{$document}, $from, $to - $from) =~ tr/0-9a-z/x/;
+	return;
+}
 
 for my $fact (@facts)
 {
@@ -377,7 +466,9 @@ for my $fact (@facts)
 
 	while (my ($document, $phrase) = splice @phrases, 0, 2)
 	{
-		my ($before, $after) = map { join '\s+', map { quotemeta =~ s/\\~/$any/gr } split /\s+/, $_, -1 } split /#/, $phrase, 2;
+		my ($before, $after) = map {
+			join '\s+', map { quotemeta =~ s/\\~/$any/gr } split /\s+/, $_, -1
+		} split /#/, $phrase, 2;
 		my $times = 0;
 
 		while ($text{$document} =~ /$before($any)$after/g)
@@ -391,10 +482,16 @@ for my $fact (@facts)
 			cover($document, $from, $to);
 			if ($fact->{rounded})
 			{
-				my $scale = $unit{ ($unit // '') =~ s/s$//r } // $unit{ $unit // '' } // 1;
+				my $scale = $unit{ ($unit // '') =~ s/s$//r }
+				  // $unit{ $unit // '' } // 1;
 				$truth = rounded($truth / $scale, $number) * $scale;
 			}
-			cmp_ok(abs($shown - $truth), '<=', 1e-9 * abs $truth, "$document: $phrase") or diag("it says $shown, the truth is $truth");
+			cmp_ok(
+				abs($shown - $truth),
+				'<=',
+				1e-9 * abs $truth,
+				"$document: $phrase"
+			) or diag("it says $shown, the truth is $truth");
 		}
 		ok($times, "$document: $phrase, is said") unless $times;
 	}
@@ -404,12 +501,14 @@ for my $document (sort keys %left)
 {
 	for my $kind (@kinds)
 	{
-		my ($name, $pattern, $known) = ($kind->[0], $kind->[1] =~ s/ /\\s+/gr, $kind->[2]);
+		my ($name, $pattern, $known) =
+		  ($kind->[0], $kind->[1] =~ s/ /\\s+/gr, $kind->[2]);
 		my @spans;
 
 		while ($left{$document} =~ /$pattern/g)
 		{
-			push @spans, [ $-[0], $+[0] ] if !$known || !defined $1 || $known->{$1};
+			push @spans, [ $-[0], $+[0] ]
+			  if !$known || !defined $1 || $known->{$1};
 		}
 		cover($document, @$_) for @spans;
 	}
@@ -421,12 +520,17 @@ for my $document (sort keys %left)
 		my $near = substr $text{$document}, $at > 50 ? $at - 50 : 0, 100;
 		push @loose, "$document:$line: $number in: " . $near =~ s/\s+/ /gr;
 	}
+
 	# and what is written in words, of time and size
-	while ($left{$document} =~ /(?<![\w.])(?:half an?|(?!a\b)(?:$words))\s+(?:$long)\b|\b(?:tenth|hundredth|twentieth)\b/g)
+	while ($left{$document} =~
+		/(?<![\w.])(?:half an?|(?!a\b)(?:$words))\s+(?:$long)\b|\b(?:tenth|hundredth|twentieth)\b/g
+	  )
 	{
-		push @loose, "$document:" . (1 + (substr($left{$document}, 0, $-[0]) =~ tr/\n//)) . ": $&";
+		push @loose, "$document:"
+		  . (1 + (substr($left{$document}, 0, $-[0]) =~ tr/\n//)) . ": $&";
 	}
-	is(scalar @loose, 0, "$document: every number is a fact of this test") or diag(join "\n", @loose);
+	is(scalar @loose, 0, "$document: every number is a fact of this test")
+	  or diag(join "\n", @loose);
 }
 
 done_testing();

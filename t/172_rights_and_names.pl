@@ -18,7 +18,12 @@ my $orders = 0;
 
 sub sql { return $node->safe_psql('postgres', join ";\n", @_) }
 
-sub doctor { return sql(q{SELECT string_agg(status || ': ' || advice, E'\n') FROM pinterest_capi.doctor() WHERE "check" = 'privileges'}) }
+sub doctor
+{
+	return sql(
+		q{SELECT string_agg(status || ': ' || advice, E'\n') FROM pinterest_capi.doctor() WHERE "check" = 'privileges'}
+	);
+}
 
 # the extension belongs to somebody who has no more than he is given
 sql('CREATE ROLE keeper NOSUPERUSER',
@@ -48,12 +53,19 @@ sub order
 	my $said = '';
 
 	$orders++;
-	is($node->psql('postgres', "INSERT INTO orders VALUES ($orders, 'a\@example.com', 'somebody')", stderr => \$err), 0, "$name: an order in a new session");
+	is( $node->psql(
+			'postgres',
+			"INSERT INTO orders VALUES ($orders, 'a\@example.com', 'somebody')",
+			stderr => \$err),
+		0,
+		"$name: an order in a new session");
 	$said .= $err;
 	$orders++;
 	$warm->{stderr} = '';
-	$warm->query("INSERT INTO orders VALUES ($orders, 'a\@example.com', 'somebody')");
-	is(sql("SELECT count(*) FROM orders WHERE id = $orders"), '1', "$name: an order in an old session");
+	$warm->query(
+		"INSERT INTO orders VALUES ($orders, 'a\@example.com', 'somebody')");
+	is(sql("SELECT count(*) FROM orders WHERE id = $orders"),
+		'1', "$name: an order in an old session");
 	return $said . $warm->{stderr};
 }
 
@@ -62,7 +74,10 @@ sub no_event
 	my ($name, $why) = @_;
 	my $said = order($name);
 
-	like($said, qr/WARNING:  trigger "pinterest" on table public\.orders can't record events, since .*$why/, "$name: the session hears why");
+	like(
+		$said,
+		qr/WARNING:  trigger "pinterest" on table public\.orders can't record events, since .*$why/,
+		"$name: the session hears why");
 	unlike($said, qr/example\.com|somebody/, "$name: and no value");
 	return;
 }
@@ -72,7 +87,10 @@ sub an_event
 	my ($name) = @_;
 
 	order($name);
-	is(sql("SELECT count(*) FROM pinterest_capi._event WHERE event_id IN ('$orders', '@{[$orders - 1]}') AND payload IS NOT NULL"), '2', "$name: two events");
+	is( sql("SELECT count(*) FROM pinterest_capi._event WHERE event_id IN ('$orders', '@{[$orders - 1]}') AND payload IS NOT NULL"
+		),
+		'2',
+		"$name: two events");
 	return;
 }
 
@@ -81,10 +99,14 @@ for my $lost (
 	'SELECT ON pinterest_capi._suppression',
 	'ALL ON FUNCTION pinterest_capi._fold(text)')
 {
-	sql("REVOKE $lost FROM keeper", q{UPDATE pinterest_capi.destination SET test_mode = test_mode});
+	sql("REVOKE $lost FROM keeper",
+		q{UPDATE pinterest_capi.destination SET test_mode = test_mode});
 	no_event($lost, 'lacks a right');
 	my $advice = doctor();
-	like($advice, qr/^error: The extension's owner, keeper, .*GRANT/, "$lost: doctor objects");
+	like(
+		$advice,
+		qr/^error: The extension's owner, keeper, .*GRANT/,
+		"$lost: doctor objects");
 	my ($cure) = $advice =~ /: (GRANT .*);$/;
 	sql($cure);
 	like(doctor(), qr/^ok/, "$lost: what doctor says is a cure");
@@ -92,11 +114,14 @@ for my $lost (
 }
 
 # where doctor() can't read either, the server says for want of what
-for my $lost ([ 'ALL TABLES IN SCHEMA pinterest_capi' => '' ], [ 'SCHEMA pinterest_capi' => ', PUBLIC' ])
+for my $lost (
+	[ 'ALL TABLES IN SCHEMA pinterest_capi' => '' ],
+	[ 'SCHEMA pinterest_capi' => ', PUBLIC' ])
 {
 	my ($on, $others) = @$lost;
 
-	sql("REVOKE ALL ON $on FROM keeper$others", q{UPDATE pinterest_capi.destination SET test_mode = test_mode});
+	sql("REVOKE ALL ON $on FROM keeper$others",
+		q{UPDATE pinterest_capi.destination SET test_mode = test_mode});
 	no_event($on, 'lacks a right');
 	sql("GRANT ALL ON $on TO keeper");
 	an_event("$on: given back");
@@ -105,17 +130,25 @@ for my $lost ([ 'ALL TABLES IN SCHEMA pinterest_capi' => '' ], [ 'SCHEMA pintere
 # one that an event doesn't need keeps none from being recorded
 sql('REVOKE ALL ON pinterest_capi._visitor FROM keeper');
 an_event('rights that no event needs');
-like(doctor(), qr/^error: .*GRANT ALL ON pinterest_capi\._visitor TO keeper;$/, 'doctor objects to these too');
+like(
+	doctor(),
+	qr/^error: .*GRANT ALL ON pinterest_capi\._visitor TO keeper;$/,
+	'doctor objects to these too');
 sql('GRANT ALL ON pinterest_capi._visitor TO keeper');
 
 sql('ALTER SCHEMA pinterest_capi RENAME TO elsewhere');
 no_event('schema renamed', 'tables are not found');
-my ($code, $out, $err) = $node->psql('postgres', q{SELECT elsewhere.track('Checkout')});
-like($err, qr/HINT: .*name pinterest_capi again/, 'schema renamed: a call is told what to do');
+my ($code, $out, $err) =
+  $node->psql('postgres', q{SELECT elsewhere.track('Checkout')});
+like(
+	$err,
+	qr/HINT: .*name pinterest_capi again/,
+	'schema renamed: a call is told what to do');
 sql('ALTER SCHEMA elsewhere RENAME TO pinterest_capi');
 an_event('schema named as before');
 
 $warm->quit;
-is(sql(q{SELECT pinterest_capi.flush('20 s')}), 't', 'all that was recorded is sent');
+is(sql(q{SELECT pinterest_capi.flush('20 s')}),
+	't', 'all that was recorded is sent');
 clean_log($node);
 done_testing();

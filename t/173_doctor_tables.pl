@@ -16,22 +16,36 @@ my $stub = PinterestStub->new;
 my $node = setup_node('tables', $stub);
 
 sub sql { return $node->safe_psql('postgres', join ";\n", @_) }
-sub doctor { return sql(q{SELECT string_agg(status || ': ' || advice, E'\n') FROM pinterest_capi.doctor() WHERE "check" = 'tables'}) }
+
+sub doctor
+{
+	return sql(
+		q{SELECT string_agg(status || ': ' || advice, E'\n') FROM pinterest_capi.doctor() WHERE "check" = 'tables'}
+	);
+}
 
 like(doctor(), qr/^ok: /, 'all is well with new tables');
 
 # each index that the script makes is missed; what doctor says makes it again
-for my $index (split /\n/, sql(q{SELECT i.indexrelid::regclass || ' ' || i.indisprimary || ' ' || coalesce(k.conname, '') || ' ' || i.indrelid::regclass
+for my $index (
+	split /\n/,
+	sql(q{SELECT i.indexrelid::regclass || ' ' || i.indisprimary || ' ' || coalesce(k.conname, '') || ' ' || i.indrelid::regclass
 		FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indrelid
 			LEFT JOIN pg_constraint AS k ON k.conindid = i.indexrelid AND k.contype IN ('p', 'u')
-		WHERE c.relnamespace = 'pinterest_capi'::regnamespace AND c.relkind = 'r' ORDER BY 1}))
+		WHERE c.relnamespace = 'pinterest_capi'::regnamespace AND c.relkind = 'r' ORDER BY 1}
+	))
 {
 	my ($name, $primary, $constraint, $table) = split / /, $index;
 
 	# an index that foreign keys rest upon can't go
-	sql($constraint ? "ALTER TABLE $table DROP CONSTRAINT $constraint CASCADE" : "DROP INDEX $name");
+	sql($constraint
+		? "ALTER TABLE $table DROP CONSTRAINT $constraint CASCADE"
+		: "DROP INDEX $name");
 	my $said = doctor();
-	like($said, qr/^(error|warning): \Q$table\E has no .*index on .*;$/, "$name: missed");
+	like(
+		$said,
+		qr/^(error|warning): \Q$table\E has no .*index on .*;$/,
+		"$name: missed");
 	my ($cure) = $said =~ /: ((?:ALTER|CREATE) [^;]*);$/;
 	ok($cure, "$name: there is a cure") and sql($cure);
 	like(doctor(), qr/^ok: /, "$name: is back");
@@ -39,32 +53,56 @@ for my $index (split /\n/, sql(q{SELECT i.indexrelid::regclass || ' ' || i.indis
 
 # one that was left behind by a statement that was cut off, beside the right one
 sql(track_sql('a'));
-my ($code) = $node->psql('postgres', 'CREATE UNIQUE INDEX CONCURRENTLY left_behind ON pinterest_capi._event ((1 / (length(event_id) - 1)))');
+my ($code) = $node->psql('postgres',
+	'CREATE UNIQUE INDEX CONCURRENTLY left_behind ON pinterest_capi._event ((1 / (length(event_id) - 1)))'
+);
 isnt($code, 0, 'an index that fails');
-like(doctor(), qr/^warning: The index pinterest_capi\.left_behind is not valid.*DROP INDEX CONCURRENTLY pinterest_capi\.left_behind;/m, 'is told of');
+like(
+	doctor(),
+	qr/^warning: The index pinterest_capi\.left_behind is not valid.*DROP INDEX CONCURRENTLY pinterest_capi\.left_behind;/m,
+	'is told of');
 sql('DROP INDEX pinterest_capi.left_behind');
 
 # the only one for its key
-sql('UPDATE pg_index SET indisvalid = false WHERE indexrelid = \'pinterest_capi._event_dedup\'::regclass');
+sql('UPDATE pg_index SET indisvalid = false WHERE indexrelid = \'pinterest_capi._event_dedup\'::regclass'
+);
 my $said = doctor();
-like($said, qr/^error: The index pinterest_capi\._event_dedup of pinterest_capi\._event is not valid.*REINDEX INDEX CONCURRENTLY/, 'an index that is not used any more');
+like(
+	$said,
+	qr/^error: The index pinterest_capi\._event_dedup of pinterest_capi\._event is not valid.*REINDEX INDEX CONCURRENTLY/,
+	'an index that is not used any more');
 my ($cure) = $said =~ /: (REINDEX [^;]*);$/;
 sql($cure);
 like(doctor(), qr/^ok: /, 'is made anew');
 
 for my $change (
-	[ 'ALTER TABLE pinterest_capi._event ADD COLUMN shop integer DEFAULT 7', 'ALTER TABLE pinterest_capi._event DROP COLUMN shop' ],
-	[ 'ALTER TABLE pinterest_capi._queue ADD CHECK (attempts >= 0)', 'ALTER TABLE pinterest_capi._queue DROP CONSTRAINT _queue_attempts_check' ])
+	[
+		'ALTER TABLE pinterest_capi._event ADD COLUMN shop integer DEFAULT 7',
+		'ALTER TABLE pinterest_capi._event DROP COLUMN shop'
+	],
+	[
+		'ALTER TABLE pinterest_capi._queue ADD CHECK (attempts >= 0)',
+		'ALTER TABLE pinterest_capi._queue DROP CONSTRAINT _queue_attempts_check'
+	])
 {
 	my ($do, $undo) = @$change;
 	my ($table) = $do =~ /(pinterest_capi\.\w+)/;
 
 	sql($do);
-	like(doctor(), qr/^warning: \Q$table\E is not as the extension made it.*written by statements/, "$do: told of");
+	like(
+		doctor(),
+		qr/^warning: \Q$table\E is not as the extension made it.*written by statements/,
+		"$do: told of");
 	sql($undo);
 	like(doctor(), qr/^ok: /, "$undo: well again");
 }
+
 # whoever monitors may ask
-sql('CREATE ROLE watcher', q{SELECT pinterest_capi.grant_access('watcher', 'monitor')});
-like(sql(q{SET ROLE watcher; SELECT status FROM pinterest_capi.doctor() WHERE "check" = 'tables'}), qr/^ok$/, 'level monitor is enough');
+sql('CREATE ROLE watcher',
+	q{SELECT pinterest_capi.grant_access('watcher', 'monitor')});
+like(
+	sql(q{SET ROLE watcher; SELECT status FROM pinterest_capi.doctor() WHERE "check" = 'tables'}
+	),
+	qr/^ok$/,
+	'level monitor is enough');
 done_testing();

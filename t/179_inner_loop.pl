@@ -58,7 +58,8 @@ sub touch
 
 # ---- what is compiled ----
 
-my @objects = qw(src/queue/worker_slots.o src/admin/verify_request.o src/worker/verify_send.o);
+my @objects =
+  qw(src/queue/worker_slots.o src/admin/verify_request.o src/worker/verify_send.o);
 
 for my $way (
 
@@ -246,14 +247,10 @@ like(
 is( graph('stray', %sound, 'src/more/e.c' => "int e;\n"),
 	'src/more/e.c: stands in no folder of the rules',
 	'a folder without rules');
-is( graph(
-		'foreign', %sound,
-		'src/queue/e.h' => "extern int b(void);\n"),
+is( graph('foreign', %sound, 'src/queue/e.h' => "extern int b(void);\n"),
 	'src/queue/e.h declares b, which src/queue/b.c defines',
 	"a header that declares another file's function");
-is( graph(
-		'names', %sound,
-		'src/worker/b.c' => "int e;\n"),
+is( graph('names', %sound, 'src/worker/b.c' => "int e;\n"),
 	'one name for two files: src/queue/b.c src/worker/b.c',
 	'two files of one name');
 

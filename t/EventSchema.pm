@@ -18,8 +18,10 @@ my $program = "$FindBin::RealBin/../test/schema/validate.js";
 # npm's packages are not there in roots without a network
 sub have_validator
 {
-	return IPC::Run::run([ 'node', '-e', 'require("ajv"); require("ajv-formats")' ],
-		'<' => \undef, '>&' => \my $ignored);
+	return IPC::Run::run(
+		[ 'node', '-e', 'require("ajv"); require("ajv-formats")' ],
+		'<' => \undef,
+		'>&' => \my $ignored);
 }
 
 sub _lines
@@ -27,8 +29,11 @@ sub _lines
 	my ($input, @options) = @_;
 	my ($out, $err) = ('', '');
 
-	IPC::Run::run([ 'node', $program, @options ], '<' => \$input, '>' => \$out, '2>' => \$err)
-	  or die "$program: $err";
+	IPC::Run::run(
+		[ 'node', $program, @options ],
+		'<' => \$input,
+		'>' => \$out,
+		'2>' => \$err) or die "$program: $err";
 	return map { JSON::PP::decode_json($_) } split /\n/, $out;
 }
 

@@ -10,7 +10,7 @@ use strict;
 use warnings;
 
 use Digest::SHA qw(sha256_hex);
-use Exporter qw(import);
+use Exporter    qw(import);
 use File::Spec;
 use FindBin;
 use HTTP::Tiny;
@@ -21,9 +21,11 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time usleep);
 
-our @EXPORT = qw(poll sha256_hex setup_node configure add_destination sql_status becomes set_conf rss);
-our @EXPORT_OK = qw(new_node sql track_sql track track_many all_sent sent clean_log settled pauses
-	worker_pid new_worker worker_polls workers no_worker processes crash server_copy has_module fake_clock);
+our @EXPORT =
+  qw(poll sha256_hex setup_node configure add_destination sql_status becomes set_conf rss);
+our @EXPORT_OK =
+  qw(new_node sql track_sql track track_many all_sent sent clean_log settled pauses
+  worker_pid new_worker worker_polls workers no_worker processes crash server_copy has_module fake_clock);
 
 use constant {
 	TAG => '2617998078212',
@@ -41,7 +43,8 @@ my $first_node;
 sub poll
 {
 	my ($condition, $seconds) = @_;
-	my $deadline = time() + ($seconds // $PostgreSQL::Test::Utils::timeout_default);
+	my $deadline =
+	  time() + ($seconds // $PostgreSQL::Test::Utils::timeout_default);
 	my $pause = 10_000;
 
 	while (1)
@@ -63,10 +66,14 @@ sub new
 		token => $params{token} // TOKEN,
 		account => ACCOUNT,
 		http => HTTP::Tiny->new(timeout => 30),
-		options => [ @{ $params{options} // [] }, map { ('--account' => $_) } @{ $params{accounts} // [] } ],
+		options => [
+			@{ $params{options} // [] },
+			map { ('--account' => $_) } @{ $params{accounts} // [] }
+		],
 	}, $class;
 
-	PostgreSQL::Test::Utils::system_or_bail("$top/test/certs/make", $self->{dir});
+	PostgreSQL::Test::Utils::system_or_bail("$top/test/certs/make",
+		$self->{dir});
 	$self->start($params{cert} // 'server');
 	return $self;
 }
@@ -92,7 +99,8 @@ sub start
 		IPC::Run::timer($PostgreSQL::Test::Utils::timeout_default));
 	$self->{process}->pump
 	  until $self->{stdout} =~ /\n/ || !$self->{process}->pumpable;
-	BAIL_OUT("the stub doesn't start: $self->{stderr}") unless $self->{stdout} =~ /\n/;
+	BAIL_OUT("the stub doesn't start: $self->{stderr}")
+	  unless $self->{stdout} =~ /\n/;
 
 	my $ports = JSON::PP::decode_json($self->{stdout});
 
@@ -119,7 +127,7 @@ sub DESTROY
 	return;
 }
 
-sub url { return "https://localhost:$_[0]{port}/v5" }
+sub url     { return "https://localhost:$_[0]{port}/v5" }
 sub ca_file { return "$_[0]{dir}/ca.pem" }
 
 sub _control
@@ -142,11 +150,11 @@ sub script
 	$self->_control('POST', 'script', JSON::PP::encode_json(\@rules));
 	return;
 }
-sub release { $_[0]->_control('POST', 'release'); return }
-sub reset { $_[0]->_control('POST', 'reset'); return }
+sub release    { $_[0]->_control('POST', 'release');      return }
+sub reset      { $_[0]->_control('POST', 'reset');        return }
 sub take_token { $_[0]->_control('POST', 'token', $_[1]); return }
-sub down { $_[0]->_control('POST', 'down'); return }
-sub up { $_[0]->_control('POST', 'up'); return }
+sub down       { $_[0]->_control('POST', 'down');         return }
+sub up         { $_[0]->_control('POST', 'up');           return }
 
 sub count { return JSON::PP::decode_json($_[0]->_control('GET', 'count')) }
 
@@ -154,7 +162,8 @@ sub _lines
 {
 	my ($self, $path) = @_;
 
-	return map { JSON::PP::decode_json($_) } split /\n/, $self->_control('GET', $path);
+	return map { JSON::PP::decode_json($_) } split /\n/,
+	  $self->_control('GET', $path);
 }
 sub requests { return $_[0]->_lines('requests') }
 
@@ -163,7 +172,8 @@ sub received
 {
 	my ($self, $event_id) = @_;
 
-	return grep { !defined $event_id || $_->{event}{event_id} eq $event_id }
+	return
+	  grep { !defined $event_id || $_->{event}{event_id} eq $event_id }
 	  $self->_lines('received');
 }
 
@@ -172,9 +182,12 @@ sub wait_count
 {
 	my ($self, $figure, $least, $seconds) = @_;
 	my $last;
-	my $ok = poll(sub { $last = $self->count; $last->{$figure} >= $least }, $seconds);
+	my $ok = poll(sub { $last = $self->count; $last->{$figure} >= $least },
+		$seconds);
 
-	diag("waited for $figure >= $least; last seen: " . JSON::PP::encode_json($last)) unless $ok;
+	diag("waited for $figure >= $least; last seen: "
+		  . JSON::PP::encode_json($last))
+	  unless $ok;
 	return $ok;
 }
 
@@ -183,7 +196,11 @@ sub arrives
 	my ($self, $id, $name) = @_;
 
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
-	ok(poll(sub { grep { $_->{verdict} eq 'processed' } $self->received($id) }), $name);
+	ok( poll(
+			sub {
+				grep { $_->{verdict} eq 'processed' } $self->received($id);
+			}),
+		$name);
 	return;
 }
 
@@ -192,7 +209,8 @@ sub arrives
 sub hang
 {
 	my ($self, $node, $id, %rule) = @_;
-	my %event = map { exists $rule{$_} ? ($_ => delete $rule{$_}) : () } qw(database destination email);
+	my %event = map { exists $rule{$_} ? ($_ => delete $rule{$_}) : () }
+	  qw(database destination email);
 
 	$self->reset;
 	$self->script({ hang => 1, %rule });
@@ -213,7 +231,9 @@ sub curl
 			'curl', '-sS', '--max-time', '30', '--cacert', $self->ca_file,
 			'-w', "\n%{http_code} %{http_version}", @options
 		],
-		'<' => \undef, '>' => \$out, '2>' => \$err);
+		'<' => \undef,
+		'>' => \$out,
+		'2>' => \$err);
 
 	my ($body, $status, $version) = $out =~ /^(.*)\n(\d+) ([\d.]+)\z/s;
 
@@ -226,13 +246,19 @@ sub curl
 sub server_copy
 {
 	my $probe = PostgreSQL::Test::Cluster->new('probe');
-	my %directory = map { $_ => $probe->config_data("--$_") =~ s/\s+\z//r } qw(bindir pkglibdir sharedir);
+	my %directory = map { $_ => $probe->config_data("--$_") =~ s/\s+\z//r }
+	  qw(bindir pkglibdir sharedir);
 	my $root = PostgreSQL::Test::Utils::tempdir();
 
 	for my $from (values %directory)
 	{
-		PostgreSQL::Test::Utils::system_or_bail('sh', '-c',
-			'mkdir -p "$2" && tar -C "$1" --exclude=./bitcode --exclude=./pgxs -ch . | tar -C "$2" -x', 'sh', $from, "$root$from");
+		PostgreSQL::Test::Utils::system_or_bail(
+			'sh',
+			'-c',
+			'mkdir -p "$2" && tar -C "$1" --exclude=./bitcode --exclude=./pgxs -ch . | tar -C "$2" -x',
+			'sh',
+			$from,
+			"$root$from");
 	}
 	return ($root, $root . ($directory{bindir} =~ s{/[^/]*$}{}r), %directory);
 }
@@ -244,10 +270,12 @@ sub server_copy
 sub new_node
 {
 	my ($name, %params) = @_;
-	my $node = PostgreSQL::Test::Cluster->new($name, $params{install_path} ? (install_path => $params{install_path}) : ());
+	my $node = PostgreSQL::Test::Cluster->new($name,
+		$params{install_path} ? (install_path => $params{install_path}) : ());
 
 	$first_node //= $node;
-	$node->init(extra => [ '-E', 'UTF8', '--no-locale', @{ $params{initdb} // [] } ]);
+	$node->init(
+		extra => [ '-E', 'UTF8', '--no-locale', @{ $params{initdb} // [] } ]);
 	$node->append_conf('postgresql.conf', $params{conf}) if $params{conf};
 	$node->start;
 	return $node;
@@ -258,7 +286,8 @@ sub new_node
 sub setup_node
 {
 	my ($name, $stub, %params) = @_;
-	my $node = new_node($name, %params, conf => <<"CONF" . ($params{conf} // ''));
+	my $node =
+	  new_node($name, %params, conf => <<"CONF" . ($params{conf} // ''));
 log_statement = none
 pinterest_capi.ca_file = '@{[$stub->ca_file]}'
 pinterest_capi.connect_timeout = 5s
@@ -283,14 +312,18 @@ sub configure
 	my ($node, $stub, $database) = @_;
 
 	$first_node //= $node;
-	$node->safe_psql($database, 'SET client_min_messages = warning; CREATE EXTENSION IF NOT EXISTS pinterest_capi');
+	$node->safe_psql($database,
+		'SET client_min_messages = warning; CREATE EXTENSION IF NOT EXISTS pinterest_capi'
+	);
 	my $answer = $node->safe_psql($database,
-		"SELECT pinterest_capi.configure_destination('@{[TAG]}', '@{[TOKEN]}', '@{[ACCOUNT]}')");
+		"SELECT pinterest_capi.configure_destination('@{[TAG]}', '@{[TOKEN]}', '@{[ACCOUNT]}')"
+	);
 	die "configure_destination: $answer"
 	  unless $answer eq 'Your destination is configured and ready.';
 	$node->safe_psql($database,
 		"UPDATE pinterest_capi.destination SET api_url = '@{[$stub->url]}'");
-	$node->safe_psql($database, "SELECT pinterest_capi.allow_event('checkout')");
+	$node->safe_psql($database,
+		"SELECT pinterest_capi.allow_event('checkout')");
 	return;
 }
 
@@ -299,7 +332,10 @@ sub add_destination
 {
 	my ($node, $stub, $name, $account, $database) = @_;
 
-	$node->safe_psql($database // 'postgres', sprintf(q{
+	$node->safe_psql(
+		$database // 'postgres',
+		sprintf(
+			q{
 		SELECT pinterest_capi.configure_destination('%s', '%s', '%s', '%s');
 		UPDATE pinterest_capi.destination SET api_url = '%s' WHERE destination = '%4$s';
 		SELECT pinterest_capi.allow_event('checkout', destination => '%4$s')},
@@ -313,8 +349,11 @@ sub track_sql
 {
 	my ($id, %event) = @_;
 
-	return sprintf q{SELECT pinterest_capi.track('Checkout', '{"value": 1, "currency": "USD"}', '{"em": "%s"}', event_id => '%s'%s)},
-	  $event{email} // 'a@example.com', $id, $event{destination} ? ", destination => '$event{destination}'" : '';
+	return
+	  sprintf
+	  q{SELECT pinterest_capi.track('Checkout', '{"value": 1, "currency": "USD"}', '{"em": "%s"}', event_id => '%s'%s)},
+	  $event{email} // 'a@example.com', $id,
+	  $event{destination} ? ", destination => '$event{destination}'" : '';
 }
 
 # Tracks an event, in a transaction of its own; %event as for track_sql, and
@@ -324,7 +363,10 @@ sub track
 	my ($node, $id, %event) = @_;
 	my $err = '';
 
-	$node->psql($event{database} // 'postgres', track_sql($id, %event), stderr => \$err, on_error_die => 1);
+	$node->psql(
+		$event{database} // 'postgres', track_sql($id, %event),
+		stderr => \$err,
+		on_error_die => 1);
 	return $err;
 }
 
@@ -333,7 +375,8 @@ sub track_many
 {
 	my ($node, $prefix, $n, %event) = @_;
 
-	$node->safe_psql($event{database} // 'postgres', join ";\n", map { track_sql("$prefix-$_", %event) } 1 .. $n);
+	$node->safe_psql($event{database} // 'postgres',
+		join ";\n", map { track_sql("$prefix-$_", %event) } 1 .. $n);
 	return;
 }
 
@@ -343,7 +386,11 @@ sub all_sent
 	my ($node, $name) = @_;
 
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
-	ok($node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM pinterest_capi.dispatch_status WHERE status <> 'sent'}), $name);
+	ok( $node->poll_query_until(
+			'postgres',
+			q{SELECT count(*) = 0 FROM pinterest_capi.dispatch_status WHERE status <> 'sent'}
+		),
+		$name);
 	return;
 }
 
@@ -353,8 +400,11 @@ sub sent
 	my ($node, $prefix, $n, $name) = @_;
 
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
-	ok($node->poll_query_until('postgres', qq{
-			SELECT count(*) = $n FROM pinterest_capi.dispatch_status WHERE event_id LIKE '$prefix-%' AND status = 'sent'}), $name);
+	ok( $node->poll_query_until(
+			'postgres', qq{
+			SELECT count(*) = $n FROM pinterest_capi.dispatch_status WHERE event_id LIKE '$prefix-%' AND status = 'sent'}
+		),
+		$name);
 	return;
 }
 
@@ -364,8 +414,10 @@ sub settled
 	my ($node, $name) = @_;
 
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
-	ok($node->poll_query_until('postgres',
-			'SELECT in_flight_requests = 0 AND NOT EXISTS (SELECT FROM pinterest_capi._lease) FROM pinterest_capi.worker_status'),
+	ok( $node->poll_query_until(
+			'postgres',
+			'SELECT in_flight_requests = 0 AND NOT EXISTS (SELECT FROM pinterest_capi._lease) FROM pinterest_capi.worker_status'
+		),
 		$name // 'the answer is settled');
 	return;
 }
@@ -377,7 +429,11 @@ sub pauses
 
 	$destination //= 'default';
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
-	ok($node->poll_query_until('postgres', "SELECT status FROM pinterest_capi.destination_status WHERE destination = '$destination'", 'paused'), $name);
+	ok( $node->poll_query_until(
+			'postgres',
+			"SELECT status FROM pinterest_capi.destination_status WHERE destination = '$destination'",
+			'paused'),
+		$name);
 	return;
 }
 
@@ -387,7 +443,8 @@ sub worker_pid
 {
 	my ($node, $database) = @_;
 
-	return $node->safe_psql($database // 'postgres', 'SELECT pid FROM pinterest_capi.worker_status');
+	return $node->safe_psql($database // 'postgres',
+		'SELECT pid FROM pinterest_capi.worker_status');
 }
 
 # how many worker processes the server has, in all databases
@@ -395,7 +452,9 @@ sub workers
 {
 	my ($node) = @_;
 
-	return $node->safe_psql('postgres', q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'pinterest_capi worker'});
+	return $node->safe_psql('postgres',
+		q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'pinterest_capi worker'}
+	);
 }
 
 # Ends the worker, and waits for the next one.
@@ -404,9 +463,13 @@ sub new_worker
 	my ($node, $name, $database) = @_;
 	my $pid = worker_pid($node, $database);
 
-	$node->safe_psql($database // 'postgres', "SELECT pg_terminate_backend($pid)");
+	$node->safe_psql($database // 'postgres',
+		"SELECT pg_terminate_backend($pid)");
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
-	ok($node->poll_query_until($database // 'postgres', "SELECT count(*) = 1 FROM pinterest_capi.worker_status WHERE pid <> $pid"),
+	ok( $node->poll_query_until(
+			$database // 'postgres',
+			"SELECT count(*) = 1 FROM pinterest_capi.worker_status WHERE pid <> $pid"
+		),
 		$name // 'another worker starts');
 	return;
 }
@@ -433,7 +496,8 @@ sub worker_polls
 	{
 		my $at = $node->safe_psql($database, 'SELECT clock_timestamp()');
 
-		$node->poll_query_until($database, "SELECT last_cycle_at > '$at' FROM pinterest_capi.worker_status")
+		$node->poll_query_until($database,
+			"SELECT last_cycle_at > '$at' FROM pinterest_capi.worker_status")
 		  or die 'the worker does not poll';
 	}
 	return;
@@ -443,7 +507,10 @@ sub clean_log
 {
 	my ($node) = @_;
 
-	unlike(slurp_file($node->logfile), qr/PANIC|TRAP:|invalid memory|resource .* leak/i, $node->name . ': no such word in the log');
+	unlike(
+		slurp_file($node->logfile),
+		qr/PANIC|TRAP:|invalid memory|resource .* leak/i,
+		$node->name . ': no such word in the log');
 	return;
 }
 
@@ -451,12 +518,15 @@ sub clean_log
 sub processes
 {
 	my ($node, $title) = @_;
-	my ($postmaster) = split /\n/, slurp_file($node->data_dir . '/postmaster.pid');
+	my ($postmaster) = split /\n/,
+	  slurp_file($node->data_dir . '/postmaster.pid');
 	my @found;
 
 	for my $process (grep { m{/\d+$} } glob '/proc/[0-9]*')
 	{
-		my ($stat, $name) = map { my $in; open($in, '<', "$process/$_") ? join('', <$in>) : '' } qw(stat cmdline);
+		my ($stat, $name) =
+		  map { my $in; open($in, '<', "$process/$_") ? join('', <$in>) : '' }
+		  qw(stat cmdline);
 
 		push @found, $process =~ s{.*/}{}r
 		  if $stat =~ /\) \S (\d+)/ && $1 == $postmaster && $name =~ $title;
@@ -469,11 +539,15 @@ sub processes
 sub crash
 {
 	my ($node) = @_;
-	my ($postmaster) = split /\n/, slurp_file($node->data_dir . '/postmaster.pid');
+	my ($postmaster) = split /\n/,
+	  slurp_file($node->data_dir . '/postmaster.pid');
 	my @family = ($postmaster, processes($node, qr/./));
 
 	$node->kill9;
-	poll(sub { !grep { -e "/proc/$_" } @family }) or BAIL_OUT('processes outlive the postmaster');
+	poll(
+		sub {
+			!grep { -e "/proc/$_" } @family;
+		}) or BAIL_OUT('processes outlive the postmaster');
 	return;
 }
 
@@ -483,8 +557,10 @@ sub sql_status
 	my ($node, $event_id, $columns, $database) = @_;
 
 	$columns //= 'status';
-	return $node->safe_psql($database // 'postgres',
-		"SELECT $columns FROM pinterest_capi.dispatch_status WHERE event_id = '$event_id'");
+	return $node->safe_psql(
+		$database // 'postgres',
+		"SELECT $columns FROM pinterest_capi.dispatch_status WHERE event_id = '$event_id'"
+	);
 }
 
 # until its row says so
@@ -492,10 +568,13 @@ sub becomes
 {
 	my ($node, $event_id, $columns, $expected, $name, $seconds) = @_;
 	my $last;
-	my $ok = poll(sub { ($last = sql_status($node, $event_id, $columns)) eq $expected }, $seconds);
+	my $ok = poll(
+		sub { ($last = sql_status($node, $event_id, $columns)) eq $expected },
+		$seconds);
 
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
-	ok($ok, $name) or diag("$event_id: $columns: expected $expected, last seen $last");
+	ok($ok, $name)
+	  or diag("$event_id: $columns: expected $expected, last seen $last");
 	return $ok;
 }
 
@@ -505,16 +584,19 @@ sub set_conf
 	my ($node, %settings) = @_;
 
 	# of several lines the last one holds
-	$node->append_conf('postgresql.conf', "pinterest_capi.$_ = '$settings{$_}'") for sort keys %settings;
+	$node->append_conf('postgresql.conf',
+		"pinterest_capi.$_ = '$settings{$_}'")
+	  for sort keys %settings;
 	$node->reload;
 	for my $name (sort keys %settings)
 	{
-		$node->poll_query_until('postgres', "SHOW pinterest_capi.$name", $settings{$name})
+		$node->poll_query_until('postgres', "SHOW pinterest_capi.$name",
+			$settings{$name})
 		  or die "$name is not $settings{$name}";
 	}
 	$node->poll_query_until('postgres',
-		'SELECT count(*) = 0 FROM pinterest_capi.worker_status WHERE last_cycle_at <= pg_conf_load_time()')
-	  or die 'the worker has not read its settings';
+		'SELECT count(*) = 0 FROM pinterest_capi.worker_status WHERE last_cycle_at <= pg_conf_load_time()'
+	) or die 'the worker has not read its settings';
 	return;
 }
 
@@ -522,7 +604,9 @@ sub set_conf
 sub has_module
 {
 	my ($name) = @_;
-	my $folder = PostgreSQL::Test::Cluster->new('probe')->config_data('--pkglibdir') =~ s/\s+\z//r;
+	my $folder =
+	  PostgreSQL::Test::Cluster->new('probe')->config_data('--pkglibdir') =~
+	  s/\s+\z//r;
 
 	return -e "$folder/$name.so";
 }
@@ -543,7 +627,8 @@ sub fake_clock
 		return;
 	};
 
-	PostgreSQL::Test::Utils::system_or_bail('cc', '-shared', '-fPIC', '-O', '-o', "$clock.so", "$top/test/clock.c");
+	PostgreSQL::Test::Utils::system_or_bail('cc', '-shared', '-fPIC', '-O',
+		'-o', "$clock.so", "$top/test/clock.c");
 	$set->(0);
 	return ($set, LD_PRELOAD => "$clock.so", TEST_CLOCK => $clock);
 }

@@ -36,12 +36,14 @@ sub block
 	my ($language, $pattern) = @_;
 	my ($found) = grep { /$pattern/ } @{ $blocks{$language} };
 
-	return $found // die "the README has no block of $language with $pattern\n";
+	return $found
+	  // die "the README has no block of $language with $pattern\n";
 }
 
 my ($typed, $screen) = ('', '');
 my $timer = IPC::Run::timeout(60);
-my $run = IPC::Run::start(\@command, '<pty<' => \$typed, '>pty>' => \$screen, $timer);
+my $run =
+  IPC::Run::start(\@command, '<pty<' => \$typed, '>pty>' => \$screen, $timer);
 my $prompt = qr/user\@[^\n]*\$ $/;
 my $psql_prompt = qr/shop=# $/;
 open my $out, '>', $shown or die "$shown: $!\n";
@@ -60,6 +62,7 @@ sub type
 	$typed = $text =~ /\n./ ? "\e[200~$text\e[201~\n" : $text =~ s/\n?$/\n/r;
 	eval {
 		$run->pump while length $typed;
+
 		# first the echo of what was typed, then the prompt behind it
 		$run->pump until plain(substr $screen, $from) =~ /\n.*$until/s;
 		1;
@@ -72,12 +75,14 @@ sub expect
 {
 	my ($what, $text, $pattern) = @_;
 
-	die "$what does not show what it should ($pattern):\n$text\n" unless $text =~ $pattern;
+	die "$what does not show what it should ($pattern):\n$text\n"
+	  unless $text =~ $pattern;
 	print "$what: ok\n";
 	return;
 }
 
 $run->pump until plain($screen) =~ $prompt;
+
 # a new pseudo-terminal has no size, and psql would page everything
 type('stty rows 50 columns 150', $prompt);
 type('cd ~/pinterest_capi', $prompt);
@@ -90,30 +95,40 @@ for my $step (@rest)
 		my $text = type(block('sh', qr/make install/), $prompt, 1200);
 
 		expect('install', type('echo "status $?"', $prompt), qr/^status 0$/m);
+
 		# there is no init in a root that would start the cluster that the package made
-		type('sudo pg_ctlcluster $(pg_lsclusters -h | cut -d" " -f1,2) start; sleep 1; pg_lsclusters', $prompt);
+		type(
+			'sudo pg_ctlcluster $(pg_lsclusters -h | cut -d" " -f1,2) start; sleep 1; pg_lsclusters',
+			$prompt);
 	}
 	elsif ($step eq 'quickstart')
 	{
 		type(block('sh', qr/psql shop$/m), $psql_prompt);
 		my $text = type(block('sql', qr/CREATE EXTENSION/), $psql_prompt);
 
-		expect('the paste', $text, qr/^ 1001 +\| Order Placed \| checkout \| sent /m);
+		expect('the paste', $text,
+			qr/^ 1001 +\| Order Placed \| checkout \| sent /m);
 		type('\q', $prompt);
-		expect('what arrived', type('curl http://127.0.0.1:8766/received', $prompt), qr/"event_id":"1001"/);
+		expect('what arrived',
+			type('curl http://127.0.0.1:8766/received', $prompt),
+			qr/"event_id":"1001"/);
 		type('kill %1', $prompt);
 	}
 	elsif ($step eq 'report')
 	{
 		type(block('sh', qr/report_html/), $prompt);
-		expect('the report', type('head -c 15 report.html; echo', $prompt), qr/^<!DOCTYPE html>/im);
+		expect(
+			'the report',
+			type('head -c 15 report.html; echo', $prompt),
+			qr/^<!DOCTYPE html>/im);
 	}
 	else
 	{
 		my $text = type($step, $prompt, 7200);
 
 		expect($step, type('echo "status $?"', $prompt), qr/^status 0$/m);
-		print map { "  $_\n" } grep { /orders sent$|^\d+ passed/ } split /\n/, $text;
+		print map { "  $_\n" } grep { /orders sent$|^\d+ passed/ } split /\n/,
+		  $text;
 	}
 	printf "  %d s\n", time - $began;
 }

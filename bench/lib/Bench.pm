@@ -8,15 +8,16 @@ package Bench;
 use strict;
 use warnings;
 
-use Cwd qw(abs_path);
-use Exporter qw(import);
+use Cwd            qw(abs_path);
+use Exporter       qw(import);
 use File::Basename qw(dirname);
 use HTTP::Tiny;
-use IPC::Run ();
-use JSON::PP ();
+use IPC::Run    ();
+use JSON::PP    ();
 use Time::HiRes qw(time usleep);
 
-our @EXPORT = qw(psql value timed quick scaled rounds median percentile alternate figure figures
+our @EXPORT =
+  qw(psql value timed quick scaled rounds median percentile alternate figure figures
   poll cpu_of cluster_cpu note ask_conf set_conf fresh_database pgbench memory_kb);
 
 our $top = abs_path(dirname(__FILE__) . '/../..');
@@ -56,9 +57,14 @@ sub psql
 	my ($database, $sql) = @_;
 	my ($out, $err) = ('', '');
 
-	IPC::Run::run([ 'psql', '-XAtq', '-v', 'ON_ERROR_STOP=1', '-d', $database, '-f', '-' ],
-		'<' => \$sql, '>' => \$out, '2>' => \$err)
-	  or die "psql: $err\n", substr($sql, 0, 2000), "\n";
+	IPC::Run::run(
+		[
+			'psql', '-XAtq', '-v', 'ON_ERROR_STOP=1',
+			'-d', $database, '-f', '-'
+		],
+		'<' => \$sql,
+		'>' => \$out,
+		'2>' => \$err) or die "psql: $err\n", substr($sql, 0, 2000), "\n";
 	return split /\n/, $out;
 }
 
@@ -88,9 +94,13 @@ sub ask_conf
 {
 	my (%settings) = @_;
 
-	psql('postgres', "LOAD 'pinterest_capi';\n" .
-		join('', map { "ALTER SYSTEM SET $_ = '$settings{$_}';\n" } sort keys %settings) .
-		'SELECT pg_reload_conf();');
+	psql(
+		'postgres',
+		"LOAD 'pinterest_capi';\n"
+		  . join('',
+			map { "ALTER SYSTEM SET $_ = '$settings{$_}';\n" }
+			sort keys %settings)
+		  . 'SELECT pg_reload_conf();');
 	return;
 }
 
@@ -103,8 +113,13 @@ sub set_conf
 	for my $name (sort keys %settings)
 	{
 		# a new session each time: it reads what the postmaster has read
-		poll(sub { value('postgres', "SELECT current_setting('$name', true) = '$settings{$name}'") eq 't' }, 30)
-		  or die "$name is not in force\n";
+		poll(
+			sub {
+				value('postgres',
+					"SELECT current_setting('$name', true) = '$settings{$name}'"
+				) eq 't';
+			},
+			30) or die "$name is not in force\n";
 	}
 	return;
 }
@@ -113,7 +128,9 @@ sub fresh_database
 {
 	my ($name) = @_;
 
-	psql('postgres', "DROP DATABASE IF EXISTS $name WITH (FORCE);\nCREATE DATABASE $name;");
+	psql('postgres',
+		"DROP DATABASE IF EXISTS $name WITH (FORCE);\nCREATE DATABASE $name;"
+	);
 	return;
 }
 
@@ -126,11 +143,14 @@ sub pgbench
 
 	IPC::Run::run(
 		[
-			'pgbench', '-n', '-M', 'prepared', '-c', $clients, '-j', $clients > 1 ? 2 : 1,
-			_tiny() ? ('-t', 100) : ('-T', scaled(10, 1)), '-f', '-', $database
+			'pgbench', '-n', '-M', 'prepared', '-c', $clients, '-j',
+			$clients > 1 ? 2           : 1,
+			_tiny()      ? ('-t', 100) : ('-T', scaled(10, 1)), '-f', '-',
+			$database
 		],
-		'<' => \$script, '>' => \$out, '2>' => \$err)
-	  or die "pgbench: $err\n";
+		'<' => \$script,
+		'>' => \$out,
+		'2>' => \$err) or die "pgbench: $err\n";
 	$out =~ /^tps = ([\d.]+)/m or die "pgbench: $out\n";
 	return $1;
 }
@@ -160,6 +180,7 @@ sub _stat
 
 	close $file;
 	return unless defined $line && $line =~ /^\d+ \(.*\) (.*)/s;
+
 	# from the third field of proc(5) on
 	return split / /, $1;
 }
@@ -175,7 +196,8 @@ sub cpu_of
 # CPU seconds of the whole server so far, those of sessions that are over included
 sub cluster_cpu
 {
-	open my $file, '<', "$ENV{BENCH_CLUSTER}/postmaster.pid" or die "no postmaster.pid: $!\n";
+	open my $file, '<', "$ENV{BENCH_CLUSTER}/postmaster.pid"
+	  or die "no postmaster.pid: $!\n";
 	my $postmaster = <$file>;
 
 	chomp $postmaster;
@@ -212,7 +234,9 @@ sub median
 	my @sorted = sort { $a <=> $b } @_;
 
 	return undef unless @sorted;
-	return @sorted % 2 ? $sorted[ $#sorted / 2 ] : ($sorted[ @sorted / 2 - 1 ] + $sorted[ @sorted / 2 ]) / 2;
+	return @sorted % 2
+	  ? $sorted[ $#sorted / 2 ]
+	  : ($sorted[ @sorted / 2 - 1 ] + $sorted[ @sorted / 2 ]) / 2;
 }
 
 sub percentile
@@ -257,11 +281,16 @@ sub alternate
 sub figure
 {
 	my (%f) = @_;
-	my %entry = (name => $f{name}, unit => $f{unit}, runs => [ map { $_ + 0 } @{ $f{runs} } ], value => median(@{ $f{runs} }) + 0);
+	my %entry = (
+		name => $f{name},
+		unit => $f{unit},
+		runs => [ map { $_ + 0 } @{ $f{runs} } ],
+		value => median(@{ $f{runs} }) + 0);
 
 	if ($f{reference})
 	{
-		my @ratios = map { $f{runs}[$_] / $f{reference}[$_] } grep { $f{reference}[$_] } 0 .. $#{ $f{runs} };
+		my @ratios = map { $f{runs}[$_] / $f{reference}[$_] }
+		  grep { $f{reference}[$_] } 0 .. $#{ $f{runs} };
 
 		$entry{against} = $f{against};
 		$entry{reference_runs} = [ map { $_ + 0 } @{ $f{reference} } ];
@@ -278,11 +307,14 @@ sub figure
 		my $more = $f{higher} // 0;
 		my $as = sub { $more ? $judged >= $_[0] : $judged <= $_[0] };
 
-		$entry{reached} = $as->($f{aim}) ? 'aim' : $as->($f{least}) ? 'least' : 'missed';
+		$entry{reached} =
+		  $as->($f{aim}) ? 'aim' : $as->($f{least}) ? 'least' : 'missed';
 	}
 	push @figures, \%entry;
 	note(sprintf '%s: %.6g %s%s', $entry{name}, $entry{value}, $entry{unit},
-		defined $entry{ratio} ? sprintf(', %.2f of %s', $entry{ratio}, $entry{against}) : '');
+		defined $entry{ratio}
+		? sprintf(', %.2f of %s', $entry{ratio}, $entry{against})
+		: '');
 	return \%entry;
 }
 

@@ -17,11 +17,18 @@ use Time::HiRes qw(time);
 
 my $db = 'bench_drain';
 
-my $vacuum = 'VACUUM pinterest_capi._event; VACUUM pinterest_capi._queue; VACUUM pinterest_capi._outcome;';
+my $vacuum =
+  'VACUUM pinterest_capi._event; VACUUM pinterest_capi._queue; VACUUM pinterest_capi._outcome;';
 
-sub _lsn { return value($db, 'SELECT pg_current_wal_insert_lsn() - \'0/0\'::pg_lsn') }
+sub _lsn
+{
+	return value($db, 'SELECT pg_current_wal_insert_lsn() - \'0/0\'::pg_lsn');
+}
 
-sub worker_pid { return value($_[0], 'SELECT pid FROM pinterest_capi.worker_status') }
+sub worker_pid
+{
+	return value($_[0], 'SELECT pid FROM pinterest_capi.worker_status');
+}
 
 # sends what waits in the database; what came of it
 sub drain
@@ -39,20 +46,29 @@ sub drain
 	my $started = time();
 
 	ask_conf('pinterest_capi.dispatch' => 'on');
-	poll(sub { return $stub->seen->{requests} > 0 }, 30) or die "nothing is sent\n";
-	value($database, q{SELECT pinterest_capi.flush('30 minutes')}) eq 't' or die "not all was sent\n";
+	poll(sub { return $stub->seen->{requests} > 0 }, 30)
+	  or die "nothing is sent\n";
+	value($database, q{SELECT pinterest_capi.flush('30 minutes')}) eq 't'
+	  or die "not all was sent\n";
 
 	my $seconds = time() - $started;
 	my $seen = $stub->seen;
 
-	die "$seen->{events} events arrived, $events were queued\n" unless $seen->{events} == $events;
-	my $sent = value($database, q{SELECT count(*) FROM pinterest_capi._outcome WHERE status = 'sent' AND attempts = 1});
+	die "$seen->{events} events arrived, $events were queued\n"
+	  unless $seen->{events} == $events;
+	my $sent = value($database,
+		q{SELECT count(*) FROM pinterest_capi._outcome WHERE status = 'sent' AND attempts = 1}
+	);
 	die "$sent of $events are sent, at once\n" unless $sent == $events;
 	return {
 		rate => $events / $seconds,
 		worker_cpu => 1e6 * (cpu_of($pid) - $worker_cpu) / $events,
 		cluster_cpu => 1e6 * (cluster_cpu() - $cpu) / $events,
-		stub_cpu => ($seen->{cpu_us}{user} + $seen->{cpu_us}{system} - $before->{user} - $before->{system}) / $events,
+		stub_cpu => (
+			$seen->{cpu_us}{user} +
+			  $seen->{cpu_us}{system} -
+			  $before->{user} -
+			  $before->{system}) / $events,
 		requests => $seen->{requests},
 	};
 }
@@ -73,7 +89,8 @@ sub run
 
 		my $lsn = _lsn();
 
-		psql($db, 'SELECT count(' . track_call('o') . ') FROM shop.orders AS o;');
+		psql($db,
+			'SELECT count(' . track_call('o') . ') FROM shop.orders AS o;');
 		push @{ $runs{wal_enqueue} }, (_lsn() - $lsn) / $events;
 
 		my $figures = drain($stub, $db, $events);
@@ -87,23 +104,60 @@ SELECT sum(pg_total_relation_size(c)) FROM unnest('{_event,_queue,_outcome,_leas
 	LATERAL (SELECT ('pinterest_capi.' || name)::regclass AS c) AS r
 SQL
 		$lsn = _lsn();
-		psql($db, 'INSERT INTO hand.plain (payload) SELECT payload FROM pinterest_capi._event ORDER BY id');
+		psql($db,
+			'INSERT INTO hand.plain (payload) SELECT payload FROM pinterest_capi._event ORDER BY id'
+		);
 		psql($db, 'VACUUM hand.plain');
 		push @plain, (_lsn() - $lsn) / $events;
-		push @{ $runs{disk_plain} }, value($db, q{SELECT pg_total_relation_size('hand.plain')}) / $events;
+		push @{ $runs{disk_plain} },
+		  value($db, q{SELECT pg_total_relation_size('hand.plain')}) /
+		  $events;
 	}
-	figure(name => 'drain', unit => 'events/s', runs => $runs{rate}, least => 40000, aim => 83333, higher => 1);
-	figure(name => 'drain, CPU of the worker', unit => 's/million events', runs => $runs{worker_cpu});
-	figure(name => 'drain, CPU of the whole server', unit => 's/million events', runs => $runs{cluster_cpu});
-	figure(name => 'drain, CPU of the stub', unit => 's/million events', runs => $runs{stub_cpu});
+	figure(
+		name => 'drain',
+		unit => 'events/s',
+		runs => $runs{rate},
+		least => 40000,
+		aim => 83333,
+		higher => 1);
+	figure(
+		name => 'drain, CPU of the worker',
+		unit => 's/million events',
+		runs => $runs{worker_cpu});
+	figure(
+		name => 'drain, CPU of the whole server',
+		unit => 's/million events',
+		runs => $runs{cluster_cpu});
+	figure(
+		name => 'drain, CPU of the stub',
+		unit => 's/million events',
+		runs => $runs{stub_cpu});
 	figure(name => 'drain, requests', unit => '', runs => $runs{requests});
-	figure(name => 'WAL, tracked', unit => 'bytes/event', runs => $runs{wal_enqueue}, reference => \@plain,
+	figure(
+		name => 'WAL, tracked',
+		unit => 'bytes/event',
+		runs => $runs{wal_enqueue},
+		reference => \@plain,
 		against => 'INSERT of the payload');
-	figure(name => 'WAL, to settled', unit => 'bytes/event', runs => $runs{wal_settled}, reference => \@plain,
+	figure(
+		name => 'WAL, to settled',
+		unit => 'bytes/event',
+		runs => $runs{wal_settled},
+		reference => \@plain,
 		against => 'INSERT of the payload');
-	figure(name => 'WAL, whole life', unit => 'bytes/event', runs => $runs{wal_life}, reference => \@plain,
-		against => 'INSERT of the payload', least => 2.0, aim => 1.5);
-	figure(name => 'disk, when settled', unit => 'bytes/event', runs => $runs{disk}, reference => $runs{disk_plain},
+	figure(
+		name => 'WAL, whole life',
+		unit => 'bytes/event',
+		runs => $runs{wal_life},
+		reference => \@plain,
+		against => 'INSERT of the payload',
+		least => 2.0,
+		aim => 1.5);
+	figure(
+		name => 'disk, when settled',
+		unit => 'bytes/event',
+		runs => $runs{disk},
+		reference => $runs{disk_plain},
 		against => 'INSERT of the payload');
 	return;
 }

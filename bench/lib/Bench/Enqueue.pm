@@ -23,7 +23,8 @@ sub _loop
 {
 	my ($body) = @_;
 
-	return "DO \$bench\$ DECLARE o record; BEGIN FOR o IN SELECT * FROM shop.orders LOOP\n$body;\nEND LOOP; END \$bench\$;\n";
+	return
+	  "DO \$bench\$ DECLARE o record; BEGIN FOR o IN SELECT * FROM shop.orders LOOP\n$body;\nEND LOOP; END \$bench\$;\n";
 }
 
 # microseconds an event
@@ -42,8 +43,19 @@ sub _against
 {
 	my ($name, $runs, %f) = @_;
 
-	figure(name => "$name, track", unit => 'us/event', runs => $runs->{track}, reference => $runs->{hand}, against => 'by hand', %f);
-	figure(name => "$name, bare INSERT", unit => 'us/event', runs => $runs->{bare}, reference => $runs->{hand}, against => 'by hand');
+	figure(
+		name => "$name, track",
+		unit => 'us/event',
+		runs => $runs->{track},
+		reference => $runs->{hand},
+		against => 'by hand',
+		%f);
+	figure(
+		name => "$name, bare INSERT",
+		unit => 'us/event',
+		runs => $runs->{bare},
+		reference => $runs->{hand},
+		against => 'by hand');
 	return;
 }
 
@@ -57,13 +69,15 @@ sub _triggers
 		my ($table, $warm) = @_;
 
 		psql($db, "TRUNCATE shop.$table");
-		return _per_event($rows, "INSERT INTO shop.$table SELECT * FROM shop.orders;", <<"SQL");
+		return _per_event($rows,
+			"INSERT INTO shop.$table SELECT * FROM shop.orders;", <<"SQL");
 BEGIN;
 INSERT INTO shop.$table SELECT * FROM shop.orders LIMIT 1;
 ROLLBACK;
 SQL
 	};
-	my %runs = alternate(rounds(5),
+	my %runs = alternate(
+		rounds(5),
 		track => sub { return $insert->('tracked') },
 		hand => sub { return $insert->('by_hand') },
 		bare => sub { return $insert->('bare') });
@@ -82,8 +96,8 @@ SQL
 	my %script = (
 		track => 'SELECT ' . track_call('o', $next) . " FROM $order;",
 		hand => hand_statement('o', $next, "$order, ") . ';',
-		bare => q{INSERT INTO hand.plain (payload) VALUES (:id || ' } . 'x' x 480 . q{');},
-	);
+		bare => q{INSERT INTO hand.plain (payload) VALUES (:id || ' }
+		  . 'x' x 480 . q{');},);
 
 	psql($db, 'CREATE SEQUENCE shop.order_number CACHE 100');
 	for my $clients (1, 4)
@@ -94,13 +108,24 @@ SQL
 				my ($name) = @_;
 
 				empty_queues($db);
-				return 1e6 / pgbench($db, "\\set id random(1, 1000000000)\n$script{$name}\n", clients => $clients);
+				return 1e6 / pgbench(
+					$db,
+					"\\set id random(1, 1000000000)\n$script{$name}\n",
+					clients => $clients);
 			};
 
 			local $ENV{PGOPTIONS} = "-c synchronous_commit=$durable";
-			my %runs = alternate(rounds(3), map { my $name = $_; ($name => sub { return $run->($name) }) } qw(track hand bare));
+			my %runs = alternate(
+				rounds(3),
+				map {
+					my $name = $_;
+					($name => sub { return $run->($name) })
+				} qw(track hand bare));
 
-			_against("commits, $clients " . ($clients > 1 ? 'sessions' : 'session') . ", synchronous_commit $durable",
+			_against(
+				"commits, $clients "
+				  . ($clients > 1 ? 'sessions' : 'session')
+				  . ", synchronous_commit $durable",
 				\%runs);
 		}
 	}
@@ -125,17 +150,41 @@ sub run
 	my %loop = (
 		track => [ _loop('PERFORM ' . track_call('o')), TRACK_WARM ],
 		hand => [ _loop(hand_statement('o')), HAND_WARM ],
-		bare => [ _loop(q{INSERT INTO hand.plain (payload) VALUES (o.id || '} . 'x' x 480 . q{')}), '' ],
-	);
-	my %runs = alternate(rounds(5), map { my $l = $loop{$_}; ($_ => sub { return _per_event($rows, @$l) }) } sort keys %loop);
+		bare => [
+			_loop(
+					q{INSERT INTO hand.plain (payload) VALUES (o.id || '}
+				  . 'x' x 480 . q{')}),
+			''
+		],);
+	my %runs = alternate(
+		rounds(5),
+		map {
+			my $l = $loop{$_};
+			($_ => sub { return _per_event($rows, @$l) })
+		} sort keys %loop);
 
 	_against('loop', \%runs, least => 1.0, aim => 0.6);
 
-	%runs = alternate(rounds(5),
-		track => sub { return _per_event($rows, 'SELECT count(' . track_call('o') . ') FROM shop.orders AS o;', TRACK_WARM) },
-		hand => sub { return _per_event($rows, hand_statement('o', undef, 'shop.orders AS o, ') . ';', HAND_WARM) },
+	%runs = alternate(
+		rounds(5),
+		track => sub {
+			return _per_event(
+				$rows,
+				'SELECT count('
+				  . track_call('o')
+				  . ') FROM shop.orders AS o;',
+				TRACK_WARM);
+		},
+		hand => sub {
+			return _per_event($rows,
+				hand_statement('o', undef, 'shop.orders AS o, ') . ';',
+				HAND_WARM);
+		},
 		bare => sub {
-			return _per_event($rows, q{INSERT INTO hand.plain (payload) SELECT o.id || '} . 'x' x 480 . q{' FROM shop.orders AS o;});
+			return _per_event($rows,
+					q{INSERT INTO hand.plain (payload) SELECT o.id || '}
+				  . 'x' x 480
+				  . q{' FROM shop.orders AS o;});
 		});
 	_against('statement', \%runs);
 

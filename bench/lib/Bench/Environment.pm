@@ -44,9 +44,12 @@ sub describe
 		date => strftime('%Y-%m-%d %H:%M UTC', gmtime),
 		quick => quick() ? JSON::PP::true : JSON::PP::false,
 		machine => $uname[1],
-		cpu => _first('/proc/cpuinfo', qr/^model name\s*:\s*(.*)/) // $uname[4],
+		cpu => _first('/proc/cpuinfo', qr/^model name\s*:\s*(.*)/)
+		  // $uname[4],
 		cores => scalar(grep { /^processor\s*:/ } _lines('/proc/cpuinfo')),
-		memory_gb => sprintf('%.0f', (_first('/proc/meminfo', qr/^MemTotal:\s+(\d+)/) // 0) / 1048576) + 0,
+		memory_gb => sprintf('%.0f',
+			(_first('/proc/meminfo', qr/^MemTotal:\s+(\d+)/) // 0) / 1048576)
+		  + 0,
 		load_before => (split ' ', (_lines('/proc/loadavg'))[0])[0] + 0,
 		kernel => "$uname[0] $uname[2] $uname[4]",
 		system => _first('/etc/os-release', qr/^PRETTY_NAME="?([^"]*)/),
@@ -76,20 +79,30 @@ sub print_table
 	my ($result) = @_;
 	my $e = $result->{environment};
 
-	print "\n$e->{command}, $e->{date}", $e->{quick} ? ' (a quick run: sizes are small)' : '', "\n\n";
-	print "$e->{machine}: $e->{cpu}, $e->{cores} cores, $e->{memory_gb} GB; $e->{system}, $e->{kernel}; ",
+	print "\n$e->{command}, $e->{date}",
+	  $e->{quick} ? ' (a quick run: sizes are small)' : '', "\n\n";
+	print
+	  "$e->{machine}: $e->{cpu}, $e->{cores} cores, $e->{memory_gb} GB; $e->{system}, $e->{kernel}; ",
 	  "PostgreSQL $e->{postgresql}, $e->{libcurl}, $e->{openssl}; load before: $e->{load_before}; ",
-	  sprintf("the stub takes %.0f requests of 1000 events a second\n\n", $e->{stub}{requests_per_second});
-	print "| figure | median | unit | runs | reference | ratio | at least | aim | reached |\n",
+	  sprintf("the stub takes %.0f requests of 1000 events a second\n\n",
+		$e->{stub}{requests_per_second});
+	print
+	  "| figure | median | unit | runs | reference | ratio | at least | aim | reached |\n",
 	  "|---|---|---|---|---|---|---|---|---|\n";
 	for my $f (@{ $result->{figures} })
 	{
-		print '| ', join(' | ',
+		print '| ',
+		  join(' | ',
 			$f->{name} . ($f->{remark} ? " ($f->{remark})" : ''),
-			_number($f->{value}), $f->{unit},
+			_number($f->{value}),
+			$f->{unit},
 			join(' ', map { _number($_) } @{ $f->{runs} }),
 			$f->{against} ? "$f->{against}: " . _number($f->{reference}) : '',
-			_number($f->{ratio}), $f->{least} // '', $f->{aim} // '', $f->{reached} // ''), " |\n";
+			_number($f->{ratio}),
+			$f->{least}   // '',
+			$f->{aim}     // '',
+			$f->{reached} // ''),
+		  " |\n";
 	}
 	return;
 }

@@ -15,7 +15,7 @@ use warnings;
 
 use Bench;
 use Bench::Workload;
-use IPC::Run ();
+use IPC::Run    ();
 use Time::HiRes qw(time);
 
 my $db = 'bench_fanin';
@@ -36,17 +36,22 @@ sub _quietly
 	my @command = @_;
 	my $out = '';
 
-	IPC::Run::run(\@command, '<' => \undef, '>' => \$out, '2>&1') or die "@command: $out\n";
+	IPC::Run::run(\@command, '<' => \undef, '>' => \$out, '2>&1')
+	  or die "@command: $out\n";
 	return;
 }
 
 sub _make_shop
 {
 	my ($n, $events) = @_;
-	my $shop = { port => $ENV{PGPORT} + $n, data => "$ENV{BENCH_CLUSTER}-shop-$n" };
+	my $shop =
+	  { port => $ENV{PGPORT} + $n, data => "$ENV{BENCH_CLUSTER}-shop-$n" };
 
-	_quietly('initdb', '-D', $shop->{data}, '-A', 'trust', '-U', $ENV{PGUSER}, '-N', '-E', 'UTF8', '--no-locale');
-	open my $conf, '>>', "$shop->{data}/postgresql.conf" or die "$shop->{data}: $!\n";
+	_quietly(
+		'initdb', '-D', $shop->{data}, '-A', 'trust', '-U',
+		$ENV{PGUSER}, '-N', '-E', 'UTF8', '--no-locale');
+	open my $conf, '>>', "$shop->{data}/postgresql.conf"
+	  or die "$shop->{data}: $!\n";
 	print $conf <<"CONF";
 listen_addresses = ''
 unix_socket_directories = '$ENV{PGHOST}'
@@ -58,16 +63,19 @@ synchronous_commit = off
 pinterest_capi.dispatch = off
 CONF
 	close $conf or die "$shop->{data}: $!\n";
-	_quietly('pg_ctl', '-D', $shop->{data}, '-l', "$shop->{data}.log", '-w', 'start');
-	_at($shop, sub {
-		psql('postgres', "CREATE DATABASE $db");
-		psql($db, q{
+	_quietly('pg_ctl', '-D', $shop->{data}, '-l', "$shop->{data}.log", '-w',
+		'start');
+	_at($shop,
+		sub {
+			psql('postgres', "CREATE DATABASE $db");
+			psql(
+				$db, q{
 			CREATE EXTENSION pinterest_capi;
 			INSERT INTO pinterest_capi.destination (destination) VALUES ('default');
 			SELECT pinterest_capi.allow_event('Checkout');
 			SELECT pinterest_capi.publish();});
-		make_orders($db, $events);
-		psql($db, <<"SQL");
+			make_orders($db, $events);
+			psql($db, <<"SQL");
 CREATE PROCEDURE shop.place(prefix text) LANGUAGE plpgsql AS \$\$
 DECLARE
 	o shop.orders;
@@ -78,7 +86,7 @@ BEGIN
 	END LOOP;
 END \$\$
 SQL
-	});
+		});
 	return $shop;
 }
 
@@ -86,7 +94,10 @@ sub _stop_shops
 {
 	for my $shop (@shop)
 	{
-		eval { _quietly('pg_ctl', '-D', $shop->{data}, '-m', 'immediate', '-w', 'stop') };
+		eval {
+			_quietly('pg_ctl', '-D', $shop->{data}, '-m', 'immediate', '-w',
+				'stop');
+		};
 	}
 	@shop = ();
 	return;
@@ -100,18 +111,29 @@ sub _cpu
 
 	for my $shop (@shops)
 	{
-		my ($all, $walsender, $handover) = _at($shop, sub {
-			my $pid = value($db, q{SELECT active_pid FROM pg_replication_slots}) // '';
-			my $worker = value($db, q{SELECT pid FROM pinterest_capi.worker_status}) // '';
+		my ($all, $walsender, $handover) = _at(
+			$shop,
+			sub {
+				my $pid =
+				  value($db, q{SELECT active_pid FROM pg_replication_slots})
+				  // '';
+				my $worker =
+				  value($db, q{SELECT pid FROM pinterest_capi.worker_status})
+				  // '';
 
-			return (cluster_cpu(), cpu_of($pid || 0), cpu_of($worker || 0));
-		});
+				return (
+					cluster_cpu(),
+					cpu_of($pid || 0),
+					cpu_of($worker || 0));
+			});
 
 		$cpu{walsender} += $walsender;
-		$cpu{handover} += $handover;
-		$cpu{session} += $all - $walsender - $handover;
+		$cpu{handover}  += $handover;
+		$cpu{session}   += $all - $walsender - $handover;
 	}
-	$cpu{apply} += cpu_of($_) for psql($db, q{SELECT pid FROM pg_stat_subscription WHERE pid IS NOT NULL});
+	$cpu{apply} += cpu_of($_)
+	  for psql($db,
+		q{SELECT pid FROM pg_stat_subscription WHERE pid IS NOT NULL});
 	return %cpu;
 }
 
@@ -125,31 +147,54 @@ sub _round
 	my $started = time();
 	my @session = map {
 		my $shop = $_;
-		_at($shop, sub { IPC::Run::start([ 'psql', '-Xq', '-d', $db, '-c', "CALL shop.place('$round-$shop->{port}-')" ], '<' => \undef) })
+		_at($shop,
+			sub {
+				IPC::Run::start(
+					[
+						'psql', '-Xq', '-d', $db, '-c',
+						"CALL shop.place('$round-$shop->{port}-')"
+					],
+					'<' => \undef);
+			})
 	} @shops;
 	$_->finish or die "a session failed\n" for @session;
 	my $enqueued = time() - $started;
-	poll(sub { value($db, 'SELECT count(*) FROM pinterest_capi._queue') == $n }, 600) or die "not all arrived\n";
+	poll(
+		sub { value($db, 'SELECT count(*) FROM pinterest_capi._queue') == $n }
+		,
+		600) or die "not all arrived\n";
 	my $arrived = time() - $started;
-	_at($_, sub { value($db, q{SELECT pinterest_capi.flush('10 minutes')}) }) eq 't' or die "not handed over\n" for @shops;
+	_at($_, sub { value($db, q{SELECT pinterest_capi.flush('10 minutes')}) })
+	  eq 't'
+	  or die "not handed over\n"
+	  for @shops;
 	my %after = _cpu(@shops);
-	my %figures = map { $_ => 1e6 * ($after{$_} - $before{$_}) / $n } keys %after;
+	my %figures =
+	  map { $_ => 1e6 * ($after{$_} - $before{$_}) / $n } keys %after;
 	my $worker = value($db, 'SELECT pid FROM pinterest_capi.worker_status');
 	my $sent = cpu_of($worker);
 
 	$stub->reset;
 	set_conf('pinterest_capi.dispatch' => 'on');
-	value($db, q{SELECT pinterest_capi.flush('30 minutes')}) eq 't' or die "not all was sent\n";
+	value($db, q{SELECT pinterest_capi.flush('30 minutes')}) eq 't'
+	  or die "not all was sent\n";
 	$figures{send} = 1e6 * (cpu_of($worker) - $sent) / $n;
 	$stub->seen->{events} == $n or die "not all was received\n";
 	set_conf('pinterest_capi.dispatch' => 'off');
 
 	my $cores = () = glob '/sys/devices/system/cpu/cpu[0-9]*';
-	my $sum = $figures{session} + $figures{walsender} + $figures{handover} + $figures{apply};
+	my $sum =
+	  $figures{session} +
+	  $figures{walsender} +
+	  $figures{handover} +
+	  $figures{apply};
 	my $alone = 1e6 * @shops / $figures{session};
 	my $shared = 1e6 * $cores / $sum;
 
-	return (%figures, enqueued => $n / $enqueued, arrived => $n / $arrived,
+	return (
+		%figures,
+		enqueued => $n / $enqueued,
+		arrived => $n / $arrived,
 		predicted => $alone < $shared ? $alone : $shared);
 }
 
@@ -169,7 +214,9 @@ sub run
 			my $shop = _make_shop($n, $events);
 
 			push @shop, $shop;
-			psql($db, "SELECT pinterest_capi.subscribe('host=$ENV{PGHOST} port=$shop->{port} dbname=$db user=$role', 'shop_$n')");
+			psql($db,
+				"SELECT pinterest_capi.subscribe('host=$ENV{PGHOST} port=$shop->{port} dbname=$db user=$role', 'shop_$n')"
+			);
 		}
 		for my $servers (1, 2, 4)
 		{
@@ -177,20 +224,44 @@ sub run
 
 			for my $round (1 .. $rounds)
 			{
-				my %figures = _round($stub, "$servers-$round", $events, @shop[ 0 .. $servers - 1 ]);
+				my %figures = _round(
+					$stub, "$servers-$round",
+					$events, @shop[ 0 .. $servers - 1 ]);
 
 				push @{ $runs{$_} }, $figures{$_} for keys %figures;
 			}
 			my $name = "fan-in of $servers";
 
-			figure(name => "$name, enqueued", unit => 'events/s', runs => $runs{enqueued});
-			figure(name => "$name, arrived at the dispatcher", unit => 'events/s', runs => $runs{arrived},
-				reference => $runs{predicted}, against => 'model');
-			figure(name => "$name, CPU of the session", unit => 'us/event', runs => $runs{session});
-			figure(name => "$name, CPU of the walsender", unit => 'us/event', runs => $runs{walsender});
-			figure(name => "$name, CPU of handing over", unit => 'us/event', runs => $runs{handover});
-			figure(name => "$name, CPU of the apply worker", unit => 'us/event', runs => $runs{apply});
-			figure(name => "$name, CPU of sending", unit => 'us/event', runs => $runs{send});
+			figure(
+				name => "$name, enqueued",
+				unit => 'events/s',
+				runs => $runs{enqueued});
+			figure(
+				name => "$name, arrived at the dispatcher",
+				unit => 'events/s',
+				runs => $runs{arrived},
+				reference => $runs{predicted},
+				against => 'model');
+			figure(
+				name => "$name, CPU of the session",
+				unit => 'us/event',
+				runs => $runs{session});
+			figure(
+				name => "$name, CPU of the walsender",
+				unit => 'us/event',
+				runs => $runs{walsender});
+			figure(
+				name => "$name, CPU of handing over",
+				unit => 'us/event',
+				runs => $runs{handover});
+			figure(
+				name => "$name, CPU of the apply worker",
+				unit => 'us/event',
+				runs => $runs{apply});
+			figure(
+				name => "$name, CPU of sending",
+				unit => 'us/event',
+				runs => $runs{send});
 		}
 		1;
 	};

@@ -16,13 +16,18 @@ use warnings;
 
 use Bench;
 use Bench::Workload;
-use IPC::Run ();
+use IPC::Run    ();
 use Time::HiRes qw(time);
 
 sub _fill
 {
 	my ($db, $rows, $columns) = @_;
-	my ($names, $values) = $columns ? (', attempts, due_at, last_attempt_at', ", 1, now() + interval '1 day', now()") : ('', '');
+	my ($names, $values) =
+	  $columns
+	  ? (
+		', attempts, due_at, last_attempt_at',
+		", 1, now() + interval '1 day', now()")
+	  : ('', '');
 
 	psql($db, <<"SQL");
 BEGIN;
@@ -48,8 +53,13 @@ sub _make
 	$stub->database($db);
 	psql($db, q{SELECT pinterest_capi.pause_destination('default')});
 	make_orders($db, 1);
-	psql($db, 'SELECT ' . track_call('o', q{'template'}) . ' FROM shop.orders AS o');
-	psql($db, 'CREATE TABLE growth_template AS SELECT dest, event_name, sent_as, payload FROM pinterest_capi._event');
+	psql($db,
+			'SELECT '
+		  . track_call('o', q{'template'})
+		  . ' FROM shop.orders AS o');
+	psql($db,
+		'CREATE TABLE growth_template AS SELECT dest, event_name, sent_as, payload FROM pinterest_capi._event'
+	);
 	empty_queues($db);
 	return;
 }
@@ -69,7 +79,12 @@ sub _first
 	poll(sub { $seen = $stub->seen; return defined $seen->{mark_ms} }, 600)
 	  or die "$db: $seen->{events} of $events events arrived\n";
 	psql($db, q{SELECT pinterest_capi.pause_destination('default')});
-	poll(sub { return value($db, 'SELECT count(*) FROM pinterest_capi._lease') == 0 }, 60) or die "$db: requests are out\n";
+	poll(
+		sub {
+			return value($db, 'SELECT count(*) FROM pinterest_capi._lease')
+			  == 0;
+		},
+		60) or die "$db: requests are out\n";
 	return 1000 * $events / ($seen->{mark_ms} - $started);
 }
 
@@ -78,7 +93,8 @@ sub run
 	my ($stub) = @_;
 	my $events = scaled(100_000, 1_000);
 	my @long = (10 * $events, 100 * $events);
-	my $word = sub { return scalar reverse(join ',', unpack('(A3)*', reverse $_[0])) };
+	my $word =
+	  sub { return scalar reverse(join ',', unpack('(A3)*', reverse $_[0])) };
 
 	set_conf('pinterest_capi.dispatch' => 'on');
 	_make($stub, "growth_$_") for qw(short undue snapshot), @long;
@@ -88,30 +104,65 @@ sub run
 		_fill("growth_$rows", $rows);
 	}
 
-	my ($in, $out) = ("BEGIN ISOLATION LEVEL REPEATABLE READ;\nSELECT 'held';\n", '');
-	my $reader = IPC::Run::start([ 'psql', '-XAtq', '-d', 'growth_snapshot' ], '<' => \$in, '>' => \$out);
+	my ($in, $out) =
+	  ("BEGIN ISOLATION LEVEL REPEATABLE READ;\nSELECT 'held';\n", '');
+	my $reader = IPC::Run::start(
+		[ 'psql', '-XAtq', '-d', 'growth_snapshot' ],
+		'<' => \$in,
+		'>' => \$out);
 
 	$reader->pump until $out =~ /held/;
 
-	my %runs = alternate(rounds(3),
-		short => sub { empty_queues('growth_short'); _fill('growth_short', $events); return _first($stub, 'growth_short', $events) },
+	my %runs = alternate(
+		rounds(3),
+		short => sub {
+			empty_queues('growth_short');
+			_fill('growth_short', $events);
+			return _first($stub, 'growth_short', $events);
+		},
 		undue => sub {
 			empty_queues('growth_undue');
 			_fill('growth_undue', $events, 1);
 			_fill('growth_undue', $events);
 			return _first($stub, 'growth_undue', $events);
 		},
-		snapshot => sub { _fill('growth_snapshot', $events); return _first($stub, 'growth_snapshot', $events) },
-		map { my $rows = $_; ($rows => sub { return _first($stub, "growth_$rows", $events) }) } @long);
+		snapshot => sub {
+			_fill('growth_snapshot', $events);
+			return _first($stub, 'growth_snapshot', $events);
+		},
+		map {
+			my $rows = $_;
+			($rows => sub { return _first($stub, "growth_$rows", $events) })
+		} @long);
 
 	$reader->finish;
 
-	my %same = (unit => 'events/s', reference => $runs{short}, against => $word->($events) . ' queued', higher => 1);
+	my %same = (
+		unit => 'events/s',
+		reference => $runs{short},
+		against => $word->($events) . ' queued',
+		higher => 1);
 
-	figure(name => 'first ' . $word->($events) . ' of ' . $word->($_), runs => $runs{$_}, %same, least => 0.9, aim => 1.0) for @long;
-	figure(name => 'behind ' . $word->($events) . ' undue retries', runs => $runs{undue}, %same, least => 0.8, aim => 1.0);
-	figure(name => 'while a snapshot is held', runs => $runs{snapshot}, %same, least => 0.8, aim => 1.0);
-	psql('postgres', "DROP DATABASE growth_$_ WITH (FORCE)") for qw(short undue snapshot), @long;
+	figure(
+		name => 'first ' . $word->($events) . ' of ' . $word->($_),
+		runs => $runs{$_},
+		%same,
+		least => 0.9,
+		aim => 1.0) for @long;
+	figure(
+		name => 'behind ' . $word->($events) . ' undue retries',
+		runs => $runs{undue},
+		%same,
+		least => 0.8,
+		aim => 1.0);
+	figure(
+		name => 'while a snapshot is held',
+		runs => $runs{snapshot},
+		%same,
+		least => 0.8,
+		aim => 1.0);
+	psql('postgres', "DROP DATABASE growth_$_ WITH (FORCE)")
+	  for qw(short undue snapshot), @long;
 	return;
 }
 

@@ -17,9 +17,9 @@ use warnings;
 use Bench;
 use Bench::Workload;
 use File::Temp ();
-use IPC::Run ();
-use JSON::PP ();
-use POSIX qw(uname);
+use IPC::Run   ();
+use JSON::PP   ();
+use POSIX      qw(uname);
 
 use constant {
 	SHORT => 50,
@@ -38,7 +38,8 @@ sub rules_call
 {
 	my ($event) = @_;
 
-	return track_call('o') =~ s/'Checkout'/'$event'/r =~ s/\)\s*\z/, consent => '{"ads": true, "country": "DE"}')/r;
+	return track_call('o') =~ s/'Checkout'/'$event'/r =~
+	  s/\)\s*\z/, consent => '{"ads": true, "country": "DE"}')/r;
 }
 
 # The same 100 rules for two destinations, half of them a comparison and half a pair
@@ -46,9 +47,12 @@ sub rules_call
 sub rules_schema
 {
 	return (
-		map({ my $name = $_;
-			  (qq{SELECT pinterest_capi.configure_destination('2617998078212', 'pina_TESTONLY_bench', '549755885175', destination => '$name')},
-				qq{SELECT pinterest_capi.allow_event('$name rules', destination => '$name')}) } qw(plain server)),
+		map({
+				my $name = $_;
+				(   qq{SELECT pinterest_capi.configure_destination('2617998078212', 'pina_TESTONLY_bench', '549755885175', destination => '$name')},
+					qq{SELECT pinterest_capi.allow_event('$name rules', destination => '$name')}
+				)
+		} qw(plain server)),
 		<<'SQL');
 INSERT INTO pinterest_capi.consent_rule (name, destination, action, predicate)
 	SELECT d.name || n, d.name, CASE WHEN n % 2 = 0 THEN 'require' ELSE 'stop' END,
@@ -67,18 +71,27 @@ sub _loops
 (SELECT n AS id, ' Customer.' || n || '@Example.com ' AS email, '+49 (30) ' || 1000000 + n AS phone, 'c-' || n AS customer,
 	12.34 AS total, 'EUR' AS currency, 'sku-1' AS sku, 2 AS quantity FROM generate_series(:from + 1, :from + :n) AS n)
 SQL
-	my $loop = sub { return "DO \$\$ DECLARE o record; BEGIN FOR o IN $orders LOOP $_[0]; END LOOP; END \$\$" };
+	my $loop = sub {
+		return
+		  "DO \$\$ DECLARE o record; BEGIN FOR o IN $orders LOOP $_[0]; END LOOP; END \$\$";
+	};
 
 	return (
 		'track' => $loop->('PERFORM ' . track_call('o')),
 		'by hand' => $loop->(hand_statement('o')),
-		'track, 100 consent rules' => $loop->('PERFORM ' . rules_call('plain rules')),
-		'track, 100 consent rules by the server' => $loop->('PERFORM ' . rules_call('server rules')),
+		'track, 100 consent rules' =>
+		  $loop->('PERFORM ' . rules_call('plain rules')),
+		'track, 100 consent rules by the server' =>
+		  $loop->('PERFORM ' . rules_call('server rules')),
 		'trigger' => "INSERT INTO shop.tracked SELECT * FROM $orders AS o",
-		'trigger by hand' => "INSERT INTO shop.by_hand SELECT * FROM $orders AS o",
-		'hash_identifier em' => q{SELECT count(pinterest_capi.hash_identifier('em', ' Customer.' || n || '@Example.com ')) FROM generate_series(1, 10 * :n) AS n},
-		'hash_identifier ph' => q{SELECT count(pinterest_capi.hash_identifier('ph', '+49 (30) ' || 1000000 + n)) FROM generate_series(1, 10 * :n) AS n},
-		'normalize_identifier ct' => q{SELECT count(pinterest_capi.normalize_identifier('ct', 'São Paulo ' || n)) FROM generate_series(1, 10 * :n) AS n},
+		'trigger by hand' =>
+		  "INSERT INTO shop.by_hand SELECT * FROM $orders AS o",
+		'hash_identifier em' =>
+		  q{SELECT count(pinterest_capi.hash_identifier('em', ' Customer.' || n || '@Example.com ')) FROM generate_series(1, 10 * :n) AS n},
+		'hash_identifier ph' =>
+		  q{SELECT count(pinterest_capi.hash_identifier('ph', '+49 (30) ' || 1000000 + n)) FROM generate_series(1, 10 * :n) AS n},
+		'normalize_identifier ct' =>
+		  q{SELECT count(pinterest_capi.normalize_identifier('ct', 'São Paulo ' || n)) FROM generate_series(1, 10 * :n) AS n},
 	);
 }
 
@@ -96,9 +109,20 @@ sub _single
 	my $in = join '', map { s/\s+/ /gr . "\n" } @statements;
 
 	# it returns 0 whatever a statement did
-	IPC::Run::run([ @$wrapper, 'postgres', '--single', '-D', $dir, '-c', 'log_min_messages=warning', '-c', 'exit_on_error=on', '-c', 'autovacuum=off', 'postgres' ],
-		'<' => \$in, '>' => \$out, '2>' => \$err);
-	die "single-user server: $err\n" if $err =~ /ERROR|FATAL|PANIC/ || ($? >> 8) != 0;
+	IPC::Run::run(
+		[
+			@$wrapper, 'postgres',
+			'--single', '-D',
+			$dir, '-c',
+			'log_min_messages=warning', '-c',
+			'exit_on_error=on', '-c',
+			'autovacuum=off', 'postgres'
+		],
+		'<' => \$in,
+		'>' => \$out,
+		'2>' => \$err);
+	die "single-user server: $err\n"
+	  if $err =~ /ERROR|FATAL|PANIC/ || ($? >> 8) != 0;
 	return $err;
 }
 
@@ -109,9 +133,16 @@ sub _count
 	my ($dir, $out, @statements) = @_;
 	my @count;
 
-	_single($dir,
-		[ 'valgrind', '--tool=callgrind', "--callgrind-out-file=$out/callgrind", '--dump-before=BeginCommand' ],
-		@statements, 'SELECT 1');
+	_single(
+		$dir,
+		[
+			'valgrind',
+			'--tool=callgrind',
+			"--callgrind-out-file=$out/callgrind",
+			'--dump-before=BeginCommand'
+		],
+		@statements,
+		'SELECT 1');
 	for my $n (2 .. @statements + 1)
 	{
 		open my $file, '<', "$out/callgrind.$n" or die "callgrind.$n: $!\n";
@@ -127,9 +158,14 @@ sub _count
 sub environment
 {
 	my @uname = uname();
-	my ($major) = value('postgres', 'SHOW server_version_num') =~ /^(\d+)\d{4}$/;
+	my ($major) =
+	  value('postgres', 'SHOW server_version_num') =~ /^(\d+)\d{4}$/;
 
-	return "$uname[4] PostgreSQL $major" . (value('postgres', 'SHOW debug_assertions') eq 'on' ? ' with assertions' : '');
+	return "$uname[4] PostgreSQL $major"
+	  . (
+		value('postgres', 'SHOW debug_assertions') eq 'on'
+		? ' with assertions'
+		: '');
 }
 
 sub _expected
@@ -155,9 +191,16 @@ sub run
 	my $expected = _expected();
 	my %count;
 
-	IPC::Run::run([ 'initdb', '-D', "$dir/single", '-U', 'postgres', '-A', 'trust', '-N', '-E', 'UTF8', '--no-locale' ], '>&' => \$out)
-	  or die "initdb: $out\n";
-	_single("$dir/single", [],
+	IPC::Run::run(
+		[
+			'initdb', '-D', "$dir/single", '-U',
+			'postgres', '-A', 'trust', '-N',
+			'-E', 'UTF8', '--no-locale'
+		],
+		'>&' => \$out) or die "initdb: $out\n";
+	_single(
+		"$dir/single",
+		[],
 		'CREATE EXTENSION pinterest_capi',
 		q{SELECT pinterest_capi.configure_destination('2617998078212', 'pina_TESTONLY_bench', '549755885175')},
 		q{SELECT pinterest_capi.allow_event('Checkout')},
@@ -167,8 +210,15 @@ sub run
 
 	# what callgrind wrote, by statement, is kept if somebody wants to read it
 	my @names = sort keys %loops;
-	my @counted = _count("$dir/single", $ENV{BENCH_CALLGRIND} // "$dir", 'BEGIN',
-		map({ my $loop = $_; map { _filled($loop, @$_) } [ 0, SHORT ], [ SHORT, SHORT ], [ 2 * SHORT, LONG ] } @loops{@names}),
+	my @counted = _count(
+		"$dir/single",
+		$ENV{BENCH_CALLGRIND} // "$dir",
+		'BEGIN',
+		map({
+				my $loop = $_;
+				map { _filled($loop, @$_) }[ 0, SHORT ], [ SHORT, SHORT ],
+				  [ 2 * SHORT, LONG ]
+		} @loops{@names}),
 		'ROLLBACK');
 
 	for my $i (0 .. $#names)
@@ -183,11 +233,21 @@ sub run
 	{
 		my $other = $reference{$name};
 
-		figure(name => "instructions, $name", unit => 'a call', runs => [ $count{$name} ],
-			$other ? (reference => [ $count{$other} ], against => $other) : ());
+		figure(
+			name => "instructions, $name",
+			unit => 'a call',
+			runs => [ $count{$name} ],
+			$other ? (reference => [ $count{$other} ], against => $other) : ()
+		);
 		next unless $expected->{$name};
-		figure(name => "instructions, $name, as written down", unit => 'a call', runs => [ $count{$name} ],
-			reference => [ $expected->{$name} ], against => 'bench/instructions.json', least => TOLERANCE, aim => 1);
+		figure(
+			name => "instructions, $name, as written down",
+			unit => 'a call',
+			runs => [ $count{$name} ],
+			reference => [ $expected->{$name} ],
+			against => 'bench/instructions.json',
+			least => TOLERANCE,
+			aim => 1);
 	}
 	return;
 }

@@ -13,7 +13,7 @@ use warnings;
 use Bench;
 use Bench::Workload;
 use File::Temp ();
-use IPC::Run ();
+use IPC::Run   ();
 
 our $number = 0;
 
@@ -35,12 +35,17 @@ COMMIT;
 SELECT $between AS x \\gset
 SQL
 	}
-	my %committed = map { split /\|/ } grep { /^probe-\d+\|/ } psql($db, $sql);
+	my %committed =
+	  map { split /\|/ } grep { /^probe-\d+\|/ } psql($db, $sql);
 	my $seen;
 
 	die "probes were not committed\n" unless keys %committed == $count;
-	poll(sub { $seen = $stub->seen->{probes}; return !grep { !$seen->{$_} } keys %committed }, 60)
-	  or die "not all probes arrived\n";
+	poll(
+		sub {
+			$seen = $stub->seen->{probes};
+			return !grep { !$seen->{$_} } keys %committed;
+		},
+		60) or die "not all probes arrived\n";
 	return map { $seen->{$_}[0] - $committed{$_} } keys %committed;
 }
 
@@ -62,8 +67,13 @@ SQL
 	print $file $script;
 	close $file;
 	$self->{process} = IPC::Run::start(
-		[ 'pgbench', '-n', '-M', 'prepared', '-c', 4, '-j', 2, '-R', $rate, '-T', $seconds, '-f', "$self->{dir}/script", $db ],
-		'<' => \undef, '>' => "$self->{dir}/out", '2>&1');
+		[
+			'pgbench', '-n', '-M', 'prepared', '-c', 4, '-j', 2, '-R', $rate,
+			'-T', $seconds, '-f', "$self->{dir}/script", $db
+		],
+		'<' => \undef,
+		'>' => "$self->{dir}/out",
+		'2>&1');
 	return $self;
 }
 
@@ -102,20 +112,41 @@ sub run
 		my $load = load($db, 20, 1000, scaled(15, 4));
 
 		# under way, and past what a first batch may take
-		poll(sub { return $stub->seen->{requests} > 5 }, 30) or die "no load\n";
+		poll(sub { return $stub->seen->{requests} > 5 }, 30)
+		  or die "no load\n";
 		my @loaded = probe($stub, $db, $count, 'pg_sleep(0.02)');
 
 		push @{ $runs{load_50} }, percentile(0.50, @loaded);
 		push @{ $runs{load_99} }, percentile(0.99, @loaded);
 		push @rate, 20 * finish_load($load);
-		value($db, q{SELECT pinterest_capi.flush('10 minutes')}) eq 't' or die "not all was sent\n";
+		value($db, q{SELECT pinterest_capi.flush('10 minutes')}) eq 't'
+		  or die "not all was sent\n";
 		empty_queues($db);
 	}
-	figure(name => 'COMMIT to arrival, idle, p50', unit => 'ms', runs => $runs{idle_50}, least => 10, aim => 2);
-	figure(name => 'COMMIT to arrival, idle, p99', unit => 'ms', runs => $runs{idle_99}, least => 50, aim => 10);
-	figure(name => 'half load, events in', unit => 'events/s', runs => \@rate);
-	figure(name => 'COMMIT to arrival, half load, p50', unit => 'ms', runs => $runs{load_50});
-	figure(name => 'COMMIT to arrival, half load, p99', unit => 'ms', runs => $runs{load_99});
+	figure(
+		name => 'COMMIT to arrival, idle, p50',
+		unit => 'ms',
+		runs => $runs{idle_50},
+		least => 10,
+		aim => 2);
+	figure(
+		name => 'COMMIT to arrival, idle, p99',
+		unit => 'ms',
+		runs => $runs{idle_99},
+		least => 50,
+		aim => 10);
+	figure(
+		name => 'half load, events in',
+		unit => 'events/s',
+		runs => \@rate);
+	figure(
+		name => 'COMMIT to arrival, half load, p50',
+		unit => 'ms',
+		runs => $runs{load_50});
+	figure(
+		name => 'COMMIT to arrival, half load, p99',
+		unit => 'ms',
+		runs => $runs{load_99});
 	return;
 }
 

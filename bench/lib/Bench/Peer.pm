@@ -14,7 +14,7 @@ use warnings;
 use Bench;
 use Bench::Drain;
 use Bench::Workload;
-use IPC::Run ();
+use IPC::Run    ();
 use Time::HiRes qw(time usleep);
 
 my $db = 'bench_peer';
@@ -26,11 +26,19 @@ sub _restart
 	my $out = '';
 
 	# an empty list can't be set, only reset
-	psql('postgres', $libraries eq '' ? 'ALTER SYSTEM RESET shared_preload_libraries'
+	psql('postgres',
+		$libraries eq ''
+		? 'ALTER SYSTEM RESET shared_preload_libraries'
 		: "ALTER SYSTEM SET shared_preload_libraries = '$libraries'");
-	IPC::Run::run([ 'pg_ctl', '-D', $ENV{BENCH_CLUSTER}, '-l', "$ENV{BENCH_CLUSTER}.log", '-s', '-w', '-m', 'fast', 'restart' ],
-		'<' => \undef, '>' => \$out, '2>&1')
-	  or die "restart: $out\n" . `tail -n 5 $ENV{BENCH_CLUSTER}.log`;
+	IPC::Run::run(
+		[
+			'pg_ctl', '-D', $ENV{BENCH_CLUSTER}, '-l',
+			"$ENV{BENCH_CLUSTER}.log", '-s', '-w', '-m', 'fast', 'restart'
+		],
+		'<' => \undef,
+		'>' => \$out,
+		'2>&1'
+	) or die "restart: $out\n" . `tail -n 5 $ENV{BENCH_CLUSTER}.log`;
 	return;
 }
 
@@ -50,7 +58,8 @@ sub _arrive
 		$seen = $stub->seen;
 		$changed = time() if $seen->{events} != $before;
 	}
-	return ($seen->{events} / ($seen->{last_ms} / 1000 - $started), $events - $seen->{events});
+	return ($seen->{events} / ($seen->{last_ms} / 1000 - $started),
+		$events - $seen->{events});
 }
 
 sub _peer
@@ -77,7 +86,9 @@ sub run
 {
 	my ($stub) = @_;
 
-	if (value('postgres', q{SELECT count(*) FROM pg_available_extensions WHERE name = 'pg_net'}) == 0)
+	if (value('postgres',
+			q{SELECT count(*) FROM pg_available_extensions WHERE name = 'pg_net'}
+		) == 0)
 	{
 		note('peer: left out, the server has no pg_net');
 		return;
@@ -88,7 +99,9 @@ sub run
 	my (%runs, %lost, @ours);
 	my $before = value('postgres', 'SHOW shared_preload_libraries') // '';
 
-	$stub->database($db, api_url => "http://127.0.0.1:$stub->{plain_port}/v5");
+	$stub->database($db,
+		api_url => "http://127.0.0.1:$stub->{plain_port}/v5");
+
 	# its worker has to know the database when it starts, and the setting only exists once it has
 	_restart(join ',', grep { $_ ne '' } $before, 'pg_net');
 	psql('postgres', "ALTER SYSTEM SET pg_net.database_name = '$db'");
@@ -97,13 +110,16 @@ sub run
 	set_conf('pinterest_capi.dispatch' => 'off');
 	make_orders($db, $events);
 	psql($db, 'SELECT count(' . track_call('o') . ') FROM shop.orders AS o');
-	psql($db, 'CREATE TABLE shop.payloads AS SELECT payload FROM pinterest_capi._event ORDER BY id');
+	psql($db,
+		'CREATE TABLE shop.payloads AS SELECT payload FROM pinterest_capi._event ORDER BY id'
+	);
 
 	for my $round (1 .. rounds(3))
 	{
 		set_conf('pinterest_capi.dispatch' => 'off');
 		empty_queues($db);
-		psql($db, 'SELECT count(' . track_call('o') . ') FROM shop.orders AS o');
+		psql($db,
+			'SELECT count(' . track_call('o') . ') FROM shop.orders AS o');
 		push @ours, Bench::Drain::drain($stub, $db, $events)->{rate};
 		for my $size (@batch_sizes)
 		{
@@ -115,15 +131,26 @@ sub run
 	}
 	_restart($before);
 
-	my ($best) = sort { median(@{ $runs{$b} }) <=> median(@{ $runs{$a} }) } grep { $lost{$_} == 0 } @batch_sizes;
+	my ($best) = sort { median(@{ $runs{$b} }) <=> median(@{ $runs{$a} }) }
+	  grep { $lost{$_} == 0 } @batch_sizes;
 
 	for my $size (@batch_sizes)
 	{
-		my %goal = $size == 200 ? (least => 100, aim => 400) : defined $best && $size == $best ? (least => 20, aim => 80) : ();
+		my %goal = $size == 200 ? (least => 100, aim => 400) : defined $best
+		  && $size == $best ? (least => 20, aim => 80) : ();
 
-		figure(name => "against pg_net, batch_size $size" . ($size == 200 ? ', its default' : ''), unit => 'events/s',
-			runs => \@ours, reference => $runs{$size}, against => 'pg_net', higher => 1,
-			remark => $lost{$size} ? "pg_net lost $lost{$size} of " . rounds(3) * $requests : 'pg_net lost none', %goal);
+		figure(
+			name => "against pg_net, batch_size $size"
+			  . ($size == 200 ? ', its default' : ''),
+			unit => 'events/s',
+			runs => \@ours,
+			reference => $runs{$size},
+			against => 'pg_net',
+			higher => 1,
+			remark => $lost{$size}
+			? "pg_net lost $lost{$size} of " . rounds(3) * $requests
+			: 'pg_net lost none',
+			%goal);
 	}
 	return;
 }

@@ -30,8 +30,13 @@ sub _flat
 	my @second = @$series[ $quarter .. 2 * $quarter - 1 ];
 	my @last = @$series[ -$quarter .. -1 ];
 
-	figure(name => $name, unit => $unit, runs => [ median(@last) ], reference => [ median(@second) ],
-		against => 'the second quarter', %f);
+	figure(
+		name => $name,
+		unit => $unit,
+		runs => [ median(@last) ],
+		reference => [ median(@second) ],
+		against => 'the second quarter',
+		%f);
 	return;
 }
 
@@ -44,25 +49,32 @@ sub run
 	my %series;
 
 	$stub->database($db);
-	set_conf('pinterest_capi.dispatch' => 'on',
-		$kept ? ('pinterest_capi.retention' => "$kept s", 'pinterest_capi.payload_retention' => "$kept s") : ());
+	set_conf(
+		'pinterest_capi.dispatch' => 'on',
+		$kept
+		? ( 'pinterest_capi.retention' => "$kept s",
+			'pinterest_capi.payload_retention' => "$kept s")
+		: ());
 	$stub->reset(probes => 1);
 
 	my $load = Bench::Latency::load($db, 1, RATE, $seconds);
 	my $started = time();
 	my $pid;
 
-	poll(sub { return $pid = Bench::Drain::worker_pid($db) }, 30) or die "no worker\n";
+	poll(sub { return $pid = Bench::Drain::worker_pid($db) }, 30)
+	  or die "no worker\n";
 	for my $look (1 .. LOOKS)
 	{
 		my $at = $started + $look * ($seconds - 1) / LOOKS;
-		my @latency = Bench::Latency::probe($stub, $db, 20, 'pg_sleep(0.005)');
+		my @latency =
+		  Bench::Latency::probe($stub, $db, 20, 'pg_sleep(0.005)');
 
 		push @{ $series{p50} }, percentile(0.50, @latency);
 		push @{ $series{p99} }, percentile(0.99, @latency);
 		push @{ $series{memory} }, memory_kb($pid);
 
-		my ($queue, $queue_index, $events, $waiting) = split /\|/, value($db, <<'SQL');
+		my ($queue, $queue_index, $events, $waiting) = split /\|/,
+		  value($db, <<'SQL');
 SELECT pg_table_size('pinterest_capi._queue'), pg_indexes_size('pinterest_capi._queue'),
 	pg_total_relation_size('pinterest_capi._event') + pg_total_relation_size('pinterest_capi._outcome'),
 	(SELECT count(*) FROM pinterest_capi._queue)
@@ -77,7 +89,8 @@ SQL
 	my $tps = Bench::Latency::finish_load($load);
 	my $finished = time();
 
-	value($db, q{SELECT pinterest_capi.flush('10 minutes')}) eq 't' or die "not all was sent\n";
+	value($db, q{SELECT pinterest_capi.flush('10 minutes')}) eq 't'
+	  or die "not all was sent\n";
 
 	my $behind = time() - $finished;
 	my $seen = $stub->seen;
@@ -87,23 +100,49 @@ FROM pg_stat_user_tables AS s WHERE s.relid = 'pinterest_capi._queue'::regclass
 SQL
 
 	figure(name => 'steady, events in', unit => 'events/s', runs => [$tps]);
-	figure(name => 'steady, events out', unit => 'events/s',
-		runs => [ 1000 * $seen->{events} / ($seen->{last_ms} - $seen->{first_ms}) ], reference => [$tps], against => 'in', higher => 1);
-	figure(name => 'steady, behind at the end', unit => 's', runs => [$behind]);
-	figure(name => 'steady, more than one attempt', unit => 'events', runs => [$again]);
+	figure(
+		name => 'steady, events out',
+		unit => 'events/s',
+		runs =>
+		  [ 1000 * $seen->{events} / ($seen->{last_ms} - $seen->{first_ms}) ],
+		reference => [$tps],
+		against => 'in',
+		higher => 1);
+	figure(
+		name => 'steady, behind at the end',
+		unit => 's',
+		runs => [$behind]);
+	figure(
+		name => 'steady, more than one attempt',
+		unit => 'events',
+		runs => [$again]);
 	_flat('steady, waiting', 'events', $series{waiting});
 	_flat('steady, queue table', 'kB', $series{queue});
 	_flat('steady, queue indexes', 'kB', $series{queue_index});
-	_flat("steady, event and outcome, kept for $kept s", 'kB', $series{events}) if $kept;
+	_flat("steady, event and outcome, kept for $kept s",
+		'kB', $series{events})
+	  if $kept;
 	_flat('steady, memory of the worker', 'kB', $series{memory});
 	_flat('steady, COMMIT to arrival, p50', 'ms', $series{p50});
 	_flat('steady, COMMIT to arrival, p99', 'ms', $series{p99});
-	figure(name => 'steady, autovacuum of the queue', unit => 'times', runs => [$vacuums]);
-	figure(name => 'steady, dead rows in the queue', unit => '', runs => [$dead]);
+	figure(
+		name => 'steady, autovacuum of the queue',
+		unit => 'times',
+		runs => [$vacuums]);
+	figure(
+		name => 'steady, dead rows in the queue',
+		unit => '',
+		runs => [$dead]);
 	return unless $kept;
-	figure(name => 'steady, rows kept at the end', unit => '', runs => [$rows], reference => [ $kept * $tps ],
+	figure(
+		name => 'steady, rows kept at the end',
+		unit => '',
+		runs => [$rows],
+		reference => [ $kept * $tps ],
 		against => "those of $kept s");
-	set_conf('pinterest_capi.retention' => '30 days', 'pinterest_capi.payload_retention' => '7 days');
+	set_conf(
+		'pinterest_capi.retention' => '30 days',
+		'pinterest_capi.payload_retention' => '7 days');
 	return;
 }
 

@@ -14,15 +14,26 @@ use JSON::PP ();
 sub new
 {
 	my ($class, $dir) = @_;
-	my $self = bless { dir => "$dir/certs", http => HTTP::Tiny->new(timeout => 60) }, $class;
+	my $self =
+	  bless { dir => "$dir/certs", http => HTTP::Tiny->new(timeout => 60) },
+	  $class;
 	my $made = '';
 
-	IPC::Run::run([ "$Bench::top/test/certs/make", $self->{dir} ], '>&' => \$made) or die "certificates: $made\n";
+	IPC::Run::run([ "$Bench::top/test/certs/make", $self->{dir} ],
+		'>&' => \$made)
+	  or die "certificates: $made\n";
 	@$self{qw(in out)} = ('', '');
 	$self->{process} = IPC::Run::start(
-		[ 'node', "$Bench::top/bench/stub.js", '--cert' => "$self->{dir}/server.pem", '--key' => "$self->{dir}/server.key" ],
-		'<' => \$self->{in}, '>' => \$self->{out}, IPC::Run::timer(30));
-	$self->{process}->pump until $self->{out} =~ /\n/ || !$self->{process}->pumpable;
+		[
+			'node', "$Bench::top/bench/stub.js",
+			'--cert' => "$self->{dir}/server.pem",
+			'--key' => "$self->{dir}/server.key"
+		],
+		'<' => \$self->{in},
+		'>' => \$self->{out},
+		IPC::Run::timer(30));
+	$self->{process}->pump
+	  until $self->{out} =~ /\n/ || !$self->{process}->pumpable;
 
 	my $ports = JSON::PP::decode_json($self->{out});
 
@@ -39,24 +50,36 @@ sub stop
 	return;
 }
 
-sub DESTROY { my ($self) = @_; local ($?, $@); eval { $self->stop }; return }
+sub DESTROY
+{
+	my ($self) = @_;
+	local ($?, $@);
+	eval { $self->stop };
+	return;
+}
 
 sub _control
 {
 	my ($self, $method, $path) = @_;
-	my $answer = $self->{http}->request($method, "http://127.0.0.1:$self->{control_port}/$path");
+	my $answer = $self->{http}
+	  ->request($method, "http://127.0.0.1:$self->{control_port}/$path");
 
-	die "stub: $answer->{status} $answer->{content}\n" unless $answer->{success};
+	die "stub: $answer->{status} $answer->{content}\n"
+	  unless $answer->{success};
 	return JSON::PP::decode_json($answer->{content});
 }
 
 sub seen { return $_[0]->_control('GET', '') }
+
 # from zero again, and returns what was; mark => N, probes => 1: see bench/stub.js
 sub reset
 {
 	my ($self, %note) = @_;
 
-	return $self->_control('POST', '?' . join '&', map { "$_=$note{$_}" } sort keys %note);
+	return $self->_control(
+		'POST',
+		'?' . join '&',
+		map { "$_=$note{$_}" } sort keys %note);
 }
 
 # requests of 1000 events that it takes in a second
@@ -67,11 +90,12 @@ sub capacity
 
 	IPC::Run::run(
 		[
-			'node', "$Bench::top/bench/stub.js", '--load', scaled(5, 1),
+			'node', "$Bench::top/bench/stub.js",
+			'--load', scaled(5, 1),
 			'--target', "https://localhost:$self->{port}"
 		],
-		'<' => \undef, '>' => \$out)
-	  or die "the stub could not be measured\n";
+		'<' => \undef,
+		'>' => \$out) or die "the stub could not be measured\n";
 	$self->reset;
 	return JSON::PP::decode_json($out)->{requests_per_second};
 }
@@ -86,17 +110,21 @@ sub database
 	fresh_database($name);
 	psql($name, 'CREATE EXTENSION pinterest_capi');
 
-	my $answer = value($name, "SELECT pinterest_capi.configure_destination('2617998078212', 'pina_TESTONLY_bench', '549755885175')");
+	my $answer = value($name,
+		"SELECT pinterest_capi.configure_destination('2617998078212', 'pina_TESTONLY_bench', '549755885175')"
+	);
 
 	die "configure_destination: $answer\n" unless $answer =~ /ready/;
 
 	my %set = (
 		api_url => "https://localhost:$self->{port}/v5",
 		max_requests_per_minute => 120000,
-		%settings
-	);
+		%settings);
 
-	psql($name, 'UPDATE pinterest_capi.destination SET ' . join ', ', map { "$_ = '$set{$_}'" } sort keys %set);
+	psql(
+		$name,
+		'UPDATE pinterest_capi.destination SET ' . join ', ',
+		map { "$_ = '$set{$_}'" } sort keys %set);
 	psql($name, q{SELECT pinterest_capi.allow_event('Checkout')});
 	return;
 }

@@ -16,7 +16,8 @@ use warnings;
 use Bench;
 use Exporter qw(import);
 
-our @EXPORT = qw(make_orders make hand_schema trigger_schema same_payloads empty_queues
+our @EXPORT =
+  qw(make_orders make hand_schema trigger_schema same_payloads empty_queues
   track_call hand_statement TRACK_WARM HAND_WARM);
 
 # An order's row, as a function of its number.  $n: an expression.
@@ -65,7 +66,7 @@ sub hand_statement
 	my ($o, $event_id, $from) = @_;
 
 	$event_id //= "'order-' || $o.id";
-	$from //= '';
+	$from     //= '';
 	return <<"SQL";
 WITH e AS (
 	INSERT INTO hand.event (created_at, event_time, dest, event_id, event_name, sent_as, payload)
@@ -96,7 +97,9 @@ SQL
 # statements, each without its semicolon
 sub hand_schema
 {
-	return ('CREATE SCHEMA hand', <<'SQL', <<'SQL', 'CREATE INDEX ON hand.queue (dest, due_at) WHERE due_at IS NOT NULL', <<'SQL');
+	return (
+		'CREATE SCHEMA hand',
+		<<'SQL', <<'SQL', 'CREATE INDEX ON hand.queue (dest, due_at) WHERE due_at IS NOT NULL', <<'SQL');
 CREATE TABLE hand.event (
 	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
 	created_at timestamptz NOT NULL,
@@ -134,9 +137,11 @@ SQL
 # tables of orders: with track_trigger, with the same by hand, with no trigger
 sub trigger_schema
 {
-	my $columns = '(id bigint PRIMARY KEY, email text, phone text, customer text, total numeric, currency text, sku text, quantity integer)';
+	my $columns =
+	  '(id bigint PRIMARY KEY, email text, phone text, customer text, total numeric, currency text, sku text, quantity integer)';
 
-	return ('CREATE SCHEMA IF NOT EXISTS shop',
+	return (
+		'CREATE SCHEMA IF NOT EXISTS shop',
 		map({ "CREATE TABLE shop.$_ $columns" } qw(tracked by_hand bare)),
 		<<'SQL', <<"SQL", 'CREATE TRIGGER t AFTER INSERT ON shop.by_hand FOR EACH ROW EXECUTE FUNCTION hand.enqueue()');
 CREATE TRIGGER t AFTER INSERT ON shop.tracked FOR EACH ROW
@@ -169,10 +174,12 @@ SELECT count(*) FROM (
 	FULL JOIN (SELECT event_id, payload - 'event_time' AS p FROM hand.event) AS b USING (event_id)
 WHERE a.p IS DISTINCT FROM b.p
 SQL
-	my $events = value($database, 'SELECT count(*) FROM pinterest_capi._event');
+	my $events =
+	  value($database, 'SELECT count(*) FROM pinterest_capi._event');
 
 	die "no events to compare\n" unless $events > 0;
-	die "$differs of $events payloads differ from those by hand\n" unless $differs == 0;
+	die "$differs of $events payloads differ from those by hand\n"
+	  unless $differs == 0;
 	return $events;
 }
 
@@ -185,7 +192,8 @@ sub empty_queues
 TRUNCATE pinterest_capi._event, pinterest_capi._queue, pinterest_capi._outcome, pinterest_capi._lease;
 SQL
 	psql($database, 'TRUNCATE hand.event, hand.queue, hand.plain')
-	  if value($database, q{SELECT to_regclass('hand.event') IS NOT NULL}) eq 't';
+	  if value($database, q{SELECT to_regclass('hand.event') IS NOT NULL}) eq
+	  't';
 	psql($database, 'CHECKPOINT');
 	return;
 }
