@@ -1,5 +1,6 @@
-# The stub that the other tests believe: it must take what Pinterest's API
-# takes, refuse what it refuses, and count right.
+# The stub of Pinterest's API, which the other tests rely on, accepts and
+# refuses what the API accepts and refuses, and counts requests and events
+# right.
 use strict;
 use warnings;
 

@@ -1,4 +1,5 @@
-# What is committed arrives, once and at once; what is rolled back never was.
+# A committed event arrives once and at once; a rolled back event never
+# arrives.
 use strict;
 use warnings;
 

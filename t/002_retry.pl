@@ -1,4 +1,5 @@
-# What can be sent later is sent later; what can't says why; nothing is lost.
+# An event that can be sent later is sent later, an event that can't be sent
+# says why, and no event is lost.
 use strict;
 use warnings;
 

@@ -1,4 +1,5 @@
-# Restarts, preloading, and whatever an administrator does while a request hangs.
+# Restarts, preloading and administrative commands during a request that hangs
+# lose no event and block nobody.
 use strict;
 use warnings;
 

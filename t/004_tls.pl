@@ -1,4 +1,4 @@
-# Without a certificate that is the API's own, nothing is sent.
+# Without a certificate that is valid for the API's name, nothing is sent.
 use strict;
 use warnings;
 

@@ -1,10 +1,10 @@
-# After all kinds of calls no raw identifier and no token is on disk: not in the
-# tables, not in the WAL, not in the server's log, not in a dump.
+# After all kinds of calls no raw identifier and no token is on disk: not in
+# the tables, not in the WAL, not in the server's log, not in a dump.
 #
-# What an application writes into its own tables, or the administrator has
-# logged (log_statement, log_min_duration_statement), is theirs.  So log_statement
-# is none, and the raw values stand in calls alone; all that the extension
-# itself says is logged, as wordy as the server gets.
+# An application may write raw values into its own tables, and an administrator
+# may have statements logged (log_statement, log_min_duration_statement).
+# Those copies are theirs.  So log_statement is none here, and raw values stand
+# in calls alone; the extension's own messages are logged at every level.
 use strict;
 use warnings;
 

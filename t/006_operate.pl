@@ -1,4 +1,4 @@
-# What operators do while requests are out: flush, cancel, drop, replay, verify.
+# Flush, cancel, drop, replay and verify work while requests are in flight.
 use strict;
 use warnings;
 

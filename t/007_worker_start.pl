@@ -1,5 +1,5 @@
-# However many sessions commit while no worker is there, one of them has one started,
-# and no other: background worker slots are few, and for all of the server.
+# However many sessions commit while no worker runs, one session has one worker
+# started.  Background worker slots are few, and the whole server shares them.
 use strict;
 use warnings;
 

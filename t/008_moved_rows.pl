@@ -1,5 +1,6 @@
-# The worker remembers where the rows of the queue stood that are in a request.
-# Meanwhile they may have moved, or gone, or others may have taken their place.
+# The worker settles the right rows by the positions it remembers, also when
+# the rows have moved or were deleted during the request, or when other rows
+# have taken their positions.
 use strict;
 use warnings;
 

@@ -1,4 +1,4 @@
-# What the worker does beside sending costs little, and is done in time.
+# The worker's tasks besides sending cost few wakeups, and are done in time.
 use strict;
 use warnings;
 

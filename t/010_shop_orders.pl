@@ -1,5 +1,6 @@
-# A shop's orders, read from CSV files, inserted through a trigger into a database
-# that had only CREATE EXTENSION: each arrives once, and right.
+# A shop's orders arrive once and with the right values.  They are read from
+# CSV files and inserted through a trigger, in a database in which only CREATE
+# EXTENSION was run.
 #
 # PINTEREST_CAPI_TEST_ORDERS names another folder with customer.csv, invoice.csv
 # and invoice_line.csv of the same shape as those in test/data/shop.

@@ -1,6 +1,7 @@
-# Every example of Pinterest's own description of an event can be made by a call
-# to track, arrives as it stands there, and is taken by a validator that others
-# keep.  The description is in test/data/api, the validator (ajv) in test/schema.
+# A call of track can make every example of Pinterest's own description of an
+# event.  The event arrives as the example shows it, and a validator that
+# others maintain accepts it.  The description is in test/data/api, the
+# validator (ajv) in test/schema.
 use strict;
 use warnings;
 

@@ -1,6 +1,6 @@
-# Whatever JSON stands in properties and user_data: what would be sent is what
-# Pinterest's description takes, no call fails but those that can't be meant,
-# preview says what track does, and no raw identifier is left anywhere.
+# Whatever JSON stands in properties and user_data: the payload is valid by
+# Pinterest's description, only calls that can't be meant fail, preview returns
+# what track queues, and no raw identifier is stored.
 #
 # PINTEREST_CAPI_TEST_SEED=N	repeats a run, whose seed is in its output
 # PINTEREST_CAPI_TEST_CALLS=N	calls, 10000 unless given

@@ -1,6 +1,6 @@
-# Visitors: click ids of any shape are found, kept with their time, used later and
-# let go of; what many say of one visitor at once is all kept, and nobody waits in
-# a circle.
+# A visitor's click ids are found whatever their form, are stored with their
+# time, are used later and expire.  What concurrent sessions store about one
+# visitor is all kept, and the sessions don't deadlock.
 use strict;
 use warnings;
 

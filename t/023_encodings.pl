@@ -1,8 +1,9 @@
-# The same hash in every encoding and locale, for each rule of normalisation; the
-# same event too; names of events that differ in case alone are the same, also in
-# Turkish; and bytes that are no text are a warning, not an error.
+# Each rule of normalisation returns the same hash, and each call the same
+# event, in every encoding and locale.  Event names that differ in case alone
+# are the same, also in a Turkish locale.  Bytes that are no text cause a
+# warning, not an error.
 #
-# glibc's locales are made here, with localedef and without touching the system.
+# glibc's locales are made here with localedef, in a folder of the test's own.
 use strict;
 use warnings;
 use utf8;

@@ -1,7 +1,7 @@
-# What is configured costs next to nothing per event: with ten thousand allowed
-# events, a hundred consent rules and a million visitors, a call takes at most 1.2
-# times what it takes with one of each.  And what is changed in any session counts
-# in all others at once.
+# Settings cost next to nothing per event: with ten thousand allowed events, a
+# hundred consent rules and a million visitors, a call takes at most 1.2 times
+# as long as with one of each.  And a change of a setting in any session counts
+# in all other sessions at once.
 #
 # PINTEREST_CAPI_TEST_VISITORS=N	visitors, a million unless given
 # PINTEREST_CAPI_TEST_SEED=N		repeats the rules of a run, whose seed is in its output

@@ -1,6 +1,6 @@
-# Personal data in properties: what has the form of it is left out of every
-# property, and real names of goods, order numbers, article numbers and UUIDs are
-# not taken for it.
+# Text that has the form of personal data is removed from every property.  Real
+# names of goods, order numbers, article numbers and UUIDs are not mistaken for
+# personal data.
 #
 # PINTEREST_CAPI_TEST_ORDERS names another folder with invoice.csv and
 # invoice_line.csv of the same shape as those in test/data/shop.

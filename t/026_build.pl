@@ -1,5 +1,5 @@
-# How it is built and got into a database: the files that PGXS and pg_regress look
-# for, the libraries, and that CREATE EXTENSION alone is enough.
+# The extension builds and installs in the ways that PGXS and pg_regress
+# expect, is linked with its libraries, and works after CREATE EXTENSION alone.
 use strict;
 use warnings;
 

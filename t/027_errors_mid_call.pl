@@ -1,4 +1,4 @@
-# What fails in the middle of a call ends the statement and no more: the session
+# An error in the middle of a call ends the statement and no more: the session
 # and the transactions in it go on as after any other error.
 use strict;
 use warnings;

@@ -1,4 +1,5 @@
-# One bad event never fails its neighbours, however it is found out.
+# An event that the API refuses never makes the others of its batch fail,
+# whichever way the API refuses it.
 use strict;
 use warnings;
 

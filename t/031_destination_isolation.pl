@@ -1,5 +1,5 @@
 # Destinations don't wait for each other: one that hangs, is paused, fails, or
-# whose rows somebody has locked, costs the others nothing.
+# whose rows are locked delays no other destination.
 #
 # Runs by itself: it compares times.
 use strict;

@@ -1,6 +1,6 @@
-# When the API asks to wait, nothing leaves before; when it fails, attempts come
-# later each time, at random; and connections that nobody needs are closed.  Times
-# are those of the stub's clock.
+# A request is not sent before the time that the API asks for.  While the API
+# fails, the delay grows with each attempt and is random.  Idle connections are
+# closed.  The times compared are those of the stub's clock.
 use strict;
 use warnings;
 

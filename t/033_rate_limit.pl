@@ -1,4 +1,5 @@
-# max_requests_per_minute is kept, neither exceeded nor wasted.
+# The worker keeps max_requests_per_minute: it doesn't exceed the limit, and it
+# uses all of it.
 #
 # PINTEREST_CAPI_TEST_MINUTES=2: watches the limit for so many whole minutes
 # instead of a third of one.

@@ -1,5 +1,5 @@
-# A token that is revoked in the middle of a stream: nothing is burnt, nothing is
-# lost, and nobody knocks again until somebody has acted.
+# A token that is revoked during a stream of events costs no attempt and no
+# event, and the worker sends nothing more until an operator acts.
 use strict;
 use warnings;
 

@@ -1,5 +1,5 @@
 # Whatever a server answers, events end in a documented state, and the worker's
-# memory stays where it is.
+# memory doesn't grow.
 use strict;
 use warnings;
 

@@ -1,5 +1,5 @@
-# How requests share connections, and events share requests: as few as will do,
-# and nobody waits for somebody else's.
+# Requests share connections and events share requests: as few of each as are
+# needed, and no destination waits for another's connection.
 use strict;
 use warnings;
 

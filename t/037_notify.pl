@@ -1,5 +1,6 @@
-# Who listens on the channel pinterest_capi is told when a destination is paused and
-# when it is ready again, once each, when that is committed.
+# A session that listens on the channel pinterest_capi is told once when a
+# destination is paused and once when it is ready again, when that is
+# committed.
 use strict;
 use warnings;
 

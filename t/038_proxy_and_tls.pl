@@ -1,5 +1,5 @@
-# Which way requests leave: through the proxy, by TLS 1.2 or later, to nobody but
-# the API, and never for longer than they may.
+# Requests use the configured proxy and TLS 1.2 or later, go to the API alone,
+# and end at their timeout.
 use strict;
 use warnings;
 

@@ -1,5 +1,5 @@
-# The server's clock is set back, or was ahead and is right after a restart: what
-# waits waits for no longer than it was meant to.
+# After the server's clock is set back, and after a restart that corrects a
+# clock that was ahead, no event waits longer than it was meant to.
 use strict;
 use warnings;
 

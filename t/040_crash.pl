@@ -1,6 +1,6 @@
-# The crash matrix: while several sessions track events, the worker, a session's
-# backend or the postmaster is killed with SIGKILL at random moments.  Whatever
-# was acknowledged arrives; what arrives twice has the same event_id.
+# No acknowledged event is lost in a crash, and an event that arrives twice has
+# the same event_id.  While several sessions track events, the worker, a
+# session's backend or the postmaster is killed with SIGKILL at random moments.
 #
 # PINTEREST_CAPI_CRASH_ROUNDS=N	rounds, 5 unless given; the long run has 50
 # PINTEREST_CAPI_CRASH_EVENTS=N	events of each round, 4,000 unless given, 20,000 where ROUNDS is

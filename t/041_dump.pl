@@ -1,6 +1,7 @@
-# Dumps: settings, rules, visitors and events come along, tokens don't.  A copy
-# is not ready and sends nothing, though its worker runs, until it has a token;
-# then it sends what waited.  pg_upgrade keeps the token: it is the same server.
+# A dump holds settings, rules, visitors and events, but no token.  A restored
+# copy is not ready and sends nothing, though its worker runs, until it has a
+# token; then it sends the events that waited.  pg_upgrade keeps the token: it
+# is the same server.
 use strict;
 use warnings;
 

@@ -1,5 +1,6 @@
-# Attempts: what somebody without rights, or with one of the four levels, can
-# plant, point elsewhere or read.  Each attempt is made; none may succeed.
+# A role without rights, or with one of the four levels, can plant nothing that
+# others run and can't make the worker send elsewhere.  Each attempt is made,
+# and none may succeed.
 use strict;
 use warnings;
 

@@ -1,5 +1,5 @@
-# A server with too few background worker slots: events wait, sessions and the log say
-# why, and a slot that becomes free is taken without another event.
+# On a server with too few background worker slots events wait, sessions and
+# the log say why, and a slot that becomes free is used without another event.
 use strict;
 use warnings;
 

@@ -1,6 +1,6 @@
-# Ways to set a token that leave it neither in the server's log, however much is
-# logged, nor in pg_stat_activity, pg_stat_statements or auto_explain's plans.
-# They are those of docs/security.md.
+# The ways of docs/security.md to set a token leave it neither in the server's
+# log, however much is logged, nor in pg_stat_activity, pg_stat_statements or
+# auto_explain's plans.
 use strict;
 use warnings;
 

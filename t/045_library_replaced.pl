@@ -1,8 +1,9 @@
-# A new version is installed under a running server: its library beside the old
-# one that sessions and workers have loaded, its script before or after that, and
-# ALTER EXTENSION UPDATE.  All of them go on.
+# Sessions and workers go on when a new version is installed under a running
+# server: its library beside the old one that they have loaded, its script
+# before or after that, and then ALTER EXTENSION UPDATE.
 #
-# The server is a copy of the installed one, so that files can be put there.
+# The server is a copy of the installed one, so that the test can put files
+# there.
 use strict;
 use warnings;
 

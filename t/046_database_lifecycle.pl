@@ -1,6 +1,6 @@
-# Databases that come, go and close, with the library preloaded: each one that
-# has the extension gets its worker, with no list to keep, and none is tried in
-# vain for ever.
+# With the library preloaded, each database that has the extension gets its
+# worker, without a list to maintain, as databases are created, dropped and
+# closed to connections.  No database is retried for ever.
 use strict;
 use warnings;
 

@@ -1,5 +1,5 @@
-# Events belong to their transaction: what is prepared is sent once that is committed,
-# what a savepoint takes back never was.
+# An event belongs to its transaction: the events of a prepared transaction are
+# sent once it is committed, and those of a rolled back savepoint never.
 use strict;
 use warnings;
 

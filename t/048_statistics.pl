@@ -1,6 +1,7 @@
-# What the planner believes of the extension's tables may be wrong by any factor:
-# autovacuum counts no rows while a bulk import is uncommitted, or those of a
-# queue that has just run empty.  Nothing may read more than its own rows for it.
+# No statement reads more rows than its own because the planner's statistics of
+# the extension's tables are wrong, by whatever factor.  They are wrong because
+# autovacuum counts no rows while a bulk import is uncommitted, or counts those
+# of a queue that has just become empty.
 use strict;
 use warnings;
 

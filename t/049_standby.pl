@@ -1,4 +1,5 @@
-# A standby sends nothing, shows what waits and refuses what writes; promoted, it sends.
+# A standby sends nothing, shows which events wait and refuses calls that
+# write; once promoted, it sends.
 use strict;
 use warnings;
 

@@ -1,8 +1,8 @@
-# The worker's memory stays as it is: over many events, over a backlog, with
-# large payloads, with answers made to cost memory.
+# The worker's memory doesn't grow: over many events, over a backlog, with
+# large payloads, and with answers made to cost memory.
 #
-# What is measured is RssAnon of /proc/PID/status, what the process has for
-# itself; buffers and other shared memory are the server's.
+# The test measures RssAnon of /proc/PID/status, the process's private memory.
+# Buffers and other shared memory are the server's.
 #
 # PINTEREST_CAPI_MEMORY_EVENTS=2000000	sent one after the other; 50,000 unless given
 # PINTEREST_CAPI_MEMORY_BACKLOG=10000000	waiting at once; 50,000 unless given

@@ -1,5 +1,5 @@
-# A request in flight holds up no shutdown, whatever its mode, and its event is sent after
-# the next start.
+# A request in flight delays no shutdown, whatever the mode, and its event is
+# sent after the next start.
 use strict;
 use warnings;
 

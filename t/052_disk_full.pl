@@ -1,8 +1,8 @@
-# A full disk, at the worker and in a session: no answer and no transaction that was
-# committed is lost, and all goes on by itself once there is room.
+# A full disk loses no answer and no committed transaction, neither in the
+# worker nor in a session, and both go on by themselves once there is room.
 #
-# A limit on the size of files, for one process alone, stands for the full disk:
-# extending a table fails.
+# A limit on the size of files, for one process alone, stands for the full
+# disk: extending a table fails.
 use strict;
 use warnings;
 

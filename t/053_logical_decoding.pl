@@ -1,5 +1,5 @@
-# Logical decoding and publications of our tables: they show hashes and payloads, no
-# raw identifier and no token, and stand in the way of nothing.
+# Logical decoding and publications of the extension's tables show hashes and
+# payloads, but no raw identifier and no token, and they block nothing.
 use strict;
 use warnings;
 

@@ -1,5 +1,5 @@
-# A server or a database with default_transaction_read_only is left as it is: nothing is
-# written and nothing sent, and all says why.
+# With default_transaction_read_only in the server or the database nothing is
+# written and nothing is sent, and sessions, views and the log say why.
 use strict;
 use warnings;
 

@@ -1,7 +1,7 @@
-# Whatever a role can type: random calls of every function of the extension, of
-# triggers and of statements on its tables, by a role without rights and by one
-# of each level; and Debian's sqlsmith as some of them.  No crash, no internal
-# error, nothing gained.
+# Whatever a role types, nothing crashes, no internal error appears and no
+# right is gained.  A role without rights and one of each level make random
+# calls of every function, of triggers and of statements on the extension's
+# tables; Debian's sqlsmith makes some more as these roles.
 #
 # PINTEREST_CAPI_HOSTILE_SECONDS=N	for each of both, 600 in a long run; 8 unless given
 # PINTEREST_CAPI_HOSTILE_SEED=N		repeats what a run did

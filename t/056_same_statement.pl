@@ -1,5 +1,6 @@
-# Calls that meet in one statement, whose snapshot is older than what the first
-# of them did, or than what others committed since it began.
+# Calls for one event or visitor in one statement work, though the statement's
+# snapshot is older than the first call's rows, or than what others committed
+# since the statement began.
 use strict;
 use warnings;
 

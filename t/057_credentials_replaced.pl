@@ -1,5 +1,5 @@
-# Credentials that are replaced while a request with the old ones is in flight, and a
-# token file that is missing, wrong, there and replaced.
+# Credentials can be replaced while a request with the old ones is in flight,
+# and a token file may be missing, wrong, present again and replaced.
 use strict;
 use warnings;
 

@@ -1,5 +1,5 @@
-# Retention deletes old events and empties old payloads, in small transactions, and
-# leaves what still waits.
+# Retention deletes old events and empties old payloads, in small transactions,
+# and keeps events that still wait.
 use strict;
 use warnings;
 

@@ -1,6 +1,7 @@
-# The bench in small, so that it can't rot: each of its measurements runs, and
-# what is a ratio of two things measured side by side is in generous bounds.
-# Instructions are judged as they are: no other process changes them.
+# The bench works: each of its measurements runs at a small size, and the
+# ratios of two figures measured side by side are within generous bounds.
+# Counts of instructions are compared exactly: other processes don't change
+# them.
 #
 # Runs by itself: it compares times.
 use strict;

@@ -1,5 +1,5 @@
-# The page of report_html(), as a browser shows it: what is drawn is what SQL counts, nothing is
-# fetched or run, nobody is named, and everybody can read it.
+# The page of report_html(), as a browser shows it, draws the numbers that SQL
+# counts, fetches and runs nothing, names no person, and is accessible.
 use strict;
 use warnings;
 

@@ -1,4 +1,5 @@
-# doctor(): all is well where it is, and each of the faults that people meet is found, with what to do.
+# doctor() finds each of the faults that people meet and says what to do, and
+# says that all is well on a healthy server.
 use strict;
 use warnings;
 

@@ -1,4 +1,5 @@
-# Every error and warning of the sources tells what to do next, in PostgreSQL's style of messages.
+# Every error and warning in the sources says what to do next, in PostgreSQL's
+# style of messages.
 use strict;
 use warnings;
 

@@ -1,7 +1,7 @@
-# What monitoring/ promises: both exporters give the same metrics, and the right
-# ones, to a role that has no more than the level monitor; the queries read what
-# came lately and not the rest; Prometheus takes the rules, and Grafana's
-# dashboard asks for nothing that isn't there.
+# The files in monitoring/ work: both exporters give the same metrics, and the
+# right ones, to a role that has only the level monitor; the queries read
+# recent rows and no others; Prometheus accepts the rules; Grafana's dashboard
+# asks only for metrics that exist.
 use strict;
 use warnings;
 

@@ -1,10 +1,10 @@
-# Updating and removing.  An extension that was updated is the one that a fresh
-# installation makes, whatever the version it comes from; CREATE EXTENSION and
-# DROP EXTENSION leave nothing in the database, make install and make uninstall
-# nothing on the disk.
+# An updated extension is the same as a freshly installed one, whatever the
+# version it comes from.  CREATE EXTENSION and DROP EXTENSION leave nothing in
+# the database, make install and make uninstall nothing on the disk.
 #
-# The scripts live where the server looks for them, and the system's folder is
-# not ours to put made-up versions into.  So the server runs from a copy.
+# The update scripts stand where the server looks for them, and made-up
+# versions must not go into the system's folder.  So the server runs from a
+# copy.
 use strict;
 use warnings;
 

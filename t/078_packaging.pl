@@ -1,5 +1,6 @@
-# What others build, publish and run from: META.json by PGXN's rules, the
-# Dockerfile and the workflow by their linters, and one version everywhere.
+# The files that others build, publish and run from are valid: META.json by
+# PGXN's rules, the Dockerfile and the workflow by their linters, with one
+# version everywhere.
 use strict;
 use warnings;
 

@@ -1,6 +1,6 @@
-# docs/reference.md against the catalog and the source: every function with its
-# parameters and defaults, every view, table and column, every setting, status,
-# reason, SQLSTATE and level is in it, and nothing is that doesn't exist.
+# docs/reference.md names every function with its parameters and defaults,
+# every view, table and column, every setting, status, reason, SQLSTATE and
+# level of the catalog and the source, and nothing that doesn't exist.
 use strict;
 use warnings;
 

@@ -1,7 +1,7 @@
-# What is tracked after a change of its destination leaves by the changed
-# settings, also when the worker has read the old ones a moment before.
+# An event tracked after a change of its destination is sent with the changed
+# settings, also when the worker has read the old settings a moment before.
 #
-# A lock holds the worker up between its two statements, the one that reads the
+# A lock stops the worker between its two statements, the one that reads the
 # destinations and the one that reads the queue.
 use strict;
 use warnings;

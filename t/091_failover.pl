@@ -1,9 +1,9 @@
-# A dispatcher and its standby: promotion in the middle of a stream.
+# When a dispatcher's standby is promoted during a stream, every event whose
+# commit was acknowledged arrives, and so do all of the publisher's.
 #
-# The dispatcher has events of its own and of a publisher.  It replicates
+# The dispatcher has events of its own and of a publisher, and replicates
 # synchronously.  It is killed while both flow; repmgrd notices, fences it and
-# promotes the standby (without repmgr the test does these steps).  What
-# somebody was told is committed arrives, and so does all of the publisher's.
+# promotes the standby (without repmgr the test does these steps).
 #
 # PINTEREST_CAPI_SCALE_EVENTS=N		events of each kind, 1500 unless given
 use strict;

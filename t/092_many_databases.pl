@@ -1,5 +1,5 @@
-# More databases than slots for workers: idle workers give theirs up, and only
-# then.
+# With more databases than worker slots, an idle worker gives up its slot when
+# another database waits for one, and only then.
 #
 # 50 databases, max_worker_processes = 8, of which the server itself takes one.
 # Once without preloading, once with.

@@ -1,4 +1,5 @@
-# Triggers on partitioned tables, and on partitions that are another server's.
+# Triggers track on partitioned tables, on their partitions, and on partitions
+# that are another server's.
 use strict;
 use warnings;
 

@@ -1,5 +1,6 @@
-# A session that has used a trigger before makes of a row what a new session would,
-# whatever was changed meanwhile: types, functions, views, tables, rights, names.
+# A session that has used a trigger before makes the same event of a row as a
+# new session, whatever was changed in between: types, functions, views,
+# tables, rights, names.
 use strict;
 use warnings;
 

@@ -1,5 +1,5 @@
-# doctor() looks at every trigger that tracks, says which mapping is wrong and what
-# to do, and neither fires nor runs anything.
+# doctor() checks every trigger that tracks, says which mapping is wrong and
+# what to do, and neither fires a trigger nor runs a mapped function.
 use strict;
 use warnings;
 

@@ -1,5 +1,5 @@
-# Rows with values of any size: what is too large for the server's JSON or for
-# one allocation is left out with a warning, and the row is written.
+# A row is written whatever the size of its values: a value that is too large
+# for the server's JSON or for one allocation is skipped with a warning.
 use strict;
 use warnings;
 

@@ -1,5 +1,5 @@
-# Columns of types that other extensions bring leave as the casts make them that
-# these extensions define.
+# Columns of types that other extensions define are sent as these extensions'
+# casts convert them.
 use strict;
 use warnings;
 

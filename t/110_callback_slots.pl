@@ -1,6 +1,6 @@
-# A process has few slots for callbacks, and ends where they are used up: of each
-# kind this extension takes one at most, so a session in which others have taken
-# all but one works.
+# The extension takes at most one callback slot of each kind.  A process has
+# few slots and is ended when they are used up, so a session in which other
+# libraries have taken all but one must still work.
 use strict;
 use warnings;
 

@@ -1,6 +1,6 @@
-# Whatever a session keeps of the settings goes with the transaction, or the part
-# of one, that made it: after a rollback the next call sees what a new session
-# would see.
+# After a rollback, of a transaction or of a subtransaction, the next call sees
+# the settings that a new session would see: nothing that the session caches of
+# them outlives what made it.
 use strict;
 use warnings;
 

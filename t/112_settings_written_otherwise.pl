@@ -1,5 +1,5 @@
-# Sessions hear of a change of the settings however it is written: by logical
-# replication, in replica mode, past triggers that are switched off, or by
+# Sessions notice a change of the settings however it is written: by logical
+# replication, in replica mode, past triggers that are disabled, or by
 # TRUNCATE, COPY and tables that are swapped.
 use strict;
 use warnings;

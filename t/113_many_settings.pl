@@ -1,6 +1,7 @@
-# With ten thousand destinations and a hundred thousand allowed events a session reads what it
-# needs and no more, finds it by index, and reads again only after a change of
-# the settings: not after maintenance of their tables.
+# With ten thousand destinations and a hundred thousand allowed events a
+# session reads only the settings that it needs, finds them by index, and reads
+# them again only after a change of the settings: not after maintenance of the
+# tables.
 use strict;
 use warnings;
 

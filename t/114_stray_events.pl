@@ -1,6 +1,7 @@
-# Events whose number is no destination's are not passed over: doctor() names
-# them and how to mend it, flush() doesn't say that all is done, and the views
-# tell.  Triggers of the extension's own that are off are found, too.
+# Events whose destination number belongs to no destination are reported:
+# doctor() names them and the repair, flush() doesn't report success, and the
+# views show them.  Triggers of the extension's own that are disabled are
+# found, too.
 use strict;
 use warnings;
 

@@ -1,7 +1,7 @@
-# What somebody adds to the extension's tables counts: columns, defaults, checks,
-# triggers (pg_repack follows a table by one).  And whatever is done to them, an
-# event is queued, is sent, and fails no transaction, in sessions that were
-# there before too.
+# Columns, defaults, checks and triggers that somebody adds to the extension's
+# tables take effect (pg_repack follows a table by a trigger).  Whatever is
+# done to the tables, an event is queued and sent, and no transaction fails,
+# also in sessions that began before.
 use strict;
 use warnings;
 

@@ -1,5 +1,6 @@
-# REINDEX CONCURRENTLY fails nobody who tracks the same event, or identifies the
-# same new visitor, as somebody else at the same time; by SQL neither.
+# During REINDEX CONCURRENTLY no session fails that tracks the same event, or
+# identifies the same new visitor, as another session at the same time; by SQL
+# neither.
 use strict;
 use warnings;
 

@@ -1,4 +1,4 @@
-# What is done to any number of events takes no more memory for more of them.
+# A command on any number of events takes no more memory for more of them.
 use strict;
 use warnings;
 

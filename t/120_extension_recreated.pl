@@ -1,6 +1,7 @@
-# The answer to a request says nothing of what is there under the same ids and
-# numbers by the time it comes: an extension that was created anew, tables that
-# were emptied and filled again, a destination that was dropped and configured.
+# An answer settles only the events that its request sent, though others have
+# the same ids and numbers by then: of an extension that was created again, of
+# tables that were emptied and filled again, of a destination that was dropped
+# and configured again.
 use strict;
 use warnings;
 

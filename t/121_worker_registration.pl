@@ -1,5 +1,6 @@
-# A worker is found by what it is, not by a row that it has left behind; and who
-# had it started is waited for while that transaction runs, and never again.
+# A session finds the worker by its process, not by a row that a dead worker
+# has left.  Others wait for the session that had a worker started while its
+# transaction runs, and never after that.
 use strict;
 use warnings;
 

@@ -1,6 +1,6 @@
-# What is wrong with one row costs the others nothing: one whose payload or page
-# is damaged, whose outcome is there already or cannot be written, which somebody
-# else's table refers to.  It is left, and doctor() names it.
+# A row that can't be processed delays no other row: one whose payload or page
+# is damaged, whose outcome exists already or can't be written, or to which
+# somebody else's table refers.  The row is skipped, and doctor() names it.
 use strict;
 use warnings;
 

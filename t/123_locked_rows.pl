@@ -1,5 +1,5 @@
-# A row that somebody has locked waits by itself: what a worker has left in the
-# air, what an answer says, what is cleared away, goes on for all the others.
+# A row that somebody has locked waits alone: taking over a dead worker's
+# events, settling a request and retention go on for all other rows.
 use strict;
 use warnings;
 

@@ -1,5 +1,5 @@
-# Databases that share a worker slot go on taking turns when the clock, which was
-# ahead, is set right.
+# Databases that share a worker slot go on taking turns after a clock that was
+# ahead is set right.
 use strict;
 use warnings;
 

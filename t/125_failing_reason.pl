@@ -1,6 +1,6 @@
-# While a destination fails, it and its events say so: also while a request is out
-# that finds out whether it still does, after a reload and with another worker.
-# An answer ends it.
+# While a destination fails, it and its events say so: also while a request
+# that tests whether it still fails is in flight, after a reload and with
+# another worker.  An answer ends it.
 use strict;
 use warnings;
 

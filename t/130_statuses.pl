@@ -1,5 +1,6 @@
-# What each status of an answer means for the events of a request and for their
-# destination: events fail for what is about them alone.
+# Each HTTP status means one thing for the events of a request and for their
+# destination.  Events fail only for statuses that concern the events
+# themselves.
 use strict;
 use warnings;
 

@@ -1,5 +1,5 @@
-# Answers are read in whatever encoding they come.  A success that can't be read
-# may have been one, so it is not asked for again without end.
+# Answers are read in whatever encoding they come.  A 2xx answer that can't be
+# read may have been a success, so the request is not repeated without end.
 use strict;
 use warnings;
 

@@ -1,5 +1,6 @@
-# A request that may have been processed is never repeated in silence: as many
-# attempts as deliveries, and a warning where an outcome is unknown.
+# A request that the API may have processed is never repeated in silence: the
+# attempts equal the deliveries, and a warning says where an outcome is
+# unknown.
 use strict;
 use warnings;
 

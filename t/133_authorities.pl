@@ -1,5 +1,5 @@
-# Whom requests trust: ca_file's authorities instead of the system's, as the file
-# is now, for connections that are there already too.
+# Requests trust ca_file's authorities instead of the system's, as the file is
+# now, also on connections that are open already.
 use strict;
 use warnings;
 

@@ -1,4 +1,4 @@
-# The proxy's password is used, and shown to nobody.
+# The proxy's password is used, and no message, view or log shows it.
 use strict;
 use warnings;
 

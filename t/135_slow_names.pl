@@ -1,5 +1,5 @@
-# A name server that doesn't answer delays events to its names alone, and neither
-# shutdown nor DROP DATABASE.
+# A name server that doesn't answer delays only the events to names that it
+# resolves, and neither shutdown nor DROP DATABASE.
 use strict;
 use warnings;
 

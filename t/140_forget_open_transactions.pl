@@ -1,6 +1,6 @@
-# A person is forgotten while transactions are open that have tracked, identified
-# or captured something of that person: once they commit, nothing of it is sent,
-# and nothing of it stays.
+# A person is forgotten also while open transactions have tracked, identified
+# or captured something of that person: once they commit, nothing of it is
+# sent, and nothing of it stays.
 use strict;
 use warnings;
 

@@ -1,6 +1,6 @@
-# A request leaves when its lease is where the events are: with a synchronous
-# standby, on the standby.  So after a failover the row says that an earlier
-# attempt's outcome is unknown.
+# A request is sent only when its lease is stored where its events are: with a
+# synchronous standby, on the standby.  So after a failover the row says that
+# an earlier attempt's outcome is unknown.
 use strict;
 use warnings;
 

@@ -1,5 +1,5 @@
-# A copy of a server's files sends nothing until somebody says that it is the
-# server that sends; the server itself goes on through whatever happens to it.
+# A copy of a server's files sends nothing until an operator says that it is
+# the server that sends; the server itself goes on, whatever happens to it.
 use strict;
 use warnings;
 

@@ -1,5 +1,5 @@
-# A standby that is promoted sends at once, without a person.  A recovery to a
-# point in time is a copy, whoever ends it.
+# A standby that is promoted sends at once, without an operator.  A recovery to
+# a point in time is a copy, whoever ends it.
 use strict;
 use warnings;
 

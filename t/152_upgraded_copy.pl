@@ -1,5 +1,6 @@
-# pg_upgrade of a copy, as a rehearsal beside the server that runs on, makes a
-# copy; pg_upgrade of the server itself makes the server that sends.
+# pg_upgrade of a copy, as a rehearsal beside the running server, makes a copy
+# that sends nothing; pg_upgrade of the server itself makes the server that
+# sends.
 use strict;
 use warnings;
 

@@ -1,5 +1,6 @@
-# Blue/green: a new server follows the old one by logical replication of all
-# tables.  It sends nothing until the switch-over, and stops no subscription.
+# In a blue/green upgrade the new server, which follows the old one by logical
+# replication of all tables, sends nothing until the switch-over, and stops no
+# subscription.
 use strict;
 use warnings;
 

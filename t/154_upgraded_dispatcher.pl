@@ -1,6 +1,6 @@
-# pg_upgrade (before 17) and dumps bring a dispatcher's subscription back without
-# its tables.  It can't be enabled then, so nothing is handed over into nowhere;
-# subscribing again brings all.
+# pg_upgrade (before 17) and dumps restore a dispatcher's subscription without
+# its tables.  Such a subscription can't be enabled, so no event is handed over
+# that would be lost; subscribing again brings all events.
 use strict;
 use warnings;
 

@@ -1,13 +1,14 @@
-# Every number in the README and in docs/ is what the code or the bench has.
+# Every number in the README and in docs/ is the code's or the bench's.
 #
-# A fact is where the truth stands (a macro, a default, a range, a row of
-# bench/results.md) and the phrases that state it; # is the number.  A number
-# that belongs to no fact must be of a kind that says nothing of this code: a
-# version, a standard, a date.  Blocks and what stands between backquotes are
-# examples and names, which t/076_documents.pl and t/079_reference.pl look at.
+# A fact is a place in the code (a macro, a default, a range, a row of
+# bench/results.md) and the phrases of the documents that state it; # is the
+# number.  A number that belongs to no fact must be of a kind that says nothing
+# about this code: a version, a standard, a date.  Blocks and text between
+# backquotes are examples and names, which t/076_documents.pl and
+# t/079_reference.pl check.
 #
-# A figure of the bench is rounded to as many digits as the document shows; zeros
-# at the end of a whole number are no digits.
+# A figure of the bench is rounded to as many digits as the document shows;
+# zeros at the end of a whole number are no digits.
 use strict;
 use warnings;
 

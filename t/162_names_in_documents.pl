@@ -1,7 +1,7 @@
-# Every file and every name of the code that a document names is there.
+# Every file and every name of the code that a document names exists.
 #
-# A path is looked for from the top of the tree and from src/; a file's name alone
-# anywhere.  What is written in capitals (t/NAME.pl) stands for a name.
+# A path is searched for from the top of the tree and from src/, a file's name
+# alone anywhere.  What is written in capitals (t/NAME.pl) stands for a name.
 use strict;
 use warnings;
 

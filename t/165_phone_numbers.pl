@@ -1,5 +1,6 @@
 # Phone numbers of every region, as libphonenumber writes them in national and
-# international form, become its digits with the country known, or nothing.
+# international form, are normalised to their digits with the country code, or
+# to nothing.
 use strict;
 use warnings;
 

@@ -1,5 +1,5 @@
-# REINDEX CONCURRENTLY fails nobody who configures, allows or forgets the same as
-# somebody else at the same time.
+# During REINDEX CONCURRENTLY no session fails that configures, allows or
+# forgets the same as another session at the same time.
 use strict;
 use warnings;
 

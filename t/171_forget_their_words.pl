@@ -1,5 +1,5 @@
-# What Pinterest says of a person's events may quote them: forget clears that
-# wherever it was written down, and leaves what is said of others.
+# Pinterest's messages about a person's events may quote them: forget clears
+# the message wherever it was stored, and keeps messages about others' events.
 use strict;
 use warnings;
 

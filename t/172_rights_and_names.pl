@@ -1,6 +1,6 @@
-# The extension's owner has lost a right of his own, or the schema its name: a
-# trigger of a shop's fails no order, in sessions that were there before too, it
-# says why there is no event, and all is well once that is undone.
+# A shop's trigger fails no order when the extension's owner has lost a right
+# of his own or the schema its name, also in sessions that began before.  It
+# says why there is no event, and works again once that is undone.
 use strict;
 use warnings;
 

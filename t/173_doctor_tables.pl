@@ -1,6 +1,6 @@
-# doctor() names an index of the extension's tables that is missing or not valid,
-# and a table that somebody has changed, so that its rows are written by
-# statements; what it says to do is a cure.
+# doctor() names an index of the extension's tables that is missing or not
+# valid, and a table that somebody has changed, so that its rows are written by
+# statements; following its advice repairs the fault.
 use strict;
 use warnings;
 

@@ -1,5 +1,5 @@
-# At debug1 the log tells what an operator asks: when and why a worker starts and
-# exits, each request's start and end, batches that are split, slots that change
+# At debug1 the log tells an operator when and why a worker starts and exits,
+# each request's start and end, batches that are split and slots that change
 # hands.  At the default level it tells none of this, and at no level a value.
 use strict;
 use warnings;

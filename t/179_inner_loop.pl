@@ -1,6 +1,6 @@
-# What a developer does all day: make compiles what depends on what has changed,
-# test/run --keep no more than that, make check-unit needs no server, and
-# test/graph sees an arrow that points up and a circle.
+# A developer's loop compiles no more than needed: make compiles what depends
+# on the changed files, test/run --keep no more than that, make check-unit
+# needs no server, and test/graph finds an arrow that points up and a circle.
 use strict;
 use warnings;
 

@@ -1,5 +1,6 @@
-# What was sent in test mode was checked and discarded by Pinterest: it is told
-# apart from what was sent for real, and one line sends it for real.
+# An event that was sent in test mode, which Pinterest checks and discards, is
+# told apart from one that was sent for real, and one statement sends it for
+# real.
 use strict;
 use warnings;
 
