@@ -46,9 +46,9 @@ typedef struct BatchFill
 	PcapiSender *sender;
 	PcapiBatch *batch;
 	PcapiBatch *part;			/* of a refused batch, to be sent now; or NULL */
-	int			n_held;			/* events in other batches: a read may come upon so many */
-	int			want;			/* maximum number of events */
-	bool		full;			/* it has reached that, or the maximum size */
+	int			n_held;			/* events in other batches: a read may return so many of them */
+	int			max_events;
+	bool		full;			/* it has reached max_events or PCAPI_MAX_BODY */
 	TimestampTz now;
 	PcapiPayloadBudget budget;
 
@@ -87,9 +87,9 @@ pcapi_sender_fill_batch(PcapiSender *sender)
 	fill.budget.arg = sender;
 	fill.budget.room = PCAPI_MAX_BODY;
 	fill.n_held = pcapi_sender_count_held(sender);
-	fill.want = Min(sender->config.batch_size, sender->config.test_mode ? TEST_MODE_BATCH : INT_MAX);
+	fill.max_events = Min(sender->config.batch_size, sender->config.test_mode ? TEST_MODE_BATCH : INT_MAX);
 	fill.part = find_split(sender);
-	fill.batch = pcapi_batch_create(sender, fill.want);
+	fill.batch = pcapi_batch_create(sender, fill.max_events);
 	/* TAKEN holds its events no longer, so each way below can read them. */
 	if (fill.part)
 		fill.part->state = PCAPI_BATCH_TAKEN;
@@ -155,14 +155,14 @@ static void
 fill_due(BatchFill *fill)
 {
 	PcapiQueuedEvent *events;
-	int			n = pcapi_dequeue_due(fill->sender->config.dest, fill->want + fill->n_held, &fill->budget, &events);
+	int			n = pcapi_dequeue_due(fill->sender->config.dest, fill->max_events + fill->n_held, &fill->budget, &events);
 
 	pcapi_erase_claimed(events, &n);
 	for (int i = 0; i < n; i++)
 	{
 		if (pcapi_sender_holds(fill->sender, events[i].id))
 			continue;
-		fill->want = Min(fill->want, max_batch_for_attempts(fill->sender, events[i].attempts));
+		fill->max_events = Min(fill->max_events, max_batch_for_attempts(fill->sender, events[i].attempts));
 		if (!add_event(fill, &events[i]))
 			break;
 	}
@@ -190,7 +190,7 @@ fill_new(BatchFill *fill)
 {
 	PcapiQueueCursor *cursor = &fill->sender->cursor;
 	PcapiQueuedEvent *events;
-	int			want = fill->want - fill->batch->n;
+	int			want = fill->max_events - fill->batch->n;
 	int			limit;
 	int			n;
 	bool		all;
@@ -221,14 +221,15 @@ fill_new(BatchFill *fill)
 
 /*
  * After an error: read the events one by one, from the first, since any of them
- * may have raised it.  An event that raises one again is passed, and read again
- * by the next full rescan.
+ * may have raised it.  An event that raises one again comes with a problem, and
+ * is put off.  The next poll reads new events from the first one too, so that
+ * none is passed over.
  */
 static void
 fill_singly(BatchFill *fill)
 {
 	PcapiQueuedEvent *events;
-	int			limit = fill->want + fill->n_held;
+	int			limit = fill->max_events + fill->n_held;
 	int			n = pcapi_dequeue_singly(fill->sender->config.dest, 0, limit, &fill->budget, &events);
 
 	for (int i = 0; i < n; i++)
@@ -247,7 +248,7 @@ add_event(BatchFill *fill, PcapiQueuedEvent *event)
 	size_t		len = event->payload_len;
 	char	   *payload = event->payload;
 
-	if (fill->batch->n >= fill->want || event->unread)
+	if (fill->batch->n >= fill->max_events || event->unread)
 	{
 		fill->full = true;
 		return false;

@@ -20,6 +20,7 @@
 #include "catalog/pg_database.h"
 #include "commands/extension.h"
 #include "common/extension.h"
+#include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"

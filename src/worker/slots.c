@@ -34,6 +34,7 @@
  */
 #include "pinterest_capi.h"
 
+#include "miscadmin.h"
 #include "queue/worker_slots.h"
 #include "queue/worker_start.h"
 #include "utils/timestamp.h"
