@@ -51,7 +51,7 @@ typedef struct PcapiQueueCursor
  *
  *               +--------- an answer about events ---------+
  *               v                                          |
- *    load --> ready ------------ back_off() ------------> backing off
+ *    load --> ready -------------- back_off() ------------> failing
  *      ^        |                                          |
  *      |        | pause_sender(), or a session             |
  *      |        v                                          |
@@ -62,13 +62,13 @@ typedef struct PcapiQueueCursor
  *    any state -- drop_destination --> dropped -- its last batch ends --> (freed)
  *
  *    ready        config.ready, refusals is 0
- *    backing off  config.ready, refusals > 0: one request at a time, and none
+ *    failing      config.ready, refusals > 0: one request at a time, and none
  *                 before config.backoff_until
  *    paused       not config.ready: no request but verify_destination's.  The
  *                 same holds where it is disabled.
  *    dropped      not exists: no request at all
  *
- * Backoff and pause are in the tables too, so that the next worker starts in the
+ * Failing and pause are in the tables too, so that the next worker starts in the
  * same state.
  */
 struct PcapiSender
