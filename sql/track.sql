@@ -170,6 +170,8 @@ SELECT warnings IS NOT NULL AS warned FROM page('path', 'no url at all');
 SELECT status, payload - 'event_time' - 'event_id' - 'user_data' AS payload, warnings FROM pinterest_capi.preview('Newsletter', '{"opt_out": true, "opt_out_type": "LDP"}', '{"em": "a@example.com"}');
 SELECT payload -> 'opt_out' AS opt_out FROM pinterest_capi.preview('Newsletter', '{"opt_out": "no"}', '{"em": "a@example.com"}');
 SELECT payload -> 'opt_out' AS opt_out, warnings FROM pinterest_capi.preview('Newsletter', '{"opt_out": "perhaps"}', '{"em": "a@example.com"}');
+-- "o" is none, whatever stands behind it
+SELECT payload -> 'opt_out' AS opt_out, warnings FROM pinterest_capi.preview('Newsletter', '{"opt_out": "o", "currency": "nok"}', '{"em": "a@example.com"}');
 UPDATE pinterest_capi.destination SET opt_out_action = 'suppress';
 SELECT status, reason, payload FROM pinterest_capi.preview('Newsletter', '{"opt_out": true}', '{"em": "a@example.com"}');
 SELECT status, reason FROM pinterest_capi.preview('Newsletter', '{"opt_out": false}', '{"em": "a@example.com"}');

@@ -198,7 +198,8 @@ pcapi_value_boolean(const JsonbValue *v, bool *out)
 		*out = v->val.boolean;
 		return NULL;
 	}
-	if (!as_text(v, &s, &len) || !parse_bool_with_len(s, len, out))
+	/* of one character it compares two */
+	if (!as_text(v, &s, &len) || !parse_bool_with_len(pnstrdup(s, len), len, out))
 		return "not a boolean";
 	return NULL;
 }
