@@ -284,7 +284,9 @@ for my $level (sort keys %includes)
 
 # ---- names, wherever they stand ----
 
-my %name = map { $_ => 1 } keys %function, keys %columns,
+my @of_sources = slurp_file("$top/sources/pinterest_capi_source.sql") =~
+  /^CREATE TABLE IF NOT EXISTS pinterest_capi\.([a-z]\w*)/mg;
+my %name = map { $_ => 1 } keys %function, keys %columns, @of_sources,
   map { s/^pinterest_capi\.//r } keys %settings;
 for my $document (map { s{^\Q$top\E/}{}r } glob("$top/*.md $top/docs/*.md"))
 {

@@ -20,6 +20,7 @@
 #include "common/guc.h"
 #include "common/spi.h"
 #include "common/table_insert.h"
+#include "fanin/apply.h"
 #include "fmgr.h"
 #include "queue/destination_state.h"
 #include "queue/enqueue.h"
@@ -41,8 +42,8 @@
  * Nobody's session, and no subscription to something else: that one may well
  * bring a copy of the table as it is.
  */
-static bool
-from_publisher(void)
+bool
+pcapi_is_from_publisher(void)
 {
 	ListCell   *lc;
 
@@ -61,8 +62,8 @@ from_publisher(void)
  * would be lost to the dispatcher, so it takes nothing: the error stops the
  * subscription before anything is confirmed.
  */
-static void
-check_not_a_copy(void)
+void
+pcapi_check_not_a_copy(void)
 {
 	static bool checked = false;
 	const char *remedy;
@@ -159,7 +160,7 @@ pcapi_sql_received(PG_FUNCTION_ARGS)
 	/* one that this trigger has enqueued, and that is written by a statement */
 	if (pcapi_inserting_by_sql)
 		return PointerGetDatum(trigger->tg_trigtuple);
-	if (!from_publisher())
+	if (!pcapi_is_from_publisher())
 	{
 		pcapi_sequence_pass(DatumGetInt64(field(trigger, "id", &isnull)));
 		return PointerGetDatum(trigger->tg_trigtuple);
@@ -169,7 +170,7 @@ pcapi_sql_received(PG_FUNCTION_ARGS)
 	if (ev.destination == NULL)
 		return PointerGetDatum(NULL);	/* not what the publication lets through */
 
-	check_not_a_copy();
+	pcapi_check_not_a_copy();
 	pcapi_switch_to_owner(&saved, false);
 	settings = pcapi_settings_find(NULL, ev.destination, &known, NULL);
 	ev.dest = known && known->no > 0 ? known->no : pcapi_destination_number(ev.destination, true);

@@ -77,19 +77,25 @@ ask(WalReceiverConn * conn, const char *sql)
 	return answer;
 }
 
-/* What can't be converted would stop the subscription at that event. */
+/*
+ * What can't be converted would stop the subscription at that event.  A source
+ * answers "source" and its encoding, and carries only what has a form in UTF-8.
+ */
 static void
 check_encoding(const char *theirs)
 {
-	int			encoding = pg_char_to_encoding(theirs);
+	static const char source[] = "source ";
+	bool		is_source = strncmp(theirs, source, strlen(source)) == 0;
+	int			encoding = pg_char_to_encoding(is_source ? theirs + strlen(source) : theirs);
 
 	if (encoding == GetDatabaseEncoding() ||
+		(is_source && GetDatabaseEncoding() == PG_UTF8) ||
 		(GetDatabaseEncoding() == PG_UTF8 && encoding != PG_SQL_ASCII))
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 			 errmsg("events in encoding \"%s\" cannot all be stored in a database of encoding \"%s\"",
-					theirs, GetDatabaseEncodingName()),
+					pg_encoding_to_char(encoding), GetDatabaseEncodingName()),
 			 errhint("Use a dispatcher's database with encoding UTF8.")));
 }
 

@@ -53,7 +53,7 @@ pcapi_detach_subscriptions(void)
 					  " WHERE s.subdbid = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())"
 					  " AND '" PCAPI_PUBLICATION "' = ANY (s.subpublications) AND s.subslotname IS NOT NULL"
 					  " AND NOT EXISTS (SELECT FROM pg_subscription_rel AS r WHERE r.srsubid = s.oid"
-					  " AND r.srrelid = 'pinterest_capi._event'::regclass)",
+					  " AND r.srrelid IN ('pinterest_capi._event'::regclass, 'pinterest_capi._call'::regclass))",
 					  true);
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{

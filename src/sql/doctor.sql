@@ -47,9 +47,14 @@ COMMENT ON VIEW pinterest_capi._handover IS
 
 CREATE VIEW pinterest_capi._dispatching AS
 	SELECT s.subname::pg_catalog.text AS subscription, s.subenabled AS enabled, s.subslotname IS NOT NULL AS has_slot,
+		EXISTS (SELECT FROM pg_catalog.pg_subscription_rel AS r WHERE r.srsubid = s.oid
+			AND r.srrelid IN ('pinterest_capi._event'::pg_catalog.regclass, 'pinterest_capi._call'::pg_catalog.regclass)) AS takes_events,
 		EXISTS (SELECT FROM pg_catalog.pg_subscription_rel AS r
-			WHERE r.srsubid = s.oid AND r.srrelid = 'pinterest_capi._event'::pg_catalog.regclass) AS takes_events
+			WHERE r.srsubid = s.oid AND r.srrelid = 'pinterest_capi._call'::pg_catalog.regclass) AS is_source,
+		t.last_msg_receipt_time AS heard_at,
+		GREATEST(pg_catalog.pg_wal_lsn_diff(t.received_lsn, t.latest_end_lsn), 0) AS unconfirmed
 	FROM pg_catalog.pg_subscription AS s
+		LEFT JOIN pg_catalog.pg_stat_subscription AS t ON t.subid = s.oid AND t.relid IS NULL AND t.pid IS NOT NULL
 	WHERE s.subdbid = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = pg_catalog.current_database())
 		AND 'pinterest_capi' = ANY (s.subpublications);
 COMMENT ON VIEW pinterest_capi._dispatching IS
@@ -283,13 +288,19 @@ BEGIN ATOMIC
 
 		UNION ALL
 		SELECT 5, 'subscription', b.subscription,
-			CASE WHEN b.takes_events AND b.has_slot AND b.enabled THEN 'ok' ELSE 'error' END,
+			CASE WHEN NOT b.takes_events OR NOT b.has_slot OR NOT b.enabled THEN 'error'
+				WHEN b.is_source AND b.heard_at IS NULL THEN 'warning' ELSE 'ok' END,
 			CASE
 				WHEN NOT b.takes_events OR NOT b.has_slot
 				THEN format('The subscription %I takes no events: a dump or pg_upgrade has brought it. Never enable it. ALTER SUBSCRIPTION %1$I DISABLE; ALTER SUBSCRIPTION %1$I SET (slot_name = NONE); DROP SUBSCRIPTION %1$I; on the other server, where its slot keeps WAL, SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name ~ %L; here SELECT pinterest_capi.subscribe(''CONNECTION'', %L); then there SELECT pinterest_capi.publish(since => now() - interval ''1 day'');',
 					b.subscription, '^pinterest_capi_' || b.subscription || '_[0-9a-f]{8}$', b.subscription)
 				WHEN NOT b.enabled
 				THEN format('The subscription %I is disabled, so the other server''s events wait there: ALTER SUBSCRIPTION %1$I ENABLE;', b.subscription)
+				WHEN b.is_source AND b.heard_at IS NULL
+				THEN format('The subscription %I takes the calls of a source and is not connected, so they wait there and its server keeps WAL: this server''s log says why.', b.subscription)
+				WHEN b.is_source
+				THEN format('The subscription %I takes the calls of a source: last heard of it %s s ago, %s bytes of its WAL received and not confirmed yet.', b.subscription,
+					pg_catalog.round(GREATEST(EXTRACT(epoch FROM pg_catalog.clock_timestamp() - b.heard_at), 0)), b.unconfirmed)
 				ELSE format('The subscription %I takes the events of another server.', b.subscription) END
 		FROM pinterest_capi._dispatching AS b
 

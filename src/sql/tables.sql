@@ -404,3 +404,23 @@ COMMENT ON FUNCTION pinterest_capi._received() IS
 CREATE TRIGGER _received BEFORE INSERT ON pinterest_capi._event
 	FOR EACH ROW EXECUTE FUNCTION pinterest_capi._received();
 ALTER TABLE pinterest_capi._event ENABLE REPLICA TRIGGER _received;
+
+-- Calls of databases without the extension (sources/); no row is ever kept.
+CREATE TABLE pinterest_capi._call (
+	id bigint,
+	kind text,
+	called_at timestamptz,
+	event_time timestamptz,
+	event_name text,
+	event_id text,
+	call text
+) USING heap;
+COMMENT ON TABLE pinterest_capi._call IS
+	'internal: empty: logical replication brings the calls of sources, which are made and dropped';
+CREATE FUNCTION pinterest_capi._received_call() RETURNS trigger
+	LANGUAGE c AS 'MODULE_PATHNAME', 'pcapi_sql_received_call';
+COMMENT ON FUNCTION pinterest_capi._received_call() IS
+	'internal: makes the call of track, identify, capture_click or forget that another database has sent';
+CREATE TRIGGER _received_call BEFORE INSERT ON pinterest_capi._call
+	FOR EACH ROW EXECUTE FUNCTION pinterest_capi._received_call();
+ALTER TABLE pinterest_capi._call ENABLE REPLICA TRIGGER _received_call;

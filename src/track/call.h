@@ -33,6 +33,12 @@ typedef struct PcapiCall
 	bool		from_data;		/* destination and action_source were read
 								 * from a row: unknown ones are recorded, not
 								 * raised */
+
+	/* of a call that was made on another server (src/fanin/apply_call.c) */
+	bool		hashed;			/* user_data says what became of its values */
+	unsigned char *visitor;		/* the digest of a visitor's id */
+	TimestampTz called_at;		/* 0: now, and here */
+	const char *origin;			/* the subscription that brought it */
 } PcapiCall;
 
 extern bool pcapi_is_action_source(const char *name);

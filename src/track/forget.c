@@ -12,6 +12,7 @@
 #include "fmgr.h"
 #include "queue/erase.h"
 #include "track/call.h"
+#include "track/forget.h"
 #include "track/settings_cache.h"
 #include "track/suppression.h"
 #include "track/user_data.h"
@@ -148,26 +149,17 @@ suppress(const PcapiPerson *person)
  * learned: over an identifier that many share by mistake, such as an
  * external_id of "guest", that would go on for ever.
  */
-PG_FUNCTION_INFO_V1(pcapi_sql_forget);
-Datum
-pcapi_sql_forget(PG_FUNCTION_ARGS)
+int64
+pcapi_forget(unsigned char *visitor, Jsonb *user_data, bool hashed, List **warnings)
 {
-	char	   *visitor_id = PG_ARGISNULL(0) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(0));
-	Jsonb	   *user_data = pcapi_object_arg(fcinfo, 1, "user_data");
 	PcapiIdentifiers ids;
-	List	   *warnings = NIL;
-	unsigned char visitor[32];
-	bool		has_visitor = visitor_id != NULL && visitor_id[0] != '\0';
 	PcapiPerson person = {0};
 	PcapiErasure erasure;
 	FullTransactionId oldest;
 	PcapiUserContext saved;
 	int64		rows;
 
-	pcapi_check_writable("forget()");
-	pcapi_identifiers_from_jsonb(&ids, user_data, &warnings);
-	if (has_visitor)
-		pcapi_visitor_hash(visitor_id, visitor);
+	pcapi_identifiers_from_jsonb(&ids, user_data, hashed, warnings);
 	if (ids.national != NIL)
 	{
 		pcapi_switch_to_owner(&saved, true);
@@ -175,12 +167,11 @@ pcapi_sql_forget(PG_FUNCTION_ARGS)
 		pcapi_hash_national_anywhere(&ids, pcapi_settings());
 		pcapi_restore_user(&saved);
 		if (ids.hashes[PCAPI_PH] == NIL)
-			warnings = lappend(warnings, "phone: not a phone number");
+			*warnings = lappend(*warnings, "phone: not a phone number");
 	}
-	pcapi_person_add(&person, has_visitor ? visitor : NULL, &ids);
+	pcapi_person_add(&person, visitor, &ids);
 	if (person.visitors == NIL && person.keys == NIL)
-		pcapi_error_invalid_parameter(("forget() needs a visitor_id or an identifier in user_data"),
-									  ("Identifiers are %s.", pcapi_identifying_keys()));
+		return -1;
 
 	pcapi_switch_to_owner(&saved, true);
 	oldest = pcapi_erasure_begin();
@@ -193,6 +184,27 @@ pcapi_sql_forget(PG_FUNCTION_ARGS)
 	rows += pcapi_erase_events(&erasure, oldest);
 	pcapi_erasure_record(&erasure, oldest);
 	pcapi_restore_user(&saved);
+	return rows;
+}
+
+PG_FUNCTION_INFO_V1(pcapi_sql_forget);
+Datum
+pcapi_sql_forget(PG_FUNCTION_ARGS)
+{
+	char	   *visitor_id = PG_ARGISNULL(0) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(0));
+	Jsonb	   *user_data = pcapi_object_arg(fcinfo, 1, "user_data");
+	bool		has_visitor = visitor_id != NULL && visitor_id[0] != '\0';
+	unsigned char visitor[32];
+	List	   *warnings = NIL;
+	int64		rows;
+
+	pcapi_check_writable("forget()");
+	if (has_visitor)
+		pcapi_visitor_hash(visitor_id, visitor);
+	rows = pcapi_forget(has_visitor ? visitor : NULL, user_data, false, &warnings);
+	if (rows < 0)
+		pcapi_error_invalid_parameter(("forget() needs a visitor_id or an identifier in user_data"),
+									  ("Identifiers are %s.", pcapi_identifying_keys()));
 	pcapi_show_warnings(warnings);
 	PG_RETURN_INT64(rows);
 }

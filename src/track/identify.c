@@ -18,6 +18,7 @@
 #include "core/url.h"
 #include "fmgr.h"
 #include "track/call.h"
+#include "track/identify.h"
 #include "track/settings.h"
 #include "track/settings_cache.h"
 #include "track/suppression.h"
@@ -46,15 +47,15 @@ visitor_arg(FunctionCallInfo fcinfo)
 /* A time without a click id, where it was null: older ones don't count any more. */
 static void
 store_visitor(const unsigned char *visitor, const PcapiIdentifiers *ids,
-			  PcapiSettings *settings, Jsonb *consent)
+			  PcapiSettings *settings, Jsonb *consent, TimestampTz at)
 {
 	static SPIPlanPtr plan = NULL;
 	uint32		withheld = pcapi_withheld_keys(settings);
 	const char *click_id = ids->texts[PCAPI_CLICK_ID];
 	bool		click_id_cleared = (ids->cleared & PCAPI_KEY_BIT(PCAPI_CLICK_ID)) != 0;
-	Oid			types[6] = {BYTEAOID, JSONBOID, JSONBOID, TEXTOID, TEXTARRAYOID, BOOLOID};
-	Datum		values[6];
-	char		nulls[6] = {' ', ' ', ' ', ' ', ' ', ' '};
+	Oid			types[7] = {BYTEAOID, JSONBOID, JSONBOID, TEXTOID, TEXTARRAYOID, BOOLOID, TIMESTAMPTZOID};
+	Datum		values[7];
+	char		nulls[7] = {' ', ' ', ' ', ' ', ' ', ' ', ' '};
 
 	SPI_connect();
 	values[0] = pcapi_visitor_datum(visitor);
@@ -69,19 +70,19 @@ store_visitor(const unsigned char *visitor, const PcapiIdentifiers *ids,
 		nulls[3] = 'n';
 	values[4] = pcapi_cleared_keys(ids, withheld);
 	values[5] = BoolGetDatum(click_id_cleared);
+	values[6] = TimestampTzGetDatum(at != 0 ? at : GetCurrentTimestamp());
 	(void) pcapi_execute_upsert(PCAPI_TABLE_VISITOR,
 								pcapi_plan(&plan,
 										   "INSERT INTO pinterest_capi._visitor AS v"
 										   " (visitor, user_data, consent, click_id, click_id_at, updated_at)"
-										   " SELECT $1, $2, $3, $4, CASE WHEN $4 IS NOT NULL OR $6 THEN c.now END, c.now"
-										   " FROM pg_catalog.clock_timestamp() AS c (now)"
+										   " VALUES ($1, $2, $3, $4, CASE WHEN $4 IS NOT NULL OR $6 THEN $7 END, $7)"
 										   " ON CONFLICT (visitor) DO UPDATE SET"
 										   " user_data = (v.user_data OPERATOR(pg_catalog.-) $5) OPERATOR(pg_catalog.||) excluded.user_data,"
 										   " consent = coalesce(excluded.consent, v.consent),"
 										   " click_id = CASE WHEN $6 THEN NULL ELSE coalesce(excluded.click_id, v.click_id) END,"
 										   " click_id_at = coalesce(excluded.click_id_at, v.click_id_at),"
 										   " updated_at = excluded.updated_at",
-										   6, types),
+										   7, types),
 								values, nulls);
 	SPI_finish();
 	if (click_id || click_id_cleared)
@@ -115,6 +116,28 @@ warn_of_not_stored(const PcapiIdentifiers *ids, List **warnings)
 	}
 }
 
+List *
+pcapi_identify(const unsigned char *visitor, Jsonb *user_data, bool hashed, Jsonb *consent, TimestampTz at)
+{
+	PcapiIdentifiers ids;
+	List	   *warnings = NIL;
+	PcapiUserContext saved;
+	PcapiSettings *settings;
+
+	pcapi_switch_to_owner(&saved, false);
+	settings = pcapi_settings();
+	pcapi_identifiers_from_jsonb(&ids, user_data, hashed, &warnings);
+	warn_of_not_stored(&ids, &warnings);
+	if (!pcapi_call_is_suppressed(settings, visitor, &ids))
+	{
+		if (ids.national != NIL)
+			pcapi_hash_national(&ids, country_of(&ids, settings), &warnings);
+		store_visitor(visitor, &ids, settings, consent, at);
+	}
+	pcapi_restore_user(&saved);
+	return warnings;
+}
+
 PG_FUNCTION_INFO_V1(pcapi_sql_identify);
 Datum
 pcapi_sql_identify(PG_FUNCTION_ARGS)
@@ -122,26 +145,11 @@ pcapi_sql_identify(PG_FUNCTION_ARGS)
 	char	   *visitor_id = visitor_arg(fcinfo);
 	Jsonb	   *user_data = pcapi_object_arg(fcinfo, 1, "user_data");
 	Jsonb	   *consent = pcapi_object_arg(fcinfo, 2, "consent");
-	PcapiIdentifiers ids;
-	List	   *warnings = NIL;
 	unsigned char visitor[32];
-	PcapiUserContext saved;
-	PcapiSettings *settings;
 
 	pcapi_check_writable("identify()");
-	pcapi_switch_to_owner(&saved, false);
-	settings = pcapi_settings();
 	pcapi_visitor_hash(visitor_id, visitor);
-	pcapi_identifiers_from_jsonb(&ids, user_data, &warnings);
-	warn_of_not_stored(&ids, &warnings);
-	if (!pcapi_call_is_suppressed(settings, visitor, &ids))
-	{
-		if (ids.national != NIL)
-			pcapi_hash_national(&ids, country_of(&ids, settings), &warnings);
-		store_visitor(visitor, &ids, settings, consent);
-	}
-	pcapi_restore_user(&saved);
-	pcapi_show_warnings(warnings);
+	pcapi_show_warnings(pcapi_identify(visitor, user_data, false, consent, 0));
 	PG_RETURN_VOID();
 }
 
@@ -170,15 +178,27 @@ click_id_from(FunctionCallInfo fcinfo, int n, char *(*find) (const char *, size_
 	return click_id;
 }
 
+void
+pcapi_capture_click(const unsigned char *visitor, char *click_id, TimestampTz at)
+{
+	PcapiIdentifiers ids;
+	PcapiUserContext saved;
+
+	memset(&ids, 0, sizeof(ids));
+	ids.texts[PCAPI_CLICK_ID] = click_id;
+	pcapi_switch_to_owner(&saved, false);
+	if (!pcapi_call_is_suppressed(pcapi_settings(), visitor, &ids))
+		pcapi_visitor_store_click(visitor, click_id, at != 0 ? at : GetCurrentTimestamp());
+	pcapi_restore_user(&saved);
+}
+
 PG_FUNCTION_INFO_V1(pcapi_sql_capture_click);
 Datum
 pcapi_sql_capture_click(PG_FUNCTION_ARGS)
 {
 	char	   *visitor_id = visitor_arg(fcinfo);
 	char	   *click_id;
-	PcapiIdentifiers ids;
 	unsigned char visitor[32];
-	PcapiUserContext saved;
 
 	pcapi_check_writable("capture_click()");
 	click_id = click_id_from(fcinfo, 1, pcapi_epik_from_url);
@@ -187,12 +207,7 @@ pcapi_sql_capture_click(PG_FUNCTION_ARGS)
 	if (click_id == NULL)
 		PG_RETURN_NULL();
 
-	memset(&ids, 0, sizeof(ids));
-	ids.texts[PCAPI_CLICK_ID] = click_id;
 	pcapi_visitor_hash(visitor_id, visitor);
-	pcapi_switch_to_owner(&saved, false);
-	if (!pcapi_call_is_suppressed(pcapi_settings(), visitor, &ids))
-		pcapi_visitor_store_click(visitor, click_id, GetCurrentTimestamp());
-	pcapi_restore_user(&saved);
+	pcapi_capture_click(visitor, click_id, 0);
 	PG_RETURN_TEXT_P(cstring_to_text(click_id));
 }

@@ -129,7 +129,7 @@ gather_identifiers(CallState *state, const unsigned char *visitor)
 {
 	char	   *from_url = NULL;
 
-	pcapi_identifiers_from_jsonb(&state->ids, state->call->user_data, &state->warnings);
+	pcapi_identifiers_from_jsonb(&state->ids, state->call->user_data, state->call->hashed, &state->warnings);
 	if (!pcapi_is_given(&state->ids, PCAPI_CLICK_ID))
 	{
 		from_url = click_id_in(state, PCAPI_PROP_PAGE_URL);
@@ -272,7 +272,7 @@ pcapi_decide(PcapiCall *call, char **event_id, bool *event_id_generated,
 	state->settings = pcapi_settings_find(strlen(call->event_name) > 16 * EVENT_NAME_MAX ? NULL : call->event_name,
 										  call->destination, &named, &allowed);
 	state->warnings = list_copy(call->warnings);
-	state->now = GetCurrentTimestamp();
+	state->now = call->called_at != 0 ? call->called_at : GetCurrentTimestamp();
 	resolve_event_id(state, event_id_generated);
 	resolve_event_time(state);
 	state->action_source = pcapi_call_action_source(call);
@@ -285,7 +285,7 @@ pcapi_decide(PcapiCall *call, char **event_id, bool *event_id_generated,
 	*event_id = state->event_id;
 	*event_time = state->event_time;
 	*click_id = NULL;
-	*visitor = NULL;
+	*visitor = call->visitor;
 	if (call->visitor_id && call->visitor_id[0] != '\0')
 	{
 		*visitor = palloc(32);
@@ -348,6 +348,8 @@ pcapi_track(PcapiCall *call)
 	ev.visitor = visitor;
 	ev.event_id = event_id;
 	ev.event_id_generated = generated;
+	ev.created_at = call->called_at;
+	ev.origin = call->origin;
 	foreach(lc, decisions)
 	{
 		PcapiDecision *d = lfirst(lc);

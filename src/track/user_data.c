@@ -37,41 +37,124 @@ latest_date_on_earth(void)
 	return year * 10000 + month * 100 + day;
 }
 
-/*
- * Hash UTF-8 text and add the hash, unless it is there already.  Return NULL, or
- * what is wrong with the text.
- */
+/* Add 64 hex digits, unless they are there already.  Return NULL, or why not. */
+static const char *
+add_digest(PcapiIdentifiers *ids, PcapiKind kind, const char *hex)
+{
+	ListCell   *lc;
+
+	foreach(lc, ids->hashes[kind])
+	{
+		if (strcmp((char *) lfirst(lc), hex) == 0)
+			return NULL;
+	}
+	if (list_length(ids->hashes[kind]) >= VALUES_MAX)
+		return "too many values, the rest left out";
+	ids->hashes[kind] = lappend(ids->hashes[kind], pstrdup(hex));
+	return NULL;
+}
+
+/* Hash UTF-8 text and add the hash.  Return NULL, or what is wrong with the text. */
 static const char *
 add_hash(PcapiIdentifiers *ids, PcapiKind kind, const char *country, const char *utf8, size_t len)
 {
 	PcapiIdentifierContext context = {{0}, 0};
 	char		hex[PCAPI_HEX_LEN + 1];
 	const char *warning = NULL;
-	ListCell   *lc;
+	const char *refused;
 
 	strlcpy(context.country, country, sizeof(context.country));
 	if (kind == PCAPI_DB)
 		context.today = latest_date_on_earth();
 	if (!pcapi_hash_identifier(kind, utf8, len, &context, hex, &warning))
 		return warning;
-	foreach(lc, ids->hashes[kind])
-	{
-		if (strcmp((char *) lfirst(lc), hex) == 0)
-			return warning;
-	}
-	if (list_length(ids->hashes[kind]) >= VALUES_MAX)
-		return "too many values, the rest left out";
-	ids->hashes[kind] = lappend(ids->hashes[kind], pstrdup(hex));
-	return warning;
+	refused = add_digest(ids, kind, hex);
+	return refused ? refused : warning;
 }
 
 /* a phone number that is not hashed before its country is known */
 typedef struct NationalPhone
 {
 	const char *name;			/* of the key, as the caller wrote it */
+	JsonbContainer *forms;		/* hashed on a source: by country; else NULL */
 	char	   *utf8;
 	size_t		len;
 } NationalPhone;
+
+/* Keep a phone number until its country is known.  Return NULL, or why not. */
+static const char *
+add_national(PcapiIdentifiers *ids, const char *name, JsonbContainer *forms, char *utf8, size_t len)
+{
+	NationalPhone *phone;
+
+	if (list_length(ids->hashes[PCAPI_PH]) + list_length(ids->national) >= VALUES_MAX)
+		return "too many values, the rest left out";
+	phone = palloc(sizeof(NationalPhone));
+	phone->name = name;
+	phone->forms = forms;
+	phone->utf8 = utf8;
+	phone->len = len;
+	ids->national = lappend(ids->national, phone);
+	return NULL;
+}
+
+/* ---- values that were hashed on a source ---- */
+
+static char *
+text_member(JsonbContainer *object, const char *key)
+{
+	JsonbValue	buffer;
+	JsonbValue *v = getKeyJsonValueFromContainer(object, key, strlen(key), &buffer);
+
+	return v && v->type == jbvString ? pnstrdup(v->val.string.val, v->val.string.len) : NULL;
+}
+
+static JsonbContainer *
+object_member(JsonbContainer *object, const char *key)
+{
+	JsonbValue	buffer;
+	JsonbValue *v = getKeyJsonValueFromContainer(object, key, strlen(key), &buffer);
+
+	return v && v->type == jbvBinary && JsonContainerIsObject(v->val.binary.data) ? v->val.binary.data : NULL;
+}
+
+/* Add the hash of {"hash": ..., "warning": ...}.  Return the warning, or NULL. */
+static const char *
+add_result(PcapiIdentifiers *ids, PcapiKind kind, JsonbContainer *result)
+{
+	char	   *hash = text_member(result, "hash");
+	const char *refused = NULL;
+
+	if (hash && strlen(hash) == PCAPI_HEX_LEN && pcapi_is_sha256_hex(hash, PCAPI_HEX_LEN))
+		refused = add_digest(ids, kind, hash);
+	return refused ? refused : text_member(result, "warning");
+}
+
+/*
+ * Return the result for a country.  A source knows two at most: for no country,
+ * and for its own, which stands in for one that it doesn't know.
+ */
+static JsonbContainer *
+national_form(JsonbContainer *forms, const char *country)
+{
+	JsonbContainer *form = object_member(forms, country);
+	JsonbIterator *it;
+	JsonbValue	v;
+	JsonbIteratorToken token;
+
+	if (form)
+		return form;
+	it = JsonbIteratorInit(forms);
+	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
+	{
+		/* jsonb has the empty key first */
+		if (token == WJB_VALUE && v.type == jbvBinary && JsonContainerIsObject(v.val.binary.data))
+			form = v.val.binary.data;
+	}
+	return form;
+}
+
+/* ---- values as they were given ---- */
 
 /*
  * Add the hash of a text in the database's encoding, or keep a phone number
@@ -89,18 +172,7 @@ parse_hashed(PcapiIdentifiers *ids, PcapiKind kind, const char *name, const char
 	if (utf8 == NULL)
 		return "not valid in UTF-8";
 	if (kind == PCAPI_PH && pcapi_phone_may_be_national(utf8, utf8_len))
-	{
-		NationalPhone *phone;
-
-		if (list_length(ids->hashes[kind]) + list_length(ids->national) >= VALUES_MAX)
-			return "too many values, the rest left out";
-		phone = palloc(sizeof(NationalPhone));
-		phone->name = name;
-		phone->utf8 = utf8;
-		phone->len = utf8_len;
-		ids->national = lappend(ids->national, phone);
-		return NULL;
-	}
+		return add_national(ids, name, NULL, utf8, utf8_len);
 	return add_hash(ids, kind, ids->country, utf8, utf8_len);
 }
 
@@ -127,8 +199,13 @@ pcapi_hash_national(PcapiIdentifiers *ids, const char *country, List **warnings)
 	foreach(lc, ids->national)
 	{
 		NationalPhone *phone = lfirst(lc);
-		const char *wrong = add_hash(ids, PCAPI_PH, country, phone->utf8, phone->len);
+		JsonbContainer *form = phone->forms ? national_form(phone->forms, country) : NULL;
+		const char *wrong = NULL;
 
+		if (form)
+			wrong = add_result(ids, PCAPI_PH, form);
+		else if (phone->utf8)
+			wrong = add_hash(ids, PCAPI_PH, country, phone->utf8, phone->len);
 		if (wrong)
 			pcapi_warn(warnings, phone->name, wrong);
 	}
@@ -230,10 +307,34 @@ parse_value(PcapiIdentifiers *ids, int key, const char *name, const JsonbValue *
 	return field->parse(&ids->texts[key], s, len);
 }
 
+/* Parse what a source has made of one value.  Return NULL, or what was wrong with it. */
+static const char *
+parse_result(PcapiIdentifiers *ids, int key, const char *name, const JsonbValue *v)
+{
+	static const char not_text[] = "not text";
+	JsonbContainer *object;
+	JsonbContainer *forms;
+	const char *warning;
+
+	/* what is not hashed */
+	if (v->type != jbvBinary || !JsonContainerIsObject(v->val.binary.data))
+		return parse_value(ids, key, name, v);
+	object = v->val.binary.data;
+	forms = key == PCAPI_PH ? object_member(object, "national") : NULL;
+	if (forms)
+		return add_national(ids, name, forms, NULL, 0);
+	if (key < PCAPI_KINDS)
+		return add_result(ids, (PcapiKind) key, object);
+	warning = text_member(object, "warning");
+	/* the first usable element counts: those behind it are looked at no more */
+	return warning && ids->texts[key] != NULL && strcmp(warning, not_text) != 0 ? NULL : warning;
+}
+
 /* Parse a key's value or the elements of its array, and clear the key where it is null. */
 static void
-parse_key(PcapiIdentifiers *ids, int key, const char *name, const JsonbValue *v, List **warnings)
+parse_key(PcapiIdentifiers *ids, int key, const char *name, const JsonbValue *v, bool hashed, List **warnings)
 {
+	const char *(*parse) (PcapiIdentifiers *, int, const char *, const JsonbValue *) = hashed ? parse_result : parse_value;
 	JsonbIterator *elements;
 	JsonbIteratorToken token;
 	JsonbValue	element;
@@ -246,7 +347,7 @@ parse_key(PcapiIdentifiers *ids, int key, const char *name, const JsonbValue *v,
 	}
 	if (v->type != jbvBinary || !JsonContainerIsArray(v->val.binary.data))
 	{
-		wrong = parse_value(ids, key, name, v);
+		wrong = parse(ids, key, name, v);
 		if (wrong)
 			pcapi_warn(warnings, name, wrong);
 		return;
@@ -256,14 +357,14 @@ parse_key(PcapiIdentifiers *ids, int key, const char *name, const JsonbValue *v,
 	{
 		if (token != WJB_ELEM || element.type == jbvNull)
 			continue;
-		wrong = parse_value(ids, key, name, &element);
+		wrong = parse(ids, key, name, &element);
 		if (wrong)
 			pcapi_warn(warnings, name, wrong);
 	}
 }
 
 void
-pcapi_identifiers_from_jsonb(PcapiIdentifiers *ids, Jsonb *user_data, List **warnings)
+pcapi_identifiers_from_jsonb(PcapiIdentifiers *ids, Jsonb *user_data, bool hashed, List **warnings)
 {
 	JsonbIterator *it;
 	JsonbIteratorToken token;
@@ -289,7 +390,7 @@ pcapi_identifiers_from_jsonb(PcapiIdentifiers *ids, Jsonb *user_data, List **war
 				unknown++;
 		}
 		else if (token == WJB_VALUE && key >= 0)
-			parse_key(ids, key, name, &v, warnings);
+			parse_key(ids, key, name, &v, hashed, warnings);
 	}
 
 	/* of two aliases one may be null: a value outweighs it */

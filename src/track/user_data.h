@@ -37,8 +37,12 @@ pcapi_is_given(const PcapiIdentifiers *ids, int key)
 	return ids->texts[key] != NULL || (key < PCAPI_KINDS && ids->hashes[key] != NIL);
 }
 
-/* Parse a call's user_data.  Warnings are appended, such as "em: not an e-mail address". */
-extern void pcapi_identifiers_from_jsonb(PcapiIdentifiers *ids, Jsonb *user_data, List **warnings);
+/*
+ * Parse a call's user_data.  Warnings are appended, such as "em: not an e-mail
+ * address".  If it was hashed on a source (docs/sources.md), an object stands in
+ * place of each value and says what became of it.
+ */
+extern void pcapi_identifiers_from_jsonb(PcapiIdentifiers *ids, Jsonb *user_data, bool hashed, List **warnings);
 
 /*
  * Hash the phone numbers that may be in national form, as numbers of this
