@@ -1,10 +1,10 @@
 /*
  * pinterest_capi.c
- *	  The front door: module magic, callbacks, the launcher's
- *	  registration.
+ *	  Load the library: module magic, callbacks, the launcher's registration.
  *
- * What the functions do stands with their subjects: src/session for what runs
- * in a caller's backend, src/queue for the tables, src/worker for what sends.
+ * SQL functions stand with their subjects: src/track, src/admin and src/fanin
+ * run in a caller's session, src/queue holds the statements on the tables, and
+ * src/worker the background processes.
  */
 #include "pinterest_capi.h"
 

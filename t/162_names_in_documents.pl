@@ -1,4 +1,5 @@
-# Every file and every name of the code that a document names exists.
+# Every file and every name of the code that a document names exists, and every
+# file that a comment of the code names.
 #
 # A path is searched for from the top of the tree and from src/, a file's name
 # alone anywhere.  What is written in capitals (t/NAME.pl) stands for a name.
@@ -69,6 +70,37 @@ for my $document (sort map { glob "$top/$_" } qw(*.md docs/*.md bench/*.md))
 	$n += keys(%path) + keys(%file) + keys(%name);
 }
 cmp_ok($n, '>', 150, 'the documents name enough of them');
+
+# ---- comments; a file of the server's own stands with its folder ----
+
+$n = 0;
+for my $source (
+	glob "$top/*.c $top/src/*.h $top/src/*/*.[ch] $top/src/sql/*.sql")
+{
+	my $text = slurp($source);
+	my $short = $source =~ s{^\Q$top\E/}{}r;
+	my %lacking;
+
+	for my $comment ($text =~ m{/\*.*?\*/|^\s*--[^\n]*}msg)
+	{
+		while ($comment =~
+			m{(?<![\w./:*-])((?:[\w.-]+/)*[\w-]+\.(?:[ch]|sql|spec|p[lm])|src/\w+)\b}g
+		  )
+		{
+			my $file = $1;
+			my $found = $file =~ m{/} ? is_there($file) : $is_file{$file};
+
+			$n++;
+			$lacking{$file} = 1
+			  if !$found
+			  && $file !~ m{^(?:commands|postmaster|backend|utils)/};
+		}
+	}
+	is(join(' ', sort keys %lacking),
+		'', "$short: the files that its comments name are there")
+	  if %lacking;
+}
+cmp_ok($n, '>', 150, 'comments name enough files');
 
 # the diagram of a batch has the states of the code, and no others
 my ($diagram) =

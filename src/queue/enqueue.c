@@ -1,9 +1,9 @@
 /*
  * enqueue.c
- *	  The way into the queue, in the caller's transaction.
+ *	  Write an event's rows, in the caller's transaction.
  *
- * What an event holds is settled before (src/session); here it only becomes
- * rows.
+ * src/track and src/fanin decide what an event holds; here it becomes rows of _event
+ * and of _queue or _outcome.
  */
 #include "pinterest_capi.h"
 
