@@ -423,7 +423,7 @@ my @kinds = (
 	[ 'standards', qr/SHA-(?:1|256|384|512)\b|ISO 3166-1|the 249 there are|none after 2100-01-01|UTF-8|HTTP\/[12](?:\.1)?|TLS 1\.2|UUID of version 7|127\.0\.0\.0\/8|port 443|3-2-4 digits|mode 0600|killed with -9/ ],
 	[ 'dates', qr/(?:\d+ )?(?:January|September|November|December) 20\d\d|observed in 2024|since 1970/ ],
 	[ 'the API', qr/\b5\.(?:28|31)\.0\b(?: of 2026-09-30)?|code 953/ ],
-	[ 'versions', qr/\b(?:Debian|Ubuntu|PostgreSQL|psql|libcurl|OpenSSL|utf8proc|Node|Patroni|Citus|pg_auto_failover|repmgr|pg_upgrade|version)\s+\(?(?:(?:from|before)\s+)?$versions(?:(?:,| or| to| and|;)\s+(?:or\s+)?(?:later;\s+)?\d[\d.]*)*|\(from 16 or before\)/ ],
+	[ 'versions', qr/\b(?:Debian|Ubuntu|PostgreSQL|Unicode|psql|libcurl|OpenSSL|utf8proc|Node|Patroni|Citus|pg_auto_failover|repmgr|pg_upgrade|version)\s+\(?(?:(?:from|before)\s+)?$versions(?:(?:,| or| to| and|;)\s+(?:or\s+)?(?:later;\s+)?\d[\d.]*)*|\(from 16 or before\)/ ],
 	[ 'SQLSTATEs', qr/\bclass \d\d\b|\b([0-9][0-9A-Z]{4})\b(?=[\s,.;:)|])/, \%sqlstates ],
 	[ 'statuses of HTTP', qr/(?<![\w.,])(?:[2-5]xx|(?:20[04]|302|40[0-8]|410|413|42[1259]|499|50[0-4]|511|520|524|59[89]|600))(?!\w|,\d|\.\d|\s+(?:a\s+)?(?:$units|events|rows|characters|requests|transactions|digits)\b)/ ],
 	[ 'statuses of processes', qr/exits with [01]|with 1 to be started/ ],
@@ -435,6 +435,8 @@ my @kinds = (
 	[ 'what was seen', qr/would be 3 % of an event|some 100 \x{b5}s per event and change|200 events a second of 4,000 on a slow disk|some 25,000 rows a second/ ],
 	[ 'what was seen', qr/about 46 s on a bare|about 15 minutes on 2 cores|takes ten minutes|[Ww]ithin about two seconds|about 25 seconds of one processor for 5 million|0 to 5 were sent twice|8 were sent twice/ ],
 	[ 'what was seen', qr/50 postmasters, 50 backends and 100 workers killed|9,278 sent twice \(0\.92 %\)/ ],
+	# what a service's documentation says, which docs/sources.md links
+	[ 'services', qr/for about 40 hours is removed/ ],
 	[ 'none, and a share of all', qr/(?<![\w.,])0(?: to 1)?(?![\w,]|\.\d)/ ],
 );
 #>>>
