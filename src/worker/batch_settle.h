@@ -1,6 +1,7 @@
 /*
  * batch_settle.h
- *	  Settle a batch: write the outcomes of its events and the state of its destination, and delete its lease.
+ *	  Settle a batch: write the outcomes of its events and the state of its
+ *	  destination, and delete its lease.
  */
 #ifndef PCAPI_BATCH_SETTLE_H
 #define PCAPI_BATCH_SETTLE_H

@@ -1,6 +1,7 @@
 /*
  * dispatch.h
- *	  The worker's cycle: settle answered batches, poll the queue, start requests, schedule the next cycle.
+ *	  The worker's cycle: settle answered batches, poll the queue, start
+ *	  requests, schedule the next cycle.
  */
 #ifndef PCAPI_DISPATCH_H
 #define PCAPI_DISPATCH_H

@@ -1,6 +1,7 @@
 /*
  * erasure_schedule.h
- *	  Once a second: erase what forget() could not see, as its transactions were still open.
+ *	  Once a second: erase what forget() could not see, as its transactions
+ *	  were still open.
  */
 #ifndef PCAPI_ERASURE_SCHEDULE_H
 #define PCAPI_ERASURE_SCHEDULE_H

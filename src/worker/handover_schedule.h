@@ -1,6 +1,7 @@
 /*
  * handover_schedule.h
- *	  Once a second, in a published database: end the events that the dispatcher has received.
+ *	  Once a second, in a published database: end the events that the
+ *	  dispatcher has received.
  */
 #ifndef PCAPI_HANDOVER_SCHEDULE_H
 #define PCAPI_HANDOVER_SCHEDULE_H

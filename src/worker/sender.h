@@ -1,6 +1,7 @@
 /*
  * sender.h
- *	  A destination as the worker sees it: its settings, how far its queue is read, its batches.
+ *	  A destination as the worker sees it: its settings, how far its queue
+ *	  is read, its batches.
  */
 #ifndef PCAPI_SENDER_H
 #define PCAPI_SENDER_H

@@ -1,6 +1,7 @@
 /*
  * slots.h
- *	  The worker's slot: which database it serves, and when it is handed to another one.
+ *	  The worker's slot: which database it serves, and when it is handed to
+ *	  another one.
  */
 #ifndef PCAPI_SLOTS_H
 #define PCAPI_SLOTS_H

@@ -1,6 +1,7 @@
 /*
  * verdict.h
- *	  Apply a verdict: what an answer means for a batch's events and for its destination.
+ *	  Apply a verdict: what an answer means for a batch's events and for
+ *	  its destination.
  */
 #ifndef PCAPI_VERDICT_H
 #define PCAPI_VERDICT_H

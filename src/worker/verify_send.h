@@ -1,6 +1,7 @@
 /*
  * verify_send.h
- *	  The worker's side of verify_destination: send one test event, and answer with the API's verdict as a sentence.
+ *	  The worker's side of verify_destination: send one test event, and
+ *	  answer with the API's verdict as a sentence.
  */
 #ifndef PCAPI_VERIFY_SEND_H
 #define PCAPI_VERIFY_SEND_H
