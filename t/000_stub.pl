@@ -61,7 +61,7 @@ sub refused
 	return;
 }
 
-# what is right
+# valid requests
 my ($status, $answer, $version) = post({ data => [ event() ] });
 is($status, 200, 'a right request');
 is($version, '2', 'by HTTP/2');
@@ -100,7 +100,7 @@ is($status, 200, 'all kinds of fields');
 ($status) = post({ data => [ map { event(event_id => "n$_") } 1 .. 1000 ] });
 is($status, 200, 'a thousand events');
 
-# what is wrong
+# invalid requests, each with one fault
 refused('{"data":', qr/not JSON/, 'broken JSON');
 refused("{\"data\":[\"\xff\"]}", qr/UTF-8/, 'broken UTF-8');
 refused('[]', qr/not of type 'object'/, 'an array');
@@ -214,7 +214,7 @@ is($answer->{num_events_processed}, 20, 'a test request: no more than 20');
 is($stub->count->{processed}, 0, 'and they count for nothing');
 $url =~ s/\?.*//;
 
-# what is let pass, but noticed
+# events that the API accepts, and the stub counts as lapses
 $stub->reset;
 post(
 	{
@@ -313,11 +313,11 @@ $stub->take_token('pina_next');
 is($status, 401, 'another token is taken: the old one is refused');
 $stub->take_token(PinterestStub::TOKEN);
 
-# answers that break the rules, as curl sees them
+# answers that break HTTP's rules, as curl reports them
 my $text = '"num_events_received":1';
 for my $case (
 
-	# kind, n, options; status, what the body is like, what curl complains of
+	# kind, n, options; status, pattern of the body, curl's complaint
 	[ size => 60_000, [], 200, qr/^ {60000}$/, qr/^$/ ],
 	[
 		escapes => 1000,
@@ -358,7 +358,7 @@ for my $case (
 	like($err, $complains, "$kind $n: what curl says");
 }
 
-# hanging, and being gone
+# a request that hangs, and a stub that is stopped
 $stub->reset;
 $stub->script({ hang => JSON::PP::true });
 my ($out, $err) = ('', '');
@@ -403,7 +403,7 @@ is($version, '1.1', 'HTTP/1.1 alone');
 	$stub->url . '/ad_accounts/123/events');
 is($status, 200, 'a second account');
 
-# the README's stand-in, where one is running already
+# the README's stand-in, when a stub is running already
 my $said = '';
 IPC::Run::run(
 	[ "$FindBin::RealBin/../demo/stub", $stub->{port} ],

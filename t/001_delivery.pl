@@ -14,7 +14,7 @@ use Test::More;
 my $stub = PinterestStub->new;
 my $node = PostgreSQL::Test::Cluster->new('delivery');
 
-# no preload: CREATE EXTENSION is all there is
+# not preloaded: only CREATE EXTENSION was run
 $node->init(extra => [ '-E', 'UTF8', '--no-locale' ]);
 $node->append_conf('postgresql.conf',
 		"pinterest_capi.ca_file = '"
@@ -187,7 +187,7 @@ my %committed = map { split /\|/ } split /\n/,
 is(scalar(keys %committed), $rounds, 'commits one by one');
 ok($stub->wait_count(processed => $rounds), 'all arrive');
 
-# the stub's clock counts whole milliseconds: one is added against it
+# The stub's clock counts whole milliseconds, so one is added.
 my @latency = sort { $a <=> $b }
   map { $_->{arrived_ms} + 1 - $committed{ $_->{event}{event_id} } }
   $stub->received;

@@ -35,7 +35,7 @@ $stub->script(
 	});
 track('down-503');
 
-# in one look: half a second later it may be sent
+# One query reads all columns: half a second later the event may be sent.
 becomes(
 	$node,
 	'down-503',
@@ -55,7 +55,7 @@ track('down-502');
 becomes($node, 'down-502', 'status, attempts',
 	'sent|2', '502 without JSON: sent at the second attempt');
 
-# 429: the server says when; no attempt
+# 429: the server says when to retry; no attempt is counted
 $stub->reset;
 $stub->script(
 	{
@@ -103,7 +103,7 @@ like(
 	qr/outcome of an earlier attempt unknown/,
 	'with a warning in the row');
 
-# answers that can't be read, or don't add up
+# answers that can't be read, or that don't match the request
 for my $case (
 	[ garbage => { garbage => 1 } ],
 	[ html => { body => '<html>ok</html>' } ],
@@ -132,7 +132,7 @@ for my $case (
 	is(scalar($stub->received($name)), 2, 'under the same event_id');
 }
 
-# messages that are null or aren't there
+# messages that are null or missing
 for my $how (qw(omit null))
 {
 	$stub->script({ messages => $how });
@@ -197,7 +197,7 @@ becomes(
 	'422 with a verdict for each event: failed');
 becomes($node, 'detailed-2', 'status', 'sent', 'and sent');
 
-# 401: the destination waits for somebody; no event is burnt
+# 401: the destination waits for an operator; no event fails
 for my $code (401, 403, 404)
 {
 	$stub->reset;
@@ -233,7 +233,7 @@ for my $code (401, 403, 404)
 	my $log = slurp_file($node->logfile, $offset);
 	is(scalar(() = $log =~ /Refused with $code/g), 1, 'in one line');
 
-	# either way back
+	# resume the destination, or configure it again
 	if ($code == 403)
 	{
 		$node->safe_psql('postgres',
@@ -285,7 +285,7 @@ cmp_ok(sql_status($node, 'used-up', 'attempts'),
 $node->safe_psql('postgres',
 	"UPDATE pinterest_capi.destination SET retry_for = DEFAULT");
 
-# 10,000 events while nobody is there
+# 10,000 events while no server listens
 $stub->reset;
 $stub->down;
 $node->safe_psql(

@@ -13,7 +13,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time);
 
-# Far longer than any step below may take: nothing may pass by waiting for it.
+# Far longer than any step below may take, so no step passes because it ended.
 my $request_timeout = 300;
 
 my $stub = PinterestStub->new;
@@ -32,7 +32,7 @@ sub within
 	return;
 }
 
-# an event is processed, and its row says so
+# Wait until the stub has processed an event and its row is settled.
 sub arrives
 {
 	my ($id, $name) = @_;
@@ -119,7 +119,7 @@ ok(poll(sub { my $new = worker_pid($node); $new ne '' && $new ne $pid }),
 	'another one takes over by itself');
 arrives('sigterm', 'the event in question arrives');
 
-# again and again, while events come
+# repeated, while events are tracked
 $stub->reset;
 for my $turn (1 .. 10)
 {
@@ -132,7 +132,7 @@ ok($stub->wait_count(distinct => 10),
 all_sent($node, 'all is settled');
 ok(poll(sub { workers($node) eq '1' }), 'by one worker');
 
-# a worker that is killed takes all connections down; nothing is lost by that
+# A killed worker makes the server end all connections; no event is lost.
 $stub->hang($node, 'sigkill');
 $pid = worker_pid($node);
 kill 'KILL', $pid;
@@ -143,7 +143,7 @@ ok( $node->poll_query_until(
 $stub->release;
 arrives('sigkill', 'the event in question arrives');
 
-# settings are read again while a request hangs
+# The worker reads settings again while a request hangs.
 $stub->hang($node, 'reload');
 $node->append_conf('postgresql.conf', 'pinterest_capi.dispatch = off');
 $node->reload;

@@ -57,12 +57,12 @@ sub recovers
 	return;
 }
 
-# what it is like when all is well
+# the sound case, to compare with
 track($node, 'trusted');
 ok($stub->wait_count(processed => 1),
 	'a certificate from the authority in ca_file is taken');
 
-# an authority that isn't known
+# an unknown authority
 $stub->stop;
 $stub->start('server');
 $node->adjust_conf('postgresql.conf', 'pinterest_capi.ca_file',
@@ -96,7 +96,7 @@ $stub->stop;
 $stub->start('server');
 recovers('other', 'wrong name');
 
-# plain HTTP towards another machine is no choice, and the API's address is a superuser's
+# Plain HTTP to another machine is refused, and only a superuser sets api_url.
 for my $url (
 	'http://api.example.com/v5', 'https://user:pw@localhost/v5',
 	'ftp://localhost/', 'https://')
@@ -107,7 +107,8 @@ for my $url (
 	like($err, qr/violates check constraint/, 'by the table');
 }
 
-# plain HTTP towards this machine is, in test mode too; nobody listens there
+# Plain HTTP to this machine is accepted, in test mode too; no server listens
+# there.
 $stub->reset;
 $node->safe_psql('postgres',
 	"UPDATE pinterest_capi.destination SET api_url = 'http://127.0.0.1:1/v5', test_mode = true"
@@ -131,7 +132,7 @@ $node->safe_psql('postgres',
 	  . $stub->url
 	  . "', test_mode = false");
 
-# a file that isn't there
+# a missing file
 $stub->reset;
 $node->adjust_conf('postgresql.conf', 'pinterest_capi.ca_file',
 	"'/nonexistent/ca.pem'");

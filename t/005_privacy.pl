@@ -49,7 +49,7 @@ my $user =
   '{' . join(', ', map { qq{"$_": "$raw{$_}"} } sort keys %raw) . '}';
 my $secret_mail = $raw{email};
 
-# every kind of call, right and wrong
+# every kind of call, valid and invalid
 $node->safe_psql('postgres', <<"SQL");
 SELECT pinterest_capi.allow_event('signup');
 SELECT pinterest_capi.allow_event('Order Placed', 'Checkout');
@@ -93,7 +93,8 @@ for my $call (
 		"$name: which quotes no value");
 }
 
-# triggers: the application's own table is temporary data of its own, but not its e-mail address
+# Triggers: the application's table is its own and temporary, but its e-mail
+# address must not be copied.
 $node->safe_psql('postgres', <<"SQL");
 CREATE UNLOGGED TABLE orders (id int, total text);
 CREATE FUNCTION secret() RETURNS text LANGUAGE sql AS \$\$ SELECT pg_catalog.reverse('@{[scalar reverse $raw{email}]}') \$\$;
@@ -102,7 +103,7 @@ CREATE TRIGGER t AFTER INSERT ON orders FOR EACH ROW
 INSERT INTO orders VALUES (1, '12.50'), (2, 'NaN'), (3, 'a lot');
 SQL
 
-# a second token over the first, and answers that repeat what they were given
+# a second token that replaces the first, and answers that repeat the request
 $node->safe_psql('postgres',
 	q{SELECT pinterest_capi.configure_destination('2617998078212', 'pina_second_token_77123', '549755885175')}
 );
@@ -184,7 +185,8 @@ IPC::Run::run(
 is_deeply([ grep { $dump =~ /\Q$_\E/i } @traces ],
 	[], 'no raw value is in a dump');
 
-# the disk: everything out of the buffers, and twice, so that the WAL is there as well
+# The disk: two checkpoints write the buffers, so that the WAL has it all as
+# well.
 my $data = $node->data_dir;
 $node->safe_psql('postgres', 'CHECKPOINT');
 $node->stop;

@@ -18,7 +18,7 @@ my $node = setup_node('operate', $stub,
 	conf => 'pinterest_capi.request_timeout = 300s');
 my $accepted = qr/^Pinterest accepted the test event\b/;
 
-# what hangs is answered, and the answer is settled
+# Answer the request that hangs, and wait until its answer is settled.
 sub let_go
 {
 	$stub->release;
@@ -65,7 +65,7 @@ ok( $node->poll_query_until(
 	),
 	'another flush waits');
 
-# it looks again and again, and for that moment has some
+# flush() polls, and holds locks only during a poll.
 ok( $node->poll_query_until(
 		'postgres', qq{
 		SELECT count(*) = 0 FROM pg_locks AS l JOIN pg_class AS c ON c.oid = l.relation
@@ -83,7 +83,7 @@ like($waiting->query_safe('SELECT 1'),
 $waiting->query_safe('COMMIT');
 $waiting->quit;
 
-# a worker that is not there is started
+# flush() starts a worker when none runs.
 my $old = worker_pid($node);
 $stub->hang($node, 'lost', destination => 'default');
 sql("SELECT pg_terminate_backend($old)");
@@ -106,7 +106,7 @@ is(scalar($stub->received('cancelled')), 1, 'though it was received');
 is(sql("SELECT pinterest_capi.cancel('hanging')"),
 	'0', 'what was sent cannot be cancelled');
 
-# somebody who cancels and doesn't commit holds up no more than that answer
+# An uncommitted cancel delays the answer to its event and no other.
 $stub->hang($node, 'undecided', destination => 'default');
 my $undecided = $node->background_psql('postgres');
 $undecided->query_safe('BEGIN');
@@ -180,7 +180,7 @@ is( sql_status($node, 'dropped', 'status, reason, destination'),
 	'dropped while its request is out');
 is(worker_pid($node), $worker, 'by the same worker');
 
-# it looks for such rows once a minute, and when it starts
+# The worker searches for such rows once a minute and when it starts.
 new_worker($node);
 becomes(
 	$node, 'too-late',
@@ -225,7 +225,8 @@ is( $new->{event}{user_data}{em}[0],
 is(sql_status($node, $new->{event}{event_id}, 'status'),
 	'sent', 'it has a row of its own');
 
-# an event that had its retries starts anew, however long the destination has been failing
+# An event whose retries are used up begins with new retries, however long the
+# destination has been failing.
 $stub->reset;
 sql("UPDATE pinterest_capi.destination SET retry_for = '1 second'");
 $stub->down;
@@ -292,7 +293,7 @@ is(sql('SELECT status FROM pinterest_capi.destination_status'),
 	'paused', 'and stays paused');
 sql('SELECT pinterest_capi.resume_destination()');
 
-# who gives up leaves no question behind
+# A session that stops waiting withdraws its verification request.
 for my $how ('statement_timeout', 'pg_terminate_backend')
 {
 	$stub->reset;
@@ -349,7 +350,7 @@ for my $client (@clients)
 }
 is(scalar($stub->received), 4, 'each with an event of its own');
 
-# this server doesn't send
+# a server that doesn't send (dispatch = off)
 $node->append_conf('postgresql.conf', 'pinterest_capi.dispatch = off');
 $node->reload;
 ok( $node->poll_query_until(

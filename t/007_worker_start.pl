@@ -23,9 +23,10 @@ sub registered
 		  /registering background worker "pinterest_capi worker/g);
 }
 
-# ---- a session that commits fast while the worker comes up ----
+# ---- a session that commits quickly while the worker starts ----
 
-# more than once: how long a worker takes to come up is up to the machine
+# Repeated, since the time that a worker takes to start depends on the
+# machine.
 for my $n (1 .. 3)
 {
 	my $database = "shop$n";
@@ -54,7 +55,7 @@ for my $n (1 .. 3)
 	is(registered($offset), 1, 'and no other one was started');
 }
 
-# ---- a worker that has left for good ----
+# ---- a worker that has exited after DROP EXTENSION ----
 
 my ($before) =
   $node->safe_psql('shop1', 'SELECT pid FROM pinterest_capi.worker_status');

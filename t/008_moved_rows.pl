@@ -24,7 +24,7 @@ sub place
 	);
 }
 
-# until the answer is written down
+# Wait until the answer is settled.
 sub settled
 {
 	my ($name) = @_;
@@ -55,7 +55,7 @@ is( sql(q{SELECT count(*) > 1000 FROM pinterest_capi.dispatch_status WHERE desti
 	't',
 	'the others wait as they did');
 
-# a row that is gone, and so is the end of the table where it stood
+# a deleted row, with the table truncated before its position
 $stub->hang($node, 'cut off');
 sql(q{SELECT pinterest_capi.drop_destination('waiting'); SELECT pinterest_capi.cancel('cut off')}
 );
@@ -67,7 +67,7 @@ settled('cut off');
 is(sql_status($node, 'cut off', 'status'),
 	'cancelled', 'cut off: what was cancelled stays so');
 
-# a place that another row has taken
+# a position that another row has taken
 sql(q{SELECT pinterest_capi.configure_destination('1', 'pina_nobody', '2', 'other')},
 	q{SELECT pinterest_capi.allow_event('filler', send_as => 'checkout', destination => 'other'); UPDATE pinterest_capi.destination SET enabled = false WHERE destination = 'other'}
 );

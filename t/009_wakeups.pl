@@ -14,7 +14,7 @@ my $stub = PinterestStub->new;
 my $node = setup_node('housekeeping', $stub,
 	conf => "synchronous_commit = off\nautovacuum = off\n");
 
-# how often the worker has gone to sleep
+# Return how often the worker has gone to sleep.
 sub naps
 {
 	my ($pid) = @_;
@@ -23,7 +23,7 @@ sub naps
 	  /^voluntary_ctxt_switches:\s+(\d+)/m ? $1 : die 'no such line';
 }
 
-# ---- sessions that commit while nothing can leave ----
+# ---- sessions that commit while nothing can be sent ----
 sql('SELECT pinterest_capi.verify_destination()');
 $node->append_conf('postgresql.conf', 'pinterest_capi.dispatch = off');
 $node->reload;

@@ -55,7 +55,7 @@ my @sizes = sort { $b <=> $a } map { $_->{events} } $stub->requests;
 my @full = ((1000) x int($invoices / 1000), $invoices % 1000 || ());
 is_deeply(\@sizes, \@full, 'in full batches');
 
-# every value, from the files' rows and not by the extension's own doing
+# Every expected value is computed from the files' rows, not by the extension.
 my $expected = JSON::PP->new->utf8->decode(
 	$node->safe_psql(
 		'postgres', q{
@@ -122,7 +122,7 @@ is( $node->safe_psql(
 	'Order Placed|checkout|default|1|200',
 	'with name, destination, attempts and answer');
 
-# the same invoices again change nothing
+# Inserting the same invoices again changes nothing.
 $node->safe_psql(
 	'postgres', q{
 	BEGIN; CREATE TEMP TABLE again AS TABLE invoice; DELETE FROM invoice; INSERT INTO invoice TABLE again; COMMIT;
@@ -133,7 +133,7 @@ ok( $stub->wait_count(processed => $invoices + 1),
 	'inserted once more: only what is new arrives');
 is($stub->count->{duplicates}, 0, 'nothing twice');
 
-# names of goods go only where they are listed
+# Names of goods are sent only in the properties that the allow list names.
 $node->safe_psql(
 	'postgres', q{
 	SELECT pinterest_capi.allow_event('Order Placed', 'Checkout', properties => ARRAY['item_name', 'item_category']);
@@ -158,7 +158,7 @@ my ($bare) = $stub->received('invoice-900000');
 ok(!exists $bare->{event}{custom_data}{contents},
 	'and one that has no lines');
 
-# what goes wrong in an order is no reason to lose it
+# A faulty value in an order loses neither the order nor its event.
 $node->safe_psql(
 	'postgres', q{
 	INSERT INTO customer (customer_id, email) VALUES (800001, NULL), (800002, 'no address');

@@ -31,7 +31,8 @@ $node->safe_psql(
 	SELECT pinterest_capi.allow_event(event_name, properties => '{*}') FROM pinterest_capi.standard_event}
 );
 
-# What a caller gives to get this event: its fields, under the names that track knows.
+# Return the arguments of track for this event: its fields, under track's
+# names.
 my $n = 0;
 my %expected;
 my $calls = '';
@@ -41,7 +42,7 @@ for my $example (@examples)
 	my %properties = %{ $event{custom_data} // {} };
 	my $id = sprintf('example-%02d', ++$n);
 
-	# their own times are long over
+	# the examples' own times are years ago
 	$example->{event_time} = time() - 1800 - $n;
 	$example->{event_id} = $id;
 	$properties{page_url} = $event{event_source_url}
@@ -50,7 +51,8 @@ for my $example (@examples)
 	  for grep { !/^(?:event_|action_source$|custom_data$|user_data$)/ }
 	  keys %event;
 
-	# a checkout without custom_data gets a value; that is no part of the example
+	# track adds the default value to a checkout without custom_data; the
+	# example has none.
 	$example->{custom_data} = { currency => 'USD', value => '100' }
 	  if $event{event_name} eq 'checkout' && !$event{custom_data};
 	$expected{$id} = $json->encode($example);
@@ -95,7 +97,8 @@ is_deeply(
 	[],
 	'and has nothing against any');
 
-# It does refuse: each of these breaks one rule of the description, and the stub agrees.
+# The validator can refuse: each of these events breaks one rule of the
+# description, and the stub refuses it too.
 my %base = %{ $examples[1] };
 my %bad = (
 	'an unknown key' => { %base, extra => 1 },

@@ -13,7 +13,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-# nothing leaves: there is no token; the worker is here for what it lets go of
+# Nothing is sent, since there is no token; the worker runs for retention.
 my $node = new_node('visitors',
 	conf =>
 	  "shared_preload_libraries = 'pinterest_capi'\nlog_lock_waits = on\n");
@@ -146,7 +146,7 @@ is(sql(q{SELECT click_id FROM known('newest')}),
 	'now', 'but none of an event that no rule lets pass');
 sql('DELETE FROM pinterest_capi.consent_rule');
 
-# ---- how long ----
+# ---- retention of click ids ----
 
 sql(q{SELECT pinterest_capi.capture_click('gone', 'https://shop.example/?epik=old');
 	SELECT pinterest_capi.capture_click('stays', 'https://shop.example/?epik=young');
@@ -163,13 +163,13 @@ ok($node->poll_query_until('postgres', q{SELECT used('stays') IS NULL}),
 $node->append_conf('postgresql.conf',
 	q{pinterest_capi.click_id_retention = '30 days'});
 
-# two thousand at a time: several steps
+# The worker deletes two thousand visitors in a step, so this takes several.
 sql(q{INSERT INTO pinterest_capi._visitor (visitor, user_data, click_id, click_id_at, updated_at)
 	SELECT sha256(('bulk' || n)::bytea), CASE n % 2 WHEN 0 THEN '{}' ELSE '{"em": []}' END::jsonb, 'bulk' || n,
 		now() - CASE n % 3 WHEN 0 THEN interval '40 days' ELSE interval '1 day' END, now() FROM generate_series(1, 6000) AS n}
 );
 
-# one that is being written to is left alone
+# A visitor whose row another session is updating is skipped.
 my ($in, $out) = ('', '');
 my $other = IPC::Run::start(
 	[ 'psql', '-XAtq', '-d', $node->connstr('postgres') ],
@@ -213,7 +213,7 @@ for my $wrong ("'-1 days'", "'30'", "'often'", "'2000 years'")
 		  . ($wrong eq "'30'" ? 'taken' : 'refused'));
 }
 
-# ---- many at once ----
+# ---- many sessions at once ----
 
 my $times = 150;
 my $script = PostgreSQL::Test::Utils::tempdir() . '/crowd.sql';

@@ -135,7 +135,7 @@ $ENV{PGCLIENTENCODING} = 'UTF8';
 
 sub literal { return "'" . encode_utf8($_[0] =~ s/'/''/gr) . "'" }
 
-# "unicode" is there from 16 on, with ICU or without
+# "unicode" exists from 16 on, with ICU or without
 if ($node->safe_psql('postgres',
 		q{SELECT count(*) FROM pg_collation WHERE collprovider = 'i' AND collname LIKE '%-x-icu'}
 	) == 0)
@@ -205,7 +205,8 @@ for my $db (sort keys %databases)
 		SELECT regexp_replace(payload, '"event_time":[0-9]+', '') FROM pinterest_capi._event WHERE event_id = 'ü'}
 		));
 
-	# events that came before the name was written otherwise are counted with those that come after
+	# Events from before the name's spelling changed are counted with those
+	# from after it.
 	is( $node->safe_psql(
 			$db,
 			encode_utf8(
@@ -227,7 +228,7 @@ SKIP:
 {
 	skip 'localedef has no locales here', 1 unless keys %made == 3;
 
-	# else the Turkish ones would prove nothing
+	# Without this the Turkish databases would prove nothing.
 	is($node->safe_psql('utf8_tr', "SELECT lower('I') = 'i'"),
 		'f', 'Turkish has another lower case');
 }

@@ -27,7 +27,7 @@ note("PINTEREST_CAPI_TEST_SEED=$seed");
 my $node = PostgreSQL::Test::Cluster->new('settings');
 $node->init(extra => [ '-E', 'UTF8', '--no-locale' ]);
 
-# nothing is sent, and nobody else works
+# nothing is sent, and no other process works
 $node->append_conf('postgresql.conf',
 	"pinterest_capi.dispatch = off\nmax_wal_size = 4GB\nautovacuum = off\nshared_buffers = 512MB\n"
 );
@@ -105,7 +105,8 @@ append_to_file(
 		'visitor ' || 1 + floor($1 * 10)::integer * :step) IS NULL;
 } . "EXECUTE call(random()) \\g /dev/null\n" x $calls . "DEALLOCATE call;\n");
 
-# The time on a processor, where the system tells: others who use the machine don't count.
+# Return the CPU time, where the system tells it: other processes don't add to
+# it.
 sub clock_of
 {
 	my ($pid) = @_;
@@ -129,15 +130,17 @@ for (qw(few many))
 	$session{$_}{pid} = ask($_, 'SELECT pg_backend_pid();');
 	ask($_, '\set step ' . ($_ eq 'few' ? 0 : int($visitors / 10)));
 
-	# a session that has worked for a while: settings are read, and the pages of ten visitors mapped
+	# A warm session: its settings are read, and the pages of ten visitors
+	# mapped.
 	ask($_,
 		q{SELECT count((SELECT v.user_data FROM pinterest_capi._visitor AS v WHERE v.visitor = sha256(('visitor ' || 1 + n * :step)::bytea)))
 		FROM generate_series(0, 9) AS n;});
 	spent($_);
 }
 
-# Alternating, and the best of each: what others do to the machine only ever adds.
-# On a busy one it takes more rounds until both have had a quiet moment.
+# Alternate the two, and take the minimum of each: other processes only add
+# time.  On a busy machine it takes more rounds until both have had a quiet
+# moment.
 my %best;
 for my $round (1 .. 400)
 {
@@ -157,13 +160,13 @@ note(
 	1e6 * $best{many}, $ratio);
 SKIP:
 {
-	# which look at all memory at each COMMIT
+	# builds with assertions check all memory at each COMMIT
 	skip 'a server with assertions', 1
 	  if $node->safe_psql('postgres', 'SHOW debug_assertions') eq 'on';
 	cmp_ok($ratio, '<=', 1.2, 'a call takes at most 1.2 times as long');
 }
 
-# ---- what is changed elsewhere counts in the next call ----
+# ---- a change in another session counts in the next call ----
 
 session('office', 'few');
 my $look =
@@ -222,9 +225,10 @@ for my $change (
 	is(ask('few', "$look;"), $expected, "after $sql");
 }
 
-# ---- rules give what the server's jsonpath gives ----
+# ---- consent rules return what the server's jsonpath returns ----
 
-# The common kind is evaluated without it: every rule here is asked about every document, both ways.
+# The extension evaluates the common form of rules itself: here each rule is
+# evaluated for each document, by both.
 $node->safe_psql('postgres', 'CREATE DATABASE rules');
 $node->safe_psql(
 	'rules', q{
@@ -270,7 +274,7 @@ my @others = (
 my @rules = (@others, grep { rand() < 0.3 } @comparisons);
 sub any { return $_[ rand @_ ] }
 
-# the three truths in all combinations, too
+# true, false and unknown in all combinations, too
 push @rules, map {
 	my ($l, $r) = map { '(' . any(@comparisons) . ')' } 1 .. 2;
 	any("$l && $r", "$l || $r", "!$l || $r", "!($l && !$r)",

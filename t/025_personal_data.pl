@@ -83,7 +83,7 @@ for my $what (sort keys %forms)
 		'the one element of an array') unless $what =~ /card/;
 }
 
-# a line of contents goes without it
+# a line of contents is sent without the property
 is( sql(q{SELECT payload #> '{custom_data,contents}', warnings FROM sent('{"contents": [{"id": "1", "item_name": "for jane@shop.example"}, {"id": "bob@shop.example", "item_name": "Ink", "quantity": 2}]}')}
 	),
 	'[{"id": "1"}, {"quantity": 2, "item_name": "Ink"}]|item_name: looks like an e-mail address, left out | contents.id: looks like an e-mail address, left out',
@@ -93,9 +93,10 @@ is( sql(q{SELECT payload ->> 'event_source_url', warnings FROM sent('{"page_url"
 	'https://shop.example/|page_url: its path looks like personal data, left out',
 	'and a URL without the path that has it');
 
-# ---- what is not ----
+# ---- what is not recognised ----
 
-# every text in three properties, every id in three; the number of those that did not pass as they are
+# Put every text into three properties and every id into three; return how
+# many were changed.
 my $untouched = q{
 	CREATE FUNCTION touched(texts text[], ids text[]) RETURNS SETOF text LANGUAGE sql AS $$
 		SELECT 'text ' || t || ' ' || coalesce(s.warnings, '') FROM unnest(texts) AS t,
@@ -167,7 +168,7 @@ for my $kind (
 		"none of $n $what, as a text, in a text and as an id");
 }
 
-# numbers as long as a card's are ids, where ids belong
+# In properties for ids, numbers as long as a card's are ids.
 is( sql(q{SELECT touched('{}', (SELECT array_agg(p || digits(n)) FROM unnest('{39,4,51,62,6011}'::text[]) AS p, generate_series(10, 15) AS n, generate_series(1, 20)))}
 	),
 	'',

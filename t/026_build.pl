@@ -19,8 +19,8 @@ sub names
 	return [ sort map { m{([^/]+)\.\w+$} } glob "$top/$_[0]" ];
 }
 
-# What PGXS would run and install, as make itself says.  A test that it leaves out, or that has no
-# expected output, would be missed by nobody.
+# What PGXS would run and install, as make prints it.  A test that it leaves
+# out, or that has no expected output, would go unnoticed otherwise.
 my ($said) = run_command(
 	[
 		'make',
@@ -62,7 +62,7 @@ is($node->safe_psql('postgres', 'SHOW shared_preload_libraries'),
 	'', 'nothing is preloaded');
 configure($node, $stub, 'postgres');
 
-# a user's whole way: the extension, a trigger, the status
+# a user's whole first session: the extension, a trigger, the status
 $node->safe_psql(
 	'postgres', q{
 	CREATE TABLE orders (id integer PRIMARY KEY, email text, total numeric, currency text);

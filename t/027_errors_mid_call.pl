@@ -32,7 +32,7 @@ $node->safe_psql(
 		pinterest_capi.track_trigger('lead', 'order_id=(SELECT wait())', 'event_id=id', 'em:=a@shop.example')}
 );
 
-# a wait for what an expression reads is not worth an order
+# Waiting for a lock that an expression needs must not fail an order.
 $node->safe_psql(
 	'postgres', q{
 	CREATE TABLE looked_up (id integer);
@@ -64,7 +64,7 @@ $node->safe_psql(
 	$locker->finish;
 }
 
-# somebody holds what flush looks at
+# Another session holds a lock on a table that flush reads.
 my ($in, $out) = ('', '');
 my $holder = IPC::Run::start(
 	[ 'psql', '-XAtq', '-d', $node->connstr('postgres') ],

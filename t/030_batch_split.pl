@@ -13,7 +13,8 @@ use Test::More;
 my $stub = PinterestStub->new;
 my $node = setup_node('split', $stub);
 
-# n events in one transaction, while the destination is paused, so that they leave together
+# Track n events in one transaction while the destination is paused, so that
+# they are sent in one batch.
 sub track_together
 {
 	my ($name, $n) = @_;
@@ -73,7 +74,8 @@ for my $status (400, 422, 413)
 		'ready', 'the destination is ready');
 }
 
-# the same three, named in a 422 as the API was seen to send it: nothing needs to be split
+# The same three, named in a 422 as the API was seen to send it: no batch is
+# split.
 $stub->reset;
 $stub->script(
 	{
@@ -98,7 +100,7 @@ is( sql(q{SELECT string_agg(event_id || ': ' || error, ' ' ORDER BY id) FROM pin
 		500, 777),
 	'the right ones, with Pinterest\'s words');
 
-# all of them are bad: no worse than two requests an event
+# All events are bad: at most two requests an event.
 $stub->reset;
 $stub->script({ times => 0, refuse => [ map { "all-$_" } 1 .. 64 ] });
 track_together('all', 64);
@@ -109,14 +111,15 @@ ok( $node->poll_query_until(
 	'all are bad: all failed');
 is($stub->count->{requests}, 127, 'in the requests that halving takes');
 
-# one that the API can't digest: 500 for whatever batch it is in.  Batches come apart by attempts.
+# An event for which the API returns 500, whatever batch it is in.  Batches
+# come apart by attempts.
 $stub->reset;
 sql('UPDATE pinterest_capi.destination SET batch_size = 16');
 $stub->script({ times => 0, refuse => ['indigestible-7'], refusal => 500 });
 track_together('indigestible', 16);
 ok( poll(
 		sub {
-			# no waiting for what is random here
+			# The delays are random here, so don't wait for them.
 			sql(q{UPDATE pinterest_capi._queue SET due_at = clock_timestamp() WHERE due_at > clock_timestamp(); SELECT pinterest_capi.resume_destination()}
 			);
 			return sql(
@@ -136,7 +139,8 @@ is(sql("SELECT pinterest_capi.cancel('indigestible-7')"),
 sql('UPDATE pinterest_capi.destination SET batch_size = DEFAULT; SELECT pinterest_capi.resume_destination()'
 );
 
-# halves wait while the destination backs off, and go on after it
+# Halves of a batch wait while the destination backs off, and are sent after
+# that.
 $stub->reset;
 $stub->script(
 	{ refuse => ['between-7'] },
@@ -148,8 +152,8 @@ ok($stub->wait_count(processed => 9),
 becomes($node, 'between-7', 'status', 'failed', 'and the bad one failed');
 is($stub->count->{duplicates}, 0, 'none twice');
 
-# a pause in the middle of it: everything waits, nothing is forgotten.  One request
-# at a time, or the other half may be answered before this one is refused.
+# A pause during a split: all events wait, none is lost.  One request at a
+# time, or the other half may be answered before this one is refused.
 $stub->reset;
 set_conf($node, max_concurrent_requests => 1);
 $stub->script(

@@ -43,7 +43,7 @@ sub all_sent
 	return;
 }
 
-# ---- 10,000 events, beside one that hangs for good and without it ----
+# ---- 10,000 events, with and without a destination beside that hangs for ever ----
 
 # from the first request's arrival to the last answer, by the stub's clock
 my $round = 0;
@@ -65,20 +65,21 @@ sub drain
 	return $end - $begin;
 }
 
-# The machine may be busy with something else at any time, which makes a round
-# slower and never faster: the best of several of each kind is what it takes.
-# Alternating, so that both see the same weather.
+# Other processes may use the machine at any time, which makes a round slower
+# and never faster, so the minimum of several rounds of each kind counts.  The
+# kinds alternate, so that both see the same load.
 my (@alone, @beside);
 for my $pair (1 .. 6)
 {
-	# the stub remembers what it has seen, and is slower for it
+	# The stub gets slower with the events that it remembers.
 	$stub->reset;
 	push @alone, drain();
 
 	$stub->reset;
 	$stub->script({ account => '601', times => 0, hang => JSON::PP::true });
 
-	# more than it may have out, so that it would take every turn it gets
+	# more requests than it may have in flight, so that it would use every
+	# opportunity
 	sql(q{UPDATE pinterest_capi.destination SET batch_size = 1 WHERE destination = 'd601'}
 	);
 	track('d601', "hangs$pair", 1000);
@@ -130,9 +131,9 @@ sql("SELECT pinterest_capi.cancel(event_id) FROM pinterest_capi.dispatch_status 
 );
 sql("SELECT pinterest_capi.resume_destination('d$_')") for 601 .. 603;
 
-# ---- what somebody has locked ----
+# ---- locked rows ----
 
-# an answer that can't be written down
+# an answer that can't be settled
 $stub->reset;
 $stub->script({ account => '601', times => 4, hang => JSON::PP::true });
 sql(q{UPDATE pinterest_capi.destination SET batch_size = 1 WHERE destination = 'd601'}
@@ -158,7 +159,7 @@ all_sent('locked', 4, 'rolled back: the answers are written down');
 is(scalar(grep { $_->{event}{event_id} =~ /^locked-/ } $stub->received),
 	4, 'and nothing went twice');
 
-# what the worker wants to take, or to drop
+# rows that the worker wants to lease or to cancel
 $stub->reset;
 sql(q{
 	UPDATE pinterest_capi.destination SET max_event_age = '1 minute' WHERE destination = 'd602';

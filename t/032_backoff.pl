@@ -14,14 +14,15 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time);
 
-# destinations that each fail by themselves, at a server of their own: as many samples at once
+# Destinations with a server of their own that fail independently: as many
+# samples at once.
 my @accounts = map { 600 + $_ } 1 .. 12;
 my $stub = PinterestStub->new;
 my $failing = PinterestStub->new(accounts => \@accounts);
 append_to_file($stub->ca_file, slurp_file($failing->ca_file));
 my $node = setup_node('backoff', $stub);
 
-# they have all the time of what comes next
+# They back off while the next sections run.
 add_destination($node, $failing, "d$_", $_) for @accounts;
 $failing->script(
 	map {
@@ -34,7 +35,7 @@ $failing->script(
 	} @accounts);
 track($node, "five-$_", destination => "d$_") for @accounts;
 
-# a worker that has nothing to do after its one event
+# a worker that is idle after its one event
 my $idle = PinterestStub->new;
 append_to_file($stub->ca_file, slurp_file($idle->ca_file));
 $node->safe_psql('postgres', 'CREATE DATABASE idle');
@@ -54,7 +55,7 @@ is($idle->count->{open},
 
 # ---- what the API asks for ----
 
-# an HTTP date has whole seconds: up to one less is waited
+# An HTTP date has whole seconds, so the wait may be up to one second shorter.
 my %asks = (
 	'Retry-After: 3' => sub { return { 'Retry-After' => 3 }, 3000 },
 	'Retry-After with a date' => sub {
@@ -121,7 +122,7 @@ for my $name (sort keys %asks)
 		'and not much later');
 }
 
-# the same beside a success, and beside a 503
+# the same headers in a success and in a 503
 $stub->reset;
 $stub->script(
 	{
@@ -157,7 +158,8 @@ becomes($node, 'busy', 'status, attempts',
 cmp_ok($requests[1]{arrived_ms} - $requests[0]{answered_ms},
 	'>=', 2000, 'and no request before that');
 
-# a request that was out when another was refused, and succeeds, opens nothing
+# A request that was in flight when another was refused doesn't end the wait
+# by succeeding.
 sql('UPDATE pinterest_capi.destination SET batch_size = 1');
 $stub->reset;
 $stub->script({ hang => JSON::PP::true },
@@ -182,7 +184,7 @@ cmp_ok(
 	'no request before Retry-After is over, all the same');
 sql('UPDATE pinterest_capi.destination SET batch_size = DEFAULT');
 
-# ---- what fails ----
+# ---- requests that fail ----
 
 ok( $node->poll_query_until(
 		'postgres', q{
@@ -214,7 +216,8 @@ for my $k (0 .. 4)
 	cmp_ok(min(@{ $delays[$k] }),
 		'>=', 499, 'delay ' . ($k + 1) . ': never under half a second');
 
-	# full jitter: any value up to the ceiling; a few of twelve may have been late on a busy machine
+	# Full jitter: any value up to the ceiling.  On a busy machine a few of
+	# the twelve may be late.
 	cmp_ok(
 		(sort { $a <=> $b } @{ $delays[$k] })[5],
 		'<=',
@@ -234,7 +237,8 @@ cmp_ok($mean[3] + $mean[4], '>', 2 * ($mean[0] + $mean[1]), 'all along');
 cmp_ok(scalar(uniq(map { int($_ / 5) } @all)),
 	'>', 30, 'and no two destinations come together: jitter');
 
-# what one event waits for is its own; a resumed destination doesn't wait for its backoff
+# One event's wait delays no other, and a resumed destination doesn't wait for
+# its backoff.
 $stub->reset;
 $stub->script({ status => 500, headers => { 'Retry-After' => 3600 } });
 track($node, 'an-hour', destination => 'default');
@@ -254,7 +258,8 @@ track($node, 'a-day', destination => 'default');
 becomes($node, 'a-day', "status, next_attempt_at BETWEEN now() + interval '5 hours 50 minutes' AND now() + interval '6 hours'", 'retrying|t',
 	'Retry-After: 86400: six hours, whatever libcurl takes');
 sql('SELECT pinterest_capi.resume_destination()');
-# an hour ago is no wait, and neither is what says nothing: 1 s by itself
+# A time an hour ago is no wait, and neither is a value without meaning: the
+# worker waits its own 1 s.
 for my $value (HTTP::Tiny->new->_http_date(time() - 3600), 'soon', '-3600', '')
 {
 	$stub->reset;
@@ -264,7 +269,7 @@ for my $value (HTTP::Tiny->new->_http_date(time() - 3600), 'soon', '-3600', '')
 	is($stub->count->{requests}, 2, 'and waits for no longer than its own backoff');
 }
 
-# another api_url is another server, which nobody has asked to wait
+# Another api_url is another server, which has not asked to wait.
 $stub->reset;
 $stub->script({ status => 500, headers => { 'Retry-After' => 3600 } });
 track($node, 'here', destination => 'default');
@@ -287,9 +292,10 @@ is(scalar($failing->received('elsewhere')), 1, 'there');
 sql(qq{UPDATE pinterest_capi.destination SET api_url = '@{[$stub->url]}' WHERE destination = 'default'}
 );
 
-# ---- the end of it ----
+# ---- when waiting ends ----
 
-# what waits for longer than max_event_age expires, whatever it waits for
+# An event that waits for longer than max_event_age expires, whatever it waits
+# for.
 $stub->reset;
 sql(q{UPDATE pinterest_capi.destination SET max_event_age = '1 hour', retry_for = '1 day' WHERE destination = 'default'}
 );
@@ -306,7 +312,7 @@ becomes(
 	'grown too old meanwhile: expired');
 is(scalar($stub->received('old-retry')), 1, 'without another request');
 
-# a 429 without end is nothing that an event is failed for before retry_for is over
+# Endless 429 fail no event before retry_for is over.
 sql(q{UPDATE pinterest_capi.destination SET retry_for = '2 seconds' WHERE destination = 'default'}
 );
 $stub->reset;
@@ -324,7 +330,7 @@ becomes(
 	'failed|0|retries used up|HTTP 429: Slow down. (code 8)',
 	'429 for longer than retry_for: failed');
 
-# ---- meanwhile, the other worker has had nothing to do for half a minute ----
+# ---- meanwhile, the other worker has been idle for half a minute ----
 
 ok(poll(sub { $idle->count->{open} == 0 }, 60),
 	'an idle connection is closed');
@@ -333,7 +339,7 @@ ok( $idle->wait_count(processed => 2),
 	'and another one made when it is needed');
 is($idle->count->{connections}, 2, 'two in all');
 
-# ---- what isn't due for long is not read at each turn ----
+# ---- an event that is due much later is not read at each poll ----
 
 $stub->reset;
 sql(q{UPDATE pinterest_capi.destination SET retry_for = DEFAULT, max_event_age = DEFAULT WHERE destination = 'default'}

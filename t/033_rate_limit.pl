@@ -22,7 +22,7 @@ my $node = setup_node('limits', $stub);
 
 sub sql { return $node->safe_psql($_[1] // 'postgres', $_[0]) }
 
-# more than enough for all that time, a request each
+# more events than that time allows requests, one a request
 sql("UPDATE pinterest_capi.destination SET batch_size = 1, max_requests_per_minute = $limit"
 );
 my $n = $limit * ($minutes || 1) + 60;
@@ -36,8 +36,8 @@ ok( poll(
 	"$seconds seconds of the stub's clock");
 my @at = map { $_->{arrived_ms} - $begin } $stub->requests;
 
-# what is counted is the distance between the first request and the last one in
-# the window, so that the window's own end makes no difference
+# The test counts the time between the first and the last request in the
+# window, so that the window's own end makes no difference.
 my @within = grep { $_ < 1000 * $seconds } @at;
 my $rate = 60_000 * (@within - 1) / $within[-1];
 note(sprintf 'result: a limit of %d a minute: %.2f a minute over %d s',
@@ -53,7 +53,7 @@ if ($minutes)
 	cmp_ok(scalar(@within), '>=', 0.98 * $limit * $minutes, 'nor too few');
 }
 
-# any minute there is; the stub's clock is not quite the worker's
+# any span of a minute; the stub's clock differs a little from the worker's
 my $most = max map {
 	my $from = $_;
 	scalar(grep { $_ >= $from && $_ < $from + 59_950 } @at)

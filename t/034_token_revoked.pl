@@ -30,7 +30,7 @@ sub new_token
 	return;
 }
 
-# a shop that sells meanwhile: a transaction per event, until it is told to stop
+# Track events in the background, one a transaction, until told to stop.
 sub stream
 {
 	my ($name) = @_;
@@ -55,7 +55,7 @@ sub stream
 		'>' => \$out,
 		'2>' => \$err);
 
-	# its number of events, once it has stopped
+	# Stop it, and return its number of events.
 	return sub {
 		sql('INSERT INTO enough VALUES (1)');
 		$run->finish or die $err;
@@ -67,7 +67,8 @@ sub stream
 sql('CREATE TABLE enough (n integer)');
 my $token = PinterestStub::TOKEN;
 
-# one request at a time: exactly one is refused; several: those that were out
+# With one request at a time exactly one is refused, with several those in
+# flight.
 for my $concurrent (1, 4)
 {
 	my $name = "stream$concurrent";
@@ -97,7 +98,7 @@ for my $concurrent (1, 4)
 	cmp_ok(scalar(@refused), '<=', $concurrent,
 		scalar(@refused) . ' was refused, no more than were out');
 
-	# of those that are out together each may be answered first
+	# Any of the requests in flight may be answered first.
 	cmp_ok(
 		max(map { $_->{number} } $stub->requests),
 		'<',
@@ -124,7 +125,7 @@ for my $concurrent (1, 4)
 	$token = $revoked;
 }
 
-# what was out with the old token comes back when the new one is there already
+# A request with the old token is answered after the new token was set.
 sql("UPDATE pinterest_capi.destination SET batch_size = 1 WHERE destination = 'default'"
 );
 $stub->reset;
@@ -154,7 +155,8 @@ is( sql(q{SELECT status FROM pinterest_capi.destination_status WHERE destination
 	'ready',
 	'and the destination is not paused for that');
 
-# refused with the token that is still configured, it is
+# A request with the token that is still configured is refused: that pauses
+# again.
 $stub->reset;
 $stub->script({ hang => JSON::PP::true, status => 401 });
 track($node, 'resumed', destination => 'default');
@@ -208,7 +210,8 @@ unlike(
 	qr/"shortlived" is paused/,
 	'nobody is told of a pause');
 
-# a token file that is a pipe: opening it would wait for ever, and every destination with it
+# A token file that is a pipe: opening it would block for ever, and all
+# destinations with it.
 mkfifo("$stub->{dir}/pipe", oct(600)) or die "mkfifo: $!";
 sql(sprintf(
 		q{SELECT pinterest_capi.configure_destination('%s', 'file:%s/pipe', '601', 'shortlived')},

@@ -17,7 +17,7 @@ my $ok =
   { status => 'processed', error_message => '', warning_message => '' };
 my $two = { num_events_received => 1, num_events_processed => 1 };
 
-# what becomes of the event: status, attempts, a warning that the outcome is unknown
+# the event's result: status, attempts, a warning that the outcome is unknown
 my $again = 'sent|2|t';      # sent again, and says so
 my $retried = 'sent|2|f';    # an attempt that certainly came to nothing
 my $sent = 'sent|1|f';
@@ -29,7 +29,7 @@ my $wrong = qr/^HTTP 200 with entries or counts that don't add up$/;
 my $broken = qr/^no complete answer: /;
 my $foreign = qr/^HTTP 400 in other words than the API's/;
 
-# name => [rule, what becomes of the event, the destination's last error]
+# name => [rule, the event's result, the destination's last error]
 my @by_http2 = (
 	empty => [ { body => '' }, $again, $unread ],
 	'no content' => [
@@ -342,7 +342,7 @@ my @by_http1 = (
 		qr/^no complete answer: Operation timed out/
 	],
 
-	# the status alone says enough
+	# the status alone decides
 	'503, broken off' => [
 		{ status => 503, unkind => 'longer', n => 10 },
 		$retried, qr/^HTTP 503$/
@@ -358,11 +358,11 @@ my @by_http1 = (
 		qr/^HTTP 429$/
 	],
 
-	# it might have told of each event
+	# the answer might have listed each event
 	'400, broken off' =>
 	  [ { status => 400, unkind => 'longer', n => 10 }, $again, $broken ],);
 
-# each case has a destination of its own, so that all are there at once
+# Each case has a destination of its own, so that all run at once.
 my $n_cases = (@by_http2 + @by_http1) / 2;
 my @accounts = map { 1000 + $_ } 1 .. $n_cases + 4;
 my $stub = PinterestStub->new(accounts => \@accounts);
@@ -442,7 +442,7 @@ like(
 	qr/^(?!.*\Q@{[PinterestStub::TOKEN]}\E)/,
 	'no token in an error') for grep { $_->{name} =~ /the token/ } @cases;
 
-# 401 and 403 pause, whatever comes with them
+# 401 and 403 pause, whatever the body is.
 for my $status (401, 403)
 {
 	$account++;
@@ -464,7 +464,7 @@ for my $status (401, 403)
 		'queued|0', 'the event waits');
 }
 
-# invalid UTF-8 in the middle of an otherwise perfect answer
+# invalid UTF-8 in the middle of an otherwise valid answer
 $account++;
 add_destination($node, $old, "d$account", $account);
 $old->script(
@@ -483,7 +483,7 @@ becomes(
 	$again,
 	'invalid UTF-8: sent again');
 
-# alone, since libcurl gives up the whole connection for it
+# Run alone, since libcurl closes the whole connection for it.
 $account++;
 add_destination($node, $stub, "d$account", $account);
 $stub->script({ account => "$account", unkind => 'early', n => 1000 });
@@ -495,7 +495,7 @@ becomes(
 	$again,
 	'HTTP/2: a flood of interim answers: sent again');
 
-# ---- what is huge: memory, and time ----
+# ---- huge answers: memory, and time ----
 
 sql(q{SELECT pinterest_capi.pause_destination(destination) FROM pinterest_capi.destination WHERE destination <> 'default'}
 );
@@ -521,12 +521,13 @@ for my $turn (1 .. 2)
 		ok(poll(sub { sql_status($node, $id, 'attempts') >= 1 }),
 			"$name: an attempt");
 
-		# the answer is read and understood in that time, on a slow machine too
+		# The worker reads and parses the answer in that time, on a slow
+		# machine too.
 		cmp_ok(time() - $begin, '<', 10, 'and over soon');
 		$most = $most < rss($worker) ? rss($worker) : $most;
 		sql("SELECT pinterest_capi.resume_destination()");
 
-		# before the next one, which would take that one's answer otherwise
+		# before the next event, which would get this one's answer otherwise
 		becomes($node, $id, 'status, attempts', 'sent|2', 'and sent again');
 	}
 }
@@ -542,7 +543,7 @@ SKIP:
 		'<', 32 * 1024, 'the worker is no larger after that');
 }
 
-# and through a transfer encoding
+# the same as a transfer encoding
 set_conf($node, request_timeout => 30);
 sql("UPDATE pinterest_capi.destination SET api_url = '@{[$old->url]}' WHERE destination = 'default'"
 );
@@ -562,7 +563,7 @@ SKIP:
 		'not unpacked into memory');
 }
 
-# many of the usual kind: nothing adds up
+# many ordinary answers: memory doesn't grow
 sql("UPDATE pinterest_capi.destination SET batch_size = 1, api_url = '@{[$stub->url]}', max_requests_per_minute = 120000 WHERE destination = 'default'"
 );
 my $usual = sub {

@@ -14,7 +14,7 @@ use Test::More;
 my $stub = PinterestStub->new(accounts => [ 601 .. 604 ]);
 my $node = setup_node('connections', $stub);
 
-# each in a transaction of its own
+# Track events, each in a transaction of its own.
 sub track
 {
 	my ($destination, @ids) = @_;
@@ -63,7 +63,8 @@ $stub->reset;
 sent($node, 'nine', 12, 'all are sent');
 set_conf($node, max_concurrent_requests => 4);
 
-# destinations at the same host share it; those that hang cost the others nothing
+# Destinations at the same host share the connection; a request that hangs
+# delays no other.
 $stub->reset;
 add_destination($node, $stub, "d$_", $_) for 601 .. 604;
 sql('UPDATE pinterest_capi.destination SET batch_size = 1');
@@ -92,7 +93,8 @@ becomes($node, 'broken', 'status', 'sent',
 	'a connection breaks: sent over another one');
 is($stub->count->{duplicates}, 0, 'nothing went twice');
 
-# the server says that it leaves: what is on its way is answered, the next goes elsewhere
+# The server sends GOAWAY: requests in flight are answered, the next uses
+# another connection.
 $stub->reset;
 $stub->script({ unkind => 'leaving' });
 track('default', 'leaving');
@@ -103,7 +105,8 @@ becomes($node, 'left', 'status, attempts', 'sent|1', 'the next event');
 is($stub->count->{connections}, 1, 'has a new connection');
 is($stub->count->{duplicates}, 0, 'nothing went twice');
 
-# nothing was processed, as the server says: once more, on another connection
+# The server says that it processed nothing: the worker sends again, on
+# another connection.
 $stub->reset;
 $stub->script({ unkind => 'goaway', n => 11 });
 track('default', 'refused-by-goaway');
@@ -138,7 +141,8 @@ is($stub->count->{requests}, 1 + 4, 'and no fifth');
 my $count = $stub->count;
 is($count->{open}, 4, 'over four connections');
 
-# not every one: tickets come after the handshake, and some versions use one once
+# Not every connection: tickets come after the handshake, and some versions
+# use a ticket once.
 cmp_ok($count->{resumed}, '>=', 1,
 	"of which $count->{resumed} resumed a TLS session");
 is(($stub->requests)[0]{http_version}, '1.1', 'by HTTP/1.1');
@@ -149,7 +153,7 @@ is($stub->count->{connections}, 4, 'over the same four connections');
 $stub->reset;
 sent($node, 'old', 10, 'all are sent');
 
-# as many destinations as there are: no limit of connections is in anybody's way
+# many destinations: no limit of connections delays any
 add_destination($node, $stub, "d$_", $_) for 601 .. 604;
 sql('UPDATE pinterest_capi.destination SET batch_size = 1');
 $stub->script(map { +{ account => "$_", times => 0, hang => JSON::PP::true } }
@@ -183,7 +187,8 @@ is_deeply(
 	[ 1, 300 ],
 	'together, in one request');
 
-# with room for more requests, a second one leaves beside the first, but not each event alone
+# With more concurrent requests allowed, a second request is sent beside the
+# first, but not one for each event.
 set_conf($node, max_concurrent_requests => 4);
 $stub->reset;
 $stub->script({ times => 4, hang => JSON::PP::true });

@@ -18,7 +18,7 @@ my $heard = '';
 
 $listener->query_safe('LISTEN pinterest_capi');
 
-# Returns all that the listener was told so far, once that is at least so much.
+# Wait for at least this many notifications; return all so far.
 sub told
 {
 	my ($least) = @_;
@@ -102,9 +102,10 @@ is(sql('SELECT pinterest_capi.flush()'), 't', 'all of it');
 sql(q{SELECT pinterest_capi.drop_destination('the "other" one')});
 $heard = '';
 
-# ---- what is not told ----
+# ---- no notification ----
 
-# A backoff ends by itself.  The notification behind all that shows that none came before it.
+# A backoff ends by itself.  The notification after it shows that none came
+# before.
 $stub->reset;
 $stub->script({ status => 503 });
 track($node, 'busy');

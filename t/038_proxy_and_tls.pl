@@ -16,7 +16,7 @@ use Time::HiRes qw(time);
 
 my $stub = PinterestStub->new;
 
-# the server's environment, which is nobody's business here
+# The server's environment names proxies, which must have no effect.
 my $node = do
 {
 	local @ENV{qw(https_proxy ALL_PROXY no_proxy NO_PROXY)} =
@@ -27,7 +27,7 @@ my $accepted = qr/^Pinterest accepted the test event\b/;
 
 sub verify { return sql('SELECT pinterest_capi.verify_destination()') }
 
-# a proxy; what it has seen is in the list that {seen} returns
+# Start a proxy; {seen} returns the requests that it got.
 sub start_proxy
 {
 	my (@options) = @_;
@@ -61,7 +61,7 @@ track($node, 'direct');
 becomes($node, 'direct', 'status', 'sent',
 	'without a proxy, whatever the environment says');
 
-# an idle connection that is there already is none through the proxy
+# An idle connection from before the setting must not be used past the proxy.
 my $proxy = start_proxy();
 set_conf($node, proxy => $proxy->{url});
 $stub->reset;
@@ -79,7 +79,8 @@ track($node, 'proxied-too');
 becomes($node, 'proxied-too', 'status', 'sent', 'another event');
 is(scalar($proxy->{seen}->()), 1, 'goes through the same tunnel');
 
-# plain HTTP to this machine goes through a tunnel too, not with its token through the proxy
+# Plain HTTP to this machine uses a tunnel too, so that the proxy doesn't see
+# the token.
 sql("UPDATE pinterest_capi.destination SET api_url = 'http://localhost:$stub->{control_port}/v5'"
 );
 verify();
@@ -108,7 +109,7 @@ sql('SELECT pinterest_capi.resume_destination()');
 becomes($node, 'intercepted', 'status, attempts',
 	'sent|1', 'resumed: it is sent');
 
-# a proxy that refuses; what it says of waiting is not the API's word
+# A proxy that refuses: its Retry-After is not the API's.
 stop_proxy($proxy);
 for my $status (407, 502, 403, 429)
 {
@@ -142,7 +143,8 @@ sql('SELECT pinterest_capi.resume_destination()');
 set_conf($node, connect_timeout => 1, request_timeout => 20);
 $proxy = start_proxy('--hang');
 
-# nobody takes what comes: the kernel makes a connection, and no TLS handshake follows
+# No process accepts: the kernel makes the connection, and no TLS handshake
+# follows.
 my $silent = IO::Socket::INET->new(Listen => 5, LocalAddr => '127.0.0.1')
   or die "listen: $!";
 for
@@ -219,7 +221,7 @@ for my $version ('TLSv1.1', 'TLSv1.2', 'TLSv1.3')
 	$stub->start('server');
 	if ($version eq 'TLSv1.1')
 	{
-		# the server itself does speak it
+		# the server itself supports this version
 		my ($status, undef, undef, $err) =
 		  $stub->curl('--tlsv1.0', '--tls-max', '1.1', '--ciphers',
 			'DEFAULT@SECLEVEL=0', '-d', '{}', $stub->url . '/x');

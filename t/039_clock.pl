@@ -28,7 +28,7 @@ pinterest_capi.ca_file = '@{[$stub->ca_file]}'
 pinterest_capi.request_timeout = 3s
 CONF
 
-# its clock is the test's, ours isn't
+# The server has the test's clock, the test itself has the real one.
 sub start
 {
 	local @ENV{ keys %clock } = values %clock;
@@ -47,7 +47,7 @@ sub server_ahead
 # the test server's certificate is good for two days
 use constant { HOUR => 3600, AHEAD => 36 * 3600 };
 
-# ---- it is set back while the worker runs ----
+# ---- the clock is set back while the worker runs ----
 
 $set_clock->(AHEAD);
 cmp_ok(abs(server_ahead() - AHEAD),
@@ -55,7 +55,8 @@ cmp_ok(abs(server_ahead() - AHEAD),
 track($node, 'ahead');
 becomes($node, 'ahead', 'status', 'sent', 'events are sent all the same');
 
-# a transaction that has drawn its event's id, others overtake it, and then the clock goes back
+# A transaction has drawn its event's id, later ones commit first, and then
+# the clock is set back.
 my $late = $node->background_psql('postgres');
 $late->query_safe('BEGIN');
 $late->query_safe(
@@ -65,7 +66,8 @@ track($node, 'overtakes');
 becomes($node, 'overtakes', 'status', 'sent',
 	'an event overtakes another one');
 
-# a request hangs, a retry and the whole destination wait
+# A request hangs, an event waits for its retry, and a whole destination
+# waits.
 $stub->script({ status => 503, headers => { 'Retry-After' => 5 } });
 track($node, 'retry');
 becomes($node, 'retry', 'status', 'retrying',
@@ -103,7 +105,7 @@ cmp_ok(time() - $begin,
 becomes($node, 'hanging', 'status, attempts',
 	'sent|2', 'and it is sent again');
 
-# ---- it is right after a restart ----
+# ---- the clock is right after a restart ----
 
 $set_clock->(AHEAD);
 $stub->reset;
@@ -127,7 +129,8 @@ is( sql(q{SELECT status, backoff_until IS NULL FROM pinterest_capi._readiness WH
 	'ready|t',
 	'the destination is ready');
 
-# what is meant to wait for long goes on waiting: no time is mended that needs it
+# An event that is meant to wait for long goes on waiting: its time is not
+# changed.
 $stub->reset;
 $stub->script({ status => 500, headers => { 'Retry-After' => 6 * HOUR } });
 track($node, 'in-six-hours');
@@ -143,7 +146,8 @@ ok( poll(
 		}),
 	'a new worker');
 
-# its first pass over final rows and wrong times is made at once; this one is old enough to go with it
+# A worker's first pass over final rows and future times comes at once; this
+# row is old enough to be deleted by it.
 sql(q{UPDATE pinterest_capi._outcome SET finished_at = finished_at - interval '1 year' WHERE id = (SELECT id FROM pinterest_capi._event WHERE event_id = 'ahead')}
 );
 sql('SELECT pg_terminate_backend(pid) FROM pinterest_capi.worker_status');

@@ -46,11 +46,12 @@ $node->safe_psql('postgres',
 	'UPDATE pinterest_capi.destination SET batch_size = 100, max_requests_per_minute = 120000'
 );
 
-# answers come late, so that a kill finds requests that are processed but not settled
+# Answers are delayed, so that a kill finds requests that are processed but
+# not settled.
 my @rules = ({ times => 0, lag => 40 });
 my $directory = PostgreSQL::Test::Utils::tempdir();
 
-# ---- sessions: each says which events it has seen committed ----
+# ---- sessions: each prints the events whose commit was acknowledged ----
 
 sub call
 {
@@ -62,9 +63,9 @@ sub call
 	  . qq{, 'currency', 'EUR'), '{"em": "c\@example.com"}', event_id => '$id')};
 }
 
-# A part of what is not acknowledged yet, in statements of three kinds; in
-# between, what is taken back.  Once all is, as an application that doubts would:
-# the same again.
+# Return statements of three kinds for some events that are not acknowledged
+# yet, with rolled back ones between.  Once all are acknowledged, return the
+# same again, as an application in doubt would track them.
 sub script_of
 {
 	my ($session) = @_;
@@ -127,7 +128,8 @@ sub run_session
 	  or POSIX::_exit(1);
 }
 
-# it has ended: what it saw committed counts, the rest is tried again
+# The session has ended: its acknowledged events count, the others are tried
+# again.
 sub hear
 {
 	my ($session) = @_;
@@ -142,7 +144,7 @@ sub hear
 	return;
 }
 
-# ---- those who are killed ----
+# ---- the processes that are killed ----
 
 my %killed = (worker => 0, backend => 0, postmaster => 0);
 

@@ -21,7 +21,8 @@ my $token = PinterestStub::TOKEN;
 
 sub sql { return $node->safe_psql(@_ > 1 ? @_ : ('postgres', @_)) }
 
-# the original: sent, suppressed, cancelled; and, while the API is gone, waiting and retrying ones
+# The original has sent, suppressed and cancelled events and, while the API is
+# down, waiting and retrying ones.
 sql(<<"SQL");
 SELECT pinterest_capi.allow_event('Order Placed', 'Checkout', properties => '{content_name}');
 SELECT pinterest_capi.configure_destination('1', 'pina_second_destination_token', '2', 'second');
@@ -67,7 +68,7 @@ sql(q{CREATE TABLE orders (id int, total numeric, mail text);
 	EXECUTE FUNCTION pinterest_capi.track_trigger('Checkout', 'email=mail', 'value=total', 'currency:=EUR', 'event_id=id')}
 );
 
-# everything that is to come along, as one text
+# Return everything that the dump must hold, as one text.
 my $content = q{
 	SELECT to_jsonb(d) FROM pinterest_capi.destination AS d ORDER BY destination;
 	SELECT to_jsonb(s) FROM pinterest_capi._destination_state AS s ORDER BY dest;
@@ -153,7 +154,8 @@ sub restored
 			$name, 'SELECT count(*) = 1 FROM pinterest_capi.worker_status'),
 		"$name: its worker runs");
 
-	# what is paused says so; nothing of it is kept from being sent by that alone
+	# The copies' destinations are paused; resume them, since that alone must
+	# not hold the events.
 	sql($name,
 		q{SELECT pinterest_capi.resume_destination(destination) FROM pinterest_capi.destination}
 	);
@@ -208,7 +210,8 @@ restored(
 		'pg_restore', '-e', '-d', $node->connstr('copy_custom'), $file{custom}
 	]);
 
-# pg_restore's processes know of no foreign key between an extension's tables, so these are restored by one
+# pg_restore -j orders an extension's tables without their foreign keys, so
+# one process restores these.
 my @restore = (
 	'pg_restore', '-e', '-d', $node->connstr('copy_parallel'),
 	$file{directory});
@@ -235,7 +238,8 @@ command_fails(
 	'data over data is refused');
 is(sql('copy_custom', $content), $before, 'and changes nothing');
 
-# --clean: the extension is dropped and made again, its worker in the way or not
+# --clean: the extension is dropped and created again, while its worker runs
+# or not.
 command_ok(
 	[
 		'pg_restore', '-e',
@@ -245,7 +249,7 @@ command_ok(
 	'pg_restore --clean');
 is(sql('copy_custom', $content), $original, 'is the same again');
 
-# with a token it sends what waited, under the ids that it had
+# With a token the copy sends the events that waited, under their ids.
 $stub->reset;
 like(
 	sql('copy_plain',
@@ -286,7 +290,7 @@ is( sql('copy_plain',
 sql('copy_plain', q{INSERT INTO orders VALUES (77, 12.5, 'o@example.com')});
 ok(poll(sub { $stub->received('77') }), 'a trigger came along and works');
 
-# ---- who is no superuser ----
+# ---- dump and restore without superuser ----
 
 sql('CREATE ROLE clerk LOGIN');
 my @as_clerk = ('pg_dump', '-d', $node->connstr('postgres') . ' user=clerk');

@@ -23,7 +23,7 @@ my $node = setup_node('privileges', $stub,
 my $superuser = getpwuid($>);
 my $files = PostgreSQL::Test::Utils::tempdir();
 
-# as a role, each statement of its own; what comes back is output and error
+# Run each statement as a role; return output and errors.
 sub as
 {
 	my ($role, $sql) = @_;
@@ -70,7 +70,7 @@ GRANT CREATE ON SCHEMA public TO mallory, tracker, operator, configurer;
 GRANT CREATE ON DATABASE postgres TO mallory;
 SQL
 
-# ---- planted: a copy of every function and operator of pg_catalog, in front of it ----
+# ---- planted: a copy of every function and operator of pg_catalog, before it in search_path ----
 #
 # Each copy notes who ran it and does what the original does.
 
@@ -188,7 +188,7 @@ SELECT pinterest_capi.purge('1 hour');
 SELECT pinterest_capi.drop_destination('other');
 SQL
 
-# what else a session may have set
+# other settings that a session may have changed
 my $version = $node->safe_psql('postgres', 'SHOW server_version_num');
 my $odd = join '',
   map { "SET $_;\n" }
@@ -229,8 +229,8 @@ for my $role ($superuser, 'configurer')
 	);
 }
 
-# What a session makes for itself comes before all schemas: relations and types in
-# pg_temp.  A role that may only track would have them looked at by the owner.
+# A session's temporary relations and types precede all schemas.  A role that
+# may only track could make the owner's functions read them.
 {
 	my @temporary =
 	  qw(destination allowed_event consent_rule standard_event _event _queue _outcome _visitor _suppression _destination_state
@@ -337,8 +337,8 @@ for my $role (qw(mallory tracker operator configurer monitor))
 		'permission denied');
 }
 
-# Somebody with more rights than sense: TRIGGER on everything.  What is planted
-# then would run as whoever writes to the table; neither the worker nor track does.
+# A role that was given TRIGGER on all tables.  What it plants runs as the
+# role that writes to the table; neither the worker nor track fires it.
 sql('TRUNCATE caught; GRANT TRIGGER ON ALL TABLES IN SCHEMA pinterest_capi TO mallory'
 );
 my (undef, $trigger_errors) = as(
@@ -420,7 +420,7 @@ for my $role (qw(mallory tracker operator configurer monitor reader))
 		"SELECT pinterest_capi.configure_destination('1', 'file:/etc/passwd', '2')",
 		$why);
 
-	# the session may not know the settings yet, or know them
+	# before and after the session has loaded the library with its settings
 	for my $first ('',
 		"SELECT pinterest_capi.normalize_identifier('em', 'a\@example.com');")
 	{
@@ -456,7 +456,7 @@ for my $setting (qw(ca_file proxy))
 		'must be superuser|permission denied');
 }
 
-# a superuser who plays a role has that role's rights; back again, all of them
+# A superuser in SET ROLE has that role's rights.
 for my $sql (
 	"UPDATE pinterest_capi.destination SET api_url = '$elsewhere'",
 	"SELECT pinterest_capi.configure_destination('1', 'file:/etc/passwd', '2')"
@@ -467,7 +467,7 @@ for my $sql (
 	like($err, qr/permission denied/, "SET ROLE configurer: $sql");
 }
 
-# inside a function of someone who may, the caller's rights don't count: it's the definer who decided
+# In a SECURITY DEFINER function the definer's rights count, not the caller's.
 sql(q{CREATE FUNCTION public.repoint(text) RETURNS void SECURITY DEFINER SET search_path = pg_catalog LANGUAGE sql AS
 	$$ UPDATE pinterest_capi.destination SET api_url = $1 $$});
 as('configurer', q{SELECT public.repoint('https://localhost:1/v5')});

@@ -14,7 +14,7 @@ my $stub = PinterestStub->new;
 my $node = setup_node('slots', $stub, conf => "max_worker_processes = 0\n");
 my $complaint = qr/could not start a worker for every database/;
 
-# ---- none at all ----
+# ---- no slot at all ----
 
 my $session = $node->background_psql('postgres', on_error_stop => 0);
 $session->query(track_sql('slot-1'));
@@ -45,7 +45,7 @@ is(sql('SELECT count(*) FROM pinterest_capi.worker_status'), '0',
 is($node->safe_psql('postgres', q{SELECT pinterest_capi.flush('0')}),
 	'f', 'flush knows that something waits');
 
-# ---- those that others hold ----
+# ---- slots that others hold ----
 
 # Preloaded for two databases, room for the launcher and one of them.
 $node->adjust_conf('postgresql.conf', 'max_worker_processes', '3');
@@ -63,7 +63,7 @@ configure($node, $stub, 'two');
 track($node, 'slot-two', database => 'two');
 $stub->arrives('slot-two', 'a second database takes the last slot');
 
-# busy, so that neither worker gives its slot up for the third database
+# Both are busy, so neither worker gives up its slot for the third database.
 $stub->script({ hang => 1, times => 2 });
 track($node, 'busy-1');
 track($node, 'busy-2', database => 'two');
@@ -104,7 +104,7 @@ my @without = grep {
 	  eq '0'
 } qw(two three four);
 
-# two where a slot is just changing hands
+# two while a slot is handed over
 cmp_ok(scalar(@without), '>=', 1, 'not all of three databases have a worker');
 $node->safe_psql((grep { $_ ne $without[0] } qw(two three four))[0],
 	'DROP EXTENSION pinterest_capi');

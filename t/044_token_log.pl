@@ -34,7 +34,8 @@ SELECT pinterest_capi.grant_access('configurer', 'configure');
 SELECT pinterest_capi.grant_access('filer', 'configure');
 SQL
 
-# all that the server can log of statements, but for debug5, which 042_privileges.pl has
+# all logging of statements that the server has, but for debug5, which
+# 042_privileges.pl tests
 $node->append_conf('postgresql.conf', <<'CONF');
 log_statement = all
 log_min_duration_statement = 0
@@ -119,7 +120,7 @@ my $configure =
   "SELECT pinterest_capi.configure_destination('$tag', '$token', '$account');";
 my $superuser = sql('SELECT current_user');
 
-# so that it's clear that this would show
+# This shows that the log would have the token.
 my $from = -s $node->logfile;
 sql($configure);
 my ($text, $list, $shown) = seen($from);
@@ -140,7 +141,7 @@ $configure
 COMMIT;
 SQL
 
-# any role: what COPY carries is data, and in no statement
+# Any role: COPY sends data, which no statement contains.
 way('temporary table', 'configurer', <<"SQL");
 BEGIN;
 CREATE TEMPORARY TABLE new_token (token text) ON COMMIT DROP;

@@ -84,7 +84,8 @@ my $node = setup_node('update', $stub, install_path => $install_path);
 is(sql(q{SELECT setting FROM pg_config WHERE name = 'PKGLIBDIR'}),
 	dirname($library), 'the server is the copy');
 
-# which library a process has: that of the file that is there now, or one that is gone
+# Return which library a process has mapped: the installed file, or a deleted
+# one.
 sub has_current
 {
 	my ($pid) = @_;
@@ -92,12 +93,12 @@ sub has_current
 	return slurp_file("/proc/$pid/maps") =~ /pinterest_capi\.so$/m ? 1 : 0;
 }
 
-# every function once, in a session that is there already
+# Call every function once, in a session that began before.
 sub everything
 {
 	my ($session, $id) = @_;
 
-	# advice that comes with an answer is no error
+	# a notice is no error
 	for my $statement (
 		'SET client_min_messages = warning',
 		track_sql($id),
@@ -165,7 +166,7 @@ everything($new, 'new-session-new-worker');
 
 # ---- the script ----
 
-# to the version that it has, to one that there is not, into another schema
+# to the version it has, to one that doesn't exist, into another schema
 my ($notice, $refused) = ('', '');
 $node->psql(
 	'postgres',
@@ -228,7 +229,7 @@ $node->safe_psql($created,
 is($node->safe_psql($created, 'SELECT pinterest_capi._newer()'),
 	'101', 'CREATE EXTENSION goes the way of the updates');
 
-# ---- preloaded: the postmaster's library is everybody's, until it is restarted ----
+# ---- preloaded: all processes have the postmaster's library until a restart ----
 
 install_library("$root/old.so");
 $node->append_conf('postgresql.conf',

@@ -41,8 +41,8 @@ sub end_worker
 	return;
 }
 
-# The postmaster starts a worker again one second after it has failed: ended
-# twice and back twice, it has let as much time pass as another would need.
+# The postmaster restarts a failed worker after one second.  When this worker
+# was ended and restarted twice, another would have been restarted, too.
 sub time_for_restarts
 {
 	for my $turn (1, 2)
@@ -89,7 +89,7 @@ is( $node->safe_psql(
 	'0',
 	'none where there is no extension');
 
-# ---- made later ----
+# ---- databases created later ----
 
 $node->safe_psql('postgres', 'CREATE DATABASE later');
 $node->safe_psql('later', 'CREATE EXTENSION pinterest_capi');
@@ -99,7 +99,8 @@ has_worker('later',
 $node->safe_psql('without', 'CREATE EXTENSION pinterest_capi');
 has_worker('without', 'as it does in one that the launcher has passed over');
 
-# A copy has extension, token and what waits, and nothing is committed in it.
+# A copy has the extension, the token and waiting events, and no commit wakes
+# it.
 $stub->reset;
 $stub->down;
 track($node, 'copied', database => 'one');
@@ -115,7 +116,7 @@ $node->safe_psql('copy', 'SELECT pinterest_capi.resume_destination()');
 ok($stub->wait_count(processed => 2), 'both send, once somebody says so');
 is($stub->count->{distinct}, 1, 'under one event_id');
 
-# ---- closed ----
+# ---- databases closed to connections ----
 
 my $from = -s $node->logfile;
 $node->safe_psql('postgres', 'ALTER DATABASE copy ALLOW_CONNECTIONS false');

@@ -23,7 +23,7 @@ sub rows
 	);
 }
 
-# ---- prepared: who commits it need not know of a worker ----
+# ---- prepared: the session that commits need not know of a worker ----
 
 no_worker($node);
 sql('BEGIN', track_sql('prepared'), "PREPARE TRANSACTION 'p1'");

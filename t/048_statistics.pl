@@ -21,7 +21,7 @@ autovacuum = off
 pinterest_capi.max_concurrent_requests = 1
 CONF
 
-# rows that were read of the extension's tables, by index or without
+# Return how many rows of the extension's tables were read, by index or not.
 sub rows_read
 {
 	return sql(
@@ -30,7 +30,8 @@ sub rows_read
 	);
 }
 
-# a worker that ends has reported all that it has read; the next one is there
+# End the worker, which reports its statistics at exit, and wait for the next
+# one.
 sub next_worker
 {
 	my $pid = worker_pid($node);
@@ -41,7 +42,8 @@ sub next_worker
 	return;
 }
 
-# how many rows were inserted into, updated in and deleted from a table: asking costs no reads of it
+# Return how many rows were inserted, updated and deleted in a table, without
+# reading it.
 sub written
 {
 	my ($table, $what) = @_;
@@ -58,7 +60,7 @@ sub until_written
 	return poll(sub { written($table, $what) >= $n });
 }
 
-# as ANALYZE leaves it that has seen pages and no rows
+# the statistics of an ANALYZE that has seen pages and no rows
 sub believe_empty
 {
 	sql(q{UPDATE pg_class SET reltuples = 0, relpages = greatest(1, pg_relation_size(oid) / 8192)
@@ -67,7 +69,7 @@ sub believe_empty
 	return;
 }
 
-# name, rows per event at most, what: reads by sessions and by the worker
+# name, maximum of rows read per event by sessions and worker, action
 sub reads_little
 {
 	my ($name, $most, $what) = @_;
@@ -105,7 +107,7 @@ sql("SELECT pinterest_capi.pause_destination(d) FROM unnest('{default,closed}'::
 sql(track_sql('alone'));
 fill('tried', 'default');
 
-# ---- a worker that ended while a request was out ----
+# ---- a worker that ended while a request was in flight ----
 
 $stub->script({ hang => 1 });
 sql('SELECT pinterest_capi.resume_destination()');
@@ -121,7 +123,7 @@ is(sql(q{SELECT count(*) FROM pinterest_capi._queue WHERE attempts = 1}),
 	BATCH, 'all of it');
 $stub->release;
 
-# ---- somebody asks, meanwhile ----
+# ---- the views are read meanwhile ----
 
 reads_little(
 	'flush', 0.1,
@@ -224,7 +226,8 @@ reads_little(
 			'>=', EVENTS, 'all are purged');
 	});
 
-# of visitors who come by the thousand in one transaction, when there were hardly any
+# Thousands of visitors come in one transaction, after statistics of hardly
+# any.
 sub visitors
 {
 	my ($name, $n) = @_;

@@ -87,7 +87,7 @@ is( $standby->safe_psql(
 	'queued',
 	'preview works');
 
-# none of these calls has had one started
+# None of these calls has started a worker.
 is(workers($standby), '0', 'no worker there');
 is( $standby->safe_psql(
 		'postgres', 'SELECT count(*) FROM pinterest_capi.worker_status'),

@@ -34,7 +34,7 @@ my $node = setup_node('memory', $stub,
 	  "max_wal_size = '4GB'\nautovacuum = on\npinterest_capi.max_concurrent_requests = 4"
 );
 
-# kB that are the process's own; 0 when it is gone
+# Return the process's private memory in kB; 0 when it has ended.
 sub own_memory
 {
 	my ($pid) = @_;
@@ -45,7 +45,7 @@ sub own_memory
 	return $kb // 0;
 }
 
-# the most that the worker has while something is going on, until a condition holds
+# Return the worker's maximum of private memory until the condition holds.
 sub most_until
 {
 	my ($pid, $condition, $seconds) = @_;
@@ -89,7 +89,8 @@ sub bounded
 	return;
 }
 
-# as track makes them, written straight into the tables since it is the worker that is measured
+# Events as track makes them, inserted into the tables directly, since only
+# the worker is measured.
 sub queue
 {
 	my ($n, $filler) = @_;
@@ -110,7 +111,8 @@ SQL
 	return;
 }
 
-# The strict stub remembers all that it ever got.  For millions there is one that only counts.
+# The strict stub remembers every event.  For millions another stub only
+# counts.
 my ($stdin, $stdout) = ('', '');
 my $counter = IPC::Run::start(
 	[
@@ -157,7 +159,7 @@ for (my $sent = 0; $sent < $events; $sent += $step)
 is(scalar @after, $events / $step, "$events events are sent");
 bounded($most, "$events events");
 
-# what it has after the first third is what it needs
+# The memory after the first third is what the worker needs.
 my $settled = $after[ @after / 3 ];
 SKIP:
 {
@@ -206,7 +208,7 @@ sub answered
 	$stub->script({ times => 1, status => 200, body => $body });
 	queue(1, "'$id'");
 
-	# it may have been tried again before anybody looked
+	# It may have been retried before this query ran.
 	my $event = sql('SELECT max(id) FROM pinterest_capi._event');
 	my $most = most_until(
 		$pid,

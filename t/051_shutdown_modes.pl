@@ -23,7 +23,7 @@ for my $mode (qw(smart fast immediate))
 	$node->stop($mode);
 	my $took = time() - $begin;
 
-	# a second is what pg_ctl waits between its own looks
+	# pg_ctl itself polls once a second
 	cmp_ok(
 		$took, '<', 2,
 		sprintf(

@@ -27,7 +27,7 @@ my $node = setup_node(
 	conf => "shared_preload_libraries = 'pinterest_capi'\nautovacuum = off\n"
 );
 
-# size of files for a process, from here on
+# Limit the size of files of a process from now on.
 sub limit_files
 {
 	my ($pid, $bytes, $name) = @_;
@@ -36,7 +36,7 @@ sub limit_files
 	return;
 }
 
-# as many events in one transaction
+# Track this many events in one transaction.
 sub many_sql
 {
 	my ($prefix, $n) = @_;
@@ -101,7 +101,7 @@ $log_from = -s $node->logfile;
 sql('CHECKPOINT');
 limit_files($backend, 8192, 'a session that can\'t extend files');
 
-# more than the pages that there are have room for
+# more rows than fit into the existing pages
 $session->query(many_sql('full', 2000));
 like($session->{stderr}, qr/ERROR:  $full/, 'track: the server\'s error');
 unlike(slurp_file($node->logfile, $log_from),

@@ -19,7 +19,7 @@ my $configure =
   sprintf q{SELECT pinterest_capi.configure_destination('%s', '%s')},
   PinterestStub::TAG, PinterestStub::TOKEN;
 
-# ---- published: every table must be one whose changes can be ----
+# ---- published: every table must have a replica identity ----
 
 sql('CREATE PUBLICATION everything FOR ALL TABLES');
 track($node, 'first');

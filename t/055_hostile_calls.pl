@@ -43,7 +43,7 @@ CREATE TYPE public.mood AS ENUM ('sad', 'ok');
 GRANT USAGE ON TYPE public.pair, public.word, public.mood TO PUBLIC;
 SQL
 
-# what may not change, whatever they do
+# Return the rights, which no call may change.
 sub rights
 {
 	return sql(<<'SQL');
@@ -233,7 +233,7 @@ sub value
 	return ($make{$type} // $make{text})->() . "::$type";
 }
 
-# every function there is, whether it is meant to be called or not
+# every function of the extension, meant to be called or not
 my @functions = map {
 	my ($name, $names, @types) = split /\|/;
 	{ name => $name, names => [ split /,/, $names ], types => \@types }
@@ -268,7 +268,8 @@ sub call
 
 	return 'SELECT * FROM ' . invocation() if $kind < 0.6;
 
-	# in one statement, whose snapshot is older than what the first of them did
+	# two calls in one statement, whose snapshot is older than the first
+	# call's rows
 	return 'SELECT ' . invocation() . ', ' . invocation() if $kind < 0.75;
 	return
 		'SELECT (SELECT count(*) FROM (SELECT '
@@ -461,7 +462,7 @@ sub statements
 
 # ---- random calls ----
 
-# a run of statements as a role; what psql said
+# Run statements as a role; return psql's output.
 sub as
 {
 	my ($role, $text) = @_;
@@ -498,7 +499,7 @@ while (time() < $until || $runs < @roles)
 	$calls += () = $text =~ /;\n/g;
 	$codes{$role}{$_}++ for @errors;
 
-	# an internal error is somebody's mistake, and it isn't the caller's
+	# An internal error is a bug, never the caller's mistake.
 	for my $line (
 		$err =~ /^.*(?:XX\d{3}|P0000): .*$/mg,
 		$err =~ /^.*server closed the connection.*$/mg,
@@ -572,7 +573,8 @@ SKIP:
 	is($queries, $each * $round, 'each time after all of its queries');
 	is($died, '', 'it met no crash');
 
-	# the server's own internal errors are not ours: those count whose place is a file of ours
+	# Only internal errors from the extension's files count, not the server's
+	# own.
 	my $log = slurp_file($node->logfile, $from);
 	my $sources = join '|',
 	  map { s{.*/}{}r } glob("$FindBin::RealBin/../src/*/*.c");

@@ -16,7 +16,7 @@ my $stub = PinterestStub->new;
 my $node = setup_node('statement', $stub);
 my $token = PinterestStub::TOKEN;
 
-# the answer of a statement, or its error
+# Return a statement's result, or its error.
 sub said
 {
 	my ($sql) = @_;
@@ -37,7 +37,7 @@ like(
 	qr/changed in this transaction/,
 	'a destination that the same statement made is not verified');
 
-# made by somebody else while the statement was under way
+# Another session makes the row while the statement runs.
 my $late = $node->background_psql('postgres', on_error_stop => 0);
 my $holder = $node->background_psql('postgres');
 $holder->query_safe('SELECT pg_advisory_lock(1)');

@@ -42,7 +42,7 @@ sql('SELECT pinterest_capi.resume_destination()');
 $stub->arrives('same-token', 'until somebody resumes');
 all_sent($node, 'all is settled');
 
-# ---- a file in place of a token: missing, wrong, there, replaced ----
+# ---- a file in place of a token: missing, wrong, present, replaced ----
 
 my $token_file = PostgreSQL::Test::Utils::tempdir() . '/token';
 

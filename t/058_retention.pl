@@ -18,7 +18,8 @@ sql(qq{SELECT count(pinterest_capi.track('Checkout', '{"value": 1, "currency": "
 );
 is(sql("SELECT pinterest_capi.flush('60 s')"), 't', "$n events are sent");
 
-# by when they ended, a third is old enough to be deleted, a third to be emptied; one still waits
+# By their time of ending a third is old enough to be deleted, a third to be
+# emptied; one event still waits.
 sql(q{
 	UPDATE pinterest_capi._outcome AS o SET finished_at = finished_at - CASE e.id % 3 WHEN 0 THEN interval '31 days' WHEN 1 THEN interval '8 days' ELSE '0' END
 	FROM pinterest_capi._event AS e WHERE e.id = o.id AND e.event_id LIKE 'kept-%';

@@ -29,7 +29,7 @@ $node->start;
 
 my $dir = PostgreSQL::Test::Utils::tempdir();
 
-# what a run wrote: name => figure
+# Run a part of the bench; return its figures by name.
 sub bench
 {
 	my ($part, @what) = @_;
@@ -66,7 +66,7 @@ sub bench
 
 my %figure = bench(200, qw(enqueue drain growth latency steady));
 
-# A machine that does other things too may double one side of a ratio.
+# Other processes on the machine may double one side of a ratio.
 my %at_most = (
 	'loop, track' => 3,
 	'trigger, track' => 3,
