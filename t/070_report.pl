@@ -41,7 +41,7 @@ sub grouped
 	return $n;
 }
 
-# what the browser finds in pages
+# Return what the browser finds in pages.
 sub look
 {
 	my @files;
@@ -127,7 +127,7 @@ my $day_html = sql(
 	q{SET timezone = 'Asia/Kathmandu'; SELECT pinterest_capi.report_html('default', '1 day')}
 );
 
-# databases of other encodings; and more names than anybody wants to read
+# databases of other encodings; and more names than the page shows
 sql('CREATE DATABASE latin ENCODING latin1 TEMPLATE template0');
 $node->safe_psql('latin',
 	q{CREATE EXTENSION pinterest_capi; SELECT pinterest_capi.configure_destination('1', 'pina_x')}
@@ -145,7 +145,7 @@ $node->safe_psql(
 my $bytes_html =
   $node->safe_psql('bytes', 'SELECT pinterest_capi.report_html()');
 
-# one page that is not as it should be
+# a faulty page
 my $broken_html = $html =~ s/<html lang="en">/<html>/r =~
   s/<\/main>/<script>console.log('ran')<\/script><div style="width: 900px">wide<\/div><img src="nothing.png"><\/main>/r;
 
@@ -159,7 +159,7 @@ is_deeply($page->{said}, [], 'the console stays empty, and no dialog opens');
 is($page->{scripts}, 0, 'no script, frame, form or link in it');
 unlike($html, qr/[^\x20-\x7E\n\t]/, 'ASCII alone');
 
-# a server that isn't Pinterest's is named in words
+# A page for another server than Pinterest's says so in words.
 unlike(
 	$html =~ s{events go to https://localhost:\d+/v5, not to Pinterest}{}gr,
 	qr/https?:|url\(|\@import/i, 'no address of anything else');
@@ -316,7 +316,7 @@ for my $kind ([ 'E-mail', 1 ], [ 'Click id', 2 ])
 is($page->{matches}{'Mobile ad id'}{share},
 	'0.0 %', 'an identifier that never comes');
 
-# what failed, what was stopped
+# failed events, suppressed events
 my (undef, @failures) = @{ $page->{tables}{'Failures and retries'} };
 is_deeply(
 	[ sort map { "$_->[0]|$_->[4]" } @failures ],
@@ -341,7 +341,7 @@ is_deeply(
 	],
 	'what was stopped, by gate');
 
-# whether it works, what may leave
+# the state of the destinations, the allowed events
 like(
 	$page->{verdict},
 	qr/Something needs to be done.*paused/,
@@ -379,7 +379,7 @@ is_deeply(
 like((grep { $_->[0] =~ /search_string/ } @fields)[0][3],
 	qr/^search$/, 'and for which events');
 
-# ---- everybody can read it ----
+# ---- accessibility ----
 
 is_deeply(
 	$page->{axe},
@@ -404,7 +404,7 @@ is_deeply(
 is($page->{printed}{paper}, 'rgb(255, 255, 255)', 'on white');
 is($page->{printed}{overflow}, 0, 'and A4 is wide enough');
 
-# these checks can fail
+# These checks find the faults of the faulty page.
 cmp_ok(scalar(@$_), '>', 0, 'a broken page is found out')
   for $broken->{fetched}, $broken->{said},
   @{ $broken->{axe} }{ 'light', 'dark' };
@@ -444,7 +444,7 @@ like(
 	qr/other names<\/th>.*?>152</,
 	'fifty names, and one line with the number of the others');
 
-# ---- who may ----
+# ---- rights ----
 
 sql(q{CREATE ROLE reader; SELECT pinterest_capi.grant_access('reader', 'monitor'); CREATE ROLE shop; SELECT pinterest_capi.grant_access('shop', 'track');
 	CREATE ROLE observer IN ROLE pg_monitor});

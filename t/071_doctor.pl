@@ -25,7 +25,7 @@ sub track
 	return;
 }
 
-# what isn't ok, as "check status: advice"
+# Return the rows that aren't ok, as "check status: advice".
 sub complaints
 {
 	return sql(
@@ -33,7 +33,8 @@ sub complaints
 	);
 }
 
-# the fault is found under its name, with the right advice, and no other than those that follow from it
+# The fault is found under its name, with the right advice, and no others but
+# those that follow from it.
 sub finds
 {
 	my ($fault, $check, $advice, @also) = @_;
@@ -125,7 +126,7 @@ sql(q{SELECT pinterest_capi.allow_event('It''s new'); SELECT pinterest_capi.purg
 );
 healthy('once it is, and forgotten');
 
-# an event for a destination that doesn't exist, which is on the list of one that does
+# An event for a destination that doesn't exist, allowed for one that exists.
 sql(q{
 	CREATE TABLE paid (id integer, email text, shop text);
 	CREATE TRIGGER pinterest AFTER INSERT ON paid FOR EACH ROW
@@ -164,14 +165,14 @@ finds(
 configure_again();
 healthy('with the right one');
 
-# 4: paused by somebody
+# 4: paused by an operator
 sql('SELECT pinterest_capi.pause_destination()');
 finds('paused', 'destination',
 	qr/SELECT pinterest_capi\.resume_destination\('default'\);/);
 sql('SELECT pinterest_capi.resume_destination()');
 healthy('resumed');
 
-# 5: the API is down; the connection that is open goes with it
+# 5: the API is down; the open connection is closed with it
 $stub->down;
 track('no-connection');
 finds('stub down', 'connection', qr/no connection:.*firewall/);
@@ -269,7 +270,7 @@ finds(
 	qr/No event is allowed for "?default"?.*allow_event/);
 sql(q{SELECT pinterest_capi.allow_event('Checkout')});
 
-# ---- what Pinterest refuses, what waits, what is turned off ----
+# ---- refused events, waiting events, settings that are off ----
 
 $stub->script({ fail => { 0 => 'Tag is of another account.' } });
 track('failing');

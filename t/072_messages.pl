@@ -9,14 +9,15 @@ use Test::More;
 
 my $top = "$FindBin::RealBin/..";
 
-# what nobody at the keyboard can do anything about, or the value that was left out and why
+# Messages without a hint: those about which a caller can do nothing, or that
+# name a skipped value and why.
 my %without_hint = map { ($_ => 1) } (
 	'out of memory',
 	'%s',
 	'more than one row returned by an expression',
 	'the row is too large for an expression');
 
-# the text of a call up to its closing bracket
+# Return the text of a call up to its closing bracket.
 sub call_at
 {
 	my ($source, $at) = @_;
@@ -75,7 +76,7 @@ for my $file (glob("$top/*.c $top/src/*/*.c $top/src/*/*.h"))
 		ok(@hints > 0, "$name: $message: has a hint");
 		for my $hint (map { literal($_) } @hints)
 		{
-			# one that is made elsewhere is looked at there
+			# a message that another function makes is checked there
 			next if $hint eq '%s';
 			like(
 				$hint,

@@ -55,7 +55,7 @@ sub slurp_yaml_queries
 	return \%queries;
 }
 
-# ---- the state to be seen ----
+# ---- the state that the queries show ----
 
 sql(q{SELECT pinterest_capi.allow_event('Order Placed', send_as => 'Checkout');
 	SELECT pinterest_capi.allow_event('Never Comes');
@@ -104,7 +104,7 @@ is( sql("SELECT $columns FROM pinterest_capi.event_activity WHERE event_name = '
 sql(q{UPDATE pinterest_capi._event SET created_at = created_at + interval '61 minutes' WHERE event_id = 'good1'}
 );
 
-# ---- the queries, by a role that may no more than monitor ----
+# ---- the queries, by a role with only the level monitor ----
 
 my $queries = slurp_yaml_queries('sql-exporter.yml');
 is_deeply(
@@ -124,7 +124,7 @@ for my $name (sort keys %$queries)
 	isnt($out, '', "$name: and there are rows");
 }
 
-# ---- cheap: a month of events, and what is read of it ----
+# ---- cost: a month of events, and the rows that the queries read ----
 
 sql(q{INSERT INTO pinterest_capi._event (created_at, event_time, dest, event_id, event_name, sent_as, payload)
 		SELECT t, t, 1, 'past-' || n, 'Order Placed', 'checkout', repeat('x', 300)
@@ -206,7 +206,7 @@ SKIP:
 		[ alert_names($rules) ],
 		'each alert fires in a test of its own');
 
-	# the files as they are, but for the place of things
+	# The files are used unchanged, but for paths and addresses.
 	my $sql_config = slurp_file("$folder/sql-exporter.yml");
 	$sql_config =~ s{^  - postgres://\S+$}{  - $connection}m or die;
 	$sql_config =~ s/interval: 1m/interval: 1s/              or die;
@@ -247,7 +247,8 @@ SKIP:
 		"--web.listen-address=127.0.0.1:$prometheus_port",
 		'--log.level=warn');
 
-	# its own metrics are there before its database is, until when it answers 503 in plain text
+	# Wait until each server is ready: before that an exporter answers 503 in
+	# plain text, or has only its own metrics.
 	ok( poll(
 			sub {
 				$http->get("http://127.0.0.1:$prometheus_port/-/ready")
@@ -283,7 +284,8 @@ SKIP:
 				}),
 			"$job: scraped, a metric for each allowed event");
 
-		# everything that can't move between two looks, against SQL
+		# Compare with SQL every metric that can't change between the two
+		# queries.
 		my %seen = map {
 			my $labels = $_->{metric};
 			"$labels->{__name__} $labels->{datname} "
@@ -338,7 +340,7 @@ SKIP:
 			}),
 		'both targets are up') or diag(explain($api->('targets')));
 
-	# the dashboard: each panel's question has an answer
+	# the dashboard: each panel's query has a result
 	my $dashboard =
 	  JSON::PP::decode_json(slurp_file("$folder/grafana-dashboard.json"));
 	my %id;

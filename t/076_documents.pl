@@ -21,12 +21,13 @@ use Test::More;
 
 my $top = "$FindBin::RealBin/..";
 
-# the tokens that stand in the documents
+# the tokens in the documents
 my %stubs = map { $_ => PinterestStub->new(token => $_) }
   qw(pina_demo_token pina_your_conversion_access_token);
 my $node = PostgreSQL::Test::Cluster->new('documents');
 
-# each document begins with nothing, or with what the README's quick start leaves
+# Each document begins with an empty database, or with the state after the
+# README's quick start.
 my %empty = map { $_ => 1 } qw(README.md docs/reference.md);
 my $configured = q{
 	CREATE EXTENSION pinterest_capi;
@@ -39,7 +40,7 @@ sub documents
 	return map { s{^\Q$top\E/}{}r } sort glob("$top/*.md $top/docs/*.md");
 }
 
-# blocks of a document: language, text, line
+# Return a document's blocks: language, text, line.
 sub blocks
 {
 	my ($text) = @_;
@@ -85,7 +86,8 @@ $node->append_conf('postgresql.conf',
 );
 $node->start;
 
-# as soon as the extension is there, and in each database that is made from this one
+# An event trigger sets api_url after CREATE EXTENSION, also in databases made
+# from this one.
 my ($demo, $own) = map { $stubs{$_}->url }
   qw(pina_demo_token pina_your_conversion_access_token);
 $node->safe_psql('template1', <<"SQL");
@@ -105,7 +107,7 @@ SQL
 
 # ---- a person at a terminal ----
 
-# psql in a database, at a pseudo-terminal; what it shows goes to a file
+# Start psql in a database, at a pseudo-terminal; its output goes to a file.
 sub open_psql
 {
 	my ($database) = @_;
@@ -138,7 +140,7 @@ sub open_psql
 	return \%psql;
 }
 
-# Paste a block and press Enter; return what it showed and what went wrong.
+# Paste a block and press Enter; return its output and errors.
 sub paste
 {
 	my ($psql, $text) = @_;
@@ -151,7 +153,7 @@ sub paste
 	$psql->{typed} = "\e[200~$text\e[201~\n";
 	$psql->{run}->pump while length $psql->{typed};
 
-	# a command of its own: it is read when the statements of the block are over
+	# A command of its own: psql reads it after the block's statements.
 	$psql->{typed} = "\\warn $end\n";
 	$psql->{run}->pump until $psql->{errors} =~ /^\Q$end\E$/m;
 	$errors = join "\n",
@@ -188,7 +190,7 @@ for my $document (documents())
 		my $name = "$document, line $block->{line}";
 		if ($block->{text} =~ /\A-- not run: (.*\w.*)/)
 		{
-			# a test that does it in place of this one has to be there
+			# the test that the block names instead of this one must exist
 			my ($test) = $1 =~ m{\b(t/\w+\.pl)};
 
 			ok(-e "$top/$test", "$name: left out: $1") if $test;
@@ -207,7 +209,7 @@ for my $document (documents())
 		  && $shown->{line} <= $block->{end} + 2;
 		my ($heads) = cells($shown->{text}) =~ /^(.*)$/m;
 
-		# what comes last
+		# the last statement's output
 		my $at = rindex cells($out), $heads;
 		is( $at < 0 ? cells($out) : substr(cells($out), $at),
 			cells($shown->{text}),
@@ -232,7 +234,7 @@ is(scalar($stubs{pina_demo_token}->received('1001')), 1, 'and has arrived');
 
 # ---- links ----
 
-# as GitHub makes an anchor of a heading
+# Return the anchor that GitHub makes of a heading.
 sub anchors
 {
 	my ($file) = @_;
@@ -249,7 +251,7 @@ for my $document (documents())
 	my ($folder) = "$top/$document" =~ m{^(.*)/};
 	my @broken;
 
-	# a link, and not what stands between backquotes
+	# a link, outside backquotes
 	$text =~ s/`[^`\n]*`/x/g;
 	for my $target ($text =~ /\]\(([^()\s]+)\)/g)
 	{

@@ -41,7 +41,8 @@ my $number = 0;
 my ($default) =
   slurp_file("$top/pinterest_capi.control") =~ /default_version = '(.*)'/;
 
-# what CREATE EXTENSION, and an update where $to is given, makes in a new database
+# Return the objects that CREATE EXTENSION, and an update where $to is given,
+# makes in a new database.
 sub catalog
 {
 	my ($version, $to, $in_between) = @_;
@@ -64,7 +65,7 @@ sub catalog
 	return ([ split /\n/, $out ], $database);
 }
 
-# what stands in one and not in the other
+# Return the lines that only one of the two texts has.
 sub difference
 {
 	my ($updated, $fresh) = @_;
@@ -187,7 +188,8 @@ $node->safe_psql($database,
 is(sql_status($node, 'kept', 'status', $database),
 	'sent', 'what was queued before the update is sent after it');
 
-# without one of them: noticed, and named; what depends on it goes with it
+# Without one object the comparison must name it, and the objects that depend
+# on it.
 my %with = (
 	'a new function' => [ 'its comment', 'its rights', 'a grant' ],
 	'a new column' => [ 'a comment on a column', 'a constraint' ],
@@ -197,7 +199,7 @@ for my $left_out (@names)
 	my %out = map { $_ => 1 } $left_out, @{ $with{$left_out} // [] };
 	my $version = 'fault' . $number;
 
-	# the version's name is none of the faults
+	# The version's name is no difference.
 	script(
 		"pinterest_capi--$default--$version.sql",
 		map { $change{$_} } grep { !$out{$_} } @names);
@@ -214,7 +216,7 @@ sub traces
 {
 	my ($in) = @_;
 
-	# toast tables of the catalogs and the like are made once
+	# toast tables of the catalogs and the like are created once
 	return $node->safe_psql(
 		$in, q{
 		SELECT 'class', count(*) FROM pg_class UNION ALL SELECT 'proc', count(*) FROM pg_proc

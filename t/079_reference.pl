@@ -28,7 +28,8 @@ sub rows
 }
 sub words { return $_[0] =~ /`([^`\n]+)`/g }
 
-# the text under a heading, of any level, that has the word in it; with what is below it
+# Return the text under the heading, of any level, that has this word, with
+# its subsections.
 sub section
 {
 	my ($word) = @_;
@@ -52,7 +53,7 @@ sub section
 	return $text;
 }
 
-# the rows of the first table in a text, without its head: cells
+# Return the rows of the first table in a text, as cells, without its head.
 sub table
 {
 	my ($text) = @_;
@@ -101,7 +102,8 @@ for my $function (@functions)
 	}
 	else
 	{
-		# as the reference writes it: defaults without casts, the short name of the type
+		# the reference's spelling: defaults without casts, the type's short
+		# name
 		my $signature =
 		  "$name($arguments)" =~ s/'00:00:(\d\d)'::interval/'$1 seconds'/gr =~
 		  s/::[a-z][\w ]*(?:\[\])?(?=[,)])//gr =~
@@ -181,7 +183,7 @@ my @reasons = grep { !/^payload$/ } map { words($_->[2]) } @statuses;
 cmp_ok(scalar(@reasons), '>', 15, 'reasons are listed');
 for my $reason (@reasons)
 {
-	# with what varies cut off
+	# cut before the part that varies
 	my $fixed = $reason =~ s/(?::? \.\.\.| NAME|: KEY)$//r;
 
 	next if $known{$reason};
@@ -246,7 +248,7 @@ my %valid = map { $_ => 1 } values %sqlstate;
 is(missing([ keys %listed ], [ keys %valid ]),
 	'', 'each SQLSTATE in the list is one of the server');
 
-# a bug and a lack of memory are nobody's to handle
+# No caller handles a bug or a lack of memory.
 my @raised = grep { !/INTERNAL_ERROR|OUT_OF_MEMORY/ }
   $source =~ /\berrcode\((ERRCODE_\w+)\)/g;
 cmp_ok(scalar(@raised), '>', 5,
@@ -282,7 +284,7 @@ for my $level (sort keys %includes)
 		'', "$level: and it may what is listed");
 }
 
-# ---- names, wherever they stand ----
+# ---- names anywhere in the reference ----
 
 my @of_sources = slurp_file("$top/sources/pinterest_capi_source.sql") =~
   /^CREATE TABLE IF NOT EXISTS pinterest_capi\.([a-z]\w*)/mg;
@@ -293,7 +295,7 @@ for my $document (map { s{^\Q$top\E/}{}r } glob("$top/*.md $top/docs/*.md"))
 	my @unknown = grep { !$name{$_} && !/^_/ }
 	  slurp_file("$top/$document") =~ /\bpinterest_capi\.([a-z]\w*)/g;
 
-	# files of that name
+	# files of this name
 	is(join(' ', grep { !/^(?:c|h|control|so|sql)$/ } @unknown),
 		'', "$document: names nothing that isn't there");
 }

@@ -17,7 +17,8 @@ use Test::More;
 my $stub = PinterestStub->new;
 my $node = setup_node('order', $stub, conf => 'deadlock_timeout = 1h');
 
-# what settings to begin with, and what to change them to before event $id is tracked
+# Set the settings of $before, then change them and track event $id while the
+# worker is between its statements.
 sub changes_in_between
 {
 	my ($id, $before, $change) = @_;
@@ -25,7 +26,8 @@ sub changes_in_between
 
 	sql("$before; SELECT pinterest_capi.flush()");
 
-	# the worker waits for a lock for a second at most: then once more
+	# The worker waits at most a second for a lock, so this may need several
+	# rounds.
 	for my $round (1 .. 20)
 	{
 		my $session = $node->background_psql('postgres');

@@ -126,7 +126,7 @@ fails(
 unlike(slurp_file($dispatcher->logfile), qr/geheim/,
 	'no password in the log');
 
-# what was queued before anybody published it goes too
+# Events queued before the publication are handed over, too.
 $shop[0]->safe_psql('postgres', q{CALL many('early-', 1, 50)});
 is( $shop[0]->safe_psql(
 		'postgres',
@@ -182,7 +182,7 @@ is( $shop[0]
 	't',
 	'flush there waits for that');
 
-# ---- what a row becomes ----
+# ---- rows at the dispatcher ----
 
 $shop[0]->safe_psql(
 	'postgres', q{
@@ -248,7 +248,7 @@ is( $_->safe_psql('postgres', 'SELECT count(*) FROM pinterest_capi._secret'),
 	'0',
 	'no token on an application\'s server') for @shop;
 
-# who is forgotten at the dispatcher stays so
+# A person forgotten at the dispatcher stays forgotten.
 $dispatcher->safe_psql('postgres',
 	q{SELECT pinterest_capi.forget(user_data => '{"em": "gone@example.com"}')}
 );
@@ -262,7 +262,7 @@ ok( $dispatcher->poll_query_until(
 	),
 	'forgotten at the dispatcher, suppressed from any server');
 
-# a row that isn't as this extension makes them must not stop the rest
+# A row that this extension would not make must not stop the others.
 $shop[2]->safe_psql(
 	'postgres', q~
 	INSERT INTO pinterest_capi._event (created_at, event_time, dest, event_id, event_name, payload, destination)
@@ -279,7 +279,7 @@ is( $dispatcher->safe_psql(
 	'rejected|invalid payload rejected|invalid payload',
 	'which is rejected');
 
-# cancelling where it can't be cancelled any more
+# cancelling at the publisher after the handover
 $dispatcher->safe_psql('postgres', 'ALTER SUBSCRIPTION shop_3 DISABLE');
 ok( $shop[2]->poll_query_until(
 		'postgres', 'SELECT NOT active FROM pg_replication_slots'),
@@ -297,7 +297,7 @@ is( $shop[2]->safe_psql(
 $dispatcher->safe_psql('postgres', 'ALTER SUBSCRIPTION shop_3 ENABLE');
 ok($stub->wait_count(processed => 104, $patience), 'it is sent indeed');
 
-# what is queued again is handed over again
+# A replayed event is handed over again.
 is( $shop[2]->safe_psql(
 		'postgres', q{SELECT pinterest_capi.replay('default', 'cancelled')}),
 	'1',
@@ -324,14 +324,14 @@ is( $shop[2]->safe_psql(
 	'0',
 	'and is not replayed again');
 
-# ---- load, with one publisher killed, one cut off, and the dispatcher killed ----
+# ---- load, with one publisher killed, one disconnected, and the dispatcher killed ----
 
 $stub->reset;
 my $begin = time();
 my @load;
 for my $n (0 .. 2)
 {
-	# of the second one, only the first half
+	# of the second publisher, only the first half
 	my $last = $n == 1 ? $events / 2 : $events;
 
 	push @load,
@@ -347,7 +347,8 @@ for my $n (0 .. 2)
 }
 ok(poll(sub { $stub->count->{distinct} > 100 }, $patience), 'the load flows');
 
-# the first is killed and comes back; what was not committed is tracked again
+# The first publisher is killed and restarted; uncommitted events are tracked
+# again.
 $shop[0]->stop('immediate');
 ok(!$load[0]->finish, 'the load of a server that is killed ends');
 $shop[0]->start;
@@ -357,7 +358,7 @@ my $committed = $shop[0]->safe_psql('postgres',
 cmp_ok($committed, '<', $events, "killed in the middle, after $committed");
 is($committed % 20, 0, 'whole transactions are there');
 
-# the second is cut off, and goes on enqueuing
+# The second is disconnected, and goes on enqueuing.
 $shop[1]->safe_psql(
 	'postgres', q{
 	ALTER ROLE dispatcher NOLOGIN;
@@ -367,7 +368,7 @@ ok($load[1]->finish, 'all of the load commits');
 $shop[1]->safe_psql('postgres', "CALL many('load-1-', 1, $events)");
 $shop[0]->safe_psql('postgres', "CALL many('load-0-', 1, $events)");
 
-# the dispatcher is killed in the middle of requests
+# The dispatcher is killed during requests.
 $dispatcher->stop('immediate');
 $dispatcher->start;
 ok($load[2]->finish, 'no load notices that the dispatcher is killed');
@@ -420,9 +421,10 @@ note sprintf
   "result: %d events from 3 servers, 1 killed, 1 cut off, dispatcher killed: %.1f s, 0 lost, %d repeated under the same event_id",
   3 * $events, time() - $begin, $stub->count->{duplicates};
 
-# ---- subscribing anew ----
+# ---- subscribing again ----
 
-# A subscription that is dropped and made again while the server goes on: what was committed between goes too.
+# A subscription is dropped and created again while the publisher goes on:
+# events committed between are sent, too.
 $stub->reset;
 $dispatcher->safe_psql('postgres', 'DROP SUBSCRIPTION shop_3');
 $shop[2]->safe_psql('postgres', q{CALL many('gap-', 1, 40)});
@@ -431,7 +433,8 @@ ok( $stub->wait_count(processed => 40, $patience),
 	'what was tracked between two subscriptions is sent');
 is($stub->count->{duplicates}, 0, 'once');
 
-# A slot that is gone, as after the publisher's own failover: what waited for it goes through the next one.
+# A replication slot is lost, as after the publisher's failover: waiting
+# events use the next one.
 $stub->reset;
 $dispatcher->safe_psql('postgres', 'ALTER SUBSCRIPTION shop_3 DISABLE');
 ok( $shop[2]->poll_query_until(
@@ -459,7 +462,8 @@ is( $shop[2]->safe_psql(
 	'the old slot is forgotten');
 $stub->reset;
 
-# a dispatcher that has lost what was handed over to it: again, and only what it lacks is sent
+# A dispatcher has lost events that were handed over to it: they are handed
+# over again, and only the lost ones are sent.
 my $lost = $dispatcher->safe_psql(
 	'postgres', q{
 	WITH gone AS (DELETE FROM pinterest_capi._event WHERE event_id IN ('gap-7', 'gap-8') RETURNING id)

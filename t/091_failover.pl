@@ -24,7 +24,7 @@ my $patience = 60 + $events / 100;
 my ($bindir) = map { chomp; $_ } `"\${PG_CONFIG:-pg_config}" --bindir`;
 my $repmgr = -x "$bindir/repmgrd";
 
-# who made the clusters; "postgres" only where root runs the tests
+# the role that made the clusters; "postgres" only where root runs the tests
 my $superuser = getpwuid($>);
 my $token = PinterestStub::TOKEN;
 
@@ -84,9 +84,9 @@ like(
 	qr/this server is a standby/,
 	'a standby says that it sends nothing');
 
-# ---- who promotes ----
+# ---- fencing and promotion ----
 
-# Fenced: it is stopped for good, and can't be started by mistake.
+# Fence: stop the server, and make it impossible to start it by mistake.
 my $directory = PostgreSQL::Test::Utils::tempdir();
 my $fence = "$directory/fence";
 my $old_data = $primary->data_dir;
@@ -165,7 +165,7 @@ CONF
 if ($repmgr) { start_repmgr() }
 else         { note 'repmgr is not installed: the test fences and promotes' }
 
-# ---- both kinds of events flow; what was committed is printed ----
+# ---- both kinds of events flow; acknowledged events are printed ----
 
 my $script = "$directory/direct.sql";
 append_to_file(
@@ -259,7 +259,8 @@ note sprintf
   $repmgr ? ' (repmgrd)' : '', $promoted, @committed + $events,
   $stub->count->{duplicates};
 
-# it is a dispatcher like the first: new events of both kinds
+# The promoted standby is a dispatcher like the first: it sends new events of
+# both kinds.
 $_->safe_psql(
 	'postgres', q{
 	SELECT pinterest_capi.track('checkout', '{"value": 1, "currency": "USD"}', '{"em": "a@example.com"}', event_id => 'after-' || current_setting('port'))}

@@ -27,7 +27,7 @@ my $node = setup_node('many', $stub,
 	conf => "max_worker_processes = 8\nautovacuum = off");
 my @database = map { sprintf 'shop_%02d', $_ } 1 .. $databases;
 
-# nor is there anything to publish with
+# wal_level is not logical either
 SKIP:
 {
 	skip 'logical decoding needs no setting any more', 2
@@ -40,7 +40,8 @@ SKIP:
 	like($err, qr/wal_level is too low/, 'says what it needs');
 }
 
-# the copies have the template's token, as any physical copy; no server is remembered there, so each is the first that sends
+# The copies have the template's token, as any physical copy.  They remember
+# no server, so each takes this one for its own.
 $node->safe_psql('postgres', 'CREATE DATABASE shop');
 configure($node, $stub, 'shop');
 $node->safe_psql(
@@ -87,7 +88,7 @@ sub files
 	  grep { m{/pinterest_capi\.} } glob($node->data_dir . '/pg_stat_tmp/*');
 }
 
-# all events of a round, and each once
+# all events of a round arrive, each once
 sub drained
 {
 	my ($prefix, $name) = @_;
@@ -109,13 +110,13 @@ sub drained
 
 # ---- without preload ----
 
-# enough slots: nobody leaves, and there is no list
+# With enough slots no worker exits, and no database waits.
 track_in($database[$_], '-first-', 1) for 0 .. 2;
 ok($stub->wait_count(processed => 3), 'few databases: sent');
 my %before = map { $_->[1] => $_->[0] } workers();
 is(scalar(files()), 0, 'nobody waits for a slot');
 
-# time goes by as the workers' turns do
+# Let time pass: three polls of the first database's worker.
 my $turns = sub {
 	$node->safe_psql($database[0],
 		'SELECT last_cycle_at FROM pinterest_capi.worker_status');
@@ -136,7 +137,7 @@ cmp_ok(scalar(workers()), '<=', 7, 'no more workers than slots');
 my $cold = drained('-cold-', 'not preloaded');
 $cold = time() - $begin;
 
-# a retry that is due when its database has no slot any more
+# a retry that is due when its database has no slot
 $stub->reset;
 $stub->script({ status => 503, times => 1 });
 track_in($database[0], '-again-', 1);
@@ -151,7 +152,7 @@ is( $node->safe_psql(
 	'sent|2',
 	'and is sent');
 
-# databases that always have something to send don't keep the others out
+# Databases that always have events to send give slots to the others.
 SKIP:
 {
 	skip 'PINTEREST_CAPI_SCALE_BUSY is not set', 4

@@ -14,7 +14,7 @@ use Test::More;
 my $stub = PinterestStub->new;
 my $node = setup_node('shop', $stub);
 
-# what an order became: its value as it was sent, so that a wrong column is seen
+# Return an order's value as it was sent, so that a wrong column is noticed.
 sub value_of
 {
 	my ($id) = @_;
@@ -60,7 +60,7 @@ is(value_of('order-4'), '40 4',
 	'a partition that is attached later has the trigger, two levels down');
 is(value_of('order-100'), '', 'what was in it is no new row');
 
-# in the same session that has used the trigger before
+# in the session that has used the trigger before
 is( $node->safe_psql(
 		'postgres', q{
 		INSERT INTO orders VALUES (5, '2025-02-01', 'a@example.com', 50, 'EUR');

@@ -96,7 +96,7 @@ sub run
 		else               { $node->safe_psql('postgres', $change) }
 		$fire->("$insert('warm-$n-$i', 1, 'ann\@example.com')", "fired $i");
 
-		# what is the session's own is no matter of a new one
+		# a change in the session itself has no effect on a new session
 		my $fresh = ref $change ? $$change : '';
 		$node->psql(
 			'postgres',
@@ -119,7 +119,7 @@ my $person =
   'email=(SELECT p.email FROM ref.person AS p WHERE p.no = $1.person)';
 my $said;
 
-# ---- what an expression reads ----
+# ---- objects that an expression reads ----
 
 $said = run(
 	'the type of a column that is looked up',
@@ -267,7 +267,7 @@ run('a function',
 		]
 	]);
 
-# ---- what a name means ----
+# ---- the meaning of a name ----
 
 run('search_path',
 	mapping =>
@@ -397,7 +397,8 @@ run('partitions',
 		]
 	]);
 
-# a partition whose detachment was begun and not finished: a partition of nothing
+# A partition whose concurrent detachment was not finished belongs to no
+# table.
 {
 	my ($in, $out) = ('', '');
 

@@ -15,7 +15,7 @@ use Test::More;
 # nothing is sent
 my $node = new_node('shop', conf => "pinterest_capi.dispatch = off\n");
 
-# what the check says, a line for each row
+# Return the check's rows, one a line.
 sub says
 {
 	my ($as) = @_;
@@ -67,7 +67,7 @@ is( says(),
 	'an event that nobody allows');
 sql('DROP TRIGGER other ON orders');
 
-# ---- what a change of tables and rights does ----
+# ---- changes of tables and rights ----
 
 for my $case (
 	[
@@ -157,7 +157,7 @@ like(
 	'a partition\'s own trigger');
 sql('DROP TABLE parted');
 
-# ---- a table that is locked is not waited for ----
+# ---- doctor() doesn't wait for a locked table ----
 
 {
 	my ($in, $out) = ('', '');
@@ -176,7 +176,7 @@ sql('DROP TABLE parted');
 	$locker->finish;
 }
 
-# ---- nothing is run as who asks ----
+# ---- nothing is run as the role that asks ----
 
 sql(q{
 	SET ROLE owner;
@@ -198,7 +198,7 @@ unlike(
 	'none of which runs as who asks');
 sql('DROP TRIGGER planted ON orders');
 
-# ---- what only rows show ----
+# ---- faults that only rows show ----
 
 is(sql('SELECT count(*) FROM pinterest_capi.dispatch_status'),
 	0, 'nothing was tracked by asking');

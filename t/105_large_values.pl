@@ -16,7 +16,7 @@ $node->append_conf('postgresql.conf',
 	"fsync = off\nautovacuum = off\npinterest_capi.dispatch = off");
 $node->start;
 
-# large values are fast to compress by it, where the server has it
+# It compresses large values fast, where the server has it.
 my $lz4 = $node->psql(
 	'postgres',
 	"SET default_toast_compression = 'lz4'",
@@ -57,7 +57,7 @@ sql("CREATE EXTENSION pinterest_capi; INSERT INTO pinterest_capi.destination (de
 );
 sql("SELECT pinterest_capi.allow_event('E', 'Lead', properties => '{*}')");
 
-# nested deeper than the stack is where the trigger runs
+# nested deeper than the stack allows in the trigger
 map_table(
 	'nested', 'c jsonb, d jsonb[]',
 	'email=email', 'contents=c',
@@ -94,7 +94,7 @@ is( row_of('json'),
 	'queued|app_info: too large, left out|{"contents": [{"id": "a"}], "num_items": 1, "content_ids": ["a"]}',
 	'and what fits goes');
 
-# each of them can be taken, all together can't
+# each value fits, all together don't
 my @keys =
   qw(contents content_ids product_ids search_string content_name content_category);
 map_table('many', join(', ', map { "$_ jsonb" } @keys),
@@ -146,7 +146,7 @@ is( row_of('bits'),
 	'queued|partner_id: an element is too large, left out',
 	'and they are left out');
 
-# types that need more room as text
+# types whose text is longer than the value
 map_table(
 	'bytes',
 	'x bytea, b varbit, t text, c char(10000000), e text',
@@ -176,7 +176,7 @@ like(
 	qr/^queued\|.*search_string: too long, cut off.*"content_brand": "x"/,
 	'of which the beginning goes');
 
-# a key whose absence would let the event go further than was meant
+# a key without which the event would be sent to more than was meant
 map_table('gates', 'x int[]', 'email=email', 'destination=x');
 map_table('consents', 'j jsonb', 'email=email', 'consent=j');
 map_table('opt_outs', 'j jsonb', 'email=email', 'opt_out=j');
@@ -217,7 +217,7 @@ is( row_of('wide'),
 	'queued||{"np": "600000000", "order_id": "xxx"}',
 	'which see what they read');
 
-# all of the row: as far as it is one value
+# the whole row, when it fits into one value
 map_table(
 	'whole', 'x text',
 	'email=($1.email)', 'order_id=(length($1::text))',

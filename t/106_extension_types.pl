@@ -54,7 +54,7 @@ is( row_of('A-2'),
 	'suppressed|consent rule ads',
 	'consent of an hstore is asked');
 
-# a type's functions are used as they are, and their errors are the mapping's
+# A type's functions are called unchanged, and their errors are the mapping's.
 sql('CREATE FUNCTION broken(hstore) RETURNS jsonb LANGUAGE plpgsql AS $$BEGIN RAISE EXCEPTION \'broken\'; END$$'
 );
 sql('ALTER EXTENSION hstore DROP CAST (hstore AS jsonb); DROP CAST (hstore AS jsonb); CREATE CAST (hstore AS jsonb) WITH FUNCTION broken(hstore)'

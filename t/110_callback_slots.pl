@@ -51,11 +51,12 @@ $node->safe_psql(
 		pinterest_capi.track_trigger('lead', 'email=email', 'event_id=id', 'order_id=(SELECT \$1.id)')}
 );
 
-# what the server itself registers at first use: for plans and types
+# The server itself registers callbacks at first use: for plans and types.
 my $warm_up =
   'SELECT DISTINCT relname FROM pg_class ORDER BY 1 LIMIT 1; SELECT ROW(1, 2) = ROW(1, 2);';
 
-# how many slots are left after these statements, by using them up in a session that ends with it
+# Return how many slots are free after these statements, by using them up in a
+# session of its own.
 sub left
 {
 	my ($sql) = @_;
@@ -93,8 +94,9 @@ is( $node->safe_psql('postgres',
 	'2|queued',
 	'an order in a session where one slot is left');
 
-# Whoever comes when none is left is ended by the server.  Where the library is
-# preloaded, that is never an order of ours.
+# The server ends a process that asks for a slot when none is free.  Where the
+# library is preloaded, this is never a session of a shop's order because of
+# the extension.
 $node->append_conf('postgresql.conf',
 	"shared_preload_libraries = 'pinterest_capi'\n");
 $node->restart;

@@ -28,7 +28,7 @@ sub ask { return $session->query_safe($_[0]) }
 
 # ---- numbers of destinations ----
 
-# one that has none yet, as plain SQL makes it
+# a destination without a number yet, as plain SQL makes it
 sub new_destination
 {
 	my ($name) = @_;
@@ -45,7 +45,7 @@ sub track
 	  "SELECT pinterest_capi.track('$_[0]', '{}', '{\"em\": \"a\@shop.example\"}', event_id => '$_[1]')";
 }
 
-# destinations to which the event of this id goes, by name
+# Return the names of the destinations that this event is for.
 sub goes_to
 {
 	my ($id) = @_;
@@ -81,7 +81,7 @@ for my $undo (sort keys %undone)
 		ask(track($name, "$name rolled back too"));
 		ask($rollback);
 
-		# until then whoever needs a number for this name waits
+		# until then a session that needs a number for this name waits
 		ask($end) if $rollback =~ /PREPARE/;
 		ask(track($name, "$name a"));
 		ask($end) if $rollback !~ /PREPARE/;
@@ -148,7 +148,7 @@ for my $change (
 	{
 		my ($begin, $rollback, $end) = @$how;
 
-		# that one locks out all until it ends
+		# this one blocks all others until it ends
 		next if "$rollback $sql" =~ /PREPARE.*TRUNCATE/;
 		ask("$begin; $sql");
 		my $seen = ask($look);
@@ -171,7 +171,8 @@ is( ask(qq{DO \$\$ BEGIN
 	$before,
 	'in a block with an exception');
 
-# what was prepared counts when it is committed, in the session that prepared it too
+# Prepared changes count when they are committed, also in the session that
+# prepared them.
 ask(q{BEGIN; SELECT pinterest_capi.allow_event('Lead', 'Search')});
 ask(q{PREPARE TRANSACTION 'p'});
 my $prepared = ask($look);

@@ -37,7 +37,7 @@ is(look(), 'queued lead', 'before any change');
 
 # ---- by logical replication ----
 
-# another server's tables, with what is there now
+# another database's tables, with their current rows
 sql('CREATE DATABASE far');
 far(q{CREATE EXTENSION pinterest_capi;
 	INSERT INTO pinterest_capi.destination (destination) VALUES ('default');
@@ -49,7 +49,7 @@ far(q{SELECT pg_create_logical_replication_slot('s', 'pgoutput')});
 sql("CREATE SUBSCRIPTION s CONNECTION \$c\$$connstr\$c\$ PUBLICATION p WITH (create_slot = false, copy_data = false, slot_name = 's')"
 );
 
-# what was written in the other database is here
+# Wait until changes in the other database are replicated.
 sub arrives
 {
 	my $lsn = far('SELECT pg_current_wal_lsn()');

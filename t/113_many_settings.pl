@@ -31,7 +31,8 @@ my $tables = join ', ',
   map { "'pinterest_capi.$_'::regclass" }
   qw(destination _destination_state allowed_event consent_rule _suppression);
 
-# how many scans of these tables, and rows of them, a statement of the session took
+# Return how many scans and rows of these tables a statement of the session
+# took.
 sub reads
 {
 	my ($sql) = @_;
@@ -48,10 +49,10 @@ sub reads
 my $call =
   q{SELECT pinterest_capi.track('lead', '{}', '{"em": "a@shop.example"}', destination => 'default')};
 
-# a plan that was made when the tables were small
+# a plan from when the tables were small
 ask($call);
 
-# foreign keys would take most of the time of making these
+# Foreign keys would take most of the time of these inserts.
 sql(q{SET session_replication_role = replica;
 	INSERT INTO pinterest_capi.destination (destination) SELECT 'shop ' || n FROM generate_series(1, 10000) AS n;
 	INSERT INTO pinterest_capi._destination_state (destination) SELECT 'shop ' || n FROM generate_series(1, 10000) AS n;
@@ -59,7 +60,7 @@ sql(q{SET session_replication_role = replica;
 	INSERT INTO pinterest_capi.allowed_event (event_name, destination) SELECT 'event ' || e, 'shop ' || d FROM generate_series(1, 10000) AS d, generate_series(1, 10) AS e}
 );
 
-# ---- what is read ----
+# ---- which settings are read ----
 
 my $begun = time();
 my ($scans, $rows) = reads($call);
@@ -105,12 +106,13 @@ my $memory =
 note('result: it keeps ' . ask($memory) . ' MB of settings');
 cmp_ok(ask($memory), '<', 40, 'what is kept of that are some megabytes');
 
-# names that nobody allows can be made up without end
+# Callers can invent names that aren't allowed without end: the cache stays
+# small.
 ask(q{SELECT count(*) FROM generate_series(1, 60000) AS n, LATERAL (SELECT * FROM pinterest_capi.preview('made up ' || n) OFFSET 0) AS p}
 );
 cmp_ok(ask($memory), '<', 40, 'and no more of names that are made up');
 
-# a cancel is heard, and what was half read isn't kept
+# A cancel interrupts reading, and a half-read state isn't kept.
 my ($code, $out, $err) = $node->psql(
 	'postgres', q{SET statement_timeout = '20ms';
 	SELECT count(*) FROM pinterest_capi.preview('event 6', user_data => '{"em": "a@shop.example"}');
@@ -123,7 +125,7 @@ like(
 	'reading can be cancelled');
 is($out, '10000', 'and begins anew');
 
-# ---- when it is read ----
+# ---- when settings are read ----
 
 ask($call);
 for my $maintenance (
@@ -179,7 +181,8 @@ for my $change (
 	cmp_ok($rows, '<', 20, 'those that are needed');
 }
 
-# somebody in the middle of a change for long: what is read meanwhile is right, and right after it
+# A session has a change uncommitted for long: others read right settings
+# meanwhile and after it.
 my $office = $node->background_psql('postgres');
 my $look =
   q{SELECT status, reason FROM pinterest_capi.preview('event 5', user_data => '{"em": "a@shop.example"}', destination => 'shop 70')};

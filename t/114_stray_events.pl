@@ -28,9 +28,9 @@ is( doctor('unknown destination'),
 	'none at first');
 is(sql(q{SELECT pinterest_capi.flush()}), 't', 'and all is flushed');
 
-# ---- a number that has no name ----
+# ---- a number without a destination ----
 
-# held back until it has lost its destination
+# the event waits until its destination is lost
 sql('SELECT pinterest_capi.pause_destination()');
 sql(track_sql('a'));
 sql(track_sql('b'));
@@ -73,7 +73,7 @@ is( doctor('unknown destination'),
 	'ok|All events that wait belong to a destination.',
 	'which doctor is content with');
 
-# ---- a name that is no destination here ----
+# ---- a name without a destination here ----
 
 sql('SELECT pinterest_capi.pause_destination()');
 sql(track_sql('c'));
@@ -91,7 +91,7 @@ is( doctor('unknown destination'),
 	'ok|All events that wait belong to a destination.',
 	'which it is content with');
 
-# ---- triggers of our own ----
+# ---- the extension's own triggers ----
 
 is( doctor('settings'),
 	'ok|Changes of settings are heard in all sessions at once.',

@@ -19,7 +19,7 @@ my $node =
 my $warm = $node->background_psql('postgres');
 my $ids = 0;
 
-# a click of a visitor's who is known already, so that _visitor is read as well
+# a known visitor's click, so that _visitor is read as well
 sub track_of
 {
 	my ($id) = @_;
@@ -33,7 +33,8 @@ $warm->query_safe(track_of('before'));
 is(sql(q{SELECT pinterest_capi.flush('20 s')}),
 	't', 'one that nobody sees is sent');
 
-# The same event twice, in a new session and in one that was there before: one row each, and both are sent.
+# Track twice the same event, in a new session and in one that began before:
+# one row for each id, and both are sent.
 sub works
 {
 	my ($name, %expected) = @_;
@@ -55,7 +56,7 @@ sub works
 	return @id;
 }
 
-# name, what is done, what undoes it
+# name, change, its reversal
 sub survives
 {
 	my ($name, $change, $back, %expected) = @_;
@@ -66,7 +67,7 @@ sub survives
 	return @id;
 }
 
-# ---- what is added counts ----
+# ---- additions take effect ----
 
 sql('CREATE TABLE log (id bigserial, name text, op text, value text)',
 	q{CREATE FUNCTION log() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public AS
@@ -84,7 +85,7 @@ is( sql(q{SELECT string_agg(name || ' ' || op || ' ' || n, ', ' ORDER BY name, o
 	'it sees each row that sessions and the worker write');
 sql("DROP TRIGGER log ON pinterest_capi.$_") for qw(_event _queue _outcome);
 
-# a transaction that is under way
+# a transaction that began before
 $warm->query_safe('TRUNCATE log');
 $warm->query_safe('BEGIN');
 $warm->query_safe(track_of('tx-1'));
@@ -141,7 +142,7 @@ like(
 	'a check that somebody added is made');
 sql('ALTER TABLE pinterest_capi._event DROP CONSTRAINT mine');
 
-# ---- and breaks nothing ----
+# ---- changes break nothing ----
 
 survives(
 	'an index over an expression',
@@ -240,7 +241,7 @@ sql('DELETE FROM pinterest_capi._event AS e USING pinterest_capi._event AS f WHE
 	'CREATE UNIQUE INDEX _event_dedup ON pinterest_capi._event (event_id, event_name COLLATE "C", dest)'
 );
 
-# what was left behind by CREATE INDEX CONCURRENTLY
+# an invalid index that CREATE INDEX CONCURRENTLY left
 for my $other ('',
 	'ALTER TABLE pinterest_capi._event ADD COLUMN shop integer DEFAULT 7')
 {

@@ -49,7 +49,7 @@ sub configure_again
 	return;
 }
 
-# how much the peak of a session's memory grows by a call
+# Return by how much a call makes the peak of the session's memory grow.
 sub peak
 {
 	my ($n, $call) = @_;
@@ -93,7 +93,8 @@ bounded(
 	undef,
 	sub { configure_again() });
 
-# the worker looks for who was forgotten before, and would take some of these rows
+# The worker searches for persons forgotten before, and would process some of
+# these rows.
 my $looked = sub {
 	$node->poll_query_until('postgres',
 		'SELECT count(*) = 0 FROM pinterest_capi._erasure')

@@ -24,8 +24,8 @@ sub configured
 		"SELECT pinterest_capi.allow_event('checkout')");
 }
 
-# A request is out; while the worker is held still the statements commit and the
-# answer comes; so the answer is the first thing it sees of all that.
+# A request is in flight; while the worker is stopped, the statements commit
+# and the answer comes.  So the worker sees the answer before the changes.
 sub while_out
 {
 	my ($id, $answer, @statements) = @_;
@@ -33,7 +33,7 @@ sub while_out
 	$stub->hang($node, $id, %$answer);
 	my $worker = sql('SELECT pid FROM pinterest_capi.worker_status');
 
-	# not in the middle of a transaction, whose locks the statements would wait for
+	# not during a transaction, whose locks the statements would wait for
 	ok( poll(
 			sub {
 				kill 'STOP', $worker or die "kill: $!";
@@ -73,7 +73,7 @@ is(scalar($stub->received('old-1')), 0, 'the other one went once');
 isnt(sql('SELECT pid FROM pinterest_capi.worker_status'),
 	$worker, 'it is another worker');
 
-# the same again where nothing is sent: no state of its destination either
+# the same where nothing is sent: the destination has no state either
 while_out(
 	'old-2',
 	{ status => 401 },
@@ -95,7 +95,7 @@ my @emptied = (
 
 sql(@emptied);
 
-# at the same place of the table too
+# at the same position of the table, too
 for my $n (3, 4)
 {
 	while_out(

@@ -35,7 +35,7 @@ sub has_worker
 	return;
 }
 
-# the server is killed and comes back, without a worker
+# The server is killed and restarted, without a worker.
 sub without_worker
 {
 	crash($node);
@@ -75,7 +75,8 @@ for my $ahead (1000, 1_000_000, 2_000_000_000)
 {
 	without_worker();
 
-	# who had it started is gone; its pid may be somebody's now
+	# The session that had the worker started has ended; another process may
+	# have its pid.
 	sql("SELECT test_register($next + $ahead, $_->[0], $_->[1])")
 	  for $ahead == 1000
 	  ? [ $pid, $procno ]
@@ -107,7 +108,7 @@ is(sql('SELECT count(*) FROM pinterest_capi.worker_status'),
 $other->query_safe('COMMIT');
 has_worker('then there is one');
 
-# ---- another one where there is one ----
+# ---- a second worker beside the first ----
 
 my $first = worker_pid($node);
 my $log_from = -s $node->logfile;

@@ -58,7 +58,8 @@ sql('SELECT pinterest_capi.pause_destination()',
 	q{INSERT INTO pinterest_capi._queue (id, dest) SELECT id, dest FROM pinterest_capi._event},
 	track_sql('beside', destination => 'default'));
 
-# rows put back by hand are looked for once a minute, or by a new worker
+# The worker searches for rows put back by hand once a minute, and at its
+# start.
 new_worker($node);
 sql('SELECT pinterest_capi.resume_destination()');
 becomes($node, $_, 'status', 'sent',
@@ -220,7 +221,7 @@ ok( poll(
 		}),
 	'until it is free');
 
-# a row of the queue whose event is gone
+# a row of the queue without an event
 sql(q{INSERT INTO pinterest_capi._queue (id, dest) VALUES (999999, 1)});
 track($node, 'last', destination => 'default');
 becomes($node, 'last', 'status', 'sent', 'an event is sent');

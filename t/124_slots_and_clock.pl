@@ -26,7 +26,7 @@ max_worker_processes = 2
 pinterest_capi.ca_file = '@{[$stub->ca_file]}'
 CONF
 {
-	# its clock is the test's, ours isn't
+	# The server has the test's clock, the test itself has the real one.
 	local @ENV{ keys %clock } = values %clock;
 
 	$node->start;
@@ -58,9 +58,9 @@ for my $database (qw(a b))
 }
 is_sent($_, "first-$_", "$_: sent, with one slot for both") for qw(a b);
 
-# This database has its worker, and by the clock that is ahead neither of them is
-# due, so it stays.  Were the clock set right between two workers instead, it is
-# the server that would start the next one an hour later.
+# This database has its worker, and by the clock that is ahead neither
+# database is due, so the worker stays.  If the clock were set right between
+# two workers, the server itself would start the next one an hour later.
 sub stays
 {
 	my ($database) = @_;

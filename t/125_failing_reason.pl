@@ -23,7 +23,7 @@ sub message
 }
 sub reason { return sql_status($node, $_[0], 'reason') }
 
-# an answer that says wait, and then a request that hangs
+# an answer that asks to wait, and then a request that hangs
 sub probed
 {
 	my ($id, %answer) = @_;
@@ -64,7 +64,7 @@ for my $case (
 	ok(poll(sub { message() =~ /^ready/ }), 'then it is ready');
 }
 
-# whatever is said of the events, it is an answer
+# Whatever it says of the events, an answer ends the failure.
 $stub->reset;
 $stub->script({ status => 503 }, { status => 400, times => 0 });
 track($node, 'refused');

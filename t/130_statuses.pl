@@ -50,7 +50,8 @@ sub kind
 	  // ($status < 300 ? 'unread' : $status < 500 ? 'pause' : 'retry');
 }
 
-# each has a destination of its own, and the same answer to whatever comes
+# Each case has a destination of its own, and the same answer to all its
+# requests.
 sql(join ';',
 	map {
 		sprintf q{
@@ -163,7 +164,7 @@ sub resumes
 	return;
 }
 
-# what a firewall says of everything burns nothing
+# A firewall's answer to all requests makes no event fail.
 $stub->reset;
 $stub->script(
 	{ times => 0, status => 406, body => '<html>Not acceptable</html>' });
@@ -182,7 +183,7 @@ like(
 ) or diag(sql('SELECT * FROM pinterest_capi.doctor()'));
 resumes('firewall', 1000);
 
-# with a status that is about events, too
+# the same with a status that concerns events
 for my $status (400, 413, 422)
 {
 	$stub->reset;
@@ -206,7 +207,7 @@ for my $status (400, 413, 422)
 	resumes("blocked$status", 200);
 }
 
-# a single event after the other
+# one event at a time
 $stub->reset;
 $stub->script({ times => 0, status => 400, body => '' });
 track_batch('alone', 1);
@@ -214,7 +215,7 @@ becomes($node, 'alone-1', q{status, attempts > 1},
 	'retrying|t', '400 without a word, for one event: tried again');
 resumes('alone', 1);
 
-# a firewall that takes offence at one event: that one is found, and fails
+# A firewall that refuses one event: that event is found, and fails.
 $stub->reset;
 $stub->script(
 	{

@@ -17,7 +17,7 @@ my $node = setup_node('unread', $stub,
 my $outcome =
   q{status, attempts, coalesce('outcome of an earlier attempt unknown' = ANY (warnings), false)};
 
-# ---- what is read ----
+# ---- answers that can be read ----
 
 for my $version (2, 1)
 {
@@ -46,7 +46,8 @@ for my $version (2, 1)
 		  if $n == 0;
 	}
 
-	# headers of something else than the answer ask for no hour of waiting
+	# Headers that aren't the answer's must not make the worker wait for an
+	# hour.
 	for my $kind ('hinted', 'trailed')
 	{
 		$stub->reset;
@@ -60,7 +61,7 @@ for my $version (2, 1)
 	}
 }
 
-# ---- what can't be read: three times, and then somebody has to look ----
+# ---- answers that can't be read: three times, then an operator must act ----
 
 sub pauses
 {
@@ -164,7 +165,7 @@ like(
 	qr/^The API took events/,
 	'all is well again');
 
-# in a row: what is read between them is a new beginning
+# In a row: an answer that can be read in between resets the count.
 $stub->reset;
 $stub->script({ times => 2, body => '<html>' },
 	{}, { times => 2, body => '<html>' });
@@ -173,7 +174,7 @@ becomes($node, 'first', $outcome, 'sent|3|t', 'twice a portal, then the API');
 track($node, 'second');
 becomes($node, 'second', $outcome, 'sent|3|t', 'and again: not paused');
 
-# batches that are out together are one round
+# Batches in flight together count as one.
 sql('UPDATE pinterest_capi.destination SET batch_size = 1');
 $stub->reset;
 $stub->script({ times => 4, hang => JSON::PP::true, body => '<html>' });
@@ -187,7 +188,7 @@ ok( $node->poll_query_until(
 	'all four come back from a portal: sent after that, without a pause');
 sql('UPDATE pinterest_capi.destination SET batch_size = DEFAULT');
 
-# a worker that starts goes on where the one before was
+# A new worker goes on with the count of the one before.
 $stub->reset;
 $stub->script(
 	{ times => 0, body => '<html>', headers => { 'retry-after' => '2' } });

@@ -24,7 +24,8 @@ sub track
 	return;
 }
 
-# events by how often they have arrived, as rows and as the server count it
+# Return events by how often they have arrived, as rows and as the stub count
+# it.
 sub by_rows
 {
 	my ($name) = @_;
@@ -77,7 +78,7 @@ for my $version ('2', '1.1')
 		}
 	}
 
-	# as often as it happens, one after the other
+	# repeated, one event at a time
 	track("warm-many-$version", 1);
 	sent($node, "warm-many-$version", 1,
 		"HTTP/$version: a connection is there");
@@ -89,7 +90,7 @@ for my $version ('2', '1.1')
 	is(by_rows("v$version-many"), '4|t|1', 'and so says the row');
 }
 
-# a gateway that got no answer does not know either
+# A gateway that got no answer doesn't know the outcome either.
 for my $status (502, 504)
 {
 	$stub->reset;
@@ -99,7 +100,7 @@ for my $status (502, 504)
 	is(by_rows("gateway-$status"), '2|t|1', 'with a warning');
 }
 
-# the server was gone before anything could be sent: no attempt, no warning
+# The server was down before anything could be sent: no attempt, no warning.
 track('idle', 1);
 sent($node, 'idle', 1, 'a connection is there');
 $stub->reset;

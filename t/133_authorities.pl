@@ -19,7 +19,8 @@ my $file = "$stub->{dir}/current.pem";
 my $system = "$stub->{dir}/system";
 my $preload = '';
 
-# the system's authorities are the test's, where OpenSSL looks for them by hash
+# The system's authorities are the test's, in a folder where OpenSSL finds
+# them by hash.
 mkdir $system;
 my $hash = `openssl x509 -noout -hash -in $stub->{dir}/ca.pem`;
 chomp $hash;
@@ -35,7 +36,8 @@ sub have
 {
 	my ($from) = @_;
 
-	# as a secret manager does it: another file of the same name
+	# Replace the file as a secret manager does: by another file of the same
+	# name.
 	copy("$stub->{dir}/$from", "$file.new") or die $!;
 	rename "$file.new", $file               or die $!;
 	return;
@@ -105,7 +107,7 @@ SKIP:
 	  unless $preload;
 	set_conf($node, ca_file => '');
 
-	# not by the connection of before
+	# not by the earlier connection
 	$stub->reset;
 	sends('system', 'the system knows the authority: taken');
 	skip 'libcurl looks for the system\'s authorities elsewhere', 6
@@ -120,7 +122,7 @@ SKIP:
 	set_conf($node, ca_file => $file);
 }
 
-# ---- files that are none ----
+# ---- files without authorities ----
 
 mkfifo("$stub->{dir}/pipe", oct(600)) or die "mkfifo: $!";
 append_to_file("$stub->{dir}/empty.pem", '');
@@ -149,7 +151,7 @@ for my $name (sort keys %wrong)
 	cmp_ok(time() - $begin, '<', 30, 'and the worker goes on');
 }
 
-# ---- a proxy that is named while a connection is there ----
+# ---- a proxy that is set while a connection is open ----
 
 sends('before', 'a connection is there');
 set_conf($node, proxy => 'http://127.0.0.1:1');

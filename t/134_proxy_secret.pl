@@ -51,7 +51,7 @@ my (undef, @seen) = map { JSON::PP::decode_json($_) } split /\n/,
   $proxy{stdout};
 is($seen[-1]{credentials}, "sh\@p:$secret", 'by its user and password');
 
-# ---- what can't be one ----
+# ---- values that can't be a proxy ----
 
 my %wrong = (
 	'a scheme that is none' => "htp://shop:$secret\@127.0.0.1:3128",
@@ -84,7 +84,8 @@ for my $how ('in the file', 'in the setting')
 		}
 		else
 		{
-			# as it stood when the server started: what the server says of a change is its own affair
+			# The value is set at the server's start: on a change the server
+			# itself logs the value.
 			$node->stop;
 			$node->adjust_conf('postgresql.conf', 'pinterest_capi.proxy',
 				"'$wrong{$what}'");
@@ -125,7 +126,7 @@ like(
 	qr/WARNING:  the setting pinterest_capi\.proxy holds a password/,
 	'which says that it should not be there');
 
-# ---- files that are none ----
+# ---- files without a proxy ----
 
 mkfifo("$stub->{dir}/pipe", oct(600)) or die "mkfifo: $!";
 append_to_file("$stub->{dir}/two", "http://127.0.0.1:1 http://127.0.0.1:2\n");

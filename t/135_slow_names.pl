@@ -28,7 +28,7 @@ my $node = do
 		conf => "pinterest_capi.connect_timeout = 1s\n");
 };
 
-# more than one: names are looked up
+# more than one request at a time: names are resolved
 sub threads { return scalar(() = glob("/proc/$_[0]/task/*")) }
 
 add_destination($node, $stub, 'slow');
@@ -38,7 +38,7 @@ track($node, 'first', destination => 'default');
 becomes($node, 'first', 'status', 'sent', 'a name that is known: sent');
 my $worker = worker_pid($node);
 
-# twice the time limit of a look-up that is under way all the while
+# twice the timeout of a name resolution that hangs all the time
 track($node, 'waits', destination => 'slow');
 ok(poll(sub { threads($worker) > 1 }), 'a look-up is under way');
 my $begin = time();
@@ -62,7 +62,8 @@ is(worker_pid($node), $worker, 'the worker is still the same');
 cmp_ok(threads($worker), '>', 1,
 	'with a thread that is still asked for the name');
 
-# DROP DATABASE waits for the worker, which sees within a second that it is in the way
+# DROP DATABASE waits for the worker, which notices within a second that it
+# blocks it.
 sql('CREATE DATABASE other');
 configure($node, $stub, 'other');
 $node->safe_psql('other',
@@ -79,14 +80,14 @@ sql('DROP DATABASE other');
 cmp_ok(time() - $begin,
 	'<', 10, sprintf('which can be dropped: %.2f s', time() - $begin));
 
-# nor does a shutdown wait, whatever is under way
+# A shutdown doesn't wait, whatever is in flight.
 track($node, 'once-more', destination => 'slow');
 $begin = time();
 $node->stop('fast');
 cmp_ok(time() - $begin,
 	'<', 10, sprintf('a fast shutdown: %.2f s', time() - $begin));
 
-# once names are found again
+# once the name server answers again
 {
 	local @ENV{qw(LD_PRELOAD TEST_NAMES)} =
 	  ("$stub->{dir}/names.so", $answers);

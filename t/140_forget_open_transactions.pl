@@ -46,7 +46,7 @@ sub over
 my $visitors = q{SELECT count(*) FROM pinterest_capi._visitor};
 my $fate = q{status, reason, payload IS NULL};
 
-# ---- while an older transaction stays open, so that the worker can't look once more ----
+# ---- while an older transaction stays open, so that the worker can't finish its search ----
 
 my $oldest = opened('BEGIN', tracked('oldest', 'x@example.com'));
 my $open = opened(
@@ -90,7 +90,7 @@ is(scalar($stub->received($_)), 0, "$_ was in no request")
 is(sql_status($node, 'other', 'status, payload IS NOT NULL'),
 	'sent|t', 'the event of somebody else is as it was');
 
-# ---- what the worker does not come across by itself: visitors, and events that are final or wait for long ----
+# ---- rows that sending doesn't reach: visitors, and events that are final or wait for long ----
 
 sql('SELECT pinterest_capi.pause_destination()');
 $open = opened(
@@ -124,7 +124,7 @@ ok( $node->poll_query_until(
 		'postgres', 'SELECT count(*) = 0 FROM pinterest_capi._erasure'),
 	'the worker is done with it');
 
-# ---- rolled back, it never was ----
+# ---- a rolled back forget ----
 
 sql('SELECT pinterest_capi.resume_destination()');
 $open = opened('BEGIN',

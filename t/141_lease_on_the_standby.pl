@@ -40,7 +40,7 @@ ok( $primary->poll_query_until(
 track($primary, 'together');
 $stub->arrives('together', 'with it, an event leaves');
 
-# ---- no lease there, no request ----
+# ---- no lease on the standby, no request ----
 
 my $waits =
   q{SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'pinterest_capi worker' AND wait_event = 'SyncRep'};
@@ -58,12 +58,12 @@ is($stub->count->{requests}, 0, 'no request leaves');
 $standby->start;
 ok($stub->wait_count(hanging => 1), 'once it is back, the request leaves');
 
-# ---- the server is lost while the request is out ----
+# ---- the server is lost while the request is in flight ----
 
 $primary->stop('immediate');
 $standby->promote;
 
-# of the lost server: a request that nobody waits for any more
+# the lost server's request, whose answer no process reads
 $stub->release;
 becomes($standby, 'alone', 'status, attempts',
 	'sent|2', 'its successor sends again');
@@ -82,7 +82,7 @@ is( sql_status(
 	'sent|f',
 	'what was settled is as it was');
 
-# ---- asked to stop while it waits, it sends nothing ----
+# ---- a worker that is stopped while it waits sends nothing ----
 
 $standby->append_conf('postgresql.conf', "synchronous_standby_names = '*'");
 $standby->reload;

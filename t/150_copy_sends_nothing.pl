@@ -19,7 +19,8 @@ my $node = setup_node('original', $stub,
 );
 my $host = hostname();
 
-# until its worker has looked at the queue twice and says that it is held
+# Wait until the worker has polled the queue twice and reports that it is
+# held.
 sub is_held
 {
 	my ($copy, $name, $database) = @_;
@@ -33,9 +34,9 @@ sub is_held
 	return;
 }
 
-# ---- what waits in a base backup ----
+# ---- waiting events in a base backup ----
 
-# production has made sure that it sends, which a copy takes along
+# Production has confirmed that it sends, which the copy holds too.
 $node->safe_psql('postgres',
 	q{ALTER SYSTEM SET pinterest_capi.dispatch = on});
 $node->reload;
@@ -53,7 +54,7 @@ $copy->init_from_backup($node, 'base');
 $copy->append_conf('postgresql.conf', 'pinterest_capi.dispatch = off');
 $copy->start;
 
-# the pause alone is taken back, in the tables: the copy is held by itself
+# Only the pause is undone, in the tables: the copy is held without it.
 $copy->safe_psql('postgres',
 	q{UPDATE pinterest_capi._destination_state SET paused_at = NULL, paused_reason = NULL}
 );
@@ -96,7 +97,7 @@ $copy->restart;
 is_held($copy, 'the same after a restart');
 is($stub->count->{requests}, $before, 'no request has left');
 
-# ---- until somebody says that it is the one ----
+# ---- until an operator says that the copy sends ----
 
 my ($status, $out, $err) = $copy->psql(
 	'postgres', q{
@@ -154,7 +155,7 @@ unlike(
 	qr/nothing is sent from this server/,
 	'it was never held');
 
-# ---- cp -a of a server that is down ----
+# ---- cp -a of a stopped server ----
 
 $node->stop;
 mkdir $node->backup_dir;

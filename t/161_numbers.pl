@@ -30,7 +30,7 @@ sub slurp
 my %text = map { s{^\Q$top\E/}{}r => undef } "$top/README.md",
   glob "$top/docs/*.md";
 
-# what was run when, with tables of versions and results
+# a log of runs, with tables of versions and results
 delete $text{'docs/versions.md'};
 
 # ---- quantities, in seconds, bytes or as a count ----
@@ -103,7 +103,7 @@ sub read_quantity
 	return value($1, $2);
 }
 
-# ---- where the truth stands ----
+# ---- the sources of facts ----
 
 my %source = map { s{^\Q$top\E/}{}r => slurp(s{^\Q$top\E/}{}r) }
   glob "$top/*.c $top/src/*.h $top/src/*/*.[ch]";
@@ -131,7 +131,7 @@ sub macro
 	return eval($c) * ($unit{ $unit // '' } // 1);
 }
 
-# What a pattern finds in a file; if it finds it more than once, always the same.
+# Return what a pattern finds in a file; several matches must be equal.
 sub found
 {
 	my ($file, $pattern, $unit) = @_;
@@ -157,7 +157,7 @@ sub limits_of
 	);
 }
 
-# A setting: its default, least and most.
+# Return a setting's default, least or most.
 sub setting
 {
 	my ($name, $what) = @_;
@@ -172,7 +172,8 @@ sub setting
 		$values[ { default => 0, least => 1, most => 2 }->{$what} ]);
 }
 
-# A row of the bench: its median or another column; its unit is the caller's affair.
+# Return the median or another column of a row of the bench; the caller knows
+# its unit.
 sub bench
 {
 	my ($figure, $column) = @_;
@@ -187,7 +188,7 @@ sub bench
 	return $1;
 }
 
-# The number as the document would round it.
+# Return the number, rounded as the document shows it.
 sub rounded
 {
 	my ($truth, $shown) = @_;
@@ -413,11 +414,11 @@ fact(found('t/092_many_databases.pl', qr/SCALE_DATABASES\} \/\/ (\d+);/), $scale
 fact(found('t/051_shutdown_modes.pl', qr/stopped in under (\d+ s) with/), $operations, 'it takes less than #');
 fact(found('pinterest_capi.control', qr/^default_version = '([\d.]+)'/m), $operations, 'and reconnect. # is the first');
 
-# ---- what is no fact of this code ----
+# ---- numbers that are no facts of this code ----
 
 my $versions = qr/$digits(?:~?\w*)/;
 my %tests = map { m{/(\d+)_\w+\.pl$} ? ($1 => 1) : () } glob "$top/t/*.pl";
-# those of the reference's table, and the server's own that are spoken of
+# those of the reference's table, and the server's own that documents name
 my %sqlstates = map { $_ => 1 } slurp($reference) =~ /^\| ([0-9A-Z]{5}) \|/mg, qw(40001 40P01 55P03 57014);
 my @kinds = (
 	[ 'standards', qr/SHA-(?:1|256|384|512)\b|ISO 3166-1|the 249 there are|none after 2100-01-01|UTF-8|HTTP\/[12](?:\.1)?|TLS 1\.2|UUID of version 7|127\.0\.0\.0\/8|port 443|3-2-4 digits|mode 0600|killed with -9/ ],
@@ -455,7 +456,7 @@ for (values %left)
 	s/(\]\([^()\s]*\))/' ' x length $1/ge;
 }
 
-# Take what a match covered out of what is left.
+# Remove the text that a match covered from the text left to check.
 sub cover
 {
 	my ($document, $from, $to) = @_;
@@ -524,7 +525,7 @@ for my $document (sort keys %left)
 		push @loose, "$document:$line: $number in: " . $near =~ s/\s+/ /gr;
 	}
 
-	# and what is written in words, of time and size
+	# numbers in words, of time and size
 	while ($left{$document} =~
 		/(?<![\w.])(?:half an?|(?!a\b)(?:$words))\s+(?:$long)\b|\b(?:tenth|hundredth|twentieth)\b/g
 	  )

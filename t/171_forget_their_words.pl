@@ -94,7 +94,7 @@ is( sql(q{SELECT count(*) FROM pinterest_capi._outcome AS o WHERE o::text LIKE '
 	0,
 	'no outcome has them');
 
-# a pause's reason is about no event, and what is to be done depends on it
+# A pause's reason concerns no event, and an operator needs it.
 $stub->script(
 	{
 		status => 401,

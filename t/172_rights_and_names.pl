@@ -25,7 +25,7 @@ sub doctor
 	);
 }
 
-# the extension belongs to somebody who has no more than he is given
+# The extension's owner has only the rights that he is given.
 sql('CREATE ROLE keeper NOSUPERUSER',
 	q{DO $$
 		DECLARE o record;
@@ -45,7 +45,8 @@ sql('CREATE TABLE orders (id integer PRIMARY KEY, email text, browser text)',
 	q{SELECT pinterest_capi.forget('somebody else')});
 my $warm = $node->background_psql('postgres');
 
-# an order in a new session and in one that was there before; what they are told
+# Insert an order in a new session and in one that began before; return their
+# messages.
 sub order
 {
 	my ($name) = @_;
@@ -113,7 +114,8 @@ for my $lost (
 	an_event("$lost: given back");
 }
 
-# where doctor() can't read either, the server says for want of what
+# Where doctor() can't read either, the server's error names the missing
+# right.
 for my $lost (
 	[ 'ALL TABLES IN SCHEMA pinterest_capi' => '' ],
 	[ 'SCHEMA pinterest_capi' => ', PUBLIC' ])
@@ -127,7 +129,8 @@ for my $lost (
 	an_event("$on: given back");
 }
 
-# one that an event doesn't need keeps none from being recorded
+# A missing right that an event doesn't need keeps no event from being
+# recorded.
 sql('REVOKE ALL ON pinterest_capi._visitor FROM keeper');
 an_event('rights that no event needs');
 like(

@@ -26,7 +26,8 @@ sub doctor
 
 like(doctor(), qr/^ok: /, 'all is well with new tables');
 
-# each index that the script makes is missed; what doctor says makes it again
+# Drop each index that the script makes: doctor() names it, and its advice
+# creates it again.
 for my $index (
 	split /\n/,
 	sql(q{SELECT i.indexrelid::regclass || ' ' || i.indisprimary || ' ' || coalesce(k.conname, '') || ' ' || i.indrelid::regclass
@@ -37,7 +38,7 @@ for my $index (
 {
 	my ($name, $primary, $constraint, $table) = split / /, $index;
 
-	# an index that foreign keys rest upon can't go
+	# an index that foreign keys need can't be dropped
 	sql($constraint
 		? "ALTER TABLE $table DROP CONSTRAINT $constraint CASCADE"
 		: "DROP INDEX $name");
@@ -51,7 +52,7 @@ for my $index (
 	like(doctor(), qr/^ok: /, "$name: is back");
 }
 
-# one that was left behind by a statement that was cut off, beside the right one
+# an invalid index of an interrupted statement, beside the valid one
 sql(track_sql('a'));
 my ($code) = $node->psql('postgres',
 	'CREATE UNIQUE INDEX CONCURRENTLY left_behind ON pinterest_capi._event ((1 / (length(event_id) - 1)))'
@@ -97,7 +98,7 @@ for my $change (
 	like(doctor(), qr/^ok: /, "$undo: well again");
 }
 
-# whoever monitors may ask
+# the level monitor may call doctor()
 sql('CREATE ROLE watcher',
 	q{SELECT pinterest_capi.grant_access('watcher', 'monitor')});
 like(

@@ -21,7 +21,7 @@ sub sql { return $node->safe_psql('postgres', @_) }
 
 sub log_from { return slurp_file($node->logfile, $_[0]) }
 
-# until the log says so, from a place on
+# Wait until the log from this position on matches.
 sub logs
 {
 	my ($from, $pattern, $name) = @_;
@@ -66,7 +66,7 @@ logs(
 	qr/DEBUG:  request for destination "default" ended: answered, status 200, \d+ ms\n/,
 	'and how it ended');
 
-# cut off after the request was read
+# the connection is closed after the request was read
 $from = -s $node->logfile;
 $stub->script({ times => 1, cut => 'after' });
 track($node, 'cut-off');
@@ -76,7 +76,7 @@ logs(
 	'a connection that ends before the answer');
 becomes($node, 'cut-off', 'status', 'sent', 'it is sent again');
 
-# whatever is refused as a whole comes apart
+# a batch that is refused as a whole is split
 $from = -s $node->logfile;
 $stub->script({ times => 0, refuse => ['split-2'] });
 sql(q{
@@ -96,7 +96,7 @@ logs(
 	qr/DEBUG:  batch of 3 events for destination "default" is split into 1 and 2\n/,
 	'and the batch that came apart');
 
-# without an answer
+# no answer
 $from = -s $node->logfile;
 $stub->stop;
 track($node, 'nobody-there');
@@ -116,7 +116,7 @@ logs(
 	qr/DEBUG:  request for destination "default" starts: verification, events: 1, bytes: \d+\n/,
 	'verify_destination: the request says so');
 
-# nothing to do any more
+# nothing left to send
 $from = -s $node->logfile;
 sql('DROP EXTENSION pinterest_capi');
 logs(
@@ -126,7 +126,7 @@ logs(
 
 # ---- slots ----
 
-# what else takes one: the launcher of logical replication
+# The launcher of logical replication takes a slot, too.
 $node->append_conf('postgresql.conf', "max_worker_processes = 2\n");
 $node->restart;
 $from = -s $node->logfile;
@@ -162,7 +162,7 @@ logs(
 
 # ---- no value ----
 
-# at this level the server writes no statement, so what is here is the worker's
+# At this level the server logs no statement, so these lines are the worker's.
 my @lines =
   grep { /DEBUG: .*(?:pinterest_capi|request for|is split)/ } split /\n/,
   log_from(0);

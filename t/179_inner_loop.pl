@@ -15,13 +15,13 @@ use Time::HiRes qw(time utime);
 my $tmp = PostgreSQL::Test::Utils::tempdir();
 my $pg_config = $ENV{PG_CONFIG} // 'pg_config';
 
-# what else a make around this one may have said
+# options of a make that runs this test
 delete @ENV{qw(MAKEFLAGS MAKELEVEL MFLAGS)};
 
-# nothing of what is compiled here is run
+# The objects compiled here are not run.
 $ENV{COPT} = '-O0';
 
-# exit status and all output of a command
+# Return a command's exit status and all its output.
 sub run_in
 {
 	my ($folder, @command) = @_;
@@ -37,7 +37,7 @@ sub run_in
 	return ($? >> 8, $out);
 }
 
-# a copy of the tree without what was built in it, by the tests before this one too
+# Copy the tree without its build products, also those of earlier tests.
 sub copy_tree
 {
 	my ($to) = @_;
@@ -56,7 +56,7 @@ sub touch
 	return;
 }
 
-# ---- what is compiled ----
+# ---- which files are compiled ----
 
 my @objects =
   qw(src/queue/worker_slots.o src/admin/verify_request.o src/worker/verify_send.o);
@@ -138,7 +138,7 @@ my $installed = "$libdir/pinterest_capi.so";
 my $before = (stat $installed)[9];
 local $ENV{PINTEREST_CAPI_KEEP} = "$tmp/kept";
 
-# how often each object was compiled is in its time of change
+# An object's time of change tells whether it was compiled again.
 sub built
 {
 	return
@@ -154,7 +154,7 @@ my ($copy) = glob "$tmp/kept/*/server$installed";
 ok($copy, 'the extension is installed into the copy of the server');
 is((stat $installed)[9], $before, 'and not into the server');
 
-# a file that is gone is gone there too
+# A file deleted in the tree is deleted in the kept build, too.
 touch("$tree/src/admin/html.c");
 unlink "$tree/SECURITY.md" or die "SECURITY.md: $!";
 ($status, $out) = run_in($tree, './test/run', '--keep', 'unit');
@@ -172,7 +172,7 @@ is_deeply(
 
 # ---- the graph ----
 
-# a tree of a few files => what is said of it
+# Make a tree of these files; return the output of test/graph.
 sub graph
 {
 	my ($name, %files) = @_;

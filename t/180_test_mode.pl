@@ -31,7 +31,7 @@ sub test_mode
 
 sub status { return sql_status($node, $_[0], 'status, test_mode') }
 
-# the requests that carried nothing but tests
+# Return the requests that were sent in test mode.
 sub tested
 {
 	return scalar grep { $_->{path} =~ /\?test=true$/ } $stub->requests;
@@ -52,7 +52,7 @@ becomes($node, $_, 'status, test_mode',
   for 'tested-1', 'tested-2';
 cmp_ok(tested(), '>=', 1, 'with ?test=true');
 
-# an event that Pinterest refuses in test mode, and one that never left
+# an event that Pinterest refuses in test mode, and one that was never sent
 $stub->script(
 	{ status => 400, body => { code => 1, message => 'Invalid.' } });
 track('bad');
@@ -65,7 +65,8 @@ is(status('cancelled'), 'cancelled|f',
 	'what was never sent was not sent in test mode');
 sql(q{SELECT pinterest_capi.resume_destination()});
 
-# what was tried before and then goes in test mode is written by a statement
+# An event that was tried before and is then sent in test mode is settled by a
+# statement.
 test_mode('false');
 $stub->script({ status => 503, headers => { 'Retry-After' => 3600 } });
 track('second-try');
@@ -105,13 +106,13 @@ unlike(
 	qr/in test mode, which Pinterest discards/,
 	'the report speaks of no test mode where there is none');
 
-# nothing was only tested: those that were sent are meant
+# No event was only tested, so those that were sent are replayed.
 is( sql(q{SELECT pinterest_capi.replay('default', status => 'sent', dry_run => true)}
 	),
 	'5',
 	'then all that was sent is counted');
 
-# under another event_id all are meant, and the copy is a new event
+# With a new event_id all are replayed, and each copy is a new event.
 test_mode('true');
 track('tested-3');
 becomes($node, 'tested-3', 'status, test_mode',

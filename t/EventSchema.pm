@@ -15,7 +15,7 @@ our @EXPORT = qw(have_validator examples verdicts);
 
 my $program = "$FindBin::RealBin/../test/schema/validate.js";
 
-# npm's packages are not there in roots without a network
+# npm's packages are missing where there is no network
 sub have_validator
 {
 	return IPC::Run::run(
@@ -39,7 +39,8 @@ sub _lines
 
 sub examples { return _lines('', '--examples') }
 
-# events as JSON text in UTF-8, one per line; for each a hash of schema, shape, stub and lapses
+# Check events, given as JSON text in UTF-8, one a line; return for each a
+# hash of schema, shape, stub and lapses.
 sub verdicts { return _lines($_[0]) }
 
 1;

@@ -35,11 +35,13 @@ use constant {
 
 my $top = "$FindBin::RealBin/..";
 
-# the cluster that sql() asks: the first one that new_node made or configure saw
+# the cluster that sql() queries: the first that new_node made or configure
+# got
 my $first_node;
 
-# True as soon as the condition is; false when time is up.  A condition is often a
-# psql, which takes the time of whoever is waited for: soon it is asked less often.
+# Poll until the condition is true; return false at the timeout.  A condition
+# is often a psql, which slows the process that the test waits for, so the
+# polls get rarer.
 sub poll
 {
 	my ($condition, $seconds) = @_;
@@ -108,7 +110,8 @@ sub start
 	return;
 }
 
-# ends the process; a later start() has the same port, another certificate if asked
+# End the process; a later start() has the same port, and another certificate
+# if given.
 sub stop
 {
 	my ($self) = @_;
@@ -167,7 +170,8 @@ sub _lines
 }
 sub requests { return $_[0]->_lines('requests') }
 
-# the entries of one event, or all; each: request, index, arrived_ms, verdict, seen_before, event
+# Return the entries of one event, or all; each has: request, index,
+# arrived_ms, verdict, seen_before, event
 sub received
 {
 	my ($self, $event_id) = @_;
@@ -177,7 +181,7 @@ sub received
 	  $self->_lines('received');
 }
 
-# until a figure of count() is at least so much
+# Wait until a figure of count() is at least this large.
 sub wait_count
 {
 	my ($self, $figure, $least, $seconds) = @_;
@@ -204,8 +208,8 @@ sub arrives
 	return;
 }
 
-# Tracks an event whose request hangs until release() and is then answered by the
-# rule, if any.  Of %rule, track() takes what it knows.
+# Track an event whose request hangs until release() and is then answered by
+# the rule, if any.  track() uses the keys of %rule that it knows.
 sub hang
 {
 	my ($self, $node, $id, %rule) = @_;
@@ -220,7 +224,7 @@ sub hang
 	return;
 }
 
-# An answer by hand, for tests of the stub itself: curl and its options
+# Run curl with options against the stub, for tests of the stub itself.
 sub curl
 {
 	my ($self, @options) = @_;
@@ -240,9 +244,10 @@ sub curl
 	return ($status, $body, $version, $err);
 }
 
-# A copy of the installed server, so that a test can put files into its folders:
-# it finds them by where it is itself.  Returns the copy's root, install_path for
-# a cluster, and the folders' own names (under the root stand the copies).
+# Copy the installed server, so that a test can put files into its folders:
+# the server finds them relative to itself.  Return the copy's root,
+# install_path for a cluster, and the folders' own names (under the root stand
+# the copies).
 sub server_copy
 {
 	my $probe = PostgreSQL::Test::Cluster->new('probe');
@@ -297,8 +302,8 @@ CONF
 	return $node;
 }
 
-# Runs statements in the first cluster's database "postgres", in one session, and
-# returns what they return.
+# Run statements in the first cluster's database "postgres", in one session,
+# and return their result.
 sub sql
 {
 	my (@statements) = @_;
@@ -306,7 +311,7 @@ sub sql
 	return $first_node->safe_psql('postgres', join ";\n", @statements);
 }
 
-# Makes the extension, where it is not there already, and its destination.
+# Create the extension, unless it exists, and configure its destination.
 sub configure
 {
 	my ($node, $stub, $database) = @_;
@@ -327,7 +332,7 @@ sub configure
 	return;
 }
 
-# one more destination at the stub, for an account of its own if given
+# Add a destination at the stub, for an account of its own if given.
 sub add_destination
 {
 	my ($node, $stub, $name, $account, $database) = @_;
@@ -343,8 +348,8 @@ sub add_destination
 	return;
 }
 
-# A call whose event is sent.  destination => its name, where there are several;
-# email => whose.
+# Return a call whose event is sent.  destination => its name, where there are
+# several; email => whose.
 sub track_sql
 {
 	my ($id, %event) = @_;
@@ -356,8 +361,8 @@ sub track_sql
 	  $event{destination} ? ", destination => '$event{destination}'" : '';
 }
 
-# Tracks an event, in a transaction of its own; %event as for track_sql, and
-# database.  Returns what the session was told besides.
+# Track an event, in a transaction of its own; %event as for track_sql, and
+# database.  Return the session's notices and warnings.
 sub track
 {
 	my ($node, $id, %event) = @_;
@@ -370,7 +375,7 @@ sub track
 	return $err;
 }
 
-# Tracks $prefix-1 to $prefix-$n, each in a transaction of its own.
+# Track $prefix-1 to $prefix-$n, each in a transaction of its own.
 sub track_many
 {
 	my ($node, $prefix, $n, %event) = @_;
@@ -380,7 +385,7 @@ sub track_many
 	return;
 }
 
-# until the rows of all events say so
+# Wait until all events have this status.
 sub all_sent
 {
 	my ($node, $name) = @_;
@@ -394,7 +399,7 @@ sub all_sent
 	return;
 }
 
-# until the rows of $n events with this prefix say so
+# Wait until $n events with this prefix have this status.
 sub sent
 {
 	my ($node, $prefix, $n, $name) = @_;
@@ -408,7 +413,7 @@ sub sent
 	return;
 }
 
-# until the worker has written down every answer that it has got
+# Wait until the worker has settled every answer that it has got.
 sub settled
 {
 	my ($node, $name) = @_;
@@ -422,7 +427,7 @@ sub settled
 	return;
 }
 
-# until a destination is paused
+# Wait until a destination is paused.
 sub pauses
 {
 	my ($node, $name, $destination) = @_;
@@ -447,7 +452,7 @@ sub worker_pid
 		'SELECT pid FROM pinterest_capi.worker_status');
 }
 
-# how many worker processes the server has, in all databases
+# Return how many worker processes the server has, in all databases.
 sub workers
 {
 	my ($node) = @_;
@@ -457,7 +462,7 @@ sub workers
 	);
 }
 
-# Ends the worker, and waits for the next one.
+# End the worker, and wait for the next one.
 sub new_worker
 {
 	my ($node, $name, $database) = @_;
@@ -474,7 +479,8 @@ sub new_worker
 	return;
 }
 
-# Restarts a server without a preload: it has no worker until something is committed.
+# Restart a server without a preload: it has no worker until a session commits
+# an event.
 sub no_worker
 {
 	my ($node) = @_;
@@ -485,8 +491,9 @@ sub no_worker
 	return;
 }
 
-# Waits until the worker has polled its queue, from begin to end, since all that is
-# committed by now.  "Nothing was sent" proves nothing before that.
+# Wait until the worker has polled its queue, from begin to end, after
+# everything that is committed by now.  "Nothing was sent" proves nothing
+# before that.
 sub worker_polls
 {
 	my ($node, $database) = @_;
@@ -514,7 +521,7 @@ sub clean_log
 	return;
 }
 
-# the children of the postmaster whose title matches
+# Return the postmaster's children whose title matches.
 sub processes
 {
 	my ($node, $title) = @_;
@@ -534,8 +541,8 @@ sub processes
 	return @found;
 }
 
-# Kills the postmaster.  A backend that is busy or a worker that waits sees it by
-# itself; until then nobody can start.
+# Kill the postmaster.  A busy backend or a waiting worker notices it by
+# itself; until then the server can't start.
 sub crash
 {
 	my ($node) = @_;
@@ -551,7 +558,8 @@ sub crash
 	return;
 }
 
-# one event's row: status, attempts, http_status and what else is named
+# Return one event's row: status, attempts, http_status and the other columns
+# given.
 sub sql_status
 {
 	my ($node, $event_id, $columns, $database) = @_;
@@ -563,7 +571,7 @@ sub sql_status
 	);
 }
 
-# until its row says so
+# Wait until the event's row has these values.
 sub becomes
 {
 	my ($node, $event_id, $columns, $expected, $name, $seconds) = @_;
@@ -578,12 +586,12 @@ sub becomes
 	return $ok;
 }
 
-# settings in postgresql.conf, once the worker knows them too
+# Set settings in postgresql.conf, and wait until the worker has read them.
 sub set_conf
 {
 	my ($node, %settings) = @_;
 
-	# of several lines the last one holds
+	# the last of several lines counts
 	$node->append_conf('postgresql.conf',
 		"pinterest_capi.$_ = '$settings{$_}'")
 	  for sort keys %settings;
@@ -600,7 +608,7 @@ sub set_conf
 	return;
 }
 
-# whether the server comes with this module
+# Return whether the server has this module.
 sub has_module
 {
 	my ($name) = @_;
@@ -611,8 +619,9 @@ sub has_module
 	return -e "$folder/$name.so";
 }
 
-# A wall clock of the test's for processes that are started with the environment
-# that is returned, behind a sub that sets how many seconds it is ahead.
+# Make a wall clock for processes that are started with the returned
+# environment; also returned is a sub that sets how many seconds the clock is
+# ahead.
 sub fake_clock
 {
 	my ($folder) = @_;
@@ -633,7 +642,7 @@ sub fake_clock
 	return ($set, LD_PRELOAD => "$clock.so", TEST_CLOCK => $clock);
 }
 
-# kB of memory that a process has touched, shared buffers left out
+# Return the kB of memory that a process has touched, without shared buffers.
 sub rss
 {
 	my ($pid) = @_;
