@@ -255,18 +255,27 @@ becomes($node, 'behind-it', 'status, attempts',
 $stub->reset;
 $stub->script({ status => 500, headers => { 'Retry-After' => 86400 } });
 track($node, 'a-day', destination => 'default');
-becomes($node, 'a-day', "status, next_attempt_at BETWEEN now() + interval '5 hours 50 minutes' AND now() + interval '6 hours'", 'retrying|t',
+becomes(
+	$node,
+	'a-day',
+	"status, next_attempt_at BETWEEN now() + interval '5 hours 50 minutes' AND now() + interval '6 hours'",
+	'retrying|t',
 	'Retry-After: 86400: six hours, whatever libcurl takes');
 sql('SELECT pinterest_capi.resume_destination()');
+
 # A time an hour ago is no wait, and neither is a value without meaning: the
 # worker waits its own 1 s.
-for my $value (HTTP::Tiny->new->_http_date(time() - 3600), 'soon', '-3600', '')
+for
+  my $value (HTTP::Tiny->new->_http_date(time() - 3600), 'soon', '-3600', '')
 {
 	$stub->reset;
 	$stub->script({ status => 500, headers => { 'Retry-After' => $value } });
 	track($node, "no-wait-$value", destination => 'default');
-	becomes($node, "no-wait-$value", 'status, attempts', 'sent|2', "Retry-After: '$value': the event is sent at the second attempt");
-	is($stub->count->{requests}, 2, 'and waits for no longer than its own backoff');
+	becomes($node, "no-wait-$value", 'status, attempts',
+		'sent|2',
+		"Retry-After: '$value': the event is sent at the second attempt");
+	is($stub->count->{requests},
+		2, 'and waits for no longer than its own backoff');
 }
 
 # Another api_url is another server, which has not asked to wait.
