@@ -58,7 +58,8 @@ chmod 0644, "$file";
 my $node = PostgreSQL::Test::Cluster->new('random');
 $node->init(extra => [ '-E', 'UTF8', '--no-locale' ]);
 
-# nothing is sent: there is no token; all that the extension says is logged, all WAL stays
+# Nothing is sent, since there is no token; all messages are logged, all WAL
+# is kept.
 $node->append_conf('postgresql.conf', <<'CONF');
 log_statement = none
 log_min_messages = debug1
@@ -70,7 +71,7 @@ autovacuum = off
 CONF
 $node->start;
 
-# what is compressed can't be searched for
+# compressed values can't be searched
 $node->safe_psql(
 	'postgres', q{
 	CREATE EXTENSION pinterest_capi;
@@ -164,13 +165,14 @@ for my $i (0 .. $#verdicts)
 
 	push @refused, $v->{shape} if defined $v->{shape};
 
-	# what is an address to the stub is less than what is one to Pinterest
+	# The stub's check of an address is less strict than Pinterest's.
 	push @lapses, grep { !/e-mail/ } @{ $v->{lapses} };
 	push @disagree,
 	  "$i: " . ($v->{schema} // 'taken') . ' / ' . ($v->{stub} // 'taken')
 	  if defined $v->{schema} xor defined $v->{stub};
 
-	# without what Pinterest asks for it goes all the same, and its row says so
+	# An event without the fields that Pinterest asks for is sent all the
+	# same, and its row says so.
 	push @unwarned, $i if defined $v->{schema} xor $warned[$i] eq 't';
 }
 is_deeply(\@refused, [], 'the schema refuses none');

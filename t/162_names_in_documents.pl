@@ -1,5 +1,4 @@
-# Every file and every name of the code that a document names exists, and every
-# file that a comment of the code names.
+# Every file and every name of the code that a document names exists.
 #
 # A path is searched for from the top of the tree and from src/, a file's name
 # alone anywhere.  What is written in capitals (t/NAME.pl) stands for a name.

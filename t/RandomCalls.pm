@@ -14,9 +14,10 @@ use Time::HiRes ();
 our @EXPORT =
   qw(one chance characters literal track_arguments identify_arguments capture_click_arguments @traces);
 
-# ---- what is planted, and what would be found of it ----
+# ---- planted identifiers, and the patterns that find them ----
 
-# recognised in any text; names have no form, and stand where names belong
+# Identifiers with a form are recognised in any text; names have none, and
+# stand in the keys for names.
 my @recognised = (
 	sub { 'Quokka.' . int(rand(50)) . '@Qvexil.example' },
 	sub { 'quokka+' . int(rand(50)) . '%40qvexil.example' },
@@ -53,7 +54,7 @@ sub quoted
 	$s =~ s/([\\"])/\\$1/g;
 	$s =~ s/([\x01-\x1f])/sprintf '\\u%04x', ord $1/ge;
 
-	# some as escapes, beyond the BMP as surrogate pairs
+	# some characters as escapes, those beyond the BMP as surrogate pairs
 	$s =~ s/([^\x00-\x7f])/escaped(ord $1)/ge if chance(0.2);
 	return qq{"$s"};
 }
@@ -84,7 +85,7 @@ my @ranges = (
 	[ 0x1f300, 0x1faff ],
 	[ 0x10ff00, 0x10ffff ]);
 
-# in runs of one range
+# characters in runs from one range of Unicode
 sub characters
 {
 	my ($n) = @_;
@@ -136,12 +137,12 @@ sub text
 	  chance(0.5)                ? words() : ();
 }
 
-# one of what is recognised; cards only in free text
+# an identifier with a form; a card's number only in free text
 sub planted { return chance($_[0]) ? one(@cards) : one(@recognised)->() }
 
 sub url
 {
-	# 00 is a telephone's beginning in a text, not in a path
+	# 00 begins a telephone number in a text, not in a path
 	my $private =
 	  one(@recognised)->() =~ s/^00/+/r =~ s/ /%20/gr =~ s/\//-/gr;
 
@@ -276,7 +277,7 @@ sub properties
 	  . (chance(0.8) ? object(0.3, @device) : value(3, \&plain))
 	  if chance(0.2);
 
-	# keys that are none, somebody's address among them
+	# unknown keys, an e-mail address among them
 	push @pairs, quoted(text()) . ':' . value(4, \&free_text)
 	  for 1 .. chance(0.2) * 3;
 	push @pairs, '"deep":' . '[' x 400 . ']' x 400 if chance(0.01);
