@@ -49,7 +49,6 @@ pcapi_call_action_source(PcapiCall *call)
 	return NULL;
 }
 
-/* A call that can't be meant ends here. */
 void
 pcapi_call_check(PcapiCall *call)
 {

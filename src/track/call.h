@@ -25,11 +25,11 @@ typedef struct PcapiCall
 	Jsonb	   *consent;
 	char	   *destination;
 	List	   *warnings;		/* found before the call was made (trigger) */
-	char	   *bad_event_time; /* reason, when the event's time could not be read */
-	char	   *reject;			/* reason, when a trigger's mapping is wrong:
-								 * the gates are not asked */
-	bool		bad_consent;	/* given, but not readable: stops where there
-								 * are rules */
+	char	   *bad_event_time; /* reason, where the event's time could not be read */
+	char	   *reject;			/* reason, where a trigger's mapping is wrong:
+								 * no gate is asked */
+	bool		bad_consent;	/* given, but not readable: any consent rule
+								 * stops the event */
 	bool		from_data;		/* destination and action_source were read
 								 * from a row: unknown ones are recorded, not
 								 * raised */
@@ -43,16 +43,16 @@ typedef struct PcapiCall
 
 extern bool pcapi_is_action_source(const char *name);
 
-/* the parameters of track and preview */
+/* Read the parameters of track and preview. */
 extern void pcapi_call_from_args(PcapiCall *call, FunctionCallInfo fcinfo);
 
-/* Raise an error for a call that can't be meant. */
+/* Raise an error for a call that is wrong whatever the data: no name, or a parameter that is no object. */
 extern void pcapi_call_check(PcapiCall *call);
 
 /* Return the action_source, by default web; NULL for an unknown one that was read from a row. */
 extern const char *pcapi_call_action_source(PcapiCall *call);
 
-/* A parameter that must be a JSON object; NULL: null. */
+/* Return a parameter that must be a JSON object, or NULL. */
 extern Jsonb *pcapi_object_arg(FunctionCallInfo fcinfo, int n, const char *parameter);
 
 #endif							/* PCAPI_CALL_H */

@@ -33,10 +33,10 @@
 #include "utils/timestamp.h"
 #include "utils/typcache.h"
 
-#define TEXT_MAX		(1024 * 1024)	/* bytes looked at; no property is longer */
+#define TEXT_MAX		(1024 * 1024)	/* bytes read of a text; no property is longer */
 #define OUTPUT_MAX		(128 * 1024)	/* bytes; the text of a bit string is eight times as long */
 #define TREE_MAX		(16 * 1024 * 1024)	/* bytes of an array, a row or JSON */
-#define ELEMENTS_MAX	100000	/* what a key takes of them is decided later */
+#define ELEMENTS_MAX	100000	/* of an array; how many a key takes is decided later */
 
 static const char too_large[] = "too large, left out";
 static const char part_too_large[] = "an element is too large, left out";
@@ -55,7 +55,7 @@ output_text(const PcapiColumnType *ct, Datum value)
 	return isnull ? NULL : DatumGetCString(text);
 }
 
-/* As many digits as it takes to tell the number from its neighbours, whatever extra_float_digits says. */
+/* Return the shortest digits that tell the number from its neighbours, whatever extra_float_digits is. */
 static char *
 float_text(Oid type, Datum value)
 {
@@ -74,7 +74,7 @@ float_text(Oid type, Datum value)
 	return s;
 }
 
-/* As the cast to text: without the padding. */
+/* Convert a character(n) as its cast to text does: without the padding. */
 static char *
 unpadded(Datum value)
 {
@@ -86,7 +86,7 @@ unpadded(Datum value)
 	return s;
 }
 
-/* Write at most max bytes in hex; NULL: more than a string can hold. */
+/* Return at most max bytes in hex, 0: all; or NULL if a string can't hold them. */
 static char *
 bytea_text(Datum value, Size max)
 {
@@ -105,7 +105,7 @@ bytea_text(Datum value, Size max)
 	return s;
 }
 
-/* An address, without the network that it is kept with. */
+/* Return an address without its netmask. */
 static char *
 address_text(Datum value)
 {
@@ -123,14 +123,14 @@ date_text(Oid type, Datum value)
 
 /* ---- JSON ---- */
 
-/* What one value is made of. */
+/* the state of one value's conversion */
 typedef struct Conversion
 {
 	const PcapiColumnType *ct;
 	Datum		value;
 	JsonbValue *out;
 	const char *wrong;
-	int			elements;		/* so far */
+	int			elements;		/* of arrays, so far */
 	bool		found;
 } Conversion;
 
@@ -155,7 +155,7 @@ set_string(JsonbValue *out, char *s)
 	return true;
 }
 
-/* As much of a text as is looked at; more of it is not even fetched. */
+/* Set the beginning of a text; the rest is not even detoasted. */
 static void
 set_text(JsonbValue *out, Datum value)
 {
@@ -175,7 +175,7 @@ set_numeric(JsonbValue *out, Datum number)
 	out->val.numeric = DatumGetNumeric(number);
 }
 
-/* Whether containers in each other are more than so many. */
+/* Return whether containers are nested deeper than a number of levels. */
 static bool
 is_deeper(const JsonbContainer *container, int levels)
 {
@@ -196,9 +196,9 @@ is_deeper(const JsonbContainer *container, int levels)
 }
 
 /*
- * False: nested so deep that building JSON of it could exceed the stack, since
- * we are called further down than whoever built it.  What is small can't be:
- * each level takes a header and an entry.
+ * Set JSON; false: it is nested so deep that building a call's JSON from it could
+ * exceed the stack, of which less is left here than where it was built.  A small
+ * value can't be nested so deep: each level takes a header and an entry.
  */
 static bool
 set_jsonb(Conversion *c, Jsonb *jb, JsonbValue *out)
@@ -219,7 +219,7 @@ set_jsonb(Conversion *c, Jsonb *jb, JsonbValue *out)
 	return true;
 }
 
-/* A value of a type that is known by its OID. */
+/* Set a value of a type that is known by its OID. */
 static bool
 set_known(Conversion *c, Oid type, Datum value, JsonbValue *out)
 {
@@ -248,7 +248,7 @@ set_known(Conversion *c, Oid type, Datum value, JsonbValue *out)
 			return true;
 
 		case NUMERICOID:
-			/* JSON has no NaN: as text it is told to be no number */
+			/* JSON has no NaN: as text it gets the warning that it is no number */
 			if (numeric_is_nan(DatumGetNumeric(value)) || numeric_is_inf(DatumGetNumeric(value)))
 				return set_string(out, DatumGetCString(DirectFunctionCall1(numeric_out, value)));
 			set_numeric(out, value);
@@ -293,6 +293,7 @@ set_known(Conversion *c, Oid type, Datum value, JsonbValue *out)
 	}
 }
 
+/* Set the result of a type's cast. */
 static bool
 set_cast(Conversion *c, const PcapiColumnType *ct, Datum value, JsonbValue *out)
 {
@@ -325,7 +326,7 @@ push_key(PcapiJsonb *state, const char *key)
 	PcapiJsonbPush(state, WJB_KEY, &k);
 }
 
-/* A composite value as an object; what can't be had of it is null. */
+/* Set a composite value as an object; a field that can't be converted is null. */
 static bool
 set_row(Conversion *c, Datum value, JsonbValue *out)
 {
@@ -359,7 +360,7 @@ set_row(Conversion *c, Datum value, JsonbValue *out)
 	return set_jsonb(c, JsonbValueToJsonb(state.result), out);
 }
 
-/* Push the elements that are there; of whatever dimension, and arrays in them too, they become one array. */
+/* Push the elements that are not null.  Dimensions, and arrays in elements, are flattened into one array. */
 static void
 push_elements(Conversion *c, const PcapiColumnType *array, Datum value, PcapiJsonb *state)
 {
@@ -395,6 +396,7 @@ push_elements(Conversion *c, const PcapiColumnType *array, Datum value, PcapiJso
 	array_free_iterator(it);
 }
 
+/* Set any value, after checking its size. */
 static bool
 set_value(Conversion *c, const PcapiColumnType *ct, Datum value, JsonbValue *out)
 {

@@ -11,10 +11,10 @@
 #include "utils/jsonb.h"
 
 /*
- * Convert a value to JSON.  Return false when that can't be done or gives
- * NULL.  *wrong gets a static text that says what is wrong with the value or
- * a part of it, or NULL, with either result.  A foreign type's functions can
- * raise any error.
+ * Convert a value to JSON.  Returns false when that can't be done or gives NULL.
+ * *wrong gets, with either result, a static text that says what is wrong with the
+ * value or a part of it, or NULL.  A user-defined type's functions can raise any
+ * error.
  */
 extern bool pcapi_column_to_json(const PcapiColumnType *ct, Datum value, JsonbValue *out,
 								 const char **wrong);

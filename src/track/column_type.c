@@ -1,10 +1,10 @@
 /*
  * column_type.c
- *	  Which of a type's casts and functions convert its values.
+ *	  Choose a type's casts and functions that convert its values.
  *
- * The server's own types have a form that stays.  A type that somebody made
- * is resolved anew for each value: casts and functions can be dropped or
- * replaced at any time, and sessions hear nothing of it.
+ * The choice for the server's own types is kept.  A user-defined type is resolved
+ * for each value: its casts and functions can be dropped or replaced at any time,
+ * and sessions are not told.
  */
 #include "pinterest_capi.h"
 
@@ -20,7 +20,7 @@
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 
-/* Choose the cast for a type that somebody made; false: it has none that is wanted. */
+/* Choose the cast of a user-defined type; false: it has none to the result. */
 static bool
 find_cast(PcapiColumnType *ct, Oid result, MemoryContext context)
 {
@@ -43,7 +43,7 @@ find_cast(PcapiColumnType *ct, Oid result, MemoryContext context)
 	}
 }
 
-/* Find out how the values of a type are converted that is none of the known ones. */
+/* Choose how to convert the values of a type that is not among the known ones. */
 static void
 find_form(PcapiColumnType *ct, MemoryContext context)
 {
@@ -52,7 +52,7 @@ find_form(PcapiColumnType *ct, MemoryContext context)
 	char		kind = get_typtype(ct->type);
 	bool		is_row = kind == TYPTYPE_COMPOSITE || ct->type == RECORDOID;
 
-	if (ct->late)
+	if (ct->per_value)
 	{
 		if (ct->use == PCAPI_COLUMN_AS_NUMBER && find_cast(ct, NUMERICOID, context))
 			return;
@@ -65,14 +65,14 @@ find_form(PcapiColumnType *ct, MemoryContext context)
 		ct->form = PCAPI_COLUMN_ROW;
 		return;
 	}
-	if (ct->late && find_cast(ct, TEXTOID, context))
+	if (ct->per_value && find_cast(ct, TEXTOID, context))
 		return;
 	ct->form = PCAPI_COLUMN_OUTPUT;
 	getTypeOutputInfo(ct->type, &output, &is_varlena);
 	fmgr_info_cxt(output, &ct->convert, context);
 }
 
-/* Those that column_json.c converts by their OID. */
+/* Return whether column_json.c converts the type by its OID. */
 static bool
 is_known(Oid type)
 {
@@ -126,7 +126,7 @@ pcapi_column_type_init(PcapiColumnType *ct, Oid type, PcapiColumnUse use, Memory
 		ct->element = MemoryContextAlloc(context, sizeof(PcapiColumnType));
 		pcapi_column_type_init(ct->element, element, use, context);
 		ct->unchecked = ct->element->unchecked;
-		ct->foreign = ct->element->foreign;
+		ct->runs_user_code = ct->element->runs_user_code;
 		getTypeOutputInfo(ct->type, &output, &is_varlena);
 		fmgr_info_cxt(output, &ct->convert, context);
 		return;
@@ -137,20 +137,20 @@ pcapi_column_type_init(PcapiColumnType *ct, Oid type, PcapiColumnUse use, Memory
 		return;
 	}
 	kind = get_typtype(ct->type);
-	ct->late = ct->type >= FirstNormalObjectId && kind != TYPTYPE_ENUM;
-	ct->foreign = ct->late || kind == TYPTYPE_COMPOSITE || kind == TYPTYPE_PSEUDO;
-	if (!ct->late)
+	ct->per_value = ct->type >= FirstNormalObjectId && kind != TYPTYPE_ENUM;
+	ct->runs_user_code = ct->per_value || kind == TYPTYPE_COMPOSITE || kind == TYPTYPE_PSEUDO;
+	if (!ct->per_value)
 		find_form(ct, context);
 }
 
 const PcapiColumnType *
 pcapi_column_type_resolve(const PcapiColumnType *ct, PcapiColumnType *buffer)
 {
-	if (!ct->late)
+	if (!ct->per_value)
 		return ct;
 	*buffer = *ct;
 	find_form(buffer, CurrentMemoryContext);
-	buffer->late = false;
+	buffer->per_value = false;
 	return buffer;
 }
 

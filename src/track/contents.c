@@ -1,9 +1,9 @@
 /*
  * contents.c
- *	  A call's properties taken apart, and what was bought put together.
+ *	  A call's properties by key, and the fields about the products.
  *
- * The API wants contents, content_ids and num_items; people have a product
- * and a quantity, or lines of an order.
+ * The API has contents, content_ids and num_items.  Callers have a product and
+ * a quantity, or an order's lines; the missing fields are derived from them.
  */
 #include "pinterest_capi.h"
 
@@ -16,7 +16,6 @@
 
 #define LINES_MAX	1000
 
-/* Sort the given values into slots by property; they still point into the Jsonb. */
 void
 pcapi_properties_from_jsonb(PcapiProperties *props, Jsonb *properties)
 {
@@ -55,7 +54,7 @@ pcapi_properties_from_jsonb(PcapiProperties *props, Jsonb *properties)
 
 	if (props->given[PCAPI_PROP_OPT_OUT])
 	{
-		/* who says something unclear about opting out may have meant it */
+		/* an unclear value may be meant as an opt-out */
 		if (pcapi_value_boolean(props->given[PCAPI_PROP_OPT_OUT], &props->opt_out) != NULL)
 		{
 			pcapi_warn(&props->warnings, "opt_out", "not a boolean, taken as true");
@@ -64,7 +63,7 @@ pcapi_properties_from_jsonb(PcapiProperties *props, Jsonb *properties)
 	}
 }
 
-/* A line that takes something back, as orders with returns have them. */
+/* Return whether a line has a negative quantity, as the returns in an order have. */
 static bool
 is_negative(JsonbContainer *line)
 {
@@ -76,9 +75,9 @@ is_negative(JsonbContainer *line)
 }
 
 /*
- * One line; false when nothing usable is in it.  *id and *quantity get what
- * the totals are made of.  Nothing was bought by a line with a negative
- * quantity, so it doesn't go: without its quantity it would count as one.
+ * Append one line; false when nothing in it is usable.  *id and *quantity get the
+ * line's part of the totals.  A line with a negative quantity is left out: sent
+ * without its quantity it would count as one item.
  */
 static bool
 append_line(StringInfo buf, JsonbContainer *line, const PcapiAllowed *allowed,
@@ -139,7 +138,7 @@ append_line(StringInfo buf, JsonbContainer *line, const PcapiAllowed *allowed,
 	return true;
 }
 
-/* What contents gives for the two fields that can be derived from it. */
+/* what content_ids and num_items are derived from, if they are not given */
 typedef struct Totals
 {
 	List	   *ids;			/* of char * */
@@ -147,6 +146,7 @@ typedef struct Totals
 	bool		any;
 } Totals;
 
+/* Append the contents that the call has, line by line, and count them. */
 static void
 append_given_contents(StringInfo buf, const JsonbValue *contents, const PcapiAllowed *allowed,
 					  Totals *totals, List **warnings)

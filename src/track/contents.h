@@ -1,6 +1,6 @@
 /*
  * contents.h
- *	  A call's properties taken apart, and what was bought put together.
+ *	  A call's properties by key, and the fields about the products.
  */
 #ifndef PCAPI_CONTENTS_H
 #define PCAPI_CONTENTS_H
@@ -18,12 +18,13 @@ typedef struct PcapiProperties
 	const JsonbValue *given[PCAPI_TOP_PROPERTIES];	/* NULL: absent, or JSON null */
 	int			unknown;		/* number of keys that are no property */
 	bool		opt_out;
-	List	   *warnings;		/* independent of the destination */
+	List	   *warnings;		/* the same for all destinations */
 } PcapiProperties;
 
+/* Sort a call's properties by key.  The values still point into the Jsonb. */
 extern void pcapi_properties_from_jsonb(PcapiProperties *props, Jsonb *properties);
 
-/* contents, content_ids and num_items: given, or made of what is there */
+/* Append contents, content_ids and num_items: as given, or made from the other properties. */
 extern void pcapi_append_products(StringInfo buf, const PcapiProperties *props,
 								  const PcapiAllowed *allowed, List **warnings);
 

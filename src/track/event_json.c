@@ -2,8 +2,9 @@
  * event_json.c
  *	  An event's JSON, exactly as it will stand in the request's data array.
  *
- * Fields come in a fixed order, each under the type the API knows, none null,
- * no array or object empty.  Whether the event may go at all is track.c's.
+ * Fields come in a fixed order, each of the API's type, none null, no array or
+ * object empty.  Whether the event is sent at all is decided in track.c; user_data
+ * is in user_data_json.c, products are in contents.c.
  */
 #include "pinterest_capi.h"
 
@@ -20,6 +21,7 @@
 #include "utils/json.h"
 #include "utils/timestamp.h"
 
+/* Append a property that was given, where it is listed for the event. */
 static bool
 append_property_if_listed(StringInfo buf, int property, const PcapiProperties *props,
 						  const PcapiAllowed *allowed, List **warnings)
@@ -34,9 +36,10 @@ append_property_if_listed(StringInfo buf, int property, const PcapiProperties *p
 	return pcapi_append_property(buf, property, props->given[property], warnings);
 }
 
-/* Beyond what browsers and servers take: half a path is another page. */
+/* Bytes; browsers and servers accept no longer ones.  Half a path would be another page. */
 #define URL_MAX		8192
 
+/* Append event_source_url, as much of it as the destination's page_url_detail says. */
 static void
 append_page_url(StringInfo buf, const PcapiProperties *props, PcapiUrlDetail detail, List **warnings)
 {
@@ -78,9 +81,10 @@ append_page_url(StringInfo buf, const PcapiProperties *props, PcapiUrlDetail det
 }
 
 /*
- * value and currency.  A checkout must have both; any other event goes without
- * what can't be used.  The default stands for both, since 100 of another
- * currency would be an invention.
+ * Append value and currency.  A checkout must have both; any other event is sent
+ * without the one that can't be used.  The destination's default replaces both:
+ * its amount in another currency would be an invention.  Return NULL, or the
+ * reason why the event is rejected.
  */
 static const char *
 append_money(StringInfo buf, const PcapiProperties *props, const PcapiAllowed *allowed, List **warnings)
@@ -123,7 +127,7 @@ append_money(StringInfo buf, const PcapiProperties *props, const PcapiAllowed *a
 	return NULL;
 }
 
-/* app_info and device_info: closed objects of simple properties */
+/* Append app_info or device_info: closed objects of simple properties. */
 static void
 append_info(StringInfo buf, int property, PcapiJsonObject place, const PcapiProperties *props,
 			const PcapiAllowed *allowed, List **warnings)
@@ -174,6 +178,7 @@ append_info(StringInfo buf, int property, PcapiJsonObject place, const PcapiProp
 	appendStringInfoCharMacro(buf, '}');
 }
 
+/* Append custom_data, unless it is empty.  Return NULL, or the reason why the event is rejected. */
 static const char *
 append_custom_data(StringInfo buf, const PcapiProperties *props, const PcapiAllowed *allowed,
 				   List **warnings)
@@ -204,7 +209,7 @@ append_custom_data(StringInfo buf, const PcapiProperties *props, const PcapiAllo
 	return NULL;
 }
 
-/* Whole seconds since 1970, rounded down: a moment must not get into the future. */
+/* Return whole seconds since 1970, rounded down: rounding up could make a time of the future. */
 static int64
 unix_seconds(TimestampTz t)
 {

@@ -14,8 +14,8 @@
 #include "track/user_data.h"
 
 /*
- * The event as it stands in the request's data array.  Returns NULL and fills
- * *payload, or returns the reason why it can't be sent.
+ * Build an event for one destination.  Returns NULL and sets *payload, or
+ * returns the reason why the event can't be sent.
  */
 extern const char *pcapi_build_event(const PcapiAllowed *allowed, const PcapiProperties *props,
 									 const PcapiIdentifiers *ids, const char *action_source,

@@ -1,6 +1,8 @@
 /*
  * forget.c
- *	  forget(): a person's visitors and events are erased, and the person is suppressed.
+ *	  forget(): erase a person's visitors and events, and suppress the person.
+ *
+ * The events are erased in queue/erase.c.  Later calls ask suppression.c.
  */
 #include "pinterest_capi.h"
 
@@ -39,7 +41,7 @@ digest_array(List *digests)
 	return PointerGetDatum(construct_array(elems, n, BYTEAOID, -1, false, TYPALIGN_INT));
 }
 
-/* What is stored of one visitor, as if it had been given: user_data or null, and click ids. */
+/* Add the identifiers of a deleted visitor to the person: its user_data or null, and its click ids. */
 static void
 add_stored_identifiers(PcapiPerson *person, uint64 row)
 {
@@ -63,10 +65,9 @@ add_stored_identifiers(PcapiPerson *person, uint64 row)
 }
 
 /*
- * Delete the visitors who are the person or have an identifier in common with
- * it, with all their rows, and add them to it.  Return how many visitors.  There
- * may be any number of them, over an identifier that many share: the server
- * keeps what the cursor returns on disk.
+ * Delete the visitors who are the person or share an identifier with it, with all
+ * their rows, and add them to the person.  Return the number of visitors.  Many may
+ * share an identifier: the cursor's result is kept on disk by the server.
  */
 static int64
 delete_visitors(PcapiPerson *person, bool with_identifiers)
@@ -123,7 +124,7 @@ delete_visitors(PcapiPerson *person, bool with_identifiers)
 	return n;
 }
 
-/* In order, so that two calls don't wait for each other in a circle. */
+/* Insert the person's hashes into _suppression, ordered, so that two calls can't deadlock. */
 static void
 suppress(const PcapiPerson *person)
 {
@@ -143,11 +144,11 @@ suppress(const PcapiPerson *person)
 }
 
 /*
- * What is stored of the visitors who were named, or have what was named, counts
- * as the person's.  Visitors who have one of these in common are the same
- * person's other browsers and go too, but what else is stored of them is not
- * learned: over an identifier that many share by mistake, such as an
- * external_id of "guest", that would go on for ever.
+ * The stored identifiers of the visitors that the call names, or that have an
+ * identifier it names, are the person's.  Visitors that share one of those are the
+ * same person's other browsers and are deleted too, but their other identifiers are
+ * not added: over an identifier that many share by mistake, such as an external_id
+ * of "guest", that would have no end.
  */
 int64
 pcapi_forget(unsigned char *visitor, Jsonb *user_data, bool hashed, List **warnings)

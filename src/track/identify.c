@@ -1,10 +1,10 @@
 /*
  * identify.c
- *	  identify, capture_click and forget.
+ *	  identify() and capture_click(): store identifiers, consent and click id of a visitor.
  *
- * identify() is one statement per visitor, by INSERT ... ON CONFLICT, so that of
- * concurrent calls for one visitor none is lost.  A click id is a row of its
- * own, for which nobody waits (visitor.c).
+ * identify() is one INSERT ... ON CONFLICT, so that of concurrent calls for one
+ * visitor none is lost.  A click id is a row of its own, for which nobody waits
+ * (visitor.c).
  */
 #include "pinterest_capi.h"
 
@@ -44,7 +44,7 @@ visitor_arg(FunctionCallInfo fcinfo)
 
 /* ---- identify ---- */
 
-/* A time without a click id, where it was null: older ones don't count any more. */
+/* Store a visitor.  A click id that is null is stored as a time without one: older ones no longer count. */
 static void
 store_visitor(const unsigned char *visitor, const PcapiIdentifiers *ids,
 			  PcapiSettings *settings, Jsonb *consent, TimestampTz at)
@@ -90,8 +90,8 @@ store_visitor(const unsigned char *visitor, const PcapiIdentifiers *ids,
 }
 
 /*
- * What is stored is hashed now and for all destinations: of these, only a
- * country on which they agree can stand in for the call's own.
+ * Return the country whose phone numbers the call has.  Stored numbers are hashed
+ * now, for all destinations: their default is used only where all have the same.
  */
 static const char *
 country_of(PcapiIdentifiers *ids, PcapiSettings *settings)
@@ -155,6 +155,7 @@ pcapi_sql_identify(PG_FUNCTION_ARGS)
 
 /* ---- capture_click ---- */
 
+/* Return the click id that an argument has, or NULL. */
 static char *
 click_id_from(FunctionCallInfo fcinfo, int n, char *(*find) (const char *, size_t))
 {

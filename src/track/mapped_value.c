@@ -1,10 +1,10 @@
 /*
  * mapped_value.c
- *	  Values of a row become the parameters of a call.
+ *	  Put the values of a row into the parameters of a call.
  *
- * A value that can't be used is left out with a warning.  It must not pass for
- * one that was not given where that lets the event go further: to all
- * destinations, or past an opt-out or a consent rule.
+ * A value that can't be used is left out with a warning.  For some keys it must
+ * not count as absent, since the event would then reach all destinations, or
+ * pass an opt-out or a consent rule.
  */
 #include "pinterest_capi.h"
 
@@ -15,7 +15,7 @@
 #include "track/mapping.h"
 #include "track/warning.h"
 
-/* A quarter of what the server's JSON can hold, since consent rules see a whole call as one document. */
+/* A quarter of the server's limit for JSON, since consent rules see a whole call as one document. */
 #define OBJECT_MAX	(64 * 1024 * 1024)
 
 void
@@ -63,6 +63,7 @@ add_value(PcapiMappedObject *object, const char *key, JsonbValue *v)
 	return NULL;
 }
 
+/* Set the consent, which must be an object; return NULL, or what is wrong with it. */
 static const char *
 put_consent(PcapiCall *call, JsonbValue *v)
 {
@@ -74,6 +75,7 @@ put_consent(PcapiCall *call, JsonbValue *v)
 	return NULL;
 }
 
+/* Put a value into consent, user_data or properties; return NULL, or what is wrong with it. */
 static const char *
 put_json(PcapiMappedCall *mapped, const PcapiMapping *m, Datum value)
 {
@@ -90,7 +92,7 @@ put_json(PcapiMappedCall *mapped, const PcapiMapping *m, Datum value)
 	return refused ? refused : wrong;
 }
 
-/* Return NULL, or what is wrong with the value. */
+/* Put a value into its parameter; return NULL, or what is wrong with it. */
 static const char *
 put(PcapiMappedCall *mapped, const PcapiMapping *m, Datum value)
 {
@@ -123,7 +125,7 @@ put(PcapiMappedCall *mapped, const PcapiMapping *m, Datum value)
 	return wrong;
 }
 
-/* What stands in for a value that can't be used, so that it is missed. */
+/* Put a value that no check accepts where an absent one would let the event pass. */
 static void
 put_unusable(PcapiMappedCall *mapped, const PcapiMapping *m)
 {

@@ -1,6 +1,6 @@
 /*
  * mapped_value.h
- *	  Values of a row become the parameters of a call.
+ *	  Put the values of a row into the parameters of a call.
  */
 #ifndef PCAPI_MAPPED_VALUE_H
 #define PCAPI_MAPPED_VALUE_H
@@ -10,11 +10,11 @@
 #include "track/call.h"
 #include "track/mapping.h"
 
-/* properties or user_data, while it is built */
+/* properties or user_data, being built */
 typedef struct PcapiMappedObject
 {
 	PcapiJsonb	json;
-	Size		size;			/* bytes in it, about */
+	Size		size;			/* bytes of its strings and containers */
 } PcapiMappedObject;
 
 typedef struct PcapiMappedCall
@@ -24,10 +24,11 @@ typedef struct PcapiMappedCall
 	PcapiMappedObject user_data;
 } PcapiMappedCall;
 
+/* Begin with empty properties and user_data; end by setting them in the call. */
 extern void pcapi_mapped_begin(PcapiMappedCall *mapped);
 extern void pcapi_mapped_end(PcapiMappedCall *mapped);
 
-/* Put a mapping's value into the call; what is wrong with it is a warning of the event. */
+/* Put a mapping's value into the call.  A value that can't be used becomes a warning of the event. */
 extern void pcapi_put_value(PcapiMappedCall *mapped, const PcapiMapping *m, Datum value);
 
 #endif							/* PCAPI_MAPPED_VALUE_H */

@@ -2,9 +2,9 @@
  * mapping.c
  *	  Read the arguments of a track_trigger trigger.
  *
- * An argument that can't be meant is no error here: it must not fail the
- * statement that fires the trigger.  It becomes a fault that track_trigger.c records
- * and doctor() shows.
+ * A wrong argument raises no error here: it must not fail the statement that
+ * fires the trigger.  It becomes a fault that track_trigger.c records and
+ * doctor() shows.
  */
 #include "pinterest_capi.h"
 
@@ -53,6 +53,7 @@ free_plans(void *arg)
 	}
 }
 
+/* Find what a key belongs to; false: there is no such key. */
 static bool
 target_of(const char *key, PcapiMappingTarget *target)
 {
@@ -76,7 +77,7 @@ target_of(const char *key, PcapiMappingTarget *target)
 	return true;
 }
 
-/* Which of a type's casts a key asks for. */
+/* Return the form that a key takes: it decides which of a type's casts is used. */
 static PcapiColumnUse
 use_of(const PcapiMapping *m)
 {
@@ -99,7 +100,7 @@ use_of(const PcapiMapping *m)
 	}
 }
 
-/* The key, where it looks like one: whatever else stands there may be somebody's address. */
+/* Return a key as a fault may quote it: only if it looks like a name, since anything else may be personal data. */
 static const char *
 shown_key(const char *key, size_t len, int number)
 {
@@ -122,7 +123,7 @@ add_fault(PcapiTriggerMap *map, const char *key, const char *what, const char *h
 	map->faults = lappend(map->faults, fault);
 }
 
-/* The value of 'key=value', for a key that is known.  False: a fault was added. */
+/* Read the value of 'key=value'.  False: a fault was added. */
 static bool
 read_value(PcapiTriggerMap *map, PcapiMapping *m, const char *value, bool constant, Relation rel)
 {
@@ -157,11 +158,11 @@ read_value(PcapiTriggerMap *map, PcapiMapping *m, const char *value, bool consta
 		m->value_type = TupleDescAttr(RelationGetDescr(rel), m->attnum - 1)->atttypid;
 	}
 	pcapi_column_type_init(&m->type, m->value_type, m->use, CurrentMemoryContext);
-	m->guarded = m->type.foreign;
+	m->guarded = m->type.runs_user_code;
 	return true;
 }
 
-/* 'key=column', 'key:=text' or 'key=(expression)' */
+/* Read 'key=column', 'key:=text' or 'key=(expression)'. */
 static void
 read_mapping(PcapiTriggerMap *map, const char *text, int number, Relation rel)
 {
@@ -247,7 +248,7 @@ pcapi_prepare_mapping(PcapiMapping *m, Relation rel)
 		!SPI_is_cursor_plan(plan))
 		pcapi_error_invalid_parameter(("not a single SQL expression"),
 									  ("Write key=(expression), where $1 is the row, as in contents=(SELECT jsonb_agg(...) FROM lines WHERE lines.order_id = $1.id)."));
-	/* beside the query: it stays as long as the plan */
+	/* in the query's memory context, which lasts as long as the plan */
 	MemoryContextSwitchTo(GetMemoryChunkContext(m->query));
 	pcapi_row_use_init(&m->row_use, source->query_list);
 	MemoryContextSwitchTo(context);

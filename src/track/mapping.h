@@ -26,7 +26,7 @@ typedef enum PcapiMappingTarget
 	PCAPI_TO_CONSENT
 } PcapiMappingTarget;
 
-/* one argument: of a column, an expression, or a constant */
+/* one argument: a key and a column, an expression or a constant */
 typedef struct PcapiMapping
 {
 	char	   *key;
@@ -36,13 +36,13 @@ typedef struct PcapiMapping
 	SPIPlanPtr	plan;			/* of the query; NULL: not prepared yet */
 	PcapiRowUse row_use;		/* what the plan reads of the row */
 	Datum		constant;
-	bool		guarded;		/* can raise an error: only in a subtransaction */
-	PcapiColumnUse use;			/* what the key takes */
-	Oid			value_type;		/* the type that the next field is about */
-	PcapiColumnType type;
+	bool		guarded;		/* can raise an error: evaluated in a subtransaction */
+	PcapiColumnUse use;			/* the form that the key takes */
+	Oid			value_type;
+	PcapiColumnType type;		/* of value_type */
 } PcapiMapping;
 
-/* why an argument can't be used; quotes what stands in CREATE TRIGGER, no row */
+/* why an argument can't be used; may quote CREATE TRIGGER, never a row */
 typedef struct PcapiMappingFault
 {
 	const char *key;			/* or "argument N" */
@@ -52,13 +52,13 @@ typedef struct PcapiMappingFault
 
 typedef struct PcapiTriggerMap
 {
-	MemoryContext context;		/* everything, plans included, goes with it */
+	MemoryContext context;		/* of the map, its plans included */
 	char	   *event_name;		/* empty when there is none */
-	List	   *faults;			/* of PcapiMappingFault *; those of
-								 * expressions show when they are prepared */
-	int			in_use;			/* firings */
-	uint64		generation;		/* of what expressions were prepared against */
-	Oid			role;			/* as whom they were prepared */
+	List	   *faults;			/* of PcapiMappingFault *; an expression's are
+								 * found when it is prepared */
+	int			in_use;			/* number of firings that use it */
+	uint64		generation;		/* of the names that expressions were prepared with */
+	Oid			role;			/* that prepared them */
 	bool		has_expressions;
 	bool		has_guarded;
 	int			nmappings;
@@ -68,20 +68,20 @@ typedef struct PcapiTriggerMap
 #define PCAPI_RIGHTS_HINT \
 	"Grant the role that writes to the table what the expression reads and calls."
 
-/* where and how track_trigger is to be used */
+/* how a trigger with track_trigger is written */
 #define PCAPI_TRIGGER_HINT \
 	"Write CREATE TRIGGER ... AFTER INSERT ON ... FOR EACH ROW EXECUTE FUNCTION pinterest_capi.track_trigger(...)."
 
-/* the reason of events of other triggers */
+/* the reason that events of triggers of another kind get */
 #define PCAPI_MISPLACED	"not a row-level AFTER trigger"
 
 /* Read a trigger's arguments, into a child of the current memory context. */
 extern PcapiTriggerMap *pcapi_read_trigger(const Trigger *trigger, Relation rel);
 
-/* Prepare an expression and keep it; inside SPI.  Raises what the parser does. */
+/* Prepare an expression and keep it; inside SPI.  Raises the parser's errors. */
 extern void pcapi_prepare_mapping(PcapiMapping *m, Relation rel);
 
-/* What to do about an error of the latter. */
+/* Return a hint for an error of pcapi_prepare_mapping. */
 extern const char *pcapi_hint_of_expression(const ErrorData *error);
 
 #endif							/* PCAPI_MAPPING_H */

@@ -1,6 +1,6 @@
 /*
  * preview.c
- *	  The whole way of an event without writing anything.
+ *	  Decide about a call without writing anything.
  */
 #include "pinterest_capi.h"
 

@@ -1,6 +1,6 @@
 /*
  * preview.h
- *	  The whole way of an event without writing anything.
+ *	  Decide about a call without writing anything.
  */
 #ifndef PCAPI_PREVIEW_H
 #define PCAPI_PREVIEW_H
@@ -13,10 +13,10 @@
 
 #define PCAPI_PREVIEW_COLUMNS	6
 
-/* what a call would become, without writing it; of PcapiDecision * */
+/* Return what track would decide: a list of PcapiDecision *. */
 extern List *pcapi_preview(PcapiCall *call);
 
-/* a row of preview, from its first column on */
+/* Set the columns of a row of preview. */
 extern void pcapi_preview_row(const PcapiDecision *d, Datum *values, bool *nulls);
 
 #endif							/* PCAPI_PREVIEW_H */

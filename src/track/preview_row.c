@@ -2,8 +2,8 @@
  * preview_row.c
  *	  What the track_trigger triggers of a table would make of a row.
  *
- * Expressions and WHEN run as who asks, as they would run as who writes; what
- * they write is undone.
+ * Expressions and WHEN run as the caller, as they would run as the role that
+ * writes; whatever they write is rolled back.
  */
 #include "pinterest_capi.h"
 
@@ -30,7 +30,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
-/* The table whose row it is, open. */
+/* Open the table that a row type belongs to. */
 static Relation
 open_table(Oid type)
 {
@@ -55,8 +55,8 @@ is_ours(const Trigger *trigger)
 }
 
 /*
- * Whether the row meets a trigger's WHEN, as commands/trigger.c finds out.  OLD
- * is the row where it is deleted, else it is not known: its columns are null.
+ * Return whether the row meets a trigger's WHEN, evaluated as commands/trigger.c
+ * does.  OLD is the row for DELETE; else it is unknown, and its columns are null.
  */
 static bool
 meets_when(const Trigger *trigger, Relation rel, HeapTuple tuple)
@@ -94,7 +94,7 @@ typedef struct RowPreview
 	const char *not_fired;		/* why, or NULL */
 } RowPreview;
 
-/* Fill the call, or tell why the trigger would not fire. */
+/* Fill the call, or set not_fired. */
 static void
 fire(void *arg)
 {
@@ -169,7 +169,7 @@ pcapi_sql_preview_row(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 	ItemPointerSetInvalid(&tuple.t_self);
 	old = MemoryContextSwitchTo(context);
-	/* our lock lets others make triggers meanwhile */
+	/* a copy: our lock lets others create triggers in the meantime */
 	triggers = CopyTriggerDesc(rel->trigdesc);
 	for (int i = 0; triggers && i < triggers->numtriggers; i++)
 	{
@@ -184,7 +184,7 @@ pcapi_sql_preview_row(PG_FUNCTION_ARGS)
 				 errhint("%s", PCAPI_TRIGGER_HINT),
 				 pcapi_errhide()));
 	MemoryContextSwitchTo(old);
-	/* the maps, with their plans, go with it */
+	/* the maps and their plans are in it */
 	MemoryContextDelete(context);
 	relation_close(rel, NoLock);
 	return (Datum) 0;

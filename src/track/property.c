@@ -2,17 +2,17 @@
  * property.c
  *	  The keys of an event's properties: type, place in the API's JSON, limits.
  *
- * Nothing leaves that is not in this table, under the type that stands here;
- * how a value is converted is in property_value.c, which products make which fields in
- * contents.c.  Source: Pinterest's OpenAPI description, 5.28.0 of 2026-09-30;
- * advertiser_tracking_enabled stands in its example alone.
+ * A property that is not in this table is never sent, and no other type than the
+ * table's is.  Converting a value is in property_value.c, making fields from
+ * products in contents.c.  Source: Pinterest's OpenAPI description, 5.28.0 of
+ * 2026-09-30; advertiser_tracking_enabled stands in its example alone.
  */
 #include "pinterest_capi.h"
 
 #include "track/property.h"
 #include "track/settings.h"
 
-/* Where the API sets no limit: what a sensible client would send at most. */
+/* Our own limits where the API sets none, in characters but for COUNT_MAX: beyond what shops have. */
 #define TEXT_MAX	1024
 #define ID_MAX		512
 #define COUNT_MAX	INT64CONST(1000000000)
@@ -80,7 +80,7 @@ static const PcapiProperty properties[] =
 	[PCAPI_PROP_QUANTITY] = {"quantity", NULL, PCAPI_TYPE_INTEGER, PCAPI_NOT_SENT, true, COUNT_MAX, NULL},
 	[PCAPI_PROP_REFERRER] = {"referrer", NULL, PCAPI_TYPE_URL, PCAPI_NOT_SENT, true, 0, NULL},
 
-	/* without a name of their own here: found by pcapi_property_in */
+	/* without a constant of their own: found by pcapi_property_in */
 	{"contents.id", "id", PCAPI_TYPE_TOKEN, PCAPI_IN_CONTENTS, true, ID_MAX, NULL},
 	{"contents.item_price", "item_price", PCAPI_TYPE_DECIMAL, PCAPI_IN_CONTENTS, true, 0, NULL},
 	{"contents.quantity", "quantity", PCAPI_TYPE_INTEGER, PCAPI_IN_CONTENTS, true, COUNT_MAX, NULL},
@@ -131,14 +131,14 @@ StaticAssertDecl(lengthof(properties) <= 128, "PcapiAllowed.listed has 128 bits"
 static uint8 by_key[lengthof(properties)];
 static bool by_key_ready = false;
 
-/* event, custom_data and what isn't sent share one set of keys: "properties" */
+/* Return the set of keys that a place belongs to: event, custom_data and unsent ones share "properties". */
 static inline PcapiJsonObject
 scope_of(PcapiJsonObject place)
 {
 	return place == PCAPI_IN_CUSTOM_DATA || place == PCAPI_NOT_SENT ? PCAPI_IN_EVENT : place;
 }
 
-/* what a user writes for it within its scope */
+/* Return what a caller writes for a property within its scope. */
 static inline const char *
 key_of(const PcapiProperty *p)
 {
@@ -197,7 +197,7 @@ pcapi_property(int property)
 	return &properties[property];
 }
 
-/* Names as in allowed_event.properties; asked when settings are stored or loaded. */
+/* Called when settings are stored or read, not per event: no need for a search tree. */
 int
 pcapi_property_from_name(const char *name, size_t len)
 {
@@ -233,10 +233,6 @@ bit_set(const PcapiAllowed *allowed, int property)
 	return (allowed->listed[property / 64] & (UINT64CONST(1) << (property % 64))) != 0;
 }
 
-/*
- * May it go with this event?  Listing app_info or device_info lists all of its
- * fields, listing one field lists that one.
- */
 bool
 pcapi_property_listed(const PcapiAllowed *allowed, int property)
 {

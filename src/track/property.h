@@ -9,7 +9,7 @@
 
 #include "track/settings.h"
 
-/* which object of the API's event a property leaves in */
+/* the object of the API's event in which a property is sent */
 typedef enum PcapiJsonObject
 {
 	PCAPI_IN_EVENT,
@@ -17,12 +17,12 @@ typedef enum PcapiJsonObject
 	PCAPI_IN_APP_INFO,
 	PCAPI_IN_DEVICE_INFO,
 	PCAPI_IN_CONTENTS,			/* a line of contents */
-	PCAPI_NOT_SENT				/* used to make others */
+	PCAPI_NOT_SENT				/* other properties are made of it */
 } PcapiJsonObject;
 
 /*
  * Numbers of the properties that are keys of track's parameter "properties",
- * in the order in which they leave.  The fields of app_info, device_info and
+ * in the order in which they are sent.  The fields of app_info, device_info and
  * contents follow them in the table and need no names here.
  */
 typedef enum PcapiPropertyId
@@ -71,7 +71,7 @@ typedef enum PcapiPropertyType
 {
 	PCAPI_TYPE_TEXT,			/* free text: scrubbed for PII */
 	PCAPI_TYPE_TOKEN,			/* structured short text: ids, language, currency */
-	PCAPI_TYPE_DECIMAL,			/* leaves as a JSON string */
+	PCAPI_TYPE_DECIMAL,			/* sent as a JSON string */
 	PCAPI_TYPE_INTEGER,
 	PCAPI_TYPE_BOOLEAN,
 	PCAPI_TYPE_TOKENS,			/* array of ids */
@@ -83,23 +83,30 @@ typedef enum PcapiPropertyType
 
 typedef struct PcapiProperty
 {
-	const char *name;			/* as allowed_event.properties calls it */
+	const char *name;			/* as in allowed_event.properties */
 	const char *field;			/* key in the API's JSON */
 	PcapiPropertyType type;
 	PcapiJsonObject place;
-	bool		structured;
+	bool		structured;		/* sent without being listed for the event */
 	int64		max;			/* characters, or the greatest number */
 	const char *const *values;	/* the only ones allowed, or NULL */
 } PcapiProperty;
 
-extern const PcapiProperty *pcapi_property(int property);
-
-/* a key of "properties", or of one of the objects in it; -1: none */
+/* Return the property of a key of "properties", or of one of the objects in it; or -1. */
 extern int	pcapi_property_in(PcapiJsonObject place, const char *key, size_t len);
-extern int	pcapi_property_from_name(const char *name, size_t len); /* -1: unknown to the API */
-extern int	pcapi_property_count(void);
+
+/* Return the property of a name in allowed_event.properties, or -1. */
+extern int	pcapi_property_from_name(const char *name, size_t len);
+
+extern const PcapiProperty *pcapi_property(int property);
 extern const char *pcapi_property_name(int property);
-extern bool pcapi_property_structured(int property);	/* goes without being listed */
+extern bool pcapi_property_structured(int property);
+extern int	pcapi_property_count(void);
+
+/*
+ * Return whether a property may be sent with an event.  Listing app_info or
+ * device_info lists all of its fields, listing one field lists that one.
+ */
 extern bool pcapi_property_listed(const PcapiAllowed *allowed, int property);
 
 #endif							/* PCAPI_PROPERTY_H */

@@ -1,10 +1,10 @@
 /*
  * property_value.c
- *	  One JSON value into what the API takes for a property.
+ *	  Convert a JSON value to the API's form of a property.
  *
- * Which property has which type and limits stands in property.c.  A value that
- * doesn't fit is left out with a warning that never quotes it; only the
- * callers know whether an event can do without.
+ * Which property has which type and limits is in property.c.  A value that
+ * doesn't fit is left out with a warning that never quotes it; whether an event
+ * can be sent without it is the callers' decision.
  */
 #include "pinterest_capi.h"
 
@@ -27,16 +27,16 @@
 #define LANGUAGES_MAX	100		/* device_info.languages */
 #define FLAG_MAX		16		/* characters of one of opt_out_type's flags */
 
-/* ASCII's, whatever the locale */
+/* ASCII's blanks, in every locale */
 static inline bool
 is_space(char c)
 {
 	return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
-/* A string or a number as text, not NUL-terminated, without blanks around it. */
+/* Get the text of a string or number, not NUL-terminated, without blanks around it; false: it is neither. */
 static bool
-as_text(const JsonbValue *v, const char **s, size_t *len)
+get_text(const JsonbValue *v, const char **s, size_t *len)
 {
 	if (v->type == jbvString)
 	{
@@ -64,9 +64,9 @@ as_text(const JsonbValue *v, const char **s, size_t *len)
 const char	pcapi_negative[] = "negative";
 
 /*
- * Decimal text as the API wants it: digits, at most one point with digits on
+ * Convert to the API's decimal text: digits, at most one point with digits on
  * both sides, no sign, no exponent, no leading zeros.  Digits after the point
- * stay as they were given: "10.00" is not made "10".
+ * stay as they were given: "10.00" does not become "10".
  */
 const char *
 pcapi_value_decimal(const JsonbValue *v, char **out)
@@ -87,7 +87,7 @@ pcapi_value_decimal(const JsonbValue *v, char **out)
 		s = DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(v->val.numeric)));
 		len = strlen(s);
 	}
-	else if (!as_text(v, &s, &len))
+	else if (!get_text(v, &s, &len))
 		return "not a number";
 
 	if (i < len && (s[i] == '+' || s[i] == '-'))
@@ -125,7 +125,7 @@ pcapi_value_decimal(const JsonbValue *v, char **out)
 		if (mark > DECIMAL_MAX || exponent > DECIMAL_MAX)
 			return "out of range";
 
-		/* checked above: numeric_in has nothing to complain of */
+		/* checked above: numeric_in raises no error */
 		text = pnstrdup(s, len);
 		plain.type = jbvNumeric;
 		plain.val.numeric = DatumGetNumeric(DirectFunctionCall3(numeric_in,
@@ -138,7 +138,7 @@ pcapi_value_decimal(const JsonbValue *v, char **out)
 		return "not a number";
 	if (negative && !zero)
 		return pcapi_negative;
-	/* amounts have a plus sign, but not the digits of a telephone number as well */
+	/* an amount may have a plus sign, but not the digits of a phone number as well */
 	if (*s == '+' && pcapi_pii_find_in_id(s, len) != NULL)
 		return "looks like a phone number, left out";
 
@@ -198,8 +198,8 @@ pcapi_value_boolean(const JsonbValue *v, bool *out)
 		*out = v->val.boolean;
 		return NULL;
 	}
-	/* of one character it compares two */
-	if (!as_text(v, &s, &len) || !parse_bool_with_len(pnstrdup(s, len), len, out))
+	/* a copy with its end: the server's function reads two characters of a text of one */
+	if (!get_text(v, &s, &len) || !parse_bool_with_len(pnstrdup(s, len), len, out))
 		return "not a boolean";
 	return NULL;
 }
@@ -211,7 +211,7 @@ pcapi_value_currency(const JsonbValue *v, char **out)
 	size_t		len;
 
 	*out = NULL;
-	if (!as_text(v, &s, &len) || len != 3)
+	if (!get_text(v, &s, &len) || len != 3)
 		return "not a currency code of three letters";
 	*out = pnstrdup(s, len);
 	for (char *p = *out; *p; p++)
@@ -223,7 +223,6 @@ pcapi_value_currency(const JsonbValue *v, char **out)
 	return NULL;
 }
 
-/* What a text that may leave as it is looks like and mustn't, or NULL. */
 const char *
 pcapi_find_pii_warning(const char *s, size_t len, const char *(*find) (const char *, size_t))
 {
@@ -237,7 +236,7 @@ pcapi_find_pii_warning(const char *s, size_t len, const char *(*find) (const cha
 	return found ? psprintf("looks like %s, left out", found) : NULL;
 }
 
-/* A cut-off id is another id, so one that is too long doesn't go. */
+/* A clipped id would be another id, so one that is too long is left out. */
 const char *
 pcapi_value_token(const JsonbValue *v, int64 max, char **out)
 {
@@ -246,7 +245,7 @@ pcapi_value_token(const JsonbValue *v, int64 max, char **out)
 	const char *wrong;
 
 	*out = NULL;
-	if (!as_text(v, &s, &len))
+	if (!get_text(v, &s, &len))
 		return "not text";
 	if (len == 0)
 		return NULL;
@@ -268,14 +267,14 @@ pcapi_value_text(const JsonbValue *v, int64 max, char **out, const char **note)
 
 	*out = NULL;
 	*note = NULL;
-	if (!as_text(v, &s, &len))
+	if (!get_text(v, &s, &len))
 		return "not text";
 	if (len == 0)
 		return NULL;
 
 	/*
-	 * What is cut off is looked at too, though not without end: a number cut
-	 * in half must not pass for being half.
+	 * Search 256 bytes beyond the cut as well: half of a phone number must
+	 * not pass because it is only half.
 	 */
 	clipped = pg_mbcharcliplen(s, (int) len, (int) max);
 	if (clipped < len)
@@ -318,7 +317,7 @@ pcapi_append_integer(StringInfo buf, const char *key, int64 value)
 	appendBinaryStringInfo(buf, digits, pg_lltoa(value, digits));
 }
 
-/* ISO 639-1; of a locale such as en-US, its language */
+/* Reduce a locale such as en-US to its language, by ISO 639-1. */
 static const char *
 language_of(char *text)
 {
@@ -332,7 +331,7 @@ language_of(char *text)
 	return NULL;
 }
 
-/* Of the API's arrays of ids one is of languages: ISO 639-1. */
+/* Convert an element of an array.  Only device_info.languages has languages, the other arrays have ids. */
 static const char *
 parse_element(const PcapiProperty *p, const JsonbValue *v, char **text)
 {
@@ -347,6 +346,7 @@ parse_element(const PcapiProperty *p, const JsonbValue *v, char **text)
 	return wrong;
 }
 
+/* Append an array of ids or languages; a single value becomes an array of one. */
 static bool
 append_tokens(StringInfo buf, const PcapiProperty *p, const JsonbValue *v, List **warnings)
 {
@@ -410,7 +410,7 @@ append_tokens(StringInfo buf, const PcapiProperty *p, const JsonbValue *v, List 
 	return true;
 }
 
-/* It goes without being listed, so it must not be a way for text. */
+/* Check opt_out_type.  It is sent without being listed, so it must not be able to carry free text. */
 static const char *
 check_flags(const char *text)
 {

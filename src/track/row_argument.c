@@ -2,9 +2,9 @@
  * row_argument.c
  *	  The row that an expression of a mapping sees as $1.
  *
- * A composite value holds all that is stored out of line, and can't be larger
- * than 1 GB, which a row with two large columns easily exceeds.  So only the
- * columns that the expression reads are put into it.
+ * A composite value contains its columns' values, those stored out of line too,
+ * and is limited to 1 GB, which a row with two large columns easily exceeds.  So
+ * only the columns that the expression reads are put into it.
  */
 #include "pinterest_capi.h"
 
@@ -15,6 +15,7 @@
 #include "track/row_argument.h"
 #include "utils/memutils.h"
 
+/* Note the uses of $1 in a tree. */
 static bool
 find_use(Node *node, void *context)
 {
@@ -45,7 +46,7 @@ pcapi_row_use_init(PcapiRowUse *use, List *queries)
 		(void) find_use(lfirst(lc), use);
 }
 
-/* Put in what is read, as it is stored: what is compressed stays so. */
+/* Form a row of the columns that are read, without decompressing them. */
 static Datum
 form_row(PcapiRow *row, const PcapiRowUse *use)
 {

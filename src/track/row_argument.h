@@ -12,30 +12,30 @@
 #include "nodes/bitmapset.h"
 #include "nodes/pg_list.h"
 
-/* what an expression reads of $1 */
+/* the parts of $1 that an expression reads */
 typedef struct PcapiRowUse
 {
 	bool		whole;			/* $1 itself, all columns */
 	Bitmapset  *columns;		/* $1.column: attribute numbers */
 } PcapiRowUse;
 
-/* a row of a table, and what was made of it so far */
+/* a row of a table, and its forms that were built so far */
 typedef struct PcapiRow
 {
 	HeapTuple	tuple;
 	TupleDesc	desc;
-	Datum		datum;			/* the same for all expressions, or 0 */
-	Datum	   *values;			/* by attribute, fetched as far as they were needed */
+	Datum		datum;			/* as a composite value, the same for all expressions; or 0 */
+	Datum	   *values;			/* by attribute; stored out of line until it is needed */
 	bool	   *nulls;
 } PcapiRow;
 
-/* Find out what analyzed queries read of $1, in the current memory context. */
+/* Find the parts of $1 that analyzed queries read, in the current memory context. */
 extern void pcapi_row_use_init(PcapiRowUse *use, List *queries);
 
 /*
  * Return the row as a composite value.  Columns that are stored out of line
- * and not read are null in it.  Raises 54000 where what is read is too large
- * to be one value.
+ * and not read are null in it.  Raises 54000 where the columns that are read are
+ * too large for one value.
  */
 extern Datum pcapi_row_argument(PcapiRow *row, const PcapiRowUse *use);
 

@@ -1,6 +1,6 @@
 /*
  * settings.h
- *	  What is known of the settings: destinations, allowed events, consent rules.
+ *	  The settings as a session has read them: destinations, allowed events, consent rules.
  */
 #ifndef PCAPI_SETTINGS_H
 #define PCAPI_SETTINGS_H
@@ -15,17 +15,17 @@
 typedef struct PcapiDestination
 {
 	char	   *name;
-	int			no;				/* in event.dest */
-	uint32		withheld;		/* PCAPI_KEY_BITs of what it may not be sent of user_data */
+	int			no;				/* the number, as in _event.dest; 0: it has none yet */
+	uint32		withheld;		/* PCAPI_KEY_BITs: keys of user_data that it is not sent */
 	PcapiUrlDetail page_url_detail;
 	char	   *default_checkout_value; /* decimal text; NULL: switched off */
 	char	   *default_checkout_currency;
 	bool		suppress_opt_out;
 	char		default_country[3]; /* lower case; empty: none */
 	int64		max_event_age;	/* microseconds */
-	List	   *rules;			/* of PcapiRule *, those that apply here, by name */
-	List	   *rule_paths;		/* what those look at that apply here alone (consent_eval.c) */
-	struct pcapi_names_hash *allowed;	/* settings_cache.c's: events asked for, or NULL */
+	List	   *rules;			/* of PcapiRule *, all that apply here, by name */
+	List	   *rule_paths;		/* paths of the rules for this destination alone (consent_eval.c) */
+	struct pcapi_names_hash *allowed;	/* settings_cache.c's: events looked up, or NULL */
 } PcapiDestination;
 
 typedef struct PcapiAllowed
@@ -44,12 +44,12 @@ typedef struct PcapiRule
 	char	   *name;
 	bool		require;
 	JsonPath   *predicate;		/* NULL: names a variable, so it can't be evaluated */
-	struct PcapiNode *plain;	/* the same taken apart (consent_eval.c), or NULL */
+	struct PcapiNode *plain;	/* the same, compiled (consent_eval.c), or NULL */
 } PcapiRule;
 
 typedef struct PcapiSettings PcapiSettings;
 
-/* an element of a hash table by name; value NULL: nothing has that name */
+/* an entry of a hash table by name; value NULL: there is nothing of that name */
 typedef struct PcapiNamed
 {
 	const char *name;
@@ -66,23 +66,22 @@ typedef struct PcapiNamed
 #include "lib/simplehash.h"
 
 /*
- * What was read of the settings since the last change, each part when it was
- * first needed, all in context.  settings_cache.c sees to it that all of it is the
- * state of one moment.
+ * The settings read since the last change, each part when it was first needed, all
+ * in context.  settings_cache.c ensures that all parts are of one moment.
  */
 struct PcapiSettings
 {
 	MemoryContext context;
-	int			pins;			/* calls that use it */
-	int			parts;			/* how much was read */
+	int			pins;			/* number of calls that use it */
+	int			parts;			/* number of destinations, events and rules read */
 	pcapi_names_hash *destinations; /* of PcapiDestination, by name */
 	pcapi_names_hash *allowed;	/* of PcapiAllowed for all destinations, by folded name */
 	List	   *rules;			/* of PcapiRule *, those for all destinations, by name */
-	List	   *rule_paths;		/* what they look at (consent_eval.c) */
+	List	   *rule_paths;		/* their paths (consent_eval.c) */
 	bool		any_suppression;
-	bool		totals_read;	/* what follows is known */
+	bool		totals_read;	/* the fields below are set */
 	bool		any_destination;
-	uint32		withheld;		/* PCAPI_KEY_BITs of what no destination is sent */
+	uint32		withheld;		/* PCAPI_KEY_BITs: keys that no destination is sent */
 	List	   *default_countries;	/* of char * */
 };
 

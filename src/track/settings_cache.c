@@ -1,22 +1,24 @@
 /*
  * settings_cache.c
- *	  The tables destination, allowed_event and consent_rule as this session
- *	  sees them: each part is read when it is first needed, and kept until
- *	  somebody changes one of these tables.
+ *	  This session's copy of destination, allowed_event and consent_rule.
+ *
+ * Each part is read when it is first needed (settings_read.c), and kept until
+ * somebody changes one of these tables.
  *
  * How a session hears of changes.  A trigger on each table (configure.c)
  * invalidates the relcache entry of the view _settings, which nothing else
  * does: VACUUM, ANALYZE and index builds invalidate their tables alone.  Where
- * a table is invalidated, it is enough to see whether these triggers are as
- * they were, and enabled; whoever switched one off and on again meanwhile has
- * left a new version of its row.  Where one is off, nothing is kept from one
- * call to the next.
+ * a table is invalidated, it is enough to check that these triggers are the same
+ * row versions as before, and enabled: switching one off and on again writes a
+ * new version of its row.  Where one is off, nothing is kept from one call to
+ * the next.
  *
- * What is kept is the state of one moment, though it is read bit by bit.
- * What is read later belongs to the same moment if no transaction that changed
- * settings has committed in between.  One that has is seen by its notice, or,
- * in the instant between its commit and its notice, by the lock on _settings
- * that it holds until after that.  In doubt all is read anew, by one snapshot.
+ * The copy is the state of one moment, though it is read part by part.  A part
+ * that is read later belongs to the same moment if no transaction that changed
+ * settings has committed in between.  Such a transaction is seen by its
+ * invalidation or, in the instant between its commit and its invalidation, by the
+ * lock on _settings that it holds until after both.  In doubt all parts are read
+ * again, by one snapshot.
  */
 #include "pinterest_capi.h"
 
@@ -52,7 +54,7 @@
 #define SH_DEFINE
 #include "lib/simplehash.h"
 
-/* destinations, events and rules; some 200 bytes each */
+/* destinations, events and rules of a copy; some 200 bytes each */
 #define PARTS_MAX		50000
 
 static const PcapiTable watched[] = {
@@ -71,7 +73,7 @@ typedef struct NoticeTrigger
 	char		enabled;
 } NoticeTrigger;
 
-/* what sessions are told by */
+/* the view and the triggers by which sessions hear of changes */
 typedef struct NoticeTriggers
 {
 	Oid			view;
@@ -84,9 +86,9 @@ static bool notice_works = false;	/* all are there and enabled */
 static bool notice_unchecked = true;	/* a table was invalidated */
 
 static PcapiSettings *current;
-static bool stale = true;
-static bool replan = false;
-static bool half_read = false;	/* also after a cancel or an error in the middle */
+static bool stale = true;		/* the settings have changed since */
+static bool replan = false;		/* plans were made for tables of another size */
+static bool half_read = false;	/* a part is being read; stays set after an error */
 
 /* ---- hearing of changes ---- */
 
@@ -100,6 +102,7 @@ pcapi_settings_relcache_changed(Oid relid)
 			notice_unchecked = true;
 }
 
+/* Read a trigger's row of pg_trigger; the result stays zero if there is none. */
 static void
 look_up_trigger(Relation pg_trigger, Oid relid, const char *name, NoticeTrigger *result)
 {
@@ -144,7 +147,7 @@ check_notice(void)
 	bool		works;
 	bool		same;
 
-	/* before reading: an invalidation that arrives meanwhile must count */
+	/* before reading: an invalidation in the meantime sets it again */
 	notice_unchecked = false;
 
 	memset(&now, 0, sizeof(now));
@@ -172,8 +175,9 @@ check_notice(void)
 }
 
 /*
- * Whether another transaction has changed settings and not ended yet, or has
- * committed and not sent its notice yet: it holds a lock until after both.
+ * Return whether another transaction has changed settings and not ended yet, or
+ * has committed and not sent its invalidation yet: it holds a lock until after
+ * both.
  */
 static bool
 being_changed(void)
@@ -204,7 +208,7 @@ unpin(void *arg)
 		discard(settings);
 }
 
-/* The copy stays until the current memory context goes, though a newer one may follow. */
+/* Keep a copy until the current memory context is reset, though a newer one may replace it. */
 static void
 pin(PcapiSettings *settings)
 {
@@ -216,8 +220,9 @@ pin(PcapiSettings *settings)
 	settings->pins++;
 }
 
+/* Start an empty copy. */
 static void
-start_afresh(void)
+replace_copy(void)
 {
 	MemoryContext context = AllocSetContextCreate(CacheMemoryContext, "pinterest_capi settings",
 												  ALLOCSET_DEFAULT_SIZES);
@@ -232,22 +237,22 @@ start_afresh(void)
 		discard(before);
 	if (replan)
 		pcapi_read_replan();
-	/* before reading: an invalidation that arrives meanwhile must count */
+	/* before reading: an invalidation in the meantime sets it again */
 	stale = replan = false;
 }
 
-/* ---- one call's part of it ---- */
+/* ---- one call's reading ---- */
 
-/* The snapshot by which one call reads what it misses. */
+/* the snapshot by which one call reads the parts that are missing */
 typedef struct Reading
 {
 	bool		begun;			/* the snapshot is active */
-	bool		all;			/* all that is there was read by it */
+	bool		all;			/* all parts of the copy were read by it */
 } Reading;
 
 /*
- * The newest snapshot: what counts is what is configured, not what was when
- * the caller's transaction began.
+ * Read by the newest snapshot: the current configuration counts, not the one of
+ * the caller's snapshot.
  */
 static void
 begin_reading(Reading *reading)
@@ -257,7 +262,7 @@ begin_reading(Reading *reading)
 	reading->begun = half_read = true;
 }
 
-/* Whether what was read belongs together with what was there already. */
+/* Return whether the parts just read are of the same moment as the older ones. */
 static bool
 end_reading(Reading *reading)
 {
@@ -274,6 +279,7 @@ end_reading(Reading *reading)
 	return !stale && !notice_unchecked;
 }
 
+/* Look a destination up, and read it the first time. */
 static PcapiDestination *
 find_destination(const char *name, Reading *reading)
 {
@@ -292,7 +298,7 @@ find_destination(const char *name, Reading *reading)
 	return destination;
 }
 
-/* Events have the names of their destinations yet. */
+/* Resolve the destinations of allowed events, which have only their names so far. */
 static PcapiAllowed *
 with_destinations(PcapiAllowed *allowed, Reading *reading)
 {
@@ -311,6 +317,7 @@ with_destinations(PcapiAllowed *allowed, Reading *reading)
 	return allowed;
 }
 
+/* Look an allowed event up, and read it the first time. */
 static PcapiAllowed *
 find_allowed(const char *folded, PcapiDestination *destination, Reading *reading)
 {
@@ -332,10 +339,10 @@ find_allowed(const char *folded, PcapiDestination *destination, Reading *reading
 }
 
 /*
- * The copy as of now.  Within a transaction the server listens only where it
- * takes a new lock, and after the first call there is none left to take: a
- * long one would go on sending what is no longer allowed.  Listening costs
- * little when there is nothing to hear.
+ * Discard the copy if it is stale.  Within a transaction the server accepts
+ * invalidations only where it takes a new lock, and after the first call it has
+ * all locks: a long transaction would go on sending events that are no longer
+ * allowed.  Accepting costs little when there are none.
  */
 static void
 bring_up_to_date(Reading *reading)
@@ -345,7 +352,7 @@ bring_up_to_date(Reading *reading)
 		check_notice();
 	if (!stale && !half_read && notice_works && current && current->parts < PARTS_MAX)
 		return;
-	start_afresh();
+	replace_copy();
 	reading->all = true;
 	begin_reading(reading);
 	pcapi_read_common(current);
@@ -380,7 +387,7 @@ pcapi_settings(void)
 	return pcapi_settings_find(NULL, NULL, NULL, NULL);
 }
 
-/* ---- what concerns all destinations ---- */
+/* ---- facts about all destinations ---- */
 
 static void
 read_totals(PcapiSettings *settings)

@@ -1,6 +1,6 @@
 /*
  * settings_read.c
- *	  Reads destinations, allowed events and consent rules, by their names.
+ *	  Read destinations, allowed events and consent rules by their names.
  *
  * Each statement is for one name, and finds its rows by an index however many
  * others there are.  Its plan is made once after each change of the settings,
@@ -170,7 +170,7 @@ read_rules(PcapiSettings *settings, const char *destination, List **paths)
 	return rules;
 }
 
-/* Two lists in the order of names as one.  The order is the database's, as in the statements. */
+/* Merge two lists that are ordered by name, by the database's collation as in the statements. */
 static List *
 merge_rules(List *a, List *b)
 {

@@ -2,8 +2,8 @@
  * standard_event.c
  *	  The names of the API's standard events.
  *
- * What belongs to each of them stands in the view standard_event, which is
- * for people; which event is sent as which, in settings_cache.c.
+ * The view standard_event describes them for people.  Which event is sent as
+ * which is in settings_read.c.
  */
 #include "pinterest_capi.h"
 
@@ -12,7 +12,7 @@
 #include "track/standard_event.h"
 #include "utils/varlena.h"
 
-/* of a name that is compared letter by letter; the longest standard one has 17 */
+/* of a name that is compared by edit distance; the longest standard one has 17 */
 #define MAX_EVENT_LETTERS	32
 
 static const struct
@@ -45,7 +45,7 @@ static const struct
 	{"watch_video", "WatchVideo"},
 };
 
-/* Asked when settings are stored or loaded, not per event: no need for a hash. */
+/* Called when settings are stored or read, not per event: no need for a hash. */
 const char *
 pcapi_standard_event(const char *name)
 {
@@ -59,8 +59,8 @@ pcapi_standard_event(const char *name)
 }
 
 /*
- * What shops and other platforms call the same thing, as letters alone: the
- * first one that is found in a name counts.  From the event lists of Meta's
+ * Names of the same events at shops and other platforms, letters alone.  The first
+ * one that a name contains counts.  From the event lists of Meta's
  * pixel, Google Analytics 4, Segment and TikTok as of November 2026.
  */
 static const struct
@@ -129,10 +129,6 @@ letters_of(const char *name)
 	return letters;
 }
 
-/*
- * Return the standard event, in the browser tag's spelling, that a name of no
- * standard event most likely means; NULL if it resembles none.
- */
 const char *
 pcapi_nearest_standard_event(const char *name)
 {
@@ -145,7 +141,7 @@ pcapi_nearest_standard_event(const char *name)
 		if (strstr(letters, other_words[i].word) != NULL)
 			return other_words[i].pascal;
 
-	/* a slip of the keyboard: at most a third of the letters differ */
+	/* a typing error: at most a third of the letters differ */
 	if (n > MAX_EVENT_LETTERS)
 		return NULL;
 	least = n / 3 + 1;

@@ -2,7 +2,9 @@
  * track.c
  *	  One call to track: through the gates, and into the queue.
  *
- * The JSON is made in event_json.c, the rows are written in src/queue/enqueue.c.
+ * The gates, in their order: allowed for the destination, consent rules, opted
+ * out, forgotten, an identifier.  Identifiers are read in user_data.c, the JSON
+ * is made in event_json.c, the rows are written in src/queue/enqueue.c.
  */
 #include "pinterest_capi.h"
 
@@ -35,9 +37,9 @@
 #include "utils/timestamp.h"
 
 #define EVENT_NAME_MAX	256
-#define AHEAD_MAX		(60 * USECS_PER_SEC)	/* clocks differ */
+#define AHEAD_MAX		(60 * USECS_PER_SEC)	/* clock skew between the application's host and ours */
 
-/* What is the same for all destinations. */
+/* the part of a decision that is the same for all destinations */
 typedef struct CallState
 {
 	PcapiCall  *call;
@@ -45,16 +47,17 @@ typedef struct CallState
 	PcapiProperties props;
 	PcapiIdentifiers ids;
 	List	   *warnings;
-	Jsonb	   *consent;		/* what was stored for the visitor */
-	Jsonb	   *doc;			/* what consent rules look at, once one was asked */
+	Jsonb	   *consent;		/* stored for the visitor, or NULL */
+	Jsonb	   *doc;			/* the document of consent rules; NULL before the first one */
 	const char *action_source;
-	const char *reject;			/* of the call as a whole, or NULL */
-	bool		forgotten;
+	const char *reject;			/* reason for all destinations, or NULL */
+	bool		forgotten;		/* the visitor or an identifier is suppressed */
 	char	   *event_id;
 	TimestampTz event_time;
 	TimestampTz now;
 } CallState;
 
+/* Use the id that was given, in its stored form, or generate one. */
 static void
 resolve_event_id(CallState *state, bool *generated)
 {
@@ -72,6 +75,7 @@ resolve_event_id(CallState *state, bool *generated)
 		pcapi_warn(&state->warnings, "event_id", why);
 }
 
+/* Use the time that was given, or the transaction's start.  Reject an unusable time. */
 static void
 resolve_event_time(CallState *state)
 {
@@ -95,7 +99,7 @@ resolve_event_time(CallState *state)
 	}
 }
 
-/* the click id in a property that holds a URL, or NULL */
+/* Return the click id in a property that holds a URL, or NULL. */
 static char *
 click_id_in(CallState *state, int property)
 {
@@ -123,7 +127,10 @@ click_id_in(CallState *state, int property)
 	return click_id;
 }
 
-/* Identifiers of the call, a click id in its URLs, then what is known of the visitor. */
+/*
+ * Gather the identifiers of the call, then a click id from its URLs, then what
+ * is stored of the visitor.  Return the click id that a URL had, or NULL.
+ */
 static char *
 gather_identifiers(CallState *state, const unsigned char *visitor)
 {
@@ -159,6 +166,7 @@ gather_identifiers(CallState *state, const unsigned char *visitor)
 	return from_url;
 }
 
+/* End a decision with a status and its reason. */
 static void
 decide(PcapiDecision *d, const char *status, const char *reason)
 {
@@ -166,7 +174,7 @@ decide(PcapiDecision *d, const char *status, const char *reason)
 	d->reason = pstrdup(reason);
 }
 
-/* Gates 2 to 4 for one destination.  True when the consent rules let it pass. */
+/* Ask gates 2 to 4 for one destination.  Return whether the consent rules let the event pass. */
 static bool
 decide_for(CallState *state, PcapiAllowed *allowed, PcapiDecision *d)
 {
@@ -240,7 +248,7 @@ decide_for(CallState *state, PcapiAllowed *allowed, PcapiDecision *d)
 	return true;
 }
 
-/* An event that goes nowhere is one row. */
+/* Decide for an event without a destination: one row records it. */
 static List *
 decide_nowhere(CallState *state, PcapiDestination *named, const char *status, const char *reason)
 {
@@ -268,7 +276,7 @@ pcapi_decide(PcapiCall *call, char **event_id, bool *event_id_generated,
 
 	pcapi_call_check(call);
 	state->call = call;
-	/* folding makes a name shorter, but not so much */
+	/* folding makes a name shorter, but never by more than a factor of 16 */
 	state->settings = pcapi_settings_find(strlen(call->event_name) > 16 * EVENT_NAME_MAX ? NULL : call->event_name,
 										  call->destination, &named, &allowed);
 	state->warnings = list_copy(call->warnings);
@@ -293,8 +301,8 @@ pcapi_decide(PcapiCall *call, char **event_id, bool *event_id_generated,
 	}
 
 	/*
-	 * Of no destination, so that it does not stand in the way of the same
-	 * event_id once the mapping is right.
+	 * Recorded without a destination: a row of the destination would keep out
+	 * the same event_id once the mapping is right.
 	 */
 	if (call->reject)
 		return decide_nowhere(state, NULL, "rejected", call->reject);

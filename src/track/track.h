@@ -12,7 +12,7 @@
 #include "track/call.h"
 #include "track/settings.h"
 
-/* what became of a call for one destination */
+/* the outcome of a call for one destination */
 typedef struct PcapiDecision
 {
 	PcapiDestination *destination;	/* NULL: none allows it */
@@ -25,15 +25,15 @@ typedef struct PcapiDecision
 } PcapiDecision;
 
 /*
- * Decide: everything but writing.  Returns a list of PcapiDecision *, at least
- * one.  *event_id gets the id (generated when absent), *visitor the SHA-256 of
- * the visitor id or NULL, *click_id a click id found in a URL of this event
- * (to be stored for the visitor), or NULL.
+ * Take a call through the gates without writing anything.  Returns a list of
+ * PcapiDecision *, at least one.  *event_id gets the id, generated where the call
+ * has none; *visitor the SHA-256 of the visitor id, or NULL; *click_id a click
+ * id from a URL of this event that is to be stored for the visitor, or NULL.
  */
 extern List *pcapi_decide(PcapiCall *call, char **event_id, bool *event_id_generated,
 						  TimestampTz *event_time, unsigned char **visitor, char **click_id);
 
-/* decide and write; returns the event_id */
+/* Decide and write.  Returns the event_id. */
 extern char *pcapi_track(PcapiCall *call);
 
 #endif							/* PCAPI_TRACK_H */

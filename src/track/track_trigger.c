@@ -2,14 +2,14 @@
  * track_trigger.c
  *	  track_trigger: rows of the application's tables as events.
  *
- * Nothing about a mapping fails the statement that fires the trigger: the row
- * is recorded as rejected, with one WARNING a session.  Values become JSON in
- * column_json.c and go the way of any other call.  All of it runs as the role that
- * writes to the table; the switch to the extension's owner is in track.c.
+ * A wrong mapping never fails the statement that fires the trigger: the row is
+ * recorded as rejected, with one WARNING a session.  Values become JSON in
+ * column_json.c, and the call is tracked like any other.  This file runs as the
+ * role that writes to the table; the switch to the extension's owner is in track.c.
  *
  * A trigger's mapping (mapping.c) is read once per session and kept until its
- * table changes; with expressions in it, until any relation, function or type
- * changes, since a new one may be what their names mean now.
+ * table changes.  A mapping with expressions is kept until any relation, function
+ * or type changes: their names may refer to a new one then.
  */
 #include "pinterest_capi.h"
 
@@ -48,7 +48,7 @@ typedef struct TriggerEntry
 } TriggerEntry;
 
 static HTAB *trigger_maps = NULL;
-static uint64 generation = 0;	/* of the names that expressions use */
+static uint64 generation = 0;	/* counts changes of what expressions may name */
 
 void
 pcapi_trigger_catalog_changed(void)
@@ -73,7 +73,7 @@ pcapi_trigger_relcache_changed(Oid relation)
 	}
 }
 
-/* A firing further out may be using it: then it ends with the transaction. */
+/* Drop an entry's map.  Where an outer firing still uses it, the transaction's end frees it. */
 static void
 discard_map(TriggerEntry *entry)
 {
@@ -88,7 +88,7 @@ discard_map(TriggerEntry *entry)
 		MemoryContextDelete(map->context);
 }
 
-/* Whether a new session would read the same. */
+/* Return whether a new session would read the same map. */
 static bool
 is_current(const TriggerEntry *entry)
 {
@@ -100,6 +100,7 @@ is_current(const TriggerEntry *entry)
 		(map->generation == generation && map->role == GetUserId());
 }
 
+/* Return the trigger's map, read again if it is not current. */
 static PcapiTriggerMap *
 trigger_map(const Trigger *trigger, Relation rel)
 {
@@ -121,8 +122,8 @@ trigger_map(const Trigger *trigger, Relation rel)
 		entry->map = NULL;
 
 	/*
-	 * A transaction hears of changes where it takes a new lock, and has all
-	 * of them after the first row.
+	 * The server accepts invalidations where a new lock is taken, and after
+	 * the first row a transaction has all of its locks.
 	 */
 	if (entry->map && entry->map->has_expressions)
 		AcceptInvalidationMessages();
@@ -130,7 +131,7 @@ trigger_map(const Trigger *trigger, Relation rel)
 		return entry->map;
 
 	discard_map(entry);
-	/* before reading: what changes meanwhile must not go unnoticed */
+	/* before reading: a change in the meantime clears it again */
 	entry->valid = true;
 	map = pcapi_read_trigger(trigger, rel);
 	map->generation = generation;
@@ -142,7 +143,7 @@ trigger_map(const Trigger *trigger, Relation rel)
 
 /* ---- one WARNING a session for each key of a trigger ---- */
 
-#define WARNED_MAX	1000		/* triggers are made by programs too */
+#define WARNED_MAX	1000		/* programs create triggers too: memory is bounded */
 
 typedef struct WarnedKey
 {
@@ -151,7 +152,10 @@ typedef struct WarnedKey
 	NameData	key;
 } WarnedKey;
 
-/* A partition that is about to be detached has no ancestors, and is a partition still. */
+/*
+ * Return the root of a partition, else the table itself.  A partition that is
+ * being detached has no ancestors, though relispartition is set.
+ */
 static Oid
 outermost_table(Relation rel)
 {
@@ -161,6 +165,7 @@ outermost_table(Relation rel)
 	return ancestors != NIL ? llast_oid(ancestors) : RelationGetRelid(rel);
 }
 
+/* Return whether this session has warned of the key, and remember it. */
 static bool
 warned_before(const Trigger *trigger, Relation rel, const char *key)
 {
@@ -224,12 +229,12 @@ typedef struct RowState
 	Relation	rel;
 	PcapiRow	row;
 	PcapiMappedCall mapped;
-	MemoryContext context;		/* of everything that stays */
-	const PcapiMapping *current;	/* what is being worked on, should it fail */
-	bool		preparing;
+	MemoryContext context;		/* of values that outlive SPI */
+	const PcapiMapping *current;	/* being evaluated, for the fault if it fails */
+	bool		preparing;		/* its expression */
 } RowState;
 
-/* The value of an expression, inside SPI; false when it is absent. */
+/* Evaluate an expression, inside SPI; false: no row, or null. */
 static bool
 expression_value(RowState *state, PcapiMapping *m, Datum *value)
 {
@@ -261,7 +266,7 @@ expression_value(RowState *state, PcapiMapping *m, Datum *value)
 	if (isnull)
 		return false;
 	*value = datumCopy(*value, att->attbyval, att->attlen);
-	/* not that of the preparation: a change of what it reads has it planned anew */
+	/* the type may differ from the one at preparation: a change of what it reads replans it */
 	if (m->value_type != att->atttypid)
 	{
 		pcapi_column_type_init(&m->type, att->atttypid, m->use, state->map->context);
@@ -270,8 +275,9 @@ expression_value(RowState *state, PcapiMapping *m, Datum *value)
 	return true;
 }
 
+/* Evaluate a mapping and put its value into the call. */
 static void
-take_mapping(RowState *state, PcapiMapping *m)
+map_value(RowState *state, PcapiMapping *m)
 {
 	Datum		value = m->constant;
 	bool		isnull = false;
@@ -284,7 +290,7 @@ take_mapping(RowState *state, PcapiMapping *m)
 		pcapi_put_value(&state->mapped, m, value);
 }
 
-/* Whether a rejected row carries it: what tells whose event, and which, it was. */
+/* Return whether a rejected event carries the key: the keys that tell which event it was, and whose. */
 static bool
 names_event(const PcapiMapping *m)
 {
@@ -292,9 +298,9 @@ names_event(const PcapiMapping *m)
 		m->target == PCAPI_TO_VISITOR_ID;
 }
 
-/* All mappings that can raise an error, those first that a rejected row carries. */
+/* Evaluate all mappings that can raise an error, first those that a rejected event carries. */
 static void
-take_guarded(void *arg)
+map_guarded(void *arg)
 {
 	RowState   *state = arg;
 	PcapiTriggerMap *map = state->map;
@@ -312,15 +318,15 @@ take_guarded(void *arg)
 			if (round == 1 && state->mapped.call->reject)
 				continue;
 			state->current = m;
-			take_mapping(state, m);
+			map_value(state, m);
 		}
 	}
 	SPI_finish();
 }
 
 /*
- * What failed in take_guarded.  The parser's message speaks of what stands in
- * CREATE TRIGGER; any other may quote the row.
+ * Describe an error of map_guarded.  The parser's message quotes CREATE TRIGGER
+ * at most; any other message may quote the row, so only its SQLSTATE is told.
  */
 static PcapiMappingFault *
 fault_of_error(const RowState *state, const ErrorData *error)
@@ -362,11 +368,11 @@ pcapi_call_from_row(PcapiCall *call, PcapiTriggerMap *map, Relation rel, HeapTup
 		PcapiMapping *m = &map->mappings[i];
 
 		if (!m->guarded && (fault == NULL || names_event(m)))
-			take_mapping(&state, m);
+			map_value(&state, m);
 	}
 	if (map->has_guarded)
 	{
-		ErrorData  *error = pcapi_try_user_code(take_guarded, &state);
+		ErrorData  *error = pcapi_try_user_code(map_guarded, &state);
 
 		if (error && fault == NULL)
 		{
@@ -378,6 +384,7 @@ pcapi_call_from_row(PcapiCall *call, PcapiTriggerMap *map, Relation rel, HeapTup
 	return fault;
 }
 
+/* Track a row that a row-level AFTER trigger got. */
 static void
 track_row(const TriggerData *td, HeapTuple tuple)
 {
@@ -385,7 +392,7 @@ track_row(const TriggerData *td, HeapTuple tuple)
 	const PcapiMappingFault *fault;
 	PcapiCall	call = {0};
 
-	map->in_use++;				/* an error leaves it so, which only delays the map's end */
+	map->in_use++;				/* stays counted after an error, which only delays freeing the map */
 	fault = pcapi_call_from_row(&call, map, td->tg_relation, tuple);
 	if (fault)
 		warn_of_fault(td->tg_trigger, td->tg_relation, fault);
@@ -394,8 +401,8 @@ track_row(const TriggerData *td, HeapTuple tuple)
 }
 
 /*
- * A trigger of another kind sees rows that may never be written, or none at
- * all.  Its event is recorded as rejected, so that it is missed by somebody.
+ * Record an event of a trigger of another kind as rejected, so that somebody
+ * notices.  Such a trigger sees rows that may never be written, or none at all.
  */
 static void
 track_misplaced(const TriggerData *td)
@@ -412,7 +419,7 @@ track_misplaced(const TriggerData *td)
 typedef struct Firing
 {
 	const TriggerData *td;
-	HeapTuple	tuple;			/* NULL: of a statement */
+	HeapTuple	tuple;			/* NULL: a statement-level trigger */
 } Firing;
 
 static void
@@ -427,8 +434,9 @@ track_firing(void *arg)
 }
 
 /*
- * Where our objects are as the install script left them, what tracks needs no
- * subtransaction.  Else it has one: the event is lost, and not the row.
+ * Track without a subtransaction where the owner has all rights on our objects, as
+ * the install script left them.  Else use one: a missing right loses the event,
+ * not the row.
  */
 static void
 track_safely(Firing *firing)
@@ -479,7 +487,7 @@ pcapi_sql_track_trigger(PG_FUNCTION_ARGS)
 									ALLOCSET_DEFAULT_SIZES);
 	old = MemoryContextSwitchTo(context);
 	if (XactReadOnly)
-		/* of a temporary table: what is written elsewhere is not allowed to us */
+		/* a read-only transaction may write to temporary tables, but not to ours */
 		warn_of_trigger(td->tg_trigger, td->tg_relation, "can't record events in a read-only transaction",
 						"Write to the table in a transaction that is READ WRITE.");
 	else

@@ -13,12 +13,13 @@
 #include "utils/relcache.h"
 
 /*
- * Fill a call from a row.  Returns NULL, or what is wrong with the mapping; the
- * call is to be rejected then.
+ * Fill a call from a row.  Returns NULL, or what is wrong with the mapping: then
+ * call->reject is set.
  */
 extern const PcapiMappingFault *pcapi_call_from_row(PcapiCall *call, PcapiTriggerMap *map,
 													Relation rel, HeapTuple tuple);
 
+/* Called by the callbacks of the caches of relations, and of functions and types. */
 extern void pcapi_trigger_relcache_changed(Oid relid);
 extern void pcapi_trigger_catalog_changed(void);
 

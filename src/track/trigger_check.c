@@ -1,10 +1,10 @@
 /*
  * trigger_check.c
- *	  What is wrong with a track_trigger trigger, without a row: for doctor().
+ *	  Check a track_trigger trigger without a row, for doctor().
  *
- * Nothing of what users wrote is run as who asks.  Expressions are parsed as
- * the table's owner, since even a literal's type may call functions; for other
- * roles that may fire the trigger only their rights are looked at.
+ * Users' code never runs as the role that calls doctor().  Expressions are parsed
+ * as the table's owner, since even a literal's type may call functions; of other
+ * roles that may fire the trigger only the rights are checked.
  */
 #include "pinterest_capi.h"
 
@@ -52,6 +52,7 @@ check_function(Oid function, void *context)
 	return false;
 }
 
+/* Raise an error for the first right that an expression lacks, as the executor would. */
 static bool
 check_rights(Node *node, void *context)
 {
@@ -67,7 +68,7 @@ check_rights(Node *node, void *context)
 		{
 			RangeTblEntry *rte = lfirst(lc);
 
-			/* what a view reads is its owner's matter */
+			/* rights on what a view reads are its owner's */
 			if (rte->rtekind == RTE_RELATION && !OidIsValid(PcapiCheckedAs(query, rte)))
 				check_schema(get_rel_namespace(rte->relid));
 		}
@@ -77,7 +78,7 @@ check_rights(Node *node, void *context)
 	return expression_tree_walker(node, check_rights, context);
 }
 
-/* The user is the caller's again when a subtransaction ends, in success here. */
+/* Become a role.  A subtransaction that fails restores the user; after success the caller does. */
 static void
 switch_to(Oid role, Oid *saved, int *sec_context)
 {
@@ -143,6 +144,7 @@ add_finding(Findings *findings, const char *key, const char *fault, const char *
 	findings->n++;
 }
 
+/* Prepare an expression as the table's owner, and check the rights of all roles that may fire it. */
 static void
 check_expression(Findings *findings, PcapiMapping *m, Relation rel, ArrayType *roles)
 {
@@ -168,6 +170,7 @@ check_expression(Findings *findings, PcapiMapping *m, Relation rel, ArrayType *r
 	}
 }
 
+/* Add what is wrong with a trigger, or one row without a fault. */
 static void
 check_trigger(Findings *findings, const Trigger *trigger, Relation rel, ArrayType *roles)
 {
@@ -194,7 +197,7 @@ check_trigger(Findings *findings, const Trigger *trigger, Relation rel, ArrayTyp
 	MemoryContextDelete(map->context);
 }
 
-/* Locks are let go of at once: there may be more partitions than the lock table has room for. */
+/* Release locks at once: there may be more partitions than the lock table has room for. */
 PG_FUNCTION_INFO_V1(pcapi_sql_trigger_faults);
 Datum
 pcapi_sql_trigger_faults(PG_FUNCTION_ARGS)
@@ -213,7 +216,7 @@ pcapi_sql_trigger_faults(PG_FUNCTION_ARGS)
 		return (Datum) 0;
 	}
 	rel = try_relation_open(relid, NoLock);
-	/* the lock lets others make triggers meanwhile */
+	/* a copy: our lock lets others create triggers in the meantime */
 	triggers = rel ? CopyTriggerDesc(rel->trigdesc) : NULL;
 	for (int i = 0; triggers && i < triggers->numtriggers; i++)
 	{

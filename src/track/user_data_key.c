@@ -20,7 +20,7 @@
 #include "track/property_value.h"
 #include "track/user_data_key.h"
 
-/* The API sets no limits.  These are beyond what browsers, servers and Pinterest produce. */
+/* Our own limits, beyond what browsers, servers and Pinterest have. */
 #define CLICK_ID_MAX	8192	/* bytes */
 #define PARTNER_ID_MAX	512		/* characters */
 #define USER_AGENT_MAX	2048	/* characters */

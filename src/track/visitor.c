@@ -1,11 +1,10 @@
 /*
  * visitor.c
- *	  What is known of a visitor, for the events of others to use.
+ *	  A visitor's stored identifiers, consent and click id.
  *
- * The SQL functions that put it there or take it away are in identify.c.
- * In the table _visitor, user_data maps the API's keys to arrays of SHA-256,
- * and client_ip_address, client_user_agent and partner_id to text.  A visitor
- * may have several rows: see open_visitor().
+ * They are stored by identify() and capture_click() (identify.c), and click ids
+ * by events as well; forget() (forget.c) deletes them.  The form of the column
+ * user_data is in user_data_json.c.  A visitor may have several rows, see below.
  */
 #include "pinterest_capi.h"
 
@@ -57,42 +56,42 @@ pcapi_visitor_datum(const unsigned char digest[32])
 /* ---- a visitor's rows ---- */
 
 /*
- * What identify() stored is one row, under the visitor's digest.  A click id is
- * a row of its own, under the digest and CLICK_KEY random bytes: so nobody who
- * tracks a click ever waits for somebody else's transaction, whatever that
- * does to the same visitor.  The newest counts; older ones are deleted when a
- * newer one is stored, but for those that another transaction has deleted.
+ * identify() writes one row, under the visitor's digest.  A click id has a row of
+ * its own, under the digest and CLICK_KEY random bytes: so a session that stores
+ * a click id never waits for another transaction, whatever that does to the same
+ * visitor.  The newest click id counts.  Older ones are deleted when a newer one
+ * is stored, except those that another transaction has deleted.
  */
 #define CLICK_KEY	8
 
-typedef struct VisitorWalk
+typedef struct VisitorScan
 {
-	PcapiIndexScan walk;
-	bool		by_sql;			/* then the rows are these, and the slot is the walk's all the same */
+	PcapiIndexScan index;
+	bool		by_sql;			/* then the rows are those below, in the scan's slot */
 	SPITupleTable *rows;
 	uint64		n;
 	uint64		next;
-} VisitorWalk;
+} VisitorScan;
 
 typedef struct StoredClicks
 {
-	char	   *newest;			/* NULL: none, or taken back by identify() */
-	TimestampTz at;				/* of the newest, or of its being taken back */
+	char	   *newest;			/* NULL: none, or cleared by identify() */
+	TimestampTz at;				/* when the newest was clicked, or cleared */
 	TimestampTz stored_at;		/* decides between two of one time */
-	List	   *places;			/* of ItemPointer: where click rows are */
+	List	   *tids;			/* of ItemPointer: the click rows */
 	List	   *keys;			/* of bytea *: their keys */
 } StoredClicks;
 
-/* Where the table isn't as the install script made it.  The rows stay until SPI ends. */
+/* Scan by a statement, where the table isn't as the install script made it.  The rows last until SPI ends. */
 static void
-open_visitor_by_sql(VisitorWalk *walk, Datum from, Datum below)
+open_visitor_by_sql(VisitorScan *scan, Datum from, Datum below)
 {
 	static SPIPlanPtr plan = NULL;
 	Oid			types[2] = {BYTEAOID, BYTEAOID};
 	Datum		values[2] = {from, below};
 	MemoryContext context = CurrentMemoryContext;
 
-	walk->by_sql = true;
+	scan->by_sql = true;
 	SPI_connect();
 	pcapi_execute(SPI_OK_SELECT,
 				  pcapi_plan(&plan,
@@ -102,14 +101,14 @@ open_visitor_by_sql(VisitorWalk *walk, Datum from, Datum below)
 							 2, types),
 				  values, NULL, true, 0);
 	MemoryContextSwitchTo(context);
-	walk->rows = SPI_tuptable;
-	walk->n = SPI_processed;
-	walk->walk.slot = MakeSingleTupleTableSlot(SPI_tuptable->tupdesc, &TTSOpsHeapTuple);
+	scan->rows = SPI_tuptable;
+	scan->n = SPI_processed;
+	scan->index.slot = MakeSingleTupleTableSlot(SPI_tuptable->tupdesc, &TTSOpsHeapTuple);
 }
 
-/* By key, whatever the planner believes of the table (pcapi_plan); then close_visitor(). */
+/* Scan a visitor's rows by key, whatever the planner believes of the table (pcapi_plan).  Ends with close_visitor(). */
 static void
-open_visitor(VisitorWalk *walk, const unsigned char *visitor)
+open_visitor(VisitorScan *scan, const unsigned char *visitor)
 {
 	ScanKeyData keys[2];
 	unsigned char above[32 + CLICK_KEY + 1];
@@ -123,74 +122,75 @@ open_visitor(VisitorWalk *walk, const unsigned char *visitor)
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	UpdateActiveSnapshotCommandId();
-	memset(walk, 0, sizeof(VisitorWalk));
-	if (!pcapi_index_scan_open(&walk->walk, PCAPI_TABLE_VISITOR, &pcapi_visitor_key, 2))
+	memset(scan, 0, sizeof(VisitorScan));
+	if (!pcapi_index_scan_open(&scan->index, PCAPI_TABLE_VISITOR, &pcapi_visitor_key, 2))
 	{
-		open_visitor_by_sql(walk, pcapi_visitor_datum(visitor), PointerGetDatum(upper));
+		open_visitor_by_sql(scan, pcapi_visitor_datum(visitor), PointerGetDatum(upper));
 		return;
 	}
 	ScanKeyInit(&keys[0], PCAPI_VISITOR_VISITOR, BTGreaterEqualStrategyNumber, F_BYTEAGE, pcapi_visitor_datum(visitor));
 	ScanKeyInit(&keys[1], PCAPI_VISITOR_VISITOR, BTLessStrategyNumber, F_BYTEALT, PointerGetDatum(upper));
-	index_rescan(walk->walk.scan, keys, 2, NULL, 0);
+	index_rescan(scan->index.scan, keys, 2, NULL, 0);
 }
 
 static bool
-next_row(VisitorWalk *walk)
+next_row(VisitorScan *scan)
 {
-	if (!walk->by_sql)
-		return pcapi_index_scan_next(&walk->walk);
-	if (walk->next >= walk->n)
+	if (!scan->by_sql)
+		return pcapi_index_scan_next(&scan->index);
+	if (scan->next >= scan->n)
 		return false;
-	ExecStoreHeapTuple(walk->rows->vals[walk->next++], walk->walk.slot, false);
+	ExecStoreHeapTuple(scan->rows->vals[scan->next++], scan->index.slot, false);
 	return true;
 }
 
 static void
-close_visitor(VisitorWalk *walk)
+close_visitor(VisitorScan *scan)
 {
-	if (walk->by_sql)
+	if (scan->by_sql)
 	{
-		ExecDropSingleTupleTableSlot(walk->walk.slot);
+		ExecDropSingleTupleTableSlot(scan->index.slot);
 		SPI_finish();
 	}
 	else
-		pcapi_index_scan_close(&walk->walk);
+		pcapi_index_scan_close(&scan->index);
 	PopActiveSnapshot();
 }
 
-/* Note the row's click id; true if the row holds nothing else. */
+/* Note the row's click id; true if the row has nothing else. */
 static bool
-read_click(VisitorWalk *visitor, StoredClicks *clicks)
+read_click(VisitorScan *visitor, StoredClicks *clicks)
 {
-	PcapiIndexScan *walk = &visitor->walk;
+	PcapiIndexScan *scan = &visitor->index;
 	bool		isnull;
-	Datum		key = slot_getattr(walk->slot, PCAPI_VISITOR_VISITOR, &isnull);
+	Datum		key = slot_getattr(scan->slot, PCAPI_VISITOR_VISITOR, &isnull);
 	bool		click_row = VARSIZE_ANY_EXHDR(DatumGetPointer(key)) > 32;
-	Datum		d = slot_getattr(walk->slot, PCAPI_VISITOR_CLICK_ID_AT, &isnull);
+	Datum		d = slot_getattr(scan->slot, PCAPI_VISITOR_CLICK_ID_AT, &isnull);
 	TimestampTz at;
 	TimestampTz stored_at;
 
 	if (click_row)
 	{
-		ItemPointer place = palloc(sizeof(ItemPointerData));
+		ItemPointer tid = palloc(sizeof(ItemPointerData));
 
-		*place = walk->slot->tts_tid;
-		clicks->places = lappend(clicks->places, place);
+		*tid = scan->slot->tts_tid;
+		clicks->tids = lappend(clicks->tids, tid);
 		clicks->keys = lappend(clicks->keys, DatumGetByteaPCopy(key));
 	}
 	if (isnull)
 		return click_row;
 	at = DatumGetTimestampTz(d);
-	stored_at = DatumGetTimestampTz(slot_getattr(walk->slot, PCAPI_VISITOR_UPDATED_AT, &isnull));
+	stored_at = DatumGetTimestampTz(slot_getattr(scan->slot, PCAPI_VISITOR_UPDATED_AT, &isnull));
 	if (clicks->at != 0 && (at < clicks->at || (at == clicks->at && stored_at < clicks->stored_at)))
 		return click_row;
 	clicks->at = at;
 	clicks->stored_at = stored_at;
-	d = slot_getattr(walk->slot, PCAPI_VISITOR_CLICK_ID, &isnull);
+	d = slot_getattr(scan->slot, PCAPI_VISITOR_CLICK_ID, &isnull);
 	clicks->newest = isnull ? NULL : TextDatumGetCString(d);
 	return click_row;
 }
 
+/* Return the time before which click ids no longer count. */
 static TimestampTz
 clicks_since(void)
 {
@@ -204,30 +204,30 @@ clicks_since(void)
 void
 pcapi_visitor_fill(const unsigned char *visitor, PcapiIdentifiers *ids, Jsonb **consent)
 {
-	VisitorWalk walk;
+	VisitorScan scan;
 	StoredClicks clicks = {0};
 
-	open_visitor(&walk, visitor);
-	while (next_row(&walk))
+	open_visitor(&scan, visitor);
+	while (next_row(&scan))
 	{
 		bool		isnull;
 		Datum		d;
 
-		if (read_click(&walk, &clicks))
+		if (read_click(&scan, &clicks))
 			continue;
-		d = slot_getattr(walk.walk.slot, PCAPI_VISITOR_USER_DATA, &isnull);
+		d = slot_getattr(scan.index.slot, PCAPI_VISITOR_USER_DATA, &isnull);
 		pcapi_identifiers_add_stored(ids, DatumGetJsonbP(d));
-		d = slot_getattr(walk.walk.slot, PCAPI_VISITOR_CONSENT, &isnull);
+		d = slot_getattr(scan.index.slot, PCAPI_VISITOR_CONSENT, &isnull);
 		if (!isnull)
 			*consent = DatumGetJsonbPCopy(d);
 	}
-	close_visitor(&walk);
+	close_visitor(&scan);
 	if (clicks.newest && !pcapi_is_given(ids, PCAPI_CLICK_ID) &&
 		(ids->cleared & PCAPI_KEY_BIT(PCAPI_CLICK_ID)) == 0 && clicks.at >= clicks_since())
 		ids->texts[PCAPI_CLICK_ID] = clicks.newest;
 }
 
-/* The same by a statement, for who may have added a trigger. */
+/* Delete click rows by a statement, where the table may have a trigger. */
 static void
 delete_clicks_by_sql(List *keys)
 {
@@ -254,11 +254,11 @@ delete_clicks_by_sql(List *keys)
 
 /*
  * Delete click rows that are superseded, while the snapshot that shows them is
- * held.  Whatever somebody else is about to delete, or has deleted, is passed
- * by: this neither waits nor fails, whichever level the transaction has.
+ * held.  Rows that another transaction is deleting or has deleted are skipped:
+ * this neither waits nor fails, at any isolation level.
  */
 static void
-delete_clicks(const VisitorWalk *walk, const StoredClicks *clicks)
+delete_clicks(const VisitorScan *scan, const StoredClicks *clicks)
 {
 	Relation	rel;
 	ListCell   *lc;
@@ -266,10 +266,10 @@ delete_clicks(const VisitorWalk *walk, const StoredClicks *clicks)
 	if (clicks->keys == NIL)
 		return;
 	rel = table_open(pcapi_table(PCAPI_TABLE_VISITOR), RowExclusiveLock);
-	if (walk->by_sql || !pcapi_writes_directly(PCAPI_TABLE_VISITOR, rel))
+	if (scan->by_sql || !pcapi_writes_directly(PCAPI_TABLE_VISITOR, rel))
 		delete_clicks_by_sql(clicks->keys);
 	else
-		foreach(lc, clicks->places)
+		foreach(lc, clicks->tids)
 	{
 		TM_FailureData failure;
 
@@ -279,25 +279,25 @@ delete_clicks(const VisitorWalk *walk, const StoredClicks *clicks)
 	CommandCounterIncrement();
 }
 
-/* The newest wins.  Nothing is written where nothing changes. */
+/* The newest click id wins.  The same one is not written again. */
 void
 pcapi_visitor_store_click(const unsigned char *visitor, const char *click_id, TimestampTz at)
 {
 	static SPIPlanPtr plan = NULL;
 	Oid			types[3] = {BYTEAOID, TEXTOID, TIMESTAMPTZOID};
 	Datum		values[3];
-	VisitorWalk walk;
+	VisitorScan scan;
 	StoredClicks clicks = {0};
 	bool		new_one;
 	bytea	   *key;
 
-	open_visitor(&walk, visitor);
-	while (next_row(&walk))
-		(void) read_click(&walk, &clicks);
+	open_visitor(&scan, visitor);
+	while (next_row(&scan))
+		(void) read_click(&scan, &clicks);
 	new_one = clicks.at <= at && (clicks.newest == NULL || strcmp(clicks.newest, click_id) != 0);
 	if (new_one)
-		delete_clicks(&walk, &clicks);
-	close_visitor(&walk);
+		delete_clicks(&scan, &clicks);
+	close_visitor(&scan);
 	if (!new_one)
 		return;
 
@@ -318,16 +318,16 @@ pcapi_visitor_store_click(const unsigned char *visitor, const char *click_id, Ti
 	SPI_finish();
 }
 
-/* identify() has stored a newer click id, or taken back all there were. */
+/* identify() has stored a newer click id, or cleared all. */
 void
 pcapi_visitor_drop_clicks(const unsigned char *visitor)
 {
-	VisitorWalk walk;
+	VisitorScan scan;
 	StoredClicks clicks = {0};
 
-	open_visitor(&walk, visitor);
-	while (next_row(&walk))
-		(void) read_click(&walk, &clicks);
-	delete_clicks(&walk, &clicks);
-	close_visitor(&walk);
+	open_visitor(&scan, visitor);
+	while (next_row(&scan))
+		(void) read_click(&scan, &clicks);
+	delete_clicks(&scan, &clicks);
+	close_visitor(&scan);
 }
