@@ -45,7 +45,8 @@ static const struct
 		"pinterest_capi.dispatch_status, pinterest_capi.destination_status, pinterest_capi.worker_status,"
 		" pinterest_capi.event_activity, pinterest_capi.event_quality, pinterest_capi.compliance_report,"
 		" pinterest_capi.standard_event"},
-	{LEVEL_MONITOR, "EXECUTE", "FUNCTION pinterest_capi._worker_state(), pinterest_capi._fields(), pinterest_capi._fold(text),"
+	{LEVEL_MONITOR, "EXECUTE", "FUNCTION pinterest_capi._worker_state(), pinterest_capi._fields(), pinterest_capi._user_data_keys(),"
+		" pinterest_capi._fold(text),"
 		" pinterest_capi.doctor(), pinterest_capi._doctor(text), pinterest_capi._server_state(),"
 		" pinterest_capi._missing_identifier(numeric, numeric, numeric, numeric, numeric), pinterest_capi._identifier_advice(text),"
 		" pinterest_capi._hold_reason(), pinterest_capi._trigger_faults(oid, oid, oid[]),"

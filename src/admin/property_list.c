@@ -1,16 +1,17 @@
 /*
  * property_list.c
- *	  What may leave at all, for people who ask: the fields of an event and
- *	  what is done to each before it leaves.
+ *	  The fields that an event can have, and what is done to each before it is
+ *	  sent: for the view compliance_report.
  *
- * Made of the very table that builds events (property.c), so that an auditor
- * reads what the code does.
+ * The rows are made from the tables that build events (property.c,
+ * user_data_key.c), so that an auditor reads what the code does.
  */
 #include "pinterest_capi.h"
 
 #include "fmgr.h"
 #include "funcapi.h"
 #include "track/property.h"
+#include "track/user_data_key.h"
 #include "utils/builtins.h"
 
 static const char *
@@ -72,6 +73,29 @@ pcapi_sql_fields(PG_FUNCTION_ARGS)
 		values[1] = CStringGetTextDatum(psprintf("%s%s", object_of(p), p->field));
 		values[2] = BoolGetDatum(p->structured);
 		values[3] = CStringGetTextDatum(transformation(p));
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	}
+	return (Datum) 0;
+}
+
+PG_FUNCTION_INFO_V1(pcapi_sql_user_data_keys);
+Datum
+pcapi_sql_user_data_keys(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+
+	InitMaterializedSRF(fcinfo, 0);
+	for (int key = 0; key < PCAPI_USER_DATA_KEYS; key++)
+	{
+		const PcapiUserDataField *field = &pcapi_user_data_fields[key];
+		Datum		values[3] = {0};
+		bool		nulls[3] = {false};
+
+		values[0] = CStringGetTextDatum(psprintf("user_data.%s", field->name));
+		values[1] = CStringGetTextDatum(field->parse ? "as given" : "normalised, SHA-256");
+		nulls[2] = field->setting == NULL;
+		if (field->setting)
+			values[2] = CStringGetTextDatum(field->setting);
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
 	return (Datum) 0;

@@ -248,6 +248,13 @@ CREATE FUNCTION pinterest_capi._fields(OUT property text, OUT field text, OUT st
 COMMENT ON FUNCTION pinterest_capi._fields() IS
 	'internal: what properties can become in an event, and how';
 
+CREATE FUNCTION pinterest_capi._user_data_keys(OUT field text, OUT transformation text, OUT setting text)
+	RETURNS SETOF record
+	LANGUAGE c IMMUTABLE PARALLEL SAFE ROWS 17
+	AS 'MODULE_PATHNAME', 'pcapi_sql_user_data_keys';
+COMMENT ON FUNCTION pinterest_capi._user_data_keys() IS
+	'internal: what user_data can hold in an event, how, and the setting of a destination that it needs';
+
 CREATE VIEW pinterest_capi.compliance_report AS
 	SELECT a.destination, a.event_name, coalesce(t.event_name, 'custom') AS sent_as,
 		f.field, f.transformation, f.rule,
@@ -265,14 +272,10 @@ CREATE VIEW pinterest_capi.compliance_report AS
 				('event_id', 'as given or generated; hashed where it is too long or an e-mail address', 'always'),
 				('action_source', 'one of the API''s words', 'always')) AS i (field, transformation, rule)
 			UNION ALL
-			SELECT 'user_data.' || k, 'normalised, SHA-256', 'where given'
-			FROM unnest(ARRAY['em', 'ph', 'ge', 'db', 'ln', 'fn', 'ct', 'st', 'zp', 'country', 'external_id', 'hashed_maids']) AS k
-			UNION ALL
-			SELECT 'user_data.' || k, 'as given', 'where given' FROM unnest(ARRAY['click_id', 'partner_id', 'customer_type']) AS k
-			UNION ALL
-			SELECT 'user_data.client_ip_address', 'as given', 'send_client_ip' WHERE d.send_client_ip
-			UNION ALL
-			SELECT 'user_data.client_user_agent', 'as given', 'send_user_agent' WHERE d.send_user_agent
+			SELECT k.field, k.transformation, coalesce(k.setting, 'where given')
+			FROM pinterest_capi._user_data_keys() AS k
+			WHERE CASE k.setting WHEN 'send_client_ip' THEN d.send_client_ip
+				WHEN 'send_user_agent' THEN d.send_user_agent ELSE true END
 			UNION ALL
 			SELECT p.field, p.transformation,
 				CASE WHEN p.structured THEN 'structured' ELSE 'listed in allowed_event.properties' END
