@@ -11,6 +11,7 @@
 
 static const char *const action_sources[] = {"web", "app_android", "app_ios", "offline"};
 
+/* Raise an error for JSON that is no object. */
 static void
 check_object(Jsonb *value, const char *parameter)
 {

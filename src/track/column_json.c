@@ -22,6 +22,7 @@
 #include "mb/pg_wchar.h"
 #include "track/column_json.h"
 #include "track/column_type.h"
+#include "track/jsonb_push.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/date.h"
@@ -46,6 +47,7 @@ static const char not_json[] = "JSON that can't be read";
 
 /* ---- text ---- */
 
+/* Return what the type's output function makes of a value, or NULL. */
 static char *
 output_text(const PcapiColumnType *ct, Datum value)
 {
@@ -115,6 +117,7 @@ address_text(Datum value)
 	return s;
 }
 
+/* Convert a date or time as JSON does, whatever DateStyle is. */
 static char *
 date_text(Oid type, Datum value)
 {
@@ -136,6 +139,7 @@ typedef struct Conversion
 
 static bool set_value(Conversion *c, const PcapiColumnType *ct, Datum value, JsonbValue *out);
 
+/* Set a text, clipped to TEXT_MAX. */
 static void
 set_string_len(JsonbValue *out, char *s, size_t len)
 {
@@ -315,17 +319,6 @@ set_cast(Conversion *c, const PcapiColumnType *ct, Datum value, JsonbValue *out)
 	return set_known(c, ct->result, result, out);
 }
 
-static void
-push_key(PcapiJsonb *state, const char *key)
-{
-	JsonbValue	k;
-
-	k.type = jbvString;
-	k.val.string.val = unconstify(char *, key);
-	k.val.string.len = strlen(key);
-	PcapiJsonbPush(state, WJB_KEY, &k);
-}
-
 /* Set a composite value as an object; a field that can't be converted is null. */
 static bool
 set_row(Conversion *c, Datum value, JsonbValue *out)
@@ -348,7 +341,7 @@ set_row(Conversion *c, Datum value, JsonbValue *out)
 
 		if (att->attisdropped)
 			continue;
-		push_key(&state, NameStr(att->attname));
+		pcapi_push_string(&state, WJB_KEY, NameStr(att->attname));
 		field = heap_getattr(&tuple, i + 1, desc, &isnull);
 		if (!isnull)
 			pcapi_column_type_init(&ct, att->atttypid, PCAPI_COLUMN_AS_JSON, CurrentMemoryContext);

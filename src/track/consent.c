@@ -15,6 +15,7 @@
 #include "track/call.h"
 #include "track/consent.h"
 #include "track/consent_eval.h"
+#include "track/jsonb_push.h"
 #include "track/settings.h"
 #include "track/warning.h"
 #include "utils/builtins.h"
@@ -23,40 +24,26 @@
 #include "utils/jsonpath.h"
 #include "utils/memutils.h"
 
-static void
-push_key(PcapiJsonb *state, const char *key)
-{
-	JsonbValue	v;
-
-	v.type = jbvString;
-	v.val.string.val = unconstify(char *, key);
-	v.val.string.len = strlen(key);
-	PcapiJsonbPush(state, WJB_KEY, &v);
-}
-
+/* Push a key with a text; NULL: JSON null. */
 static void
 push_text(PcapiJsonb *state, const char *key, const char *text)
 {
-	JsonbValue	v;
+	JsonbValue	null = {.type = jbvNull};
 
-	push_key(state, key);
+	pcapi_push_string(state, WJB_KEY, key);
 	if (text)
-	{
-		v.type = jbvString;
-		v.val.string.val = unconstify(char *, text);
-		v.val.string.len = strlen(text);
-	}
+		pcapi_push_string(state, WJB_VALUE, text);
 	else
-		v.type = jbvNull;
-	PcapiJsonbPush(state, WJB_VALUE, &v);
+		PcapiJsonbPush(state, WJB_VALUE, &null);
 }
 
+/* Push a key with an object; NULL: an empty one. */
 static void
 push_object(PcapiJsonb *state, const char *key, Jsonb *object)
 {
 	JsonbValue	v;
 
-	push_key(state, key);
+	pcapi_push_string(state, WJB_KEY, key);
 	if (object)
 	{
 		JsonbToJsonbValue(object, &v);

@@ -51,6 +51,7 @@ struct PcapiNode
 
 /* ---- compilation, once when settings are read ---- */
 
+/* Return whether two paths are the same. */
 static bool
 same_keys(const List *a, const List *b)
 {

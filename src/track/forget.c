@@ -29,6 +29,7 @@
 
 #define VISITORS_AT_ONCE	1000
 
+/* Return digests as bytea[]. */
 static Datum
 digest_array(List *digests)
 {

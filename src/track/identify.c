@@ -31,6 +31,7 @@
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
 
+/* Return the visitor_id; it must not be empty. */
 static char *
 visitor_arg(FunctionCallInfo fcinfo)
 {

@@ -11,6 +11,7 @@
 #include "track/call.h"
 #include "track/column_json.h"
 #include "track/column_time.h"
+#include "track/jsonb_push.h"
 #include "track/mapped_value.h"
 #include "track/mapping.h"
 #include "track/warning.h"
@@ -37,12 +38,7 @@ pcapi_mapped_end(PcapiMappedCall *mapped)
 static void
 push_pair(PcapiMappedObject *object, const char *key, JsonbValue *value)
 {
-	JsonbValue	k;
-
-	k.type = jbvString;
-	k.val.string.val = unconstify(char *, key);
-	k.val.string.len = strlen(key);
-	PcapiJsonbPush(&object->json, WJB_KEY, &k);
+	pcapi_push_string(&object->json, WJB_KEY, key);
 	PcapiJsonbPush(&object->json, WJB_VALUE, value);
 }
 

@@ -47,6 +47,7 @@ open_table(Oid type)
 	return relation_open(relid, AccessShareLock);
 }
 
+/* Return whether a trigger calls track_trigger. */
 static bool
 is_ours(const Trigger *trigger)
 {
@@ -132,6 +133,7 @@ put_row(ReturnSetInfo *rsinfo, const Trigger *trigger, const PcapiDecision *d)
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 }
 
+/* Add the rows of one trigger: its decisions, or the reason why it would not fire. */
 static void
 preview_trigger(ReturnSetInfo *rsinfo, const Trigger *trigger, Relation rel, HeapTuple tuple)
 {

@@ -145,6 +145,7 @@ key_of(const PcapiProperty *p)
 	return scope_of(p->place) == PCAPI_IN_EVENT ? p->name : p->field;
 }
 
+/* Order properties by scope and key, for qsort. */
 static int
 compare_keys(const void *a, const void *b)
 {

@@ -192,6 +192,7 @@ being_changed(void)
 
 /* ---- the copy ---- */
 
+/* Free a copy that no call uses; else the last call that does frees it. */
 static void
 discard(PcapiSettings *settings)
 {
@@ -389,6 +390,7 @@ pcapi_settings(void)
 
 /* ---- facts about all destinations ---- */
 
+/* Read the facts about all destinations, the first time one is asked for. */
 static void
 read_totals(PcapiSettings *settings)
 {

@@ -133,6 +133,7 @@ withheld_keys(uint64 row)
 	return withheld;
 }
 
+/* Return an interval in microseconds, with months of 30 days. */
 static int64
 interval_length(Datum d)
 {
@@ -143,6 +144,7 @@ interval_length(Datum d)
 
 /* ---- consent rules ---- */
 
+/* Read the rules of a destination, or with NULL those for all destinations; *paths gets their paths. */
 static List *
 read_rules(PcapiSettings *settings, const char *destination, List **paths)
 {
@@ -235,6 +237,7 @@ pcapi_read_totals(PcapiSettings *settings)
 
 /* ---- destinations ---- */
 
+/* Make a destination of the result's row. */
 static PcapiDestination *
 destination_from_row(const char *name, MemoryContext to)
 {
@@ -284,6 +287,7 @@ pcapi_read_destination(PcapiSettings *settings, const char *name)
 
 /* ---- allowed events ---- */
 
+/* Set the properties that an allowed event lists. */
 static void
 read_listed(PcapiAllowed *a, Datum properties)
 {
@@ -309,6 +313,7 @@ read_listed(PcapiAllowed *a, Datum properties)
 	}
 }
 
+/* Make an allowed event of a row of the result. */
 static PcapiAllowed *
 allowed_from_row(uint64 row, MemoryContext to)
 {

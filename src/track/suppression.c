@@ -17,6 +17,7 @@
 #include "utils/array.h"
 #include "utils/snapmgr.h"
 
+/* Add an identifier, unless it is NULL. */
 static void
 add_identifier(PcapiPerson *person, const char *key, const char *value)
 {

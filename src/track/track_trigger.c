@@ -195,6 +195,7 @@ table_name(Relation rel)
 									  RelationGetRelationName(rel));
 }
 
+/* Warn of a mapping, once a session. */
 static void
 warn_of_fault(const Trigger *trigger, Relation rel, const PcapiMappingFault *fault)
 {
@@ -209,6 +210,7 @@ warn_of_fault(const Trigger *trigger, Relation rel, const PcapiMappingFault *fau
 			 pcapi_errhide()));
 }
 
+/* Warn of a trigger as a whole, once a session. */
 static void
 warn_of_trigger(const Trigger *trigger, Relation rel, const char *what, const char *hint)
 {
@@ -422,6 +424,7 @@ typedef struct Firing
 	HeapTuple	tuple;			/* NULL: a statement-level trigger */
 } Firing;
 
+/* Track one firing, for pcapi_try_user_code. */
 static void
 track_firing(void *arg)
 {

@@ -43,6 +43,7 @@ check_schema(Oid schema)
 		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_SCHEMA, get_namespace_name(schema));
 }
 
+/* Raise an error where the user may not execute a function. */
 static bool
 check_function(Oid function, void *context)
 {
@@ -86,6 +87,7 @@ switch_to(Oid role, Oid *saved, int *sec_context)
 	SetUserIdAndSecContext(role, *sec_context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
 }
 
+/* Prepare an expression as check->role. */
 static void
 prepare_as(void *arg)
 {
@@ -100,6 +102,7 @@ prepare_as(void *arg)
 	SetUserIdAndSecContext(saved, sec_context);
 }
 
+/* Check the rights of check->role on all that a prepared expression names. */
 static void
 check_rights_of(void *arg)
 {
@@ -124,6 +127,7 @@ typedef struct Findings
 	int			n;
 } Findings;
 
+/* Add a row to the result. */
 static void
 add_finding(Findings *findings, const char *key, const char *fault, const char *hint)
 {

@@ -407,6 +407,7 @@ pcapi_identifiers_from_jsonb(PcapiIdentifiers *ids, Jsonb *user_data, bool hashe
 				   psprintf("%d unknown keys left out", unknown));
 }
 
+/* Return whether a key is given and the destination may be sent it. */
 static inline bool
 is_sent(const PcapiIdentifiers *ids, int key, const PcapiDestination *dest)
 {

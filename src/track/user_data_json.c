@@ -9,6 +9,7 @@
 
 #include "catalog/pg_type.h"
 #include "core/sha256.h"
+#include "track/jsonb_push.h"
 #include "track/property_value.h"
 #include "track/user_data_json.h"
 #include "track/user_data_key.h"
@@ -47,17 +48,6 @@ pcapi_append_user_data(StringInfo buf, const PcapiIdentifiers *ids, const PcapiD
 	appendStringInfoCharMacro(buf, '}');
 }
 
-static void
-push_string(PcapiJsonb *state, JsonbIteratorToken token, const char *s)
-{
-	JsonbValue	v;
-
-	v.type = jbvString;
-	v.val.string.val = unconstify(char *, s);
-	v.val.string.len = strlen(s);
-	PcapiJsonbPush(state, token, &v);
-}
-
 Jsonb *
 pcapi_stored_user_data(const PcapiIdentifiers *ids, uint32 withheld)
 {
@@ -72,15 +62,15 @@ pcapi_stored_user_data(const PcapiIdentifiers *ids, uint32 withheld)
 		if (field->storage != PCAPI_IN_USER_DATA || !pcapi_is_given(ids, key) ||
 			(withheld & PCAPI_KEY_BIT(key)) != 0)
 			continue;
-		push_string(&state, WJB_KEY, field->name);
+		pcapi_push_string(&state, WJB_KEY, field->name);
 		if (key >= PCAPI_KINDS)
 		{
-			push_string(&state, WJB_VALUE, ids->texts[key]);
+			pcapi_push_string(&state, WJB_VALUE, ids->texts[key]);
 			continue;
 		}
 		PcapiJsonbPush(&state, WJB_BEGIN_ARRAY, NULL);
 		foreach(lc, ids->hashes[key])
-			push_string(&state, WJB_ELEM, lfirst(lc));
+			pcapi_push_string(&state, WJB_ELEM, lfirst(lc));
 		PcapiJsonbPush(&state, WJB_END_ARRAY, NULL);
 	}
 	PcapiJsonbPush(&state, WJB_END_OBJECT, NULL);

@@ -133,6 +133,7 @@ open_visitor(VisitorScan *scan, const unsigned char *visitor)
 	index_rescan(scan->index.scan, keys, 2, NULL, 0);
 }
 
+/* Move to the visitor's next row. */
 static bool
 next_row(VisitorScan *scan)
 {
