@@ -6,6 +6,7 @@
 
 #include "common/encoding.h"
 #include "common/spi.h"
+#include "common/unix_time.h"
 #include "core/pii.h"
 #include "core/sha256.h"
 #include "fmgr.h"
@@ -46,7 +47,7 @@ pcapi_make_event_id(TimestampTz now)
 {
 	unsigned char raw[16];
 	char		hex[33];
-	uint64		ms = (now + (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY) / 1000;
+	uint64		ms = (uint64) pcapi_unix_us(now) / 1000;
 
 	pcapi_random_bytes(raw + 6, 10);
 	for (int i = 0; i < 6; i++)

@@ -26,6 +26,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/unix_time.h"
 #include "queue/worker_slots.h"
 #include "storage/fd.h"
 #include "utils/timestamp.h"
@@ -38,9 +39,6 @@
 /* a worker comes back within a minute (worker/main.c), and a clock may be a bit off */
 #define PUT_OFF_MAX		(90 * USECS_PER_SEC)
 
-#define UNIX_EPOCH_OFFSET \
-	((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY * USECS_PER_SEC)
-
 static bool
 get_time(const char *path, TimestampTz *at)
 {
@@ -48,14 +46,14 @@ get_time(const char *path, TimestampTz *at)
 
 	if (stat(path, &st) != 0)
 		return false;
-	*at = (int64) st.st_mtim.tv_sec * USECS_PER_SEC + st.st_mtim.tv_nsec / 1000 - UNIX_EPOCH_OFFSET;
+	*at = pcapi_time_of_unix_us((int64) st.st_mtim.tv_sec * USECS_PER_SEC + st.st_mtim.tv_nsec / 1000);
 	return true;
 }
 
 static void
 set_time(const char *path, TimestampTz at)
 {
-	int64		us = at + UNIX_EPOCH_OFFSET;
+	int64		us = pcapi_unix_us(at);
 	struct timespec times[2];
 
 	times[0].tv_sec = times[1].tv_sec = us / USECS_PER_SEC;

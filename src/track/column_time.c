@@ -12,6 +12,7 @@
 
 #include "catalog/pg_type.h"
 #include "common/subxact.h"
+#include "common/unix_time.h"
 #include "track/column_json.h"
 #include "track/column_time.h"
 #include "track/column_type.h"
@@ -30,13 +31,9 @@
 static bool
 seconds_to_time(double seconds, TimestampTz *out)
 {
-	double		us;
-
 	if (isnan(seconds) || seconds < -SECONDS_MAX || seconds > SECONDS_MAX)
 		return false;
-	us = rint(seconds * USECS_PER_SEC) -
-		(double) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
-	*out = (TimestampTz) us;
+	*out = pcapi_time_of_unix_us((int64) rint(seconds * USECS_PER_SEC));
 	return IS_VALID_TIMESTAMP(*out);
 }
 

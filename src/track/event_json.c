@@ -9,6 +9,7 @@
 #include "pinterest_capi.h"
 
 #include "common/encoding.h"
+#include "common/unix_time.h"
 #include "core/url.h"
 #include "track/contents.h"
 #include "track/event_json.h"
@@ -213,7 +214,7 @@ append_custom_data(StringInfo buf, const PcapiProperties *props, const PcapiAllo
 static int64
 unix_seconds(TimestampTz t)
 {
-	int64		us = t + (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
+	int64		us = pcapi_unix_us(t);
 	int64		s = us / USECS_PER_SEC;
 
 	return us < 0 && us % USECS_PER_SEC != 0 ? s - 1 : s;

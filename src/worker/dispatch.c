@@ -560,7 +560,7 @@ record_clock_skew(const PcapiBatch *batch)
 
 	if (seconds == 0)
 		return;
-	dated = (seconds - (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * (int64) SECS_PER_DAY) * USECS_PER_SEC;
+	dated = time_t_to_timestamptz(seconds);
 	if (batch->sent_at > dated + USECS_PER_SEC)
 		ahead = batch->sent_at - (dated + USECS_PER_SEC);
 	else if (now < dated)

@@ -10,6 +10,7 @@
 #include "pinterest_capi.h"
 
 #include "common/jsonapi.h"
+#include "common/unix_time.h"
 #include "core/json_sanitize.h"
 #include "mb/pg_wchar.h"
 #include "utils/timestamp.h"
@@ -286,8 +287,7 @@ processed_entries(const ResponseParse * r, int n)
 static int64
 reset_seconds(int64 reset)
 {
-	int64		now = (int64) (GetCurrentTimestamp() / USECS_PER_SEC) +
-		(POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * (int64) SECS_PER_DAY;
+	int64		now = pcapi_unix_us(GetCurrentTimestamp()) / USECS_PER_SEC;
 
 	if (reset > now / 2)
 		reset = Max(reset - now, 0);

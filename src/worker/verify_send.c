@@ -115,8 +115,7 @@ append_test_event(StringInfo body, uint32 no)
 	unsigned char digest[32];
 	char		hex[PCAPI_HEX_LEN + 1];
 	TimestampTz now = GetCurrentTimestamp();
-	int64		unix_time = now / USECS_PER_SEC +
-		(int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY;
+	int64		unix_time = timestamptz_to_time_t(now);
 
 	if (!pcapi_sha256(TEST_EMAIL, strlen(TEST_EMAIL), digest))
 		return false;
