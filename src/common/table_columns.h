@@ -1,6 +1,7 @@
 /*
  * table_columns.h
- *	  The columns and keys of the extension's tables, as the install script made them.
+ *	  The columns and keys of tables that are accessed without statements, as the install script
+ *	  makes them.
  */
 #ifndef PCAPI_TABLE_COLUMNS_H
 #define PCAPI_TABLE_COLUMNS_H
@@ -9,15 +10,15 @@
 
 #include "common/extension.h"
 
-/* The keys of our indexes, by the numbers of their columns. */
 #define PCAPI_KEYS_MAX	3
 
-typedef struct PcapiKey
+ /* the key of an index, by the numbers of its columns */ typedef struct PcapiKey
 {
 	int			n;
 	int			columns[PCAPI_KEYS_MAX];
 } PcapiKey;
 
+/* the numbers of columns, table by table */
 enum
 {
 	PCAPI_EVENT_ID = 1,
@@ -75,25 +76,39 @@ enum
 	PCAPI_VISITOR_UPDATED_AT
 };
 
+enum
+{
+	PCAPI_ERASURE_ERASURE = 1
+};
+
+enum
+{
+	PCAPI_WORKER_PID = 1,
+	PCAPI_WORKER_PROCNO,
+	PCAPI_WORKER_SEGMENT
+};
+
+/* a column */
 typedef struct PcapiColumn
 {
 	const char *name;
 	Oid			type;
-	bool		filled;			/* in every row, so that neither NOT NULL nor a default matters */
+	bool		filled;			/* the extension writes it in every row, so NOT NULL or a default has no effect */
 } PcapiColumn;
 
-/* The columns that this library knows of, numbered as in table_columns.h. */
+/* Return the name or the type of a column. */
 extern const char *pcapi_column_name(PcapiTable table, int column);
 extern Oid	pcapi_column_type(PcapiTable table, int column);
 
-/* The keys that rows are found by. */
+/* keys by which rows are found */
 extern const PcapiKey pcapi_event_key;
 extern const PcapiKey pcapi_event_dedup_key;
 extern const PcapiKey pcapi_outcome_key;
 extern const PcapiKey pcapi_queue_key;
 extern const PcapiKey pcapi_visitor_key;
 
-/* Return a table's columns, *n of them.  Raises an error for a table that is accessed by SQL alone. */
+/* Return a table's columns, *n of them.  It is an error if the table is accessed by SQL alone. */
+extern bool pcapi_has_columns(PcapiTable table);
 extern const PcapiColumn *pcapi_columns(PcapiTable table, int *n);
 
 #endif							/* PCAPI_TABLE_COLUMNS_H */

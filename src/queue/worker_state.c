@@ -11,6 +11,7 @@
 #include "catalog/pg_type.h"
 #include "common/extension.h"
 #include "common/spi.h"
+#include "common/table_columns.h"
 #include "funcapi.h"
 #include "queue/worker_lock.h"
 #include "queue/worker_state.h"
@@ -182,9 +183,9 @@ pcapi_worker_look_up(void)
 	{
 		bool		isnull;
 
-		known_worker.pid = DatumGetInt32(slot_getattr(slot, 1, &isnull));
-		known_worker.procno = DatumGetInt32(slot_getattr(slot, 2, &isnull));
-		known_worker.segment = (dsm_handle) DatumGetInt64(slot_getattr(slot, 3, &isnull));
+		known_worker.pid = DatumGetInt32(slot_getattr(slot, PCAPI_WORKER_PID, &isnull));
+		known_worker.procno = DatumGetInt32(slot_getattr(slot, PCAPI_WORKER_PROCNO, &isnull));
+		known_worker.segment = (dsm_handle) DatumGetInt64(slot_getattr(slot, PCAPI_WORKER_SEGMENT, &isnull));
 	}
 	table_endscan(scan);
 	ExecDropSingleTupleTableSlot(slot);

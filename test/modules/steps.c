@@ -9,7 +9,9 @@
 #include "catalog/pg_type.h"
 #include "common/extension.h"
 #include "common/guc.h"
+#include "common/table_columns.h"
 #include "fmgr.h"
+#include "funcapi.h"
 #include "queue/dequeue_new.h"
 #include "queue/destination_config.h"
 #include "queue/destination_state.h"
@@ -35,6 +37,7 @@ PG_FUNCTION_INFO_V1(step_claim);
 PG_FUNCTION_INFO_V1(step_settle);
 PG_FUNCTION_INFO_V1(step_target);
 PG_FUNCTION_INFO_V1(step_retention);
+PG_FUNCTION_INFO_V1(step_columns);
 
 /* what was claimed last, as a batch has it */
 static PcapiQueuedEvent *claimed;
@@ -188,4 +191,35 @@ step_retention(PG_FUNCTION_ARGS)
 	(void) pcapi_retention_step(retention, retention, &after, &changed);
 	pcapi_restore_user(&saved);
 	PG_RETURN_VOID();
+}
+
+/* step_columns(): the columns of tables that are accessed without statements, as the C code has them */
+Datum
+step_columns(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+
+	InitMaterializedSRF(fcinfo, 0);
+	for (int table = 0; table < PCAPI_TABLES; table++)
+	{
+		const PcapiColumn *columns;
+		int			n = 0;
+
+		if (!pcapi_has_columns(table))
+			continue;
+		columns = pcapi_columns(table, &n);
+		for (int i = 0; i < n; i++)
+		{
+			Datum		values[5];
+			bool		nulls[5] = {false};
+
+			values[0] = ObjectIdGetDatum(pcapi_table(table));
+			values[1] = Int16GetDatum(i + 1);
+			values[2] = CStringGetTextDatum(columns[i].name);
+			values[3] = ObjectIdGetDatum(columns[i].type);
+			values[4] = BoolGetDatum(columns[i].filled);
+			tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+		}
+	}
+	return (Datum) 0;
 }
