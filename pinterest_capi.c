@@ -24,8 +24,8 @@ PGDLLEXPORT void _PG_init(void);
 
 /*
  * A process has 10 slots for relcache callbacks for all extensions, and ends
- * with FATAL where they are used up.  So this is the only one that is
- * registered: each cache of ours that depends on a relation has a line here.
+ * with FATAL if all are taken.  So this is the only one that the extension
+ * registers: each of its caches that depends on a relation has a line here.
  */
 static void
 relcache_changed(Datum arg, Oid relid)
@@ -36,10 +36,10 @@ relcache_changed(Datum arg, Oid relid)
 	pcapi_trigger_relcache_changed(relid);
 }
 
-/* Functions and types, whose names expressions of triggers use, and our schema. */
+/* Functions and types, whose names the expressions of triggers use, and the schema of the extension. */
 static const int watched_syscaches[] = {PROCOID, TYPEOID, NAMESPACEOID};
 
-/* Of these there are 64 slots, less than half of which the server takes itself. */
+/* Tell the caches of ours of a change.  There are 64 slots for these callbacks; the server takes less than half. */
 static void
 syscache_changed(Datum arg, int cache, uint32 hash)
 {
@@ -49,6 +49,7 @@ syscache_changed(Datum arg, int cache, uint32 hash)
 		pcapi_table_catalog_changed();
 }
 
+/* Pass the end of a transaction on. */
 static void
 xact_event(XactEvent event, void *arg)
 {
@@ -56,8 +57,9 @@ xact_event(XactEvent event, void *arg)
 }
 
 /*
- * As soon as the library is loaded: at the start of the server or session
- * where it is preloaded, else in the first statement that needs it.
+ * Register one callback of each kind.  Called when the library is loaded: at the
+ * start of the server or the session if it is preloaded, else in the first
+ * statement that needs it.
  */
 static void
 register_callbacks(void)

@@ -1,7 +1,9 @@
 /*
  * compat.h
- *	  Every difference between versions of PostgreSQL (15 to 19) and libcurl,
- *	  and no other place.
+ *	  All differences between versions of PostgreSQL (15 to 19) and of libcurl.
+ *
+ * A comment begins with the version that made the difference.  No other file
+ * asks for a version.
  */
 #ifndef PCAPI_COMPAT_H
 #define PCAPI_COMPAT_H
@@ -33,14 +35,14 @@
 #include "varatt.h"
 #endif
 
-/* 16: the i-th of the processes in the snapshot of pg_stat_activity, from 1 */
+/* 16: the i-th process, from 1, in the snapshot of pg_stat_activity */
 #if PG_VERSION_NUM >= 160000
 #define PcapiBackendStatus(i)	(&pgstat_get_local_beentry_by_index(i)->backendStatus)
 #else
 #define PcapiBackendStatus(i)	(&pgstat_fetch_stat_local_beentry(i)->backendStatus)
 #endif
 
-/* 17: a process's number in the array of PGPROCs has an official name */
+/* 17: the number of a process in the array of PGPROCs has an official name */
 #if PG_VERSION_NUM >= 170000
 #define PcapiMyProcNumber()		((int) MyProcNumber)
 #else
@@ -61,24 +63,24 @@
 #define PcapiCreateWaitEventSet(n)	CreateWaitEventSet(TopMemoryContext, (n))
 #endif
 
-/* 15.4: the connection limit of what a DROP DATABASE left that was cut off; it has a name since then */
+/* 15.4: the connection limit of a database that an interrupted DROP DATABASE left has a name */
 #define PCAPI_LIMIT_OF_INVALID	(-2)
 
-/* 18: functions that don't return say so in front */
+/* 18: the mark of a function that doesn't return stands in front */
 #if PG_VERSION_NUM >= 180000
 #define PcapiNoReturn			pg_noreturn
 #else
 #define PcapiNoReturn			pg_attribute_noreturn()
 #endif
 
-/* 18: the module's magic can carry name and version */
+/* 18: the magic block can carry a name and a version */
 #if PG_VERSION_NUM >= 180000
 #define PCAPI_MODULE_MAGIC	PG_MODULE_MAGIC_EXT(.name = "pinterest_capi", .version = "1.0.0")
 #else
 #define PCAPI_MODULE_MAGIC	PG_MODULE_MAGIC
 #endif
 
-/* 19: building a jsonb has a state of its own kind; .result is what was built */
+/* 19: building a jsonb has a state of its own type; .result is the value built */
 #if PG_VERSION_NUM >= 190000
 typedef JsonbInState PcapiJsonb;
 #define PcapiJsonbPush(b, token, value)	pushJsonbValue((b), (token), (value))
@@ -92,14 +94,14 @@ typedef struct PcapiJsonb
 	((b)->result = pushJsonbValue(&(b)->state, (token), (value)))
 #endif
 
-/* 19: a scan of a table takes flags */
+/* 19: a table scan takes flags */
 #if PG_VERSION_NUM >= 190000
 #define PcapiTableBeginScan(rel, snapshot)	table_beginscan((rel), (snapshot), 0, NULL, 0)
 #else
 #define PcapiTableBeginScan(rel, snapshot)	table_beginscan((rel), (snapshot), 0, NULL)
 #endif
 
-/* 18: a place for counts of EXPLAIN; 19: flags */
+/* 18: an index scan takes a place for counts of EXPLAIN; 19: and flags */
 #if PG_VERSION_NUM >= 190000
 #define PcapiIndexBeginScan(rel, index, snapshot, nkeys) \
 	index_beginscan((rel), (index), (snapshot), NULL, (nkeys), 0, 0)
@@ -111,7 +113,7 @@ typedef struct PcapiJsonb
 	index_beginscan((rel), (index), (snapshot), (nkeys), 0)
 #endif
 
-/* 19: flags instead of a switch for a row that moves to another partition */
+/* 19: a deletion takes flags instead of a switch for a row that moves to another partition */
 #if PG_VERSION_NUM >= 190000
 #define PcapiTupleDelete(rel, tid, cid, snapshot, wait, failure) \
 	table_tuple_delete((rel), (tid), (cid), 0, (snapshot), InvalidSnapshot, (wait), (failure))
@@ -120,7 +122,7 @@ typedef struct PcapiJsonb
 	table_tuple_delete((rel), (tid), (cid), (snapshot), InvalidSnapshot, (wait), (failure), false)
 #endif
 
-/* index entries of a new row; 16: BRIN may be left alone; 18: a row to be passed over; 19: flags */
+/* 16: index entries may be made for BRIN indexes alone; 18: a check can pass over a row; 19: flags instead of switches */
 #if PG_VERSION_NUM >= 190000
 #define PcapiInsertIndexTuples(info, slot, estate, speculative, conflict, arbiters) \
 	ExecInsertIndexTuples((info), (estate), (speculative) ? EIIT_NO_DUPE_ERROR : 0, (slot), (arbiters), (conflict))
@@ -139,7 +141,7 @@ typedef struct PcapiJsonb
 	ExecCheckIndexConstraints((info), (slot), (estate), (found), (arbiters))
 #endif
 
-/* 16: actions of the JSON parser return whether to go on; 17: the caller may own the lexer */
+/* 16: actions of the JSON parser return whether to continue; 17: the caller may own the lexer */
 #if PG_VERSION_NUM >= 160000
 #define PcapiJsonAction			JsonParseErrorType
 #define PcapiJsonGoOn()			return JSON_SUCCESS
@@ -153,7 +155,7 @@ typedef struct PcapiJsonb
 #define PcapiJsonLexer(s, len, enc)	makeJsonLexContextCstringLen((s), (len), (enc), true)
 #endif
 
-/* 16: rights on a query's tables stand beside them, and one function asks for those on any object */
+/* 16: the rights that a query needs stand beside its tables; one function checks rights on any object */
 #if PG_VERSION_NUM >= 160000
 #define PcapiCheckTableRights(query) \
 	((void) ExecCheckPermissions((query)->rtable, (query)->rteperminfos, true))
@@ -172,31 +174,31 @@ typedef struct PcapiJsonb
 	(pg_namespace_aclcheck((schema), GetUserId(), ACL_USAGE) == ACLCHECK_OK)
 #endif
 
-/* 18: virtual generated columns, which a trigger's WHEN may look at */
+/* 18: a trigger's WHEN may use virtual generated columns */
 #if PG_VERSION_NUM >= 180000
 #define PcapiExpandGenerated(node, rel, varno)	expand_generated_columns_in_expr((node), (rel), (varno))
 #else
 #define PcapiExpandGenerated(node, rel, varno)	(node)
 #endif
 
-/* 19: the number of a cache is an enum; as parameters the two are the same */
+/* 19: the number of a syscache is an enum, which is passed as an int is */
 #define PcapiSyscacheCallback(function)	((SyscacheCallbackFunction) (void (*) (void)) (function))
 
-/* the server's directory for what extensions keep for a while, should it lose its name */
+/* The directory for temporary files of statistics, which the server may stop naming. */
 #ifndef PG_STAT_TMP_DIR
 #define PCAPI_TMP_DIR	"pg_stat_tmp"
 #else
 #define PCAPI_TMP_DIR	PG_STAT_TMP_DIR
 #endif
 
-/* 19: logical decoding is switched on by the first slot, where WAL is replicated at all */
+/* 19: the first logical slot switches logical decoding on, from wal_level replica on */
 #if PG_VERSION_NUM >= 190000
 #define PCAPI_WAL_LEVEL_TO_PUBLISH	WAL_LEVEL_REPLICA
 #else
 #define PCAPI_WAL_LEVEL_TO_PUBLISH	WAL_LEVEL_LOGICAL
 #endif
 
-/* 16: passwords may be required of a subscription; 17: connections that can't replicate */
+/* 16: a connection may have to have a password; 17: it may be one that cannot replicate */
 #if PG_VERSION_NUM >= 170000
 #define PcapiWalrcvConnect(conninfo, name, err) walrcv_connect((conninfo), true, true, false, (name), (err))
 #elif PG_VERSION_NUM >= 160000
@@ -210,7 +212,7 @@ typedef struct PcapiJsonb
 #error pinterest_capi needs libcurl 7.88 or later
 #endif
 
-/* libcurl 8.20: threads of the resolver belong to the multi handle, which is told too not to wait for them */
+/* libcurl 8.20: the resolver's threads belong to the multi handle, which can be told not to wait for them */
 #if LIBCURL_VERSION_NUM >= 0x081400
 #define PcapiCurlQuickExit(multi) ((void) curl_multi_setopt((multi), CURLMOPT_QUICK_EXIT, 1L))
 #else

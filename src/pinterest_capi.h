@@ -1,6 +1,7 @@
 /*
  * pinterest_capi.h
- *	  What every file in PostgreSQL includes: the server's first header, version differences, errors.
+ *	  Included first by every file that knows PostgreSQL: the server's first header, version
+ *	  differences, errors, a clock.
  */
 #ifndef PINTEREST_CAPI_H
 #define PINTEREST_CAPI_H
@@ -13,16 +14,16 @@
 #include "utils/builtins.h"
 
 #define PCAPI_SCHEMA "pinterest_capi"
-#define PCAPI_VERSION "1.0"		/* the extension's that this library goes with */
+#define PCAPI_VERSION "1.0"		/* of the extension that this library belongs to */
 
-/* ereport's tail for every error of ours: neither statement nor context, they may quote values */
+/* Last in each ereport of ours: log neither statement nor context, which may quote values. */
 #define pcapi_errhide() errhidestmt(true), errhidecontext(true)
 
-/* 22023 with a hint: a call that can't be meant */
+/* Raise an error with SQLSTATE 22023 and a hint: a parameter is invalid. */
 #define pcapi_error_invalid_parameter(msg, hint) \
 	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg msg, errhint hint, pcapi_errhide()))
 
-/* ms of a clock that nobody sets: for all that is kept in one process's memory alone */
+/* Return the milliseconds of a monotonic clock.  They are comparable on one machine, until it restarts. */
 static inline int64
 pcapi_clock_ms(void)
 {
@@ -32,7 +33,7 @@ pcapi_clock_ms(void)
 	return (int64) INSTR_TIME_GET_MILLISEC(now);
 }
 
-/* A parameter of type text as a string; NULL: null. */
+/* Return a parameter of type text as a string, or NULL if it is null. */
 static inline char *
 pcapi_text_arg(FunctionCallInfo fcinfo, int n)
 {

@@ -338,7 +338,7 @@ fact(macro('PASS_INTERVAL_MS', 'ms'), $operations, 'It does so once #,', $design
 fact(macro('FULL_PASS_INTERVAL_MS', 'ms'), $design, 'so once #, at its start');
 fact(1 / (1 + macro('REST_AFTER_WORK')), $operations, 'for at most # of its time', $design, 'at most # of its time, or');
 fact(1 / (1 + macro('REST_AFTER_SCAN')), $design, 'for # of its time where it only looks');
-fact(macro('ROWS_PER_STEP'), $design, 'in steps of #:');
+fact(macro('spi.c:ROWS_PER_STEP'), $design, 'in steps of #:');
 
 # doctor() and the report
 my $doctor = 'src/sql/doctor.sql';

@@ -2,8 +2,8 @@
  * access.c
  *	  grant_access and revoke_access: the extension's rights in four levels.
  *
- * A level is no role and nothing that is stored: it is a list of plain GRANTs,
- * so psql's \dp shows what somebody has, and pg_dump carries it.
+ * A level is no role and is not stored: it is a list of plain GRANTs.  So psql's \dp
+ * shows what a role has, and pg_dump carries it.
  */
 #include "pinterest_capi.h"
 
@@ -25,7 +25,7 @@ typedef enum Level
 
 static const char *const level_names[] = {"track", "monitor", "operate", "configure"};
 
-/* each has what the ones in front of it have, but monitor, which has nothing of track */
+/* what each level grants in addition to the levels that it includes; see includes() */
 static const struct
 {
 	Level		level;
@@ -55,7 +55,7 @@ static const struct
 		"pinterest_capi._destination_facts, pinterest_capi._stray, pinterest_capi._dispatching, pinterest_capi._handover, pinterest_capi._last_day, pinterest_capi._newest_quality, pinterest_capi._oldest_final, pinterest_capi._stuck,"
 		" pinterest_capi._trigger, pinterest_capi._allowed_name,"
 		" pinterest_capi._activity"},
-	/* which run as who calls report_html */
+	/* these run as the caller of report_html */
 	{LEVEL_MONITOR, "EXECUTE", "FUNCTION pinterest_capi.report_html(text, interval),"
 		" pinterest_capi._html(text),"
 		" pinterest_capi._bad_call(text, text),"
@@ -96,7 +96,7 @@ static const struct
 		" pinterest_capi.drop_destination(text),"
 		" pinterest_capi.allow_event(text, text, text, text[]),"
 		" pinterest_capi.disallow_event(text, text),"
-		/* of the tables' constraints, which are checked as who writes */
+		/* functions in the tables' constraints, which are checked as the user who writes */
 		" pinterest_capi._api_url_ok(text),"
 		" pinterest_capi._properties_ok(text[]),"
 		" pinterest_capi._send_as_ok(text)"},
@@ -104,6 +104,7 @@ static const struct
 		"pinterest_capi.destination, pinterest_capi.allowed_event, pinterest_capi.consent_rule"},
 };
 
+/* Return whether a level has the rights of another one. */
 static bool
 includes(Level level, Level other)
 {
@@ -112,6 +113,7 @@ includes(Level level, Level other)
 	return other <= level;
 }
 
+/* Grant or revoke all rights of a level. */
 static void
 change_access(FunctionCallInfo fcinfo, bool grant)
 {
@@ -156,7 +158,7 @@ pcapi_sql_grant_access(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* Takes what grant_access with the same level gives, whatever else gave it. */
+/* It revokes what grant_access with the same level grants, also if it was granted otherwise. */
 PG_FUNCTION_INFO_V1(pcapi_sql_revoke_access);
 Datum
 pcapi_sql_revoke_access(PG_FUNCTION_ARGS)

@@ -1,9 +1,9 @@
 /*
  * allowed_event.c
- *	  Gate 1's list: which events may go to which destination.
+ *	  allow_event and disallow_event: which events may be sent to which destination.
  *
- * The list itself is the table allowed_event, which its constraints keep
- * sensible; settings_cache.c reads it.
+ * The list is the table allowed_event, whose constraints call functions of this file.
+ * src/track/settings_read.c reads it.
  */
 #include "pinterest_capi.h"
 
@@ -21,6 +21,7 @@
 
 #define NAME_MAX_BYTES	256
 
+/* Return the parameter destination.  It is an error if it is null. */
 static char *
 destination_arg(FunctionCallInfo fcinfo, int n)
 {
@@ -30,6 +31,7 @@ destination_arg(FunctionCallInfo fcinfo, int n)
 	return text_to_cstring(PG_GETARG_TEXT_PP(n));
 }
 
+/* Return the parameter event_name.  It is an error if it is null, empty or too long. */
 static char *
 event_name_arg(FunctionCallInfo fcinfo)
 {
@@ -41,7 +43,7 @@ event_name_arg(FunctionCallInfo fcinfo)
 	return name;
 }
 
-/* which element is the first that is no property, from 1; 0: all are */
+/* Return the number, from 1, of the first element that is no property.  0: all are. */
 static int
 unknown_property(ArrayType *array)
 {
@@ -63,7 +65,7 @@ unknown_property(ArrayType *array)
 	return 0;
 }
 
-/* An event that leaves as custom is in no report of Pinterest's: say so where it is likely a mistake. */
+/* Notify the caller that the event is sent as custom, which is in no report of Pinterest's and likely a mistake. */
 static void
 notice_sent_as_custom(const char *event_name)
 {
@@ -130,7 +132,7 @@ pcapi_sql_allow_event(PG_FUNCTION_ARGS)
 											   4, types),
 									values, nulls);
 	SPI_finish();
-	/* numbered here, since whoever tracks first would keep others waiting until its COMMIT */
+	/* make its number here: the first session that tracks would keep the others waiting until its COMMIT */
 	if (destinations > 0)
 		(void) pcapi_destination_number(TextDatumGetCString(values[1]), true);
 	pcapi_restore_user(&saved);

@@ -1,6 +1,6 @@
 /*
  * cancel.c
- *	  cancel() and purge(): waiting events end, final ones are deleted.
+ *	  cancel() and purge(): make queued events final, delete final ones.
  */
 #include "pinterest_capi.h"
 
@@ -47,7 +47,7 @@ pcapi_sql_cancel(PG_FUNCTION_ARGS)
 	PG_RETURN_INT64(n);
 }
 
-/* A row that was replayed since it was chosen is not there any more, or final for not so long. */
+/* Delete final events.  One that was replayed since it was chosen is queued, or is final for a shorter time.  A PcapiStep. */
 static int64
 purge_step(Datum dests, Datum ids, void *arg)
 {

@@ -2,9 +2,8 @@
  * configure.c
  *	  configure_destination, and the triggers on the tables of settings.
  *
- * The token is taken apart into two halves that tell nothing each (see
- * _secret in the SQL script); everything else about a destination is changed
- * with plain UPDATE.
+ * The token is stored in two halves, neither of which shows it (common/secret.c).
+ * Everything else about a destination is changed with plain UPDATE.
  */
 #include "pinterest_capi.h"
 
@@ -38,13 +37,12 @@
 static const char *const hidden_statement = "SELECT pinterest_capi.configure_destination(/* arguments hidden */)";
 
 /*
- * The statement holds the token: pg_stat_activity and the log of an error or
- * of a lock wait show another text from here on.  Beyond reach is what the
- * server does with a statement before it runs (log_statement, the log of a
- * statement that can't be parsed or names no function, pg_stat_activity while
- * it is planned), what it logs from its own copy when it is done
- * (log_min_duration_statement, auto_explain), and the client's history.
- * docs/security.md has the ways around that.
+ * Replace the statement, which holds the token, by another text in pg_stat_activity
+ * and in the log of an error or of a lock wait.  Out of reach are: what the server does
+ * with a statement before it runs (log_statement, the log of a statement that can't be
+ * parsed or names no function, pg_stat_activity while it is planned); what it logs from
+ * its own copy at the end (log_min_duration_statement, auto_explain); the client's
+ * history.  docs/security.md tells how to avoid these.
  */
 static void
 hide_own_statement(void)
@@ -53,6 +51,7 @@ hide_own_statement(void)
 	pgstat_report_activity(STATE_RUNNING, hidden_statement);
 }
 
+/* Return whether a text is an id of Pinterest's: digits alone, and not too many. */
 static bool
 all_digits(const char *s)
 {
@@ -67,6 +66,7 @@ optional_text(FunctionCallInfo fcinfo, int n)
 	return PG_ARGISNULL(n) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(n));
 }
 
+/* Raise an error unless a token is well formed, or names a file that the caller may name. */
 static void
 check_token(const char *token)
 {
@@ -101,7 +101,7 @@ check_token(const char *token)
 										  ("Paste the token alone, without quotes or line breaks."));
 }
 
-/* Tag ID and token are there, or there was an error. */
+/* Return what a destination lacks to be ready, or NULL.  It has a Tag ID and a token here. */
 static char *
 what_is_missing(const char *ad_account_id)
 {
@@ -112,6 +112,7 @@ what_is_missing(const char *ad_account_id)
 				   "and in the address of every page after /advertiser/.");
 }
 
+/* Store a token in two halves: random bytes, and the token XORed with them.  Inside SPI. */
 static void
 store_secret(const char *destination, const char *token)
 {
@@ -144,7 +145,10 @@ store_secret(const char *destination, const char *token)
 								values, NULL);
 }
 
-/* Well formed is not accepted: name the statement that asks, and a server that isn't Pinterest's. */
+/*
+ * Notify the caller that Pinterest may refuse the credentials although they are well formed, and of an api_url that
+ * isn't Pinterest's.
+ */
 static void
 notice_not_asked_yet(const char *destination, const char *api_url)
 {
@@ -238,10 +242,11 @@ pcapi_sql_configure_destination(PG_FUNCTION_ARGS)
 /* ---- triggers ---- */
 
 /*
- * A row of a table of settings is another, or all are gone.  Once for each
- * command of a transaction: sessions hear of it at COMMIT (this one at the end
- * of the command, and again at ROLLBACK).  The lock keeps nobody waiting; it
- * tells of a change whose notice is still to come (settings_cache.c).
+ * _settings_changed(): a row of a table of settings was changed, or all were deleted.
+ * It invalidates the view _settings once for each command of a transaction.  Sessions
+ * hear of it at COMMIT, this one at the end of the command, and again at ROLLBACK.  The
+ * lock conflicts with no other use; it shows a session that a change is under way of
+ * which it will hear (settings_cache.c).
  */
 PG_FUNCTION_INFO_V1(pcapi_sql_settings_changed);
 Datum
@@ -270,6 +275,7 @@ pcapi_sql_settings_changed(PG_FUNCTION_ARGS)
 	return PointerGetDatum(NULL);
 }
 
+/* Return a column of a row as text, or NULL. */
 static char *
 field(TriggerData *trigger, HeapTuple tuple, const char *name)
 {
@@ -278,14 +284,14 @@ field(TriggerData *trigger, HeapTuple tuple, const char *name)
 	return pcapi_tuple_text(tuple, desc, name);
 }
 
-/* Return whether two values of a column are the same; NULL is like NULL. */
+/* Return whether two texts are the same.  Two NULLs are. */
 static bool
 same_text(const char *a, const char *b)
 {
 	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
 }
 
-/* Another server has asked nobody to wait. */
+/* End a backoff when api_url has changed: the server that asked for it is another one. */
 static void
 end_backoff(const char *destination)
 {
@@ -296,6 +302,7 @@ end_backoff(const char *destination)
 	pcapi_restore_user(&saved);
 }
 
+/* Raise an error if a user who is no superuser changes api_url. */
 static void
 guard_api_url(const char *old, const char *new)
 {
@@ -308,6 +315,7 @@ guard_api_url(const char *old, const char *new)
 			 pcapi_errhide()));
 }
 
+/* _destination_guard(): refuse what must not be changed, and cancel the events of a deleted destination. */
 PG_FUNCTION_INFO_V1(pcapi_sql_destination_guard);
 Datum
 pcapi_sql_destination_guard(PG_FUNCTION_ARGS)

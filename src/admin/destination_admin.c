@@ -1,9 +1,9 @@
 /*
  * destination_admin.c
- *	  pause, resume and drop a destination; cancel and purge events.
+ *	  Pause, resume and drop a destination.
  *
- * None of it waits for the worker: what it does to rows that are in a request
- * stands, and the answer that comes later finds nothing to settle.
+ * These functions don't wait for the worker.  A request that is in flight is settled
+ * when its response comes.
  */
 #include "pinterest_capi.h"
 
@@ -81,8 +81,8 @@ pcapi_sql_pause_destination(PG_FUNCTION_ARGS)
 }
 
 /*
- * Whoever configures or resumes a destination here means this server to send:
- * that ends what holds it as a copy of another one, for all destinations.
+ * A user who configures or resumes a destination on this server declares that it sends.
+ * If it was held as a copy of another one, that ends for all destinations.
  */
 void
 pcapi_claim_server(void)
@@ -120,7 +120,7 @@ pcapi_sql_resume_destination(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* The rest is done by foreign keys and by the trigger that guards the table. */
+/* Foreign keys delete what belongs to it, and the trigger _destination_guard() cancels its events. */
 PG_FUNCTION_INFO_V1(pcapi_sql_drop_destination);
 Datum
 pcapi_sql_drop_destination(PG_FUNCTION_ARGS)

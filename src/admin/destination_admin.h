@@ -1,18 +1,22 @@
 /*
  * destination_admin.h
- *	  pause, resume and drop a destination; cancel and purge events.
+ *	  Pause, resume and drop a destination.
  */
 #ifndef PCAPI_DESTINATION_ADMIN_H
 #define PCAPI_DESTINATION_ADMIN_H
 
 #include "pinterest_capi.h"
 
-/* ERROR 22023 unless the destination exists; NULL is none; its number, made when there is none yet */
+/* Raise the error that there is no such destination. */
 PcapiNoReturn extern void pcapi_unknown_destination(void);
+
+/* Raise it unless the destination exists; NULL: it does not. */
 extern void pcapi_check_destination(const char *destination);
+
+/* Likewise, and return its number, which is made if there is none yet. */
 extern int	pcapi_require_destination(const char *destination);
 
-/* this server is the one that sends, says who calls; tells him of what holds it all the same */
+/* Declare that this server sends, and notify the caller if it is held for another reason. */
 extern void pcapi_claim_server(void);
 
 #endif							/* PCAPI_DESTINATION_ADMIN_H */

@@ -1,13 +1,13 @@
 /*
  * flush.c
- *	  Wait until the worker has nothing to do that is due.
+ *	  flush(): wait until no event is due.
  *
- * Due is what could be sent this moment: a destination that is ready and not
- * backing off has events never tried, or a retry whose time has come; and
- * whatever is in a request.  What was sent is not any more, nor is a row whose
- * event is missing: doctor() names them.  In a published database it is what waits to be
- * handed over.  The caller's own uncommitted events are not, as
- * nobody else can see them.
+ * Due are events in flight, and events that could be sent now: those that were never
+ * tried or whose retry is due, of a destination that is ready and not backing off.  In a
+ * published database, events that wait to be handed over are due.  Not due are an event
+ * that was sent and whose outcome can't be written, and a row whose event is missing:
+ * doctor() names them.  Nor are the caller's own uncommitted events, as no other process
+ * sees them.
  */
 #include "pinterest_capi.h"
 
@@ -24,26 +24,29 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+/* ms between two polls: doubled each time, up to a limit */
 #define FIRST_WAIT_MS	1
 #define LONGEST_WAIT_MS	100
-#define WAKE_GAP		1000
 
-/* its event is there, and it isn't one that was sent and can't be written down; looked up one by one */
-#define THAT_CAN_LEAVE \
+/* ms between two calls that wake the worker */
+#define WAKE_INTERVAL_MS	1000
+
+/* a row of the queue can be sent: its event exists, and no lease holds it as sent; each is looked up by its key */
+#define AND_SENDABLE \
 	"AND (SELECT true FROM pinterest_capi._event AS e WHERE e.id = q.id)" \
 	" AND q.id <> ALL (ARRAY(SELECT unnest(l.ids) FROM pinterest_capi._lease AS l WHERE l.problem IS NOT NULL))"
 
 /*
- * One look, in a subtransaction that is rolled back: its locks and its
- * snapshot are gone before the wait begins, so that neither DROP EXTENSION nor
- * VACUUM has to wait for more than the caller's own statement.
+ * Poll: return whether an event is due.  It runs in a subtransaction that is rolled back.
+ * So its locks and its snapshot are released before the wait begins, and neither DROP
+ * EXTENSION nor VACUUM has to wait for more than the caller's own statement.
  *
- * The newest snapshot, also in REPEATABLE READ.  With its command id at zero,
- * what this transaction has inserted is not there yet, and what it has deleted
- * or changed is as it was: as the worker sees it.
+ * It uses the newest snapshot, also in REPEATABLE READ.  As the snapshot's command id is
+ * zero, rows that this transaction has inserted are invisible, and rows that it has
+ * deleted or changed are as they were: as the worker sees them.
  */
 static void
-look(void *arg)
+poll_due(void *arg)
 {
 	static SPIPlanPtr plan = NULL;
 	Oid			types[2] = {BOOLOID, TIMESTAMPTZOID};
@@ -60,9 +63,9 @@ look(void *arg)
 					  " OR ($1 AND EXISTS (SELECT FROM pinterest_capi._readiness AS r"
 					  " WHERE r.status = 'ready' AND r.backoff_until IS NULL"
 					  " AND (EXISTS (SELECT FROM pinterest_capi._queue AS q"
-					  " WHERE q.dest = r.dest AND q.due_at IS NULL " THAT_CAN_LEAVE " OFFSET 0)"
+					  " WHERE q.dest = r.dest AND q.due_at IS NULL " AND_SENDABLE " OFFSET 0)"
 					  " OR EXISTS (SELECT FROM pinterest_capi._queue AS q"
-					  " WHERE q.dest = r.dest AND q.due_at <= $2 " THAT_CAN_LEAVE " OFFSET 0)))) AS due",
+					  " WHERE q.dest = r.dest AND q.due_at <= $2 " AND_SENDABLE " OFFSET 0)))) AS due",
 					  2, types);
 	snapshot = RegisterSnapshot(GetLatestSnapshot());
 	snapshot->curcid = FirstCommandId;
@@ -74,11 +77,11 @@ look(void *arg)
 }
 
 /*
- * Events of a number that is no destination's are never due.  That nothing is
- * to be waited for is not to say that all was sent.
+ * Return whether there are events of a number that is no destination's.  They are never
+ * due, so flush() does not wait for them; but it must not return true, either.
  */
 static void
-look_for_strays(void *arg)
+poll_strays(void *arg)
 {
 	bool	   *found = arg;
 	PcapiUserContext saved;
@@ -94,12 +97,13 @@ look_for_strays(void *arg)
 	pcapi_restore_user(&saved);
 }
 
+/* Poll in a subtransaction. */
 static bool
 something_is_due(void)
 {
 	bool		due = false;
 
-	pcapi_rollback_subxact(look, &due);
+	pcapi_rollback_subxact(poll_due, &due);
 	return due;
 }
 
@@ -133,13 +137,13 @@ pcapi_sql_flush(PG_FUNCTION_ARGS)
 			PG_RETURN_BOOL(false);
 
 		/*
-		 * COMMIT has woken it; this is for the one who died since, or never
-		 * was
+		 * A COMMIT has woken the worker; this is for the case that it has
+		 * died since, or could not be started.
 		 */
 		if (now >= wake_at)
 		{
 			pcapi_wake_now();
-			wake_at = now + WAKE_GAP;
+			wake_at = now + WAKE_INTERVAL_MS;
 		}
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
 						 (long) Min(wait, until - now), wait_event);
@@ -147,6 +151,6 @@ pcapi_sql_flush(PG_FUNCTION_ARGS)
 		CHECK_FOR_INTERRUPTS();
 		wait = Min(wait * 2, LONGEST_WAIT_MS);
 	}
-	pcapi_rollback_subxact(look_for_strays, &stray);
+	pcapi_rollback_subxact(poll_strays, &stray);
 	PG_RETURN_BOOL(!stray);
 }

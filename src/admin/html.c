@@ -1,6 +1,6 @@
 /*
  * html.c
- *	  What report.sql can't do in SQL: text as HTML, and refusing a call.
+ *	  What report.sql can't do in SQL: escape text for HTML, and raise the error of an invalid call.
  */
 #include "pinterest_capi.h"
 
@@ -10,9 +10,10 @@
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
 
-/* what stands for characters that must not act: controls, directions, invisible ones */
+/* in the place of characters that could act: controls, marks of direction, invisible ones */
 #define REPLACEMENT "&#xFFFD;"
 
+/* Return whether a character is such a one, or a noncharacter. */
 static bool
 is_unprintable(int32 c)
 {
@@ -23,6 +24,7 @@ is_unprintable(int32 c)
 		(c >= 0xE0000 && c <= 0xE0FFF);
 }
 
+/* Append a character in ASCII. */
 static void
 append_character(StringInfo out, int32 c)
 {
@@ -64,7 +66,7 @@ append_character(StringInfo out, int32 c)
 PG_FUNCTION_INFO_V1(pcapi_sql_html);
 
 /*
- * ASCII alone comes out, so that a page is right in whatever encodings the
+ * _html(): the result is ASCII alone, so that a page is right whatever encodings the
  * database, the client and the file have.
  */
 Datum
@@ -87,7 +89,7 @@ pcapi_sql_html(PG_FUNCTION_ARGS)
 	}
 	else
 	{
-		/* bytes that mean nothing, as SQL_ASCII may hold them */
+		/* bytes that are not UTF-8, as a SQL_ASCII database may hold them */
 		for (size_t i = 0; i < given_len; i++)
 		{
 			if (IS_HIGHBIT_SET(given[i]))
@@ -101,7 +103,7 @@ pcapi_sql_html(PG_FUNCTION_ARGS)
 
 PG_FUNCTION_INFO_V1(pcapi_sql_bad_call);
 
-/* Functions in SQL refuse in the way of those in C. */
+/* _bad_call(): raise the error that functions in C raise for an invalid parameter. */
 Datum
 pcapi_sql_bad_call(PG_FUNCTION_ARGS)
 {

@@ -2,9 +2,9 @@
  * identifier_sql.c
  *	  SQL functions that show how an identifier is normalised and hashed.
  *
- * The rules are in src/core; here is the way between the database's encoding
- * and UTF-8.  No message quotes a value: it is personal data, which is why the
- * server's own conversion error, which quotes bytes, must not be raised.
+ * The rules are in src/core; this file converts between the database's encoding and
+ * UTF-8.  No message quotes a value, which is personal data.  So the server's own
+ * conversion error, which quotes bytes, must not be raised.
  */
 #include "pinterest_capi.h"
 
@@ -20,7 +20,7 @@
 PG_FUNCTION_INFO_V1(pcapi_sql_normalize_identifier);
 PG_FUNCTION_INFO_V1(pcapi_sql_hash_identifier);
 
-/* An argument as UTF-8, or NULL where there is none or it is no identifier. */
+/* Return a parameter as UTF-8, or NULL if it is null or can be no identifier. */
 static char *
 utf8_argument(FunctionCallInfo fcinfo, int n, size_t *len)
 {
@@ -39,9 +39,9 @@ utf8_argument(FunctionCallInfo fcinfo, int n, size_t *len)
 }
 
 /*
- * The arguments of either function; false where the value can't be used.  The
- * country is none where it is not given, null or not known.  There is no clock
- * in an immutable function, so no date of today either.
+ * Read the parameters of either function.  False: the value can't be used.  The country
+ * is empty if it is not given, null or unknown.  The date of today is not set: an
+ * immutable function must not read the clock.
  */
 static bool
 arguments(FunctionCallInfo fcinfo, PcapiKind *kind, PcapiIdentifierContext *context,
@@ -74,10 +74,10 @@ arguments(FunctionCallInfo fcinfo, PcapiKind *kind, PcapiIdentifierContext *cont
 }
 
 /*
- * What gets hashed is UTF-8.  Where composing or lower-casing led to a
- * character that the database's encoding lacks, there is no text to return: a
- * substitute would be a value that is not hashed.  The hash exists all the
- * same, so that is told, and a query over many rows goes on.
+ * UTF-8 is what is hashed.  If composing or lower-casing has led to a character that the
+ * database's encoding lacks, there is no text to return: a substitute would be another
+ * value than the one hashed.  The hash exists all the same.  So this is a warning and not
+ * an error, and a query over many rows continues.
  */
 Datum
 pcapi_sql_normalize_identifier(PG_FUNCTION_ARGS)
@@ -96,7 +96,7 @@ pcapi_sql_normalize_identifier(PG_FUNCTION_ARGS)
 		!pcapi_normalize(kind, value, len, &context, &normalized, &normalized_len, &warning))
 		PG_RETURN_NULL();
 
-	/* nothing between here and free() may raise an error */
+	/* nothing between here and free() may raise an error, or the memory is lost */
 	utf8 = MemoryContextAllocExtended(CurrentMemoryContext, normalized_len + 1, MCXT_ALLOC_NO_OOM);
 	if (utf8 != NULL)
 		memcpy(utf8, normalized, normalized_len + 1);

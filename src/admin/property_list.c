@@ -14,6 +14,7 @@
 #include "track/user_data_key.h"
 #include "utils/builtins.h"
 
+/* Return what is done to a property. */
 static const char *
 transformation(const PcapiProperty *p)
 {
@@ -36,6 +37,7 @@ transformation(const PcapiProperty *p)
 	}
 }
 
+/* Return the object of the event that has it, as a prefix. */
 static const char *
 object_of(const PcapiProperty *p)
 {

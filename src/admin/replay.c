@@ -1,13 +1,13 @@
 /*
  * replay.c
- *	  Final events once more.
+ *	  replay(): queue final events again.
  *
- * Under its own event_id a row goes back into the queue; with a new one it
- * stays as it is, a new row appears, and the reason of the old one says which.
- * That one is never replayed again, or Pinterest would count it once more: its
- * successor may be.  The payload is text that event_json.c
- * made, so the two keys that may change can be replaced in it: in no string
- * can a quote come before a colon without a backslash.
+ * Under its own event_id, a row goes back into the queue.  With a new event_id, the row
+ * stays as it is, a new row is queued, and the reason of the old row names it.  The old
+ * row is never replayed again, or Pinterest would count the event once more; the new
+ * row may be.  The payload is text that src/track/event_json.c has made, so the two keys
+ * that may change can be replaced in it: within a string, a quote has a backslash before
+ * it, so no string holds a key with its quotes and colon.
  */
 #include "pinterest_capi.h"
 
@@ -25,15 +25,16 @@
 #include "utils/timestamp.h"
 
 /*
- * The parameters of all statements that choose; $6 is the new event time, or
- * null, $7 whether only events that were sent in test mode are meant.
+ * The number of parameters of statements that choose events: $1 destination, $2 status,
+ * $3 event name, $4 since, $5 until, $6 the new event time or null, $7 whether only
+ * events are chosen that were sent in test mode.
  */
 #define NARGS	7
 
-/* The parameters of a step's statements. */
+/* The number of parameters of statements that replay the chosen ones: $1 ids, $2 the new event time, $3 EVENT_ID. */
 #define STEP_NARGS	3
 
-/* no literal, as what a backslash means in one is up to the session */
+/* matches the key event_id; a parameter, since standard_conforming_strings decides what a backslash means in a literal */
 #define EVENT_ID "\"event_id\":\"([^\"\\\\]|\\\\.)*\""
 
 /* the reason of a row that was replayed under another event_id, which follows */
@@ -42,9 +43,8 @@
 #define UNKNOWN "'" PCAPI_WARNING_UNKNOWN "'"
 
 /*
- * Outcomes and their events, one by one (pcapi_plan() in spi.h).  Where it is
- * said since when, events of that time are looked for first: they stand
- * together.
+ * Outcomes and their events, each looked up by its key (pcapi_plan() in spi.h).  If a
+ * time "since" is given, events of that time are read first: their rows stand together.
  */
 #define ALL_OUTCOMES	" FROM pinterest_capi._outcome AS o"
 #define OUTCOMES_SINCE \
@@ -60,8 +60,8 @@
 	" AND (o.reason IS NULL OR o.reason NOT LIKE '" SUCCEEDED "%%')"
 
 /*
- * Locked, what is read here is neither emptied by forget nor taken by purge or
- * another replay before this transaction ends.
+ * Lock them, so that neither forget() empties them nor purge() or another replay()
+ * takes them before this transaction ends.
  */
 #define AND_LOCKED	THEIR_EVENTS(" AND v.payload IS NOT NULL") " FOR UPDATE OF o, e"
 
@@ -69,25 +69,27 @@
 	" CASE WHEN $2 IS NULL THEN " payload " ELSE regexp_replace(" payload ", '\"event_time\":-?[0-9]+'," \
 	" '\"event_time\":' || floor(extract(epoch FROM $2))::bigint) END"
 
+/* how many of the chosen events ... */
 typedef struct Counts
 {
 	int64		n;				/* can be replayed, or were */
-	int64		emptied;
-	int64		offline;
-	int64		old;
+	int64		emptied;		/* have no payload */
+	int64		offline;		/* have the action source "offline" */
+	int64		old;			/* are older than max_event_age */
 } Counts;
 
 static Oid	argtypes[NARGS] = {INT4OID, TEXTOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, BOOLOID};
 
-/* a statement with %s where the outcomes come from */
+/* Complete a statement that has %s in the place of the outcomes. */
 static char *
 of_outcomes(const char *sql, const char *nulls)
 {
 	return psprintf(sql, nulls[3] == ' ' ? OUTCOMES_SINCE : ALL_OUTCOMES);
 }
 
+/* Count the chosen events. */
 static Counts
-count(const Datum *values, const char *nulls)
+count_events(const Datum *values, const char *nulls)
 {
 	Counts		counts = {0};
 
@@ -108,6 +110,7 @@ count(const Datum *values, const char *nulls)
 	return counts;
 }
 
+/* how events are replayed */
 typedef struct Replay
 {
 	bool		new_event_id;
@@ -115,9 +118,9 @@ typedef struct Replay
 } Replay;
 
 /*
- * due_at is set: the worker looks for new ids where it has not been yet, and
- * for old ones by when they are due.  Attempts are counted anew, and so is the
- * time for which it may be retried.
+ * due_at is set, as the worker reads events without it by their ids, behind the last id
+ * that it has read.  Attempts are counted from zero again, and so is the time for which
+ * the event may be retried.
  */
 #define REQUEUE \
 	"WITH back AS (DELETE FROM pinterest_capi._outcome AS o WHERE o.id = ANY ($1)" \
@@ -143,7 +146,7 @@ typedef struct Replay
 	" FROM chosen AS c WHERE o.id = c.id" \
 	") INSERT INTO pinterest_capi._queue (id, dest, due_at) SELECT id, dest, clock_timestamp() FROM made"
 
-/* Of rows that are locked. */
+/* Replay events whose rows are locked.  A PcapiStep. */
 static int64
 replay_step(Datum dests, Datum ids, void *arg)
 {
@@ -160,8 +163,9 @@ replay_step(Datum dests, Datum ids, void *arg)
 	return n;
 }
 
+/* Replay the chosen events. */
 static int64
-run(const Replay *replay, const Datum *values, const char *nulls)
+replay_events(const Replay *replay, const Datum *values, const char *nulls)
 {
 	int			level = pcapi_plan_by_key();
 	int64		n = pcapi_in_steps(of_outcomes("SELECT o.dest, o.id%s" AND_LOCKED, nulls), NARGS, argtypes, values, nulls,
@@ -171,6 +175,7 @@ run(const Replay *replay, const Datum *values, const char *nulls)
 	return n;
 }
 
+/* Return whether a status is a final one. */
 static bool
 is_final(const char *status)
 {
@@ -182,8 +187,9 @@ is_final(const char *status)
 	return false;
 }
 
+/* Notify the caller of chosen events that can't be replayed, will expire, or are offline. */
 static void
-tell(const Counts *counts)
+notice_exceptions(const Counts *counts)
 {
 	if (counts->emptied > 0)
 		ereport(NOTICE,
@@ -249,22 +255,22 @@ pcapi_sql_replay(PG_FUNCTION_ARGS)
 		nulls[5] = 'n';
 
 	/*
-	 * Sent again under the same event_id, an event that was only tested
-	 * counts for the first time; beside such ones those that Pinterest has
-	 * are not meant.
+	 * An event that was sent in test mode counts for the first time when it
+	 * is sent again under the same event_id.  If there are such events, those
+	 * that Pinterest has processed are not chosen.
 	 */
 	if (strcmp(status, "sent") == 0 && !new_event_id)
 	{
 		values[6] = BoolGetDatum(true);
-		counts = count(values, nulls);
+		counts = count_events(values, nulls);
 		only_tested = counts.n > 0;
 	}
 	values[6] = BoolGetDatum(only_tested);
 	if (!only_tested)
-		counts = count(values, nulls);
+		counts = count_events(values, nulls);
 	if (!dry_run && counts.n > 0)
 	{
-		counts.n = run(&replay, values, nulls);
+		counts.n = replay_events(&replay, values, nulls);
 		pcapi_wake_at_commit();
 	}
 	pcapi_restore_user(&saved);
@@ -273,6 +279,6 @@ pcapi_sql_replay(PG_FUNCTION_ARGS)
 				(errmsg("only events that were sent in test mode are taken, Pinterest has discarded these"),
 				 errhint("Events that were sent for real are taken where there is none of these, or with new_event_id => true."),
 				 pcapi_errhide()));
-	tell(&counts);
+	notice_exceptions(&counts);
 	PG_RETURN_INT64(counts.n);
 }

@@ -1,7 +1,7 @@
 /*
  * server_state.c
- *	  What doctor.sql can't see in SQL: this library and this server, whatever
- *	  the caller may read of them.
+ *	  _server_state(): what doctor.sql can't see in SQL of this library and this server, whatever
+ *	  rights the caller has.
  */
 #include "pinterest_capi.h"
 
@@ -13,8 +13,8 @@
 #include "utils/builtins.h"
 
 /*
- * Background workers that run, whosever they are.  Slots of workers that wait
- * for their restart are taken too, but only the postmaster knows of those.
+ * Return how many background workers run, of all extensions.  Workers that wait for their
+ * restart take slots too, but only the postmaster knows of those.
  */
 static int
 running_workers(void)

@@ -1,10 +1,9 @@
 /*
  * verify_request.c
- *	  verify_destination: ask the worker to send one test event, and wait for
- *	  the verdict.
+ *	  verify_destination: ask the worker to send one test event, and wait for the verdict.
  *
- * Question and answer go through the worker's segment; worker_state.h has the rules.
- * The worker's side is src/worker/verify_send.c.  Nothing is written here.
+ * Question and answer go through the worker's segment; worker_state.h has the states.  The
+ * worker's side is src/worker/verify_send.c.  Nothing is written to tables.
  */
 #include "pinterest_capi.h"
 
@@ -23,9 +22,9 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-/* ms, as all that follow */
-#define START_LIMIT		10000	/* for a worker to come up */
-#define MARGIN			2000	/* around the request itself */
+/* in ms */
+#define START_LIMIT		10000	/* for a worker to start */
+#define MARGIN			2000	/* in addition to the time limit of the request */
 #define FIRST_WAIT_MS	2
 #define LONGEST_WAIT_MS	50
 
@@ -38,7 +37,7 @@ typedef struct Question
 	char	   *answer;			/* a sentence, or NULL */
 } Question;
 
-/* One turn of waiting, a bit longer each time; false when time is up. */
+/* Wait, twice as long each time up to a limit.  False: the time is over. */
 static bool
 wait_a_bit(int64 until, long *wait)
 {
@@ -57,13 +56,14 @@ wait_a_bit(int64 until, long *wait)
 	return true;
 }
 
+/* Return for how long a session waits for an answer. */
 static int64
 time_limit(void)
 {
 	return MARGIN + (pcapi_connect_timeout + pcapi_request_timeout) * (int64) 1000;
 }
 
-/* Put the question, unless another one is there. */
+/* Ask, unless another session does. */
 static bool
 put_question(Question *q)
 {
@@ -87,6 +87,7 @@ put_question(Question *q)
 	return put;
 }
 
+/* Read the answer, if there is one. */
 static bool
 read_answer(Question *q)
 {
@@ -108,7 +109,7 @@ read_answer(Question *q)
 	return answered;
 }
 
-/* Also called when this session ends in the middle of it. */
+/* Withdraw the question.  Also called on an error, and when this session ends. */
 static void
 withdraw_question(int code, Datum arg)
 {
@@ -120,6 +121,7 @@ withdraw_question(int code, Datum arg)
 	SpinLockRelease(&q->shared->mutex);
 }
 
+/* Wait for the answer. */
 static void
 await_answer(Question *q)
 {
@@ -143,6 +145,7 @@ await_answer(Question *q)
 	}
 }
 
+/* Ask the worker, which is started if none runs.  Return its verdict. */
 static const char *
 ask(const char *destination)
 {
@@ -190,7 +193,7 @@ is_ours(const char *column)
 	return !isnull && TransactionIdIsCurrentTransactionId(DatumGetTransactionId(xmin));
 }
 
-/* Why there is no use in asking, or NULL. */
+/* Return why asking is of no use, or NULL. */
 static const char *
 refuse(const char *destination)
 {
@@ -213,7 +216,7 @@ refuse(const char *destination)
 					   " LEFT JOIN pinterest_capi._secret AS x ON x.destination = d.destination"
 					   " WHERE d.destination = $1",
 					   1, types, values, NULL, false, 1);
-	/* gone since it was looked for, with a snapshot of its own */
+	/* deleted since pcapi_check_destination(), which used another snapshot */
 	if (SPI_processed == 0)
 		pcapi_unknown_destination();
 	changed = is_ours("destination_xmin") || is_ours("secret_xmin");

@@ -1,9 +1,9 @@
 /*
  * encoding.c
- *	  Between the database's encoding and UTF-8, without raising an error.
+ *	  Convert between the database's encoding and UTF-8 without raising an error.
  *
- * The server's own conversion raises one that quotes bytes, which may be
- * somebody's name; and one bad row must not stop a whole queue.
+ * The server's own conversion raises an error that quotes bytes, which may be
+ * somebody's name.  Also, one bad row must not stop a whole queue.
  */
 #include "pinterest_capi.h"
 
@@ -14,6 +14,7 @@
 #include "mb/pg_wchar.h"
 #include "utils/memutils.h"
 
+/* Convert a string.  Return NULL if a character has no counterpart in the other encoding. */
 static char *
 convert(const char *s, size_t len, int from, int to, size_t *outlen)
 {
@@ -39,9 +40,8 @@ convert(const char *s, size_t len, int from, int to, size_t *outlen)
 }
 
 /*
- * Both return NULL where a character has no counterpart, and s itself where
- * there is nothing to convert.  SQL_ASCII says nothing of what its bytes mean,
- * so there only what is valid UTF-8 passes.
+ * Return s itself if there is nothing to convert.  SQL_ASCII does not tell what
+ * its bytes mean: there only valid UTF-8 passes.
  */
 char *
 pcapi_to_utf8(const char *s, size_t len, size_t *outlen)
@@ -56,7 +56,7 @@ pcapi_to_utf8(const char *s, size_t len, size_t *outlen)
 	return unconstify(char *, s);
 }
 
-/* A copy in any case. */
+/* Return a copy in any case. */
 char *
 pcapi_from_utf8(const char *s, size_t len)
 {
@@ -70,8 +70,8 @@ pcapi_from_utf8(const char *s, size_t len)
 }
 
 /*
- * The names of events are compared by this and not by lower(), which a locale
- * bends: in a Turkish database SIGNUP would not be signup.
+ * Names of events are compared folded by utf8proc and not by lower(), whose
+ * result depends on the locale: in a Turkish database SIGNUP would not be signup.
  */
 char *
 pcapi_fold_name(const char *name)
@@ -84,7 +84,7 @@ pcapi_fold_name(const char *name)
 	free(folded);
 	if (result == NULL)
 	{
-		/* no text in this encoding, or none when folded: ASCII is the same in all */
+		/* The name or its folded form has no counterpart: fold ASCII, the same in all encodings. */
 		result = pstrdup(name);
 		for (char *c = result; *c; c++)
 			*c = (char) pg_ascii_tolower((unsigned char) *c);

@@ -1,8 +1,8 @@
 /*
  * extension.c
- *	  Where the extension's tables are, and as whom they are touched.
+ *	  Find the extension's tables, and act as their owner.
  *
- * Statements on them stand in the other files of this folder.
+ * Statements on the tables are in src/queue and the folders above it.
  */
 #include "pinterest_capi.h"
 
@@ -40,14 +40,15 @@ static const char *const table_names[] = {
 	[PCAPI_TABLE_SETTINGS] = "_settings",
 };
 
+/* what the session knows of each table */
 static struct
 {
-	Oid			oid;			/* as it was found last */
+	Oid			oid;			/* as found last */
 	bool		current;
 	uint32		version;
 }			known[lengthof(table_names)];
-static uint64 changes = 0;
-static bool rights_known = false;
+static uint64 changes = 0;		/* invalidations heard so far */
+static bool rights_known = false;	/* pcapi_owner_has_rights() keeps its answer */
 
 void
 pcapi_table_relcache_changed(Oid relation)
@@ -62,7 +63,7 @@ pcapi_table_relcache_changed(Oid relation)
 		}
 }
 
-/* A schema or a function: renamed, or its rights are others. */
+/* Forget what may depend on a schema or a function that was renamed, or whose rights have changed. */
 void
 pcapi_table_catalog_changed(void)
 {
@@ -72,7 +73,7 @@ pcapi_table_catalog_changed(void)
 		known[i].current = false;
 }
 
-/* Five times an event: two look-ups in the catalog's cache each would be felt. */
+/* An event calls this five times.  Without the kept OID, each would be two look-ups in the syscache. */
 Oid
 pcapi_table(PcapiTable table)
 {
@@ -85,7 +86,7 @@ pcapi_table(PcapiTable table)
 	before = changes;
 	schema = get_namespace_oid(PCAPI_SCHEMA, true);
 	found = OidIsValid(schema) ? get_relname_relid(table_names[table], schema) : InvalidOid;
-	/* what has changed while it was looked for may have been this */
+	/* an invalidation that came during the look-up may have been for this table */
 	known[table].current = OidIsValid(found) && changes == before;
 	if (known[table].oid != found)
 		known[table].version++;
@@ -100,8 +101,8 @@ pcapi_table_version(PcapiTable table)
 }
 
 /*
- * The owner of the tables: whoever ran CREATE EXTENSION, or was given them
- * since.  Taken from the table and not from pg_extension, which has no cache.
+ * The owner of the tables is the role that ran CREATE EXTENSION, or that was given
+ * them since.  It is read from the table, as pg_extension has no syscache.
  */
 Oid
 pcapi_extension_owner(bool missing_ok)
@@ -127,8 +128,8 @@ pcapi_extension_owner(bool missing_ok)
 }
 
 /*
- * Whether the extension's owner has the rights on our objects that statements
- * of track() may need.  Owners may revoke rights of their own.
+ * Return whether the extension's owner has the rights that statements of track()
+ * may need.  An owner can revoke rights of his own.
  */
 bool
 pcapi_owner_has_rights(Oid owner)
@@ -142,7 +143,7 @@ pcapi_owner_has_rights(Oid owner)
 
 	if (rights_known && asked_for == owner)
 		return answer;
-	rights_known = true;		/* unless a look-up hears of a change */
+	rights_known = true;		/* before the look-ups, during which an invalidation may reset it */
 	asked_for = owner;
 	schema = get_namespace_oid(PCAPI_SCHEMA, true);
 	sequence = get_relname_relid("_destination_state_dest_seq", schema);
@@ -170,8 +171,9 @@ pcapi_owner_has_rights(Oid owner)
 }
 
 /*
- * Errors from below (a full disk, a serialization failure) would log the
- * caller's statement, and with it the raw identifiers in its literals.
+ * Error context callback.  The server's own errors (a full disk, a serialization
+ * failure) would log the caller's statement, and with it the raw identifiers in
+ * its literals.
  */
 static void
 hide_statement(void *arg)

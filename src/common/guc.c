@@ -24,12 +24,13 @@ char	   *pcapi_senders;
 bool		pcapi_log_suppressed = true;
 bool		pcapi_preloaded = false;
 
-#define MAX_YEARS	1000		/* so that no moment of ours is out of a timestamp's range */
+/* limit of an interval: the time of an event less 1000 years is still a timestamp */
+#define MAX_YEARS	1000
 
 /*
- * An interval that is neither negative nor nonsense.  interval_in would raise
- * an ERROR, which a check hook must not, so the text is taken apart by the
- * functions beneath it.
+ * Check that a setting is an interval, not negative and of at most MAX_YEARS.
+ * interval_in would raise an ERROR, which a check hook must not do, so the text is
+ * parsed by the functions that interval_in calls.
  */
 static bool
 check_interval(char **newval, void **extra, GucSource source)
@@ -64,6 +65,7 @@ check_interval(char **newval, void **extra, GucSource source)
 	return true;
 }
 
+/* Check that a setting is a list of names. */
 static bool
 check_list(char **newval, void **extra, GucSource source)
 {

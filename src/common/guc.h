@@ -7,7 +7,7 @@
 
 #include "pinterest_capi.h"
 
-/* postgresql.conf, see pinterest_capi.c */
+/* the settings of the same names; guc.c describes each */
 extern bool pcapi_dispatch;
 extern int	pcapi_max_concurrent_requests;
 extern int	pcapi_request_timeout;	/* s */
@@ -19,7 +19,8 @@ extern char *pcapi_ca_file;
 extern char *pcapi_proxy;
 extern char *pcapi_senders;
 extern bool pcapi_log_suppressed;
-extern bool pcapi_preloaded;	/* by shared_preload_libraries */
+
+extern bool pcapi_preloaded;	/* whether shared_preload_libraries loaded the library */
 
 /* Define the settings.  Called once, when the library is loaded. */
 extern void pcapi_define_settings(void);

@@ -3,7 +3,7 @@
  *	  The stored access token's two halves.
  *
  * A token is stored as a random pad and the token XORed with it, in two columns,
- * so that neither a dump of one column nor a look at it shows the token.
+ * so that neither column shows the token by itself.
  */
 #include "pinterest_capi.h"
 

@@ -7,7 +7,7 @@
 
 #include "pinterest_capi.h"
 
-/* the token's two halves; text is masked or unmasked in place by XOR */
+/* XOR data with pad in place: mask the token, or unmask it. */
 extern void pcapi_xor(char *data, const char *pad, size_t len);
 
 #endif							/* PCAPI_SECRET_H */

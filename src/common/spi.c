@@ -15,6 +15,7 @@
 #include "nodes/parsenodes.h"
 #include "utils/array.h"
 #include "utils/guc.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
 /* rows that one step is for */
@@ -122,7 +123,7 @@ pcapi_execute_any(SPIPlanPtr plan, const Datum *values, const char *nulls)
 
 /* Return a column of all rows of the last statement's result as an array. */
 static Datum
-column_array(const char *name, Oid type, int16 len, bool byval, char align)
+column_array(const char *name, Oid element)
 {
 	int			column = pcapi_result_column(name);
 	Datum	   *elems = palloc(sizeof(Datum) * SPI_processed);
@@ -130,7 +131,7 @@ column_array(const char *name, Oid type, int16 len, bool byval, char align)
 
 	for (uint64 i = 0; i < SPI_processed; i++)
 		elems[i] = pcapi_result_datum(i, column, &isnull);
-	return PointerGetDatum(construct_array(elems, (int) SPI_processed, type, len, byval, align));
+	return pcapi_array(elems, (int) SPI_processed, element);
 }
 
 int64
@@ -155,8 +156,8 @@ pcapi_in_steps(const char *sql, int nargs, const Oid *types, const Datum *values
 		if (SPI_processed == 0)
 			break;
 		old = MemoryContextSwitchTo(scratch);
-		dests = column_array("dest", INT4OID, sizeof(int32), true, TYPALIGN_INT);
-		ids = column_array("id", INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE);
+		dests = column_array("dest", INT4OID);
+		ids = column_array("id", INT8OID);
 		SPI_freetuptable(SPI_tuptable);
 		n += step(dests, ids, arg);
 		MemoryContextSwitchTo(old);
@@ -295,6 +296,17 @@ pcapi_result_is_null(uint64 row, const char *name)
 /* ---- parameters ---- */
 
 Datum
+pcapi_array(Datum *elems, int n, Oid element)
+{
+	int16		len;
+	bool		byval;
+	char		align;
+
+	get_typlenbyvalalign(element, &len, &byval, &align);
+	return PointerGetDatum(construct_array(elems, n, element, len, byval, align));
+}
+
+Datum
 pcapi_text_array(List *strings)
 {
 	Datum	   *elems = palloc(sizeof(Datum) * Max(list_length(strings), 1));
@@ -313,5 +325,5 @@ pcapi_id_array(const int64 *ids, int n)
 
 	for (int i = 0; i < n; i++)
 		elems[i] = Int64GetDatum(ids[i]);
-	return PointerGetDatum(construct_array(elems, n, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	return pcapi_array(elems, n, INT8OID);
 }

@@ -110,6 +110,7 @@ extern bool pcapi_result_is_null(uint64 row, const char *name);
 
 /* ---- parameters ---- */
 
+extern Datum pcapi_array(Datum *elems, int n, Oid element); /* none is null */
 extern Datum pcapi_text_array(List *strings);	/* text[] of char * */
 extern Datum pcapi_id_array(const int64 *ids, int n);	/* bigint[] */
 

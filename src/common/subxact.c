@@ -1,10 +1,10 @@
 /*
  * subxact.c
- *	  Subtransactions of our own around what may fail, or must leave no trace.
+ *	  Run a function in a subtransaction: one that may fail, or whose effects are rolled back.
  *
- * Whatever happens inside, the subtransaction has ended when these return or
- * raise an error: nobody further out knows of it, and a session in which one
- * is left behind ends with a FATAL error at the next ROLLBACK.
+ * The subtransaction has ended when a function of this file returns or raises an
+ * error.  Code further out doesn't know of it, and a session that leaves one open
+ * ends with a FATAL error at the next ROLLBACK.
  */
 #include "pinterest_capi.h"
 
@@ -13,7 +13,7 @@
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 
-/* NULL, or the error, in the caller's memory context */
+/* Run call(arg) in a subtransaction.  Return NULL, or the error in the caller's memory context. */
 static ErrorData *
 run(PcapiSubxactWork call, void *arg, bool keep)
 {
@@ -73,8 +73,8 @@ pcapi_try_user_code(PcapiSubxactWork call, void *arg)
 		return NULL;
 
 	/*
-	 * lock_timeout (55P03) is not among them: it ends a wait, and what waited
-	 * can do without.
+	 * lock_timeout (55P03) does not propagate: it ends a wait for a lock, and
+	 * the caller can do without the result.
 	 */
 	switch (ERRCODE_TO_CATEGORY(error->sqlerrcode))
 	{
@@ -102,9 +102,8 @@ pcapi_try_subxact_unique(PcapiSubxactWork call, void *arg)
 }
 
 /*
- * The message is for people who look after the server, and may be kept: one of
- * class 22 quotes the value that it is about, and one that is raised by
- * somebody's trigger may.
+ * Return a message that may be logged and stored.  The texts of class 22, which
+ * quote values, and of PL/pgSQL's RAISE, which may, are replaced by the SQLSTATE.
  */
 char *
 pcapi_subxact_error_code(PcapiSubxactWork call, void *arg, int *sqlerrcode)
@@ -136,6 +135,7 @@ pcapi_subxact_error(PcapiSubxactWork call, void *arg)
 	return pcapi_subxact_error_code(call, arg, &sqlerrcode);
 }
 
+/* a part of a set, for work_on() */
 typedef struct Part
 {
 	PcapiPartWork work;
@@ -144,6 +144,7 @@ typedef struct Part
 	int			n;
 } Part;
 
+/* Call a PcapiPartWork for a part. */
 static void
 work_on(void *arg)
 {

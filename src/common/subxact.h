@@ -1,48 +1,50 @@
 /*
  * subxact.h
- *	  Subtransactions of our own around what may fail, or must leave no trace.
+ *	  Run a function in a subtransaction: one that may fail, or whose effects are rolled back.
  */
 #ifndef PCAPI_SUBXACT_H
 #define PCAPI_SUBXACT_H
 
 #include "pinterest_capi.h"
 
-/*
- * Run something that may fail over data, in a subtransaction.  False when it
- * failed with an error of class 21, 22, or 54 (nested too deep, too large); all
- * other errors go on.
- */
+/* a function that is run in a subtransaction */
 typedef void (*PcapiSubxactWork) (void *arg);
 
 /*
- * Work on a set that is not to be all or nothing: on all n of it from one on,
- * and where that fails on each half, until those that fail stand alone.  NULL,
- * or why some do.
+ * Run call(arg), which may fail for its data.  False: it failed with an error of
+ * class 21, 22, or 54 (nested too deep, too large).  Other errors propagate.
  */
-typedef void (*PcapiPartWork) (void *arg, int from, int n);
-
 extern bool pcapi_try_subxact(PcapiSubxactWork call, void *arg);
 
 /*
- * The same for what users wrote, such as an expression: NULL, or any error but
- * those that are the caller's statement's (cancel, serialization failure,
- * deadlock, lack of resources), which go on.
+ * Run call(arg), which evaluates an expression or fires a trigger of the users'.
+ * Return NULL or the error.  Errors that concern the caller's statement propagate:
+ * cancel, serialization failure, deadlock, lack of resources.
  */
 extern ErrorData *pcapi_try_user_code(PcapiSubxactWork call, void *arg);
 
-/* Likewise, but false when it failed with a unique violation, and with that error alone. */
+/* Run call(arg).  False: it failed with a unique violation.  Other errors propagate. */
 extern bool pcapi_try_subxact_unique(PcapiSubxactWork call, void *arg);
 
 /*
- * Work on a part of a set, in a subtransaction: what stops it shall not stop
- * the other parts.  NULL, or why it failed, in the current memory context.
- * The same errors go on, as they would stop the others too.
+ * Run call(arg) for a part of a set, whose failure must not stop the other parts.
+ * Return NULL, or why it failed, in the current memory context; *sqlerrcode is set
+ * on failure.  The errors that pcapi_try_user_code() lets propagate do so here:
+ * they would stop the other parts too.
  */
 extern char *pcapi_subxact_error(PcapiSubxactWork call, void *arg);
-extern char *pcapi_subxact_error_code(PcapiSubxactWork call, void *arg, int *sqlerrcode);	/* set on failure */
+extern char *pcapi_subxact_error_code(PcapiSubxactWork call, void *arg, int *sqlerrcode);
+
+/*
+ * Work on n elements of a set from an element on, in a subtransaction.  If that
+ * fails, work on each half, until the elements that fail stand alone.  Return NULL,
+ * or why some failed.
+ */
+typedef void (*PcapiPartWork) (void *arg, int from, int n);
+
 extern char *pcapi_by_halves(PcapiPartWork work, void *arg, int from, int n);
 
-/* run something and roll it back; errors go on */
+/* Run call(arg) and roll it back.  Errors propagate. */
 extern void pcapi_rollback_subxact(PcapiSubxactWork call, void *arg);
 
 #endif							/* PCAPI_SUBXACT_H */

@@ -1,14 +1,14 @@
 /*
  * table_access.c
- *	  Rows of the extension's own tables, written and read without a statement.
+ *	  Read and write rows of the extension's own tables without a statement.
  *
- * A statement with a saved plan costs more for its start and end than for one
- * row: this is what the executor does for INSERT, without the rest.  It fires
- * no triggers, fills in no defaults and checks no constraints but unique
- * indexes, so it is for tables that are as the install script made them, which
- * is asked each time that one is opened (table_layout.c).  Any other is left to a
+ * A statement with a saved plan costs more for its start and end than for one row.
+ * This file does what the executor does for the row of an INSERT.  It fires no
+ * triggers, fills in no defaults and checks no constraints except unique indexes.
+ * So it is for tables that are as the install script made them; table_layout.c is
+ * asked each time that one is opened.  Rows of other tables are written by a
  * statement (table_insert.c): pg_repack, for one, follows a table by a trigger, and
- * what fires none is lost with its copy.
+ * a row that fires no trigger would be missing from its copy.
  */
 #include "pinterest_capi.h"
 
@@ -31,11 +31,11 @@
 #include "utils/snapmgr.h"
 
 /*
- * All unique indexes over the key that take entries, valid or not: while
- * REINDEX CONCURRENTLY runs there are two, and the one that isn't an arbiter
- * would raise an error for what the other takes for a row that is there.  Every
- * session has at least one in common with every other, since each step of
- * REINDEX waits for the transactions that may not have heard of the one before.
+ * Return all unique indexes over the key that take entries, valid or not.  While
+ * REINDEX CONCURRENTLY runs there are two, and one that isn't an arbiter would raise
+ * an error where the other one finds the row.  Every two sessions have at least one
+ * index in common, since each step of REINDEX waits for the transactions that may
+ * not have heard of the step before.
  */
 static List *
 find_arbiters(const PcapiTableWriter *writer, const PcapiKey *key)
@@ -49,7 +49,7 @@ find_arbiters(const PcapiTableWriter *writer, const PcapiKey *key)
 		if (!writer->info->ri_IndexRelationInfo[i]->ii_ReadyForInserts ||
 			!pcapi_is_unique_over(index->rd_indextuple, key))
 			continue;
-		/* of these alone: looking up the operators of the others is for nothing */
+		/* for arbiters alone: it looks up operators */
 		BuildSpeculativeIndexInfo(index, writer->info->ri_IndexRelationInfo[i]);
 		arbiters = lappend_oid(arbiters, RelationGetRelid(index));
 	}
@@ -76,7 +76,7 @@ pcapi_writer_open(PcapiTableWriter *writer, PcapiTable table, int columns, const
 	{
 		writer->estate = CreateExecutorState();
 		writer->estate->es_output_cid = GetCurrentCommandId(true);
-		/* where transactions see one snapshot, 19 looks itself whether a row that is there is in it */
+		/* in a transaction with one snapshot, PostgreSQL 19 itself checks that it shows the conflicting row */
 		writer->estate->es_snapshot = GetActiveSnapshot();
 		writer->info = makeNode(ResultRelInfo);
 		InitResultRelInfo(writer->info, rel, 1, NULL, 0);
@@ -88,6 +88,7 @@ pcapi_writer_open(PcapiTableWriter *writer, PcapiTable table, int columns, const
 	pcapi_slot_begin(writer->slot);
 }
 
+/* Return whether an index is partial with the predicate "column IS NOT NULL". */
 static bool
 wants_not_null(const IndexInfo *info, int column)
 {
@@ -158,9 +159,8 @@ pcapi_writer_insert_many(PcapiTableWriter *writer, TupleTableSlot **slots, int n
 }
 
 /*
- * Under READ COMMITTED a row that is there is there, whoever wrote it.  A
- * transaction that sees one snapshot all along must not act on a row that it
- * can't see.
+ * Raise a serialization failure if the conflicting row is invisible to a transaction
+ * that has one snapshot.  Under READ COMMITTED any committed row counts.
  */
 static void
 check_visible(PcapiTableWriter *writer, ItemPointer tid)
@@ -184,7 +184,7 @@ check_visible(PcapiTableWriter *writer, ItemPointer tid)
 				 pcapi_errhide()));
 }
 
-/* Where nobody has left an index to look in, every row is new. */
+/* Without a unique index over the key, every row is new. */
 bool
 pcapi_writer_insert_new(PcapiTableWriter *writer)
 {
@@ -206,9 +206,9 @@ pcapi_writer_insert_new(PcapiTableWriter *writer)
 		}
 
 		/*
-		 * Whoever inserts the same key now waits for our token instead of the
-		 * end of our transaction, and we for theirs, so neither has to give
-		 * up.
+		 * A session that inserts the same key now waits for this token
+		 * instead of the end of this transaction, and the other way round, so
+		 * that two of them don't deadlock.
 		 */
 		token = SpeculativeInsertionLockAcquire(GetCurrentTransactionId());
 		table_tuple_insert_speculative(writer->rel, writer->slot, writer->estate->es_output_cid,
@@ -222,7 +222,7 @@ pcapi_writer_insert_new(PcapiTableWriter *writer)
 	}
 }
 
-/* The locks stay until the transaction's end, those of a walk too. */
+/* The locks stay until the transaction's end, also those of a scan. */
 void
 pcapi_writer_close(PcapiTableWriter *writer)
 {

@@ -1,6 +1,6 @@
 /*
  * table_access.h
- *	  Rows of the extension's own tables, written and read without a statement.
+ *	  Read and write rows of the extension's own tables without a statement.
  */
 #ifndef PCAPI_TABLE_ACCESS_H
 #define PCAPI_TABLE_ACCESS_H
@@ -15,58 +15,64 @@
 #include "nodes/pg_list.h"
 #include "utils/relcache.h"
 
-/* A table that is read by an index; the row is in the slot. */
+/* ---- reading ---- */
+
+/* a table that is read by an index */
 typedef struct PcapiIndexScan
 {
 	Relation	rel;
 	Relation	index;
 	IndexScanDesc scan;
-	TupleTableSlot *slot;
+	TupleTableSlot *slot;		/* the current row */
 } PcapiIndexScan;
 
-/* A table that is open for writing, with its indexes. */
-typedef struct PcapiTableWriter
-{
-	PcapiTable	table;
-	Relation	rel;
-	bool		by_sql;			/* then the next three are not there */
-	EState	   *estate;
-	ResultRelInfo *info;
-	List	   *arbiters;		/* unique indexes by which a row is there already */
-	const PcapiKey *key;		/* of which they are, or NULL */
-	TupleTableSlot *slot;		/* values[] and isnull[] are the caller's to fill */
-} PcapiTableWriter;
-
 /*
- * As of the active snapshot.  Then index_rescan() with as many scan keys says
- * from where.  False: the table can't be read so, and the caller needs a
- * statement; nothing is left open.
+ * Open a scan as of the active snapshot; index_rescan() with as many scan keys
+ * positions it.  False: the table can't be read this way, nothing is left open, and
+ * the caller needs a statement.
  */
 extern bool pcapi_index_scan_open(PcapiIndexScan *walk, PcapiTable table, const PcapiKey *key, int nkeys);
 extern bool pcapi_index_scan_next(PcapiIndexScan *walk);
 extern void pcapi_index_scan_close(PcapiIndexScan *walk);
 
+/* ---- writing ---- */
+
+/* a table that is open for writing, with its indexes */
+typedef struct PcapiTableWriter
+{
+	PcapiTable	table;
+	Relation	rel;
+	bool		by_sql;			/* by statements; the next three are unset then */
+	EState	   *estate;
+	ResultRelInfo *info;
+	List	   *arbiters;		/* unique indexes over the key */
+	const PcapiKey *key;		/* by which a row may exist already, or NULL */
+	TupleTableSlot *slot;		/* the row, for the caller to fill */
+} PcapiTableWriter;
+
 /*
- * As the extension's owner, in a transaction that may write.  columns: how many
- * the caller fills; the others get their defaults.  key: by which a row is
- * there already, for pcapi_writer_insert_new(), or NULL.
+ * Open a table, as the extension's owner, in a transaction that may write.
+ * columns: how many the caller fills; the others get their defaults.  key: for
+ * pcapi_writer_insert_new(), or NULL.
  */
 extern void pcapi_writer_open(PcapiTableWriter *writer, PcapiTable table, int columns, const PcapiKey *key);
+extern void pcapi_writer_close(PcapiTableWriter *writer);
 
-/* the column is null in every row: predicates of indexes that want it NOT NULL aren't evaluated */
+/* Promise that a column is null in every row: predicates "column IS NOT NULL" of indexes aren't evaluated. */
 extern void pcapi_writer_leave_out(PcapiTableWriter *writer, int column);
 
-/* false: somebody's trigger or rule didn't let the row in */
-extern bool pcapi_writer_insert(PcapiTableWriter *writer);
-
-/* slots of the writer's table, filled by the caller after pcapi_slot_begin(); empty again at the end */
+/* Fill a slot of the writer's table: all columns are null after pcapi_slot_begin(), and for a text that is NULL. */
 extern void pcapi_slot_begin(TupleTableSlot *slot);
 extern void pcapi_slot_set(TupleTableSlot *slot, int column, Datum value);
-extern void pcapi_slot_set_text(TupleTableSlot *slot, int column, const char *value);	/* NULL: null */
-extern void pcapi_writer_insert_many(PcapiTableWriter *writer, TupleTableSlot **slots, int n);	/* not by_sql */
+extern void pcapi_slot_set_text(TupleTableSlot *slot, int column, const char *value);
 
-/* false: a row with this key is there, and is to be; or as above */
+/* Insert the row in the writer's slot.  False: somebody's trigger or rule prevented it. */
+extern bool pcapi_writer_insert(PcapiTableWriter *writer);
+
+/* Likewise, unless a row with its key exists, also one that is not committed yet, which is waited for: false then too. */
 extern bool pcapi_writer_insert_new(PcapiTableWriter *writer);
-extern void pcapi_writer_close(PcapiTableWriter *writer);
+
+/* Insert the rows of n slots, which are empty afterwards.  Not by_sql. */
+extern void pcapi_writer_insert_many(PcapiTableWriter *writer, TupleTableSlot **slots, int n);
 
 #endif							/* PCAPI_TABLE_ACCESS_H */

@@ -1,11 +1,11 @@
 /*
  * table_insert.c
- *	  Rows into tables that somebody has changed, and upserts while an index is
- *	  being replaced.
+ *	  Insert by statements: into tables that somebody has changed, and upserts while an index is
+ *	  replaced.
  *
- * A plain INSERT: it fires triggers, fills in defaults, checks constraints.
- * Statements are made per set of columns that have a value, of which there are
- * few; the others get their defaults.
+ * A plain INSERT fires triggers, fills in defaults and checks constraints.  There is
+ * a statement for each set of columns that have a value, of which there are few; the
+ * other columns get their defaults.
  */
 #include "pinterest_capi.h"
 
@@ -23,13 +23,17 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
-/* so often the same key may have been inserted elsewhere between two looks */
-#define TURNS_MAX	100
+/* attempts of an upsert that a unique violation stops */
+#define UPSERT_ATTEMPTS	100
 
+/* columns of the widest table that is written directly */
 #define COLUMNS_MAX	12
+
+StaticAssertDecl(COLUMNS_MAX >= PCAPI_EVENT_COLUMNS, "columns of a statement");
 
 bool		pcapi_inserting_by_sql = false;
 
+/* a kept plan */
 typedef struct Statement
 {
 	PcapiTable	table;
@@ -38,6 +42,7 @@ typedef struct Statement
 	SPIPlanPtr	plan;
 } Statement;
 
+/* Prepare the INSERT of a set of columns. */
 static SPIPlanPtr
 make_statement(const PcapiTableWriter *writer, uint32 columns, bool on_conflict)
 {
@@ -68,6 +73,7 @@ make_statement(const PcapiTableWriter *writer, uint32 columns, bool on_conflict)
 					  n, types);
 }
 
+/* Return the plan of the INSERT of a set of columns; the session keeps it. */
 static SPIPlanPtr
 find_statement(const PcapiTableWriter *writer, uint32 columns, bool on_conflict)
 {
@@ -95,6 +101,7 @@ find_statement(const PcapiTableWriter *writer, uint32 columns, bool on_conflict)
 	return plan;
 }
 
+/* an execution, for insert() */
 typedef struct Insertion
 {
 	SPIPlanPtr	plan;
@@ -103,7 +110,7 @@ typedef struct Insertion
 	bool		inserted;
 } Insertion;
 
-/* Somebody's rule may have put the row elsewhere: that is his affair. */
+/* Execute the plan.  A row that somebody's rule has put elsewhere counts as inserted. */
 static void
 insert(void *arg)
 {
@@ -114,21 +121,22 @@ insert(void *arg)
 }
 
 /*
- * ON CONFLICT knows the indexes that are valid.  A key that it doesn't find
- * there may raise an error from one that is only being built or replaced
- * (before 19), so while there are such, and only then, in a subtransaction:
- * the next turn finds the row, which is committed by then.
+ * Execute the plan of an INSERT ... ON CONFLICT, which knows the valid indexes alone.
+ * Before PostgreSQL 19, an index that is being built or replaced (transient) may
+ * raise a unique violation for a key that ON CONFLICT didn't find.  So while there
+ * is such an index, and only then, the plan runs in a subtransaction: the next
+ * attempt finds the row, which is committed by then.
  */
 static void
-upsert(Insertion *i, bool transient)
+upsert(Insertion *insertion, bool transient)
 {
-	for (int turn = 0; transient && turn < TURNS_MAX; turn++)
+	for (int i = 0; transient && i < UPSERT_ATTEMPTS; i++)
 	{
-		if (pcapi_try_subxact_unique(insert, i))
+		if (pcapi_try_subxact_unique(insert, insertion))
 			return;
 		CHECK_FOR_INTERRUPTS();
 	}
-	insert(i);
+	insert(insertion);
 }
 
 bool
@@ -142,13 +150,15 @@ pcapi_execute_upsert(PcapiTable table, SPIPlanPtr plan, Datum *values, const cha
 	return i.inserted;
 }
 
+/* what happens to a row whose key exists */
 typedef enum Conflict
 {
 	IS_ERROR,
 	IS_SKIPPED,					/* by ON CONFLICT */
-	IS_CAUGHT					/* for want of an index that ON CONFLICT would find */
+	IS_CAUGHT					/* the unique violation is, if ON CONFLICT has no index to use */
 } Conflict;
 
+/* Insert while pcapi_inserting_by_sql is true. */
 static void
 insert_marked(Insertion *i, Conflict conflict, bool transient)
 {
@@ -170,9 +180,9 @@ insert_marked(Insertion *i, Conflict conflict, bool transient)
 }
 
 /*
- * Of ordinary triggers none fires then; those that the owner has enabled for
- * replicas too, as pg_repack does, go on.  Costs all plans of the session,
- * which is fair while somebody plants triggers.
+ * Switch ordinary triggers off.  Those that the owner has enabled for replicas too,
+ * as pg_repack does, still fire.  All plans of the session are made again because of
+ * it, which is acceptable while there is such a trigger.
  */
 static int
 fire_no_planted_trigger(void)

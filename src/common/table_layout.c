@@ -2,11 +2,10 @@
  * table_layout.c
  *	  Compare a table with what the install script made.
  *
- * The verdict is kept until the session hears of a change of the table.  It
- * is taken after the table was locked: CREATE TRIGGER, ALTER TABLE and their
- * like need a lock that conflicts with a writer's, so a verdict can't become
- * wrong while the lock is held, and the next lock of the table is where the
- * session hears of the change.
+ * The result is kept until the session hears of a change of the table.  It is made
+ * while the table is locked: CREATE TRIGGER, ALTER TABLE and the like need a lock that
+ * conflicts with a writer's, so the result can't become wrong while the lock is held,
+ * and a session hears of the change when it locks the table next.
  */
 #include "pinterest_capi.h"
 
@@ -30,7 +29,7 @@
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
-/* Columns of ours where they were and of their types; others are counted unless dropped. */
+/* Return whether the extension's columns have their numbers, names and types; *others: there are more columns. */
 static bool
 has_our_columns(PcapiTable table, TupleDesc desc, bool *others)
 {
@@ -49,7 +48,7 @@ has_our_columns(PcapiTable table, TupleDesc desc, bool *others)
 	return true;
 }
 
-/* NOT NULL, defaults, generated values and checks that the script didn't make. */
+/* Return whether there are checks, generated values, NOT NULL or defaults that the install script didn't make. */
 static bool
 has_other_constraints(PcapiTable table, TupleDesc desc)
 {
@@ -70,10 +69,11 @@ has_other_constraints(PcapiTable table, TupleDesc desc)
 }
 
 /*
- * Whether a trigger may run as the owner of the table.  Who was only given the
- * right TRIGGER can plant one, which would then run with the owner's rights in
- * every session that tracks.  A foreign key's, and one that the owner has
- * enabled for replicas too, nobody else has made; else its function tells.
+ * Return whether a trigger may run as the owner of the table.  A role that was given
+ * the right TRIGGER alone can make one, which would run with the owner's rights in
+ * every session that tracks.  A foreign key's trigger, and one that is enabled for
+ * replicas too, can only be the owner's.  For others the owner of the function
+ * decides.
  */
 static bool
 is_trusted_trigger(Relation rel, const Trigger *trigger)
@@ -91,9 +91,9 @@ is_trusted_trigger(Relation rel, const Trigger *trigger)
 	return has_privs_of_role(maker, rel->rd_rel->relowner);
 }
 
-/* Ours fires for replication alone, which has no part in what is written here. */
+/* Classify the triggers but the extension's own, which fires for replication alone: rows of logical replication are not written here. */
 static void
-look_for_other_triggers(Relation rel, bool *trusted, bool *planted)
+classify_triggers(Relation rel, bool *trusted, bool *planted)
 {
 	const TriggerDesc *triggers = rel->trigdesc;
 
@@ -112,7 +112,7 @@ look_for_other_triggers(Relation rel, bool *trusted, bool *planted)
 	}
 }
 
-/* What the insertion of an index entry alone would not do: expressions of somebody's, and checks that are put off. */
+/* Return whether an index needs more than the insertion of an entry: an expression, or a deferred or exclusion check. */
 static bool
 has_other_indexes(Relation rel)
 {
@@ -136,59 +136,61 @@ has_other_indexes(Relation rel)
 	return found;
 }
 
-typedef struct Verdict
+/* the result of the comparison */
+typedef struct Layout
 {
-	bool		known;
-	Oid			relid;
-	uint32		version;
-	bool		read;
-	bool		write;
-	bool		planted;		/* a trigger that must not run */
-} Verdict;
+	Oid			relid;			/* of which relation */
+	uint32		version;		/* and of which version of it */
+	bool		known;			/* the rest is set */
+	bool		read;			/* may be read without statements */
+	bool		write;			/* and written */
+	bool		planted;		/* has a trigger that must not run */
+} Layout;
 
-static const Verdict *
-verdict(PcapiTable table, Relation rel)
+/* Compare a table, open and locked, unless the result of this version of it is known. */
+static const Layout *
+compare_layout(PcapiTable table, Relation rel)
 {
-	static Verdict verdicts[PCAPI_TABLES];
-	Verdict    *v = &verdicts[table];
+	static Layout layouts[PCAPI_TABLES];
+	Layout	   *layout = &layouts[table];
 	uint32		version = pcapi_table_version(table);
 	Form_pg_class form = rel->rd_rel;
 	bool		others = false;
 	bool		trusted;
 
-	if (v->known && v->relid == RelationGetRelid(rel) && v->version == version)
-		return v;
+	if (layout->known && layout->relid == RelationGetRelid(rel) && layout->version == version)
+		return layout;
 
-	v->known = false;			/* should there be an error */
-	v->read = has_our_columns(table, RelationGetDescr(rel), &others) &&
+	layout->known = false;		/* for the case of an error */
+	layout->read = has_our_columns(table, RelationGetDescr(rel), &others) &&
 		form->relkind == RELKIND_RELATION && form->relam == HEAP_TABLE_AM_OID &&
 		!form->relhassubclass && !form->relhasrules &&
 		!(form->relrowsecurity && (form->relforcerowsecurity || form->relowner != GetUserId()));
-	look_for_other_triggers(rel, &trusted, &v->planted);
-	v->write = v->read && !others && !form->relispartition && !trusted &&
+	classify_triggers(rel, &trusted, &layout->planted);
+	layout->write = layout->read && !others && !form->relispartition && !trusted &&
 		!has_other_constraints(table, RelationGetDescr(rel)) && !has_other_indexes(rel);
-	v->relid = RelationGetRelid(rel);
-	v->version = version;
-	v->known = true;
-	return v;
+	layout->relid = RelationGetRelid(rel);
+	layout->version = version;
+	layout->known = true;
+	return layout;
 }
 
 bool
 pcapi_reads_directly(PcapiTable table, Relation rel)
 {
-	return verdict(table, rel)->read;
+	return compare_layout(table, rel)->read;
 }
 
 bool
 pcapi_writes_directly(PcapiTable table, Relation rel)
 {
-	return verdict(table, rel)->write;
+	return compare_layout(table, rel)->write;
 }
 
 bool
 pcapi_has_planted_trigger(PcapiTable table, Relation rel)
 {
-	return verdict(table, rel)->planted;
+	return compare_layout(table, rel)->planted;
 }
 
 PG_FUNCTION_INFO_V1(pcapi_sql_written_directly);
@@ -200,7 +202,7 @@ pcapi_sql_written_directly(PG_FUNCTION_ARGS)
 	bool		directly = true;
 	PcapiUserContext saved;
 
-	/* row security depends on who writes */
+	/* as the owner: whether row security applies depends on the user */
 	pcapi_switch_to_owner(&saved, false);
 	for (int i = 0; i < lengthof(written); i++)
 		if (pcapi_table(written[i]) == relid)
@@ -216,6 +218,7 @@ pcapi_sql_written_directly(PG_FUNCTION_ARGS)
 
 /* ---- indexes ---- */
 
+/* Return whether the index's first columns are the key's. */
 static bool
 begins_with(Form_pg_index index, const PcapiKey *key)
 {
@@ -237,9 +240,9 @@ pcapi_is_unique_over(HeapTuple tuple, const PcapiKey *key)
 }
 
 /*
- * While REINDEX CONCURRENTLY runs there are two indexes over a key, one of
- * which ON CONFLICT doesn't know of.  As the table is locked, one that isn't
- * in the list now will not take entries before the lock is released.
+ * While REINDEX CONCURRENTLY runs there are two indexes over a key, and ON CONFLICT
+ * knows of one.  As the table is locked, an index that isn't in the list now will
+ * take no entries before the lock is released.
  */
 PcapiUniqueness
 pcapi_uniqueness(Relation rel, const PcapiKey *key)
@@ -268,7 +271,10 @@ pcapi_uniqueness(Relation rel, const PcapiKey *key)
 	return u;
 }
 
-/* As the planner chooses: no index that misses rows which this snapshot may see. */
+/*
+ * Return whether a scan may use an index for a key.  As for the planner, an index
+ * that may lack rows which this snapshot shows (indcheckxmin) is out of the question.
+ */
 static bool
 can_be_scanned(Relation index, const PcapiKey *key)
 {

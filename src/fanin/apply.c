@@ -1,15 +1,15 @@
 /*
  * apply.c
- *	  Events of other servers, as logical replication brings them.
+ *	  _received(): enqueue events of other servers, as logical replication brings them.
  *
- * The apply worker is about to insert a row into _event as it stands on the
- * server where it was tracked.  This trigger has it enqueued as if it had been
- * tracked here, which fires no trigger, and the row itself dropped: so it gets
- * an id of this server's, drawn after its transaction's xid like any other, the
- * number that its destination has here, and the same event from two servers
- * becomes one.
- * Nothing here may fail for what a row holds: an error would stop all that
- * come after it.
+ * The apply worker is about to insert a row into _event as it is on the server where the
+ * event was tracked.  This trigger enqueues the event as if it had been tracked here,
+ * which fires no trigger, and drops the row.  So the event gets an id of this server,
+ * drawn after its transaction's xid like any other, and the number that its destination
+ * has here; and the same event from two servers becomes one.
+ *
+ * Nothing here may fail for what a row holds: an error would stop all rows that come
+ * after it.
  */
 #include "pinterest_capi.h"
 
@@ -39,8 +39,8 @@
 #include "utils/rel.h"
 
 /*
- * Nobody's session, and no subscription to something else: that one may well
- * bring a copy of the table as it is.
+ * Return whether the row comes through a subscription that subscribe() has made.  Not so
+ * in a session, or if another subscription brings a copy of the table.
  */
 bool
 pcapi_is_from_publisher(void)
@@ -58,8 +58,8 @@ pcapi_is_from_publisher(void)
 }
 
 /*
- * A copy of a dispatcher has its subscriptions.  What it takes from their slots
- * would be lost to the dispatcher, so it takes nothing: the error stops the
+ * Raise an error on a copy of a dispatcher, which has its subscriptions.  Rows that it
+ * received from their slots would be lost to the dispatcher.  The error stops the
  * subscription before anything is confirmed.
  */
 void
@@ -81,6 +81,7 @@ pcapi_check_not_a_copy(void)
 	checked = true;
 }
 
+/* Return a column of the row. */
 static Datum
 field(TriggerData *trigger, const char *name, bool *isnull)
 {
@@ -126,7 +127,7 @@ list_field(TriggerData *trigger, const char *name)
 	return strings;
 }
 
-/* Who is forgotten here is so for other servers' events too. */
+/* Return whether the person of an event was forgotten here. */
 static bool
 is_forgotten(const PcapiNewEvent *ev)
 {
@@ -157,7 +158,7 @@ pcapi_sql_received(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("_received() must be called as a BEFORE INSERT ROW trigger"),
 				 errhint("The extension has made the trigger that needs it."), pcapi_errhide()));
-	/* one that this trigger has enqueued, and that is written by a statement */
+	/* this trigger enqueues the event, and a statement writes its row */
 	if (pcapi_inserting_by_sql)
 		return PointerGetDatum(trigger->tg_trigtuple);
 	if (!pcapi_is_from_publisher())

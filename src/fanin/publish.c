@@ -1,12 +1,12 @@
 /*
  * publish.c
- *	  What another server sends: publish(), and what it asks of this server.
+ *	  publish(): another server, the dispatcher, sends the events of this database; and the
+ *	  functions that the dispatcher calls here.
  *
- * A database is published while the publication pinterest_capi has its table
- * _event, which catalogs and their caches say and nothing else.  The row
- * filter lets through what carries its destination's name: what was queued
- * here, not what was final at once.  How rows are handed over is in handover.c,
- * the other server's side in subscribe.c and apply.c.
+ * A database is published while the publication pinterest_capi has the table _event; no
+ * other state says so.  The row filter passes rows with their destination's name: those
+ * that were queued here, and not those that were final at once.  How rows are handed over
+ * is in src/queue/handover.c; subscribe.c and apply.c are the dispatcher's side.
  */
 #include "pinterest_capi.h"
 
@@ -26,6 +26,7 @@
 
 #define EVENT_TABLE "pinterest_capi._event"
 
+/* Execute a utility statement. */
 static void
 run(const char *sql)
 {
@@ -34,7 +35,7 @@ run(const char *sql)
 	SPI_finish();
 }
 
-/* As the caller: whether he may is for the server to say. */
+/* Create the publication, as the caller: the server checks his rights. */
 static void
 make_publication(void)
 {
@@ -47,7 +48,7 @@ make_publication(void)
 				 errhint("Set wal_level = logical, and restart the server."),
 				 pcapi_errhide()));
 
-	/* a dump brings the publication back without our table, which it takes for the extension's affair */
+	/* a dump brings the publication back without the table, as that belongs to the extension */
 	if (OidIsValid(get_publication_oid(PCAPI_PUBLICATION, true)))
 		run("ALTER PUBLICATION " PCAPI_PUBLICATION " ADD TABLE " EVENT_TABLE " WHERE (destination IS NOT NULL)");
 	else
@@ -56,8 +57,8 @@ make_publication(void)
 }
 
 /*
- * What was handed over waits again: for a dispatcher that has lost it.  One
- * that has it already drops it as the same event.
+ * Queue events that were handed over since a time again, for a dispatcher that has lost
+ * them.  A dispatcher that has one drops it as the same event.
  */
 static int64
 hand_over_again(TimestampTz since)
@@ -104,6 +105,7 @@ pcapi_sql_publish(PG_FUNCTION_ARGS)
 
 /* ---- called by the other server, through subscribe() ---- */
 
+/* Raise an error unless the database is published. */
 static void
 check_published(void)
 {
@@ -116,8 +118,8 @@ check_published(void)
 }
 
 /*
- * A transaction that has written can't make a slot, so what is to be written
- * follows in another (_attach).  Nobody trusts the slot before.
+ * _make_slot(): a transaction that has written can't create a slot, so the row of
+ * _subscriber is written by another one (_attach).  Until then the slot does not count.
  */
 PG_FUNCTION_INFO_V1(pcapi_sql_make_slot);
 Datum
@@ -136,9 +138,9 @@ pcapi_sql_make_slot(PG_FUNCTION_ARGS)
 }
 
 /*
- * The slot's name is new each time (subscribe.c), so that a slot that was
- * dropped and made again is never taken for the old one: what was committed
- * between the two went through neither.
+ * _attach(): the slot's name is new each time (subscribe.c), so that a slot that was
+ * dropped and created again is never taken for the old one: what was committed between
+ * the two went through neither.
  */
 PG_FUNCTION_INFO_V1(pcapi_sql_attach);
 Datum

@@ -2,11 +2,10 @@
  * subscribe.c
  *	  subscribe(): this server sends the events of another one.
  *
- * It makes an ordinary subscription; the server's own means look after it from
- * then on.  What it does beyond CREATE SUBSCRIPTION: the slot has a name that
- * no slot had before, and is made known to the other server, which then hands
- * over what was queued before it (src/fanin/publish.c, handover.c).  So there
- * is no initial copy.
+ * It creates an ordinary subscription, which is administered by the server's own means.
+ * In addition to CREATE SUBSCRIPTION, the slot gets a name that no slot had before, and is
+ * registered on the other server, which then hands over what was queued before the slot
+ * (src/fanin/publish.c, src/queue/handover.c).  So there is no initial copy.
  */
 #include "pinterest_capi.h"
 
@@ -25,9 +24,10 @@
 #include "utils/builtins.h"
 #include "utils/tuplestore.h"
 
-/* of a slot's name of 63 bytes */
+/* what the prefix and the number leave of a slot's name, which has 63 bytes at most */
 #define NAME_MAX_BYTES	39
 
+/* Raise an error unless a name can be part of a slot's name. */
 static void
 check_name(const char *name)
 {
@@ -38,7 +38,7 @@ check_name(const char *name)
 									  ("It becomes the name of a subscription, part of a replication slot's, and the origin of events."));
 }
 
-/* The connection string may hold a password; libpq's words don't. */
+/* Error context callback: the connection string in the statement may hold a password; messages of libpq don't. */
 static void
 hide(void *arg)
 {
@@ -46,7 +46,7 @@ hide(void *arg)
 	errhidecontext(true);
 }
 
-/* One statement on the other server, and the text it returns, or NULL; its errors are ours. */
+/* Execute a statement on the other server.  Return the text that it returns, or NULL; raise its errors here. */
 static char *
 ask(WalReceiverConn * conn, const char *sql)
 {
@@ -78,8 +78,9 @@ ask(WalReceiverConn * conn, const char *sql)
 }
 
 /*
- * What can't be converted would stop the subscription at that event.  A source
- * answers "source" and its encoding, and carries only what has a form in UTF-8.
+ * Raise an error unless each text of the other server can be stored here: an event that
+ * can't be would stop the subscription.  A source answers "source" and its encoding, and
+ * carries only what has a form in UTF-8.
  */
 static void
 check_encoding(const char *theirs)
@@ -100,10 +101,10 @@ check_encoding(const char *theirs)
 }
 
 /*
- * What is confirmed to the other server is on this one's disk in any case.
- * Where commits wait for standbys, it has to be there too, or a promoted one
- * would lack what the other server no longer keeps; which costs a round trip
- * for each transaction, so it isn't done where nobody asks for it.
+ * What is confirmed to the other server is on this server's disk in any case.  If commits
+ * wait for standbys, it has to be there too, or a promoted standby would lack what the
+ * other server no longer keeps.  That costs a round trip for each transaction, so it is
+ * left out without such standbys.
  */
 static void
 create_subscription(const char *connection, const char *name, const char *slot)
@@ -119,7 +120,7 @@ create_subscription(const char *connection, const char *name, const char *slot)
 	SPI_finish();
 }
 
-/* One that nobody reads from would keep the other server's WAL for good. */
+/* Drop a slot on the other server: one that nothing reads from keeps its WAL for ever. */
 static void
 drop_slot(WalReceiverConn * conn, const char *slot, MemoryContext context)
 {
@@ -131,7 +132,7 @@ drop_slot(WalReceiverConn * conn, const char *slot, MemoryContext context)
 	MemoryContextSwitchTo(old);
 }
 
-/* The slot there and the subscription here; no slot is left without the other. */
+/* Create the slot there and the subscription here.  After an error, the slot is dropped again. */
 static void
 make_both(WalReceiverConn * conn, const char *connection, const char *name, const char *slot, MemoryContext context)
 {
@@ -182,7 +183,7 @@ pcapi_sql_subscribe(PG_FUNCTION_ARGS)
 	name = text_to_cstring(PG_GETARG_TEXT_PP(1));
 	check_name(name);
 
-	/* the slot doesn't go away with a transaction that is rolled back */
+	/* a rollback would not drop the slot */
 	PreventInTransactionBlock(true, "subscribe()");
 
 	if (!pg_strong_random(&number, sizeof(number)))

@@ -1,27 +1,28 @@
 /*
  * clock_skew.c
- *	  Due times after the server's clock was ahead and somebody has set it right.
+ *	  Correct due times that were set while the server's clock was ahead.
  *
- * Retries and backoff are kept as the time at which they are over.  A clock
- * that was a year ahead would leave them waiting for a year, so what was set in
- * the future is counted from now.  Called when the worker sees the clock go
- * back, and now and then, since that may happen while no worker runs.  What a
- * clock that was behind has set is over too soon, which does no harm.
+ * A retry and a backoff are stored as the time at which they end.  A clock that was
+ * a year ahead would leave them waiting for a year.  So the wait of a time that was
+ * set in the future is counted from now.  The worker calls this when it sees the
+ * clock go back, and from time to time, since the clock may be set while no worker
+ * runs.  A clock that was behind has left times that end too soon, which does no
+ * harm.
  */
 #include "pinterest_capi.h"
 
 #include "common/spi.h"
 #include "queue/clock_skew.h"
 
-/* nobody is asked to wait for longer than a day (worker/response.c), and a request takes an hour at most */
+/* limit of a wait: a backoff is a day at most (worker/response.c), and a request takes an hour at most (guc.c) */
 #define LONGEST "interval '26 hours'"
 
-/* clocks of one machine differ by less between processors */
+/* clocks of the processors of one machine differ by less */
 #define SLACK "interval '1 minute'"
 
 /*
- * A destination's last error is when its backoff was set; a row's last attempt is
- * when it became a retry.  What somebody has locked is left for the next time.
+ * A destination's backoff was set at its last error, a row became a retry at its last
+ * attempt.  Rows that another transaction has locked are left for the next call.
  */
 static const char *const statements[] = {
 	"UPDATE pinterest_capi._destination_state SET"
@@ -32,7 +33,7 @@ static const char *const statements[] = {
 	" AND (s.last_error_at > clock_timestamp() + " SLACK
 	" OR s.backoff_until > clock_timestamp() + " LONGEST ") FOR UPDATE SKIP LOCKED))",
 
-	/* what has no attempt is a replay's, which is due at once */
+	/* a row without an attempt was replayed, and is due at once */
 	"WITH ahead AS MATERIALIZED (SELECT q.dest, q.id FROM pinterest_capi._destination_state AS s, pinterest_capi._queue AS q"
 	" WHERE q.dest = s.dest AND q.due_at > clock_timestamp() + " SLACK
 	" AND (q.last_attempt_at IS NULL OR q.last_attempt_at > clock_timestamp() + " SLACK

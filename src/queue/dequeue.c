@@ -1,12 +1,12 @@
 /*
  * dequeue.c
- *	  What the worker takes from the queue, but for events that were never tried
- *	  (dequeue_new.c).
+ *	  Read retries and chosen events from the queue; dequeue_new.c reads events that were never
+ *	  tried.
  *
- * One worker per database holds an advisory lock, so nothing here locks rows.
- * A row that is out stays in the queue as it is; the worker knows in memory
- * which those are, and a lease row (one per request, committed before the
- * request leaves) tells the next worker if this one dies.
+ * One worker per database holds an advisory lock, so nothing here locks rows.  The
+ * row of an event in flight stays in the queue as it is.  The worker keeps in memory
+ * which these are; a lease (one per request, committed before the request starts)
+ * tells the next worker if this one dies.
  */
 #include "pinterest_capi.h"
 
@@ -22,11 +22,12 @@
 #define SELECT_EVENTS \
 	"SELECT q.id, q.attempts, greatest(e.created_at, q.due_at) AS waits_since, e.event_time, q.first_attempt_at, e.payload, e.created_at"
 
-/* one by one, as common/spi.h says */
+/* each event looked up by its key, for the reason that common/spi.h gives at pcapi_plan() */
 #define THEIR_EVENTS \
 	" CROSS JOIN LATERAL (SELECT v.created_at, v.event_time, v.payload FROM pinterest_capi._event AS v" \
 	" WHERE v.id = q.id OFFSET 0) AS e"
 
+/* Read a time; 0 if it is null. */
 static TimestampTz
 time_column(uint64 row, int column)
 {
@@ -36,9 +37,9 @@ time_column(uint64 row, int column)
 	return isnull ? 0 : DatumGetTimestampTz(d);
 }
 
-/* the rows of the last statement, which begins with SELECT_EVENTS */
+/* Read the rows of the last statement, which begins with SELECT_EVENTS.  Return how many. */
 static int
-take_events(PcapiQueuedEvent **events, PcapiPayloadBudget *reader, MemoryContext context)
+read_events(PcapiQueuedEvent **events, PcapiPayloadBudget *reader, MemoryContext context)
 {
 	int			n = (int) SPI_processed;
 	int			id = pcapi_result_column("id");
@@ -70,7 +71,7 @@ take_events(PcapiQueuedEvent **events, PcapiPayloadBudget *reader, MemoryContext
 	return n;
 }
 
-/* Read-only, so by the active snapshot, as dequeue_new.c wants it. */
+/* Read-only, so that it sees the active snapshot, as dequeue_new.c does. */
 int
 pcapi_dequeue_new_by_sql(int dest, int64 after, int limit, PcapiPayloadBudget *reader, PcapiQueuedEvent **events)
 {
@@ -90,7 +91,7 @@ pcapi_dequeue_new_by_sql(int dest, int64 after, int limit, PcapiPayloadBudget *r
 							 THEIR_EVENTS " ORDER BY q.id",
 							 3, types),
 				  values, NULL, true, 0);
-	n = take_events(events, reader, context);
+	n = read_events(events, reader, context);
 	SPI_finish();
 	return n;
 }
@@ -118,12 +119,11 @@ pcapi_dequeue_due(int dest, int limit, PcapiPayloadBudget *reader, PcapiQueuedEv
 							 THEIR_EVENTS,
 							 3, types),
 				  values, NULL, false, 0);
-	n = take_events(events, reader, context);
+	n = read_events(events, reader, context);
 	SPI_finish();
 	return n;
 }
 
-/* those of ids that still wait, in id order; ids are sorted */
 int
 pcapi_dequeue_ids(int dest, const int64 *ids, int n, PcapiPayloadBudget *reader, PcapiQueuedEvent **events)
 {
@@ -144,11 +144,12 @@ pcapi_dequeue_ids(int dest, const int64 *ids, int n, PcapiPayloadBudget *reader,
 							 THEIR_EVENTS " ORDER BY i.n",
 							 2, types),
 				  values, NULL, false, 0);
-	n = take_events(events, reader, context);
+	n = read_events(events, reader, context);
 	SPI_finish();
 	return n;
 }
 
+/* one event, for fetch_single() */
 typedef struct Single
 {
 	int			dest;
@@ -158,6 +159,7 @@ typedef struct Single
 	bool		found;
 } Single;
 
+/* Read one event with its payload. */
 static void
 fetch_single(void *arg)
 {
@@ -172,8 +174,8 @@ fetch_single(void *arg)
 }
 
 /*
- * Both sorts, for after an error: each event is read in a subtransaction, so
- * that a damaged page of _event, say, is a problem of those that stand on it.
+ * Each event is read in a subtransaction, so that a damaged page of _event, say, is
+ * a problem of the events on that page alone.
  */
 int
 pcapi_dequeue_singly(int dest, int64 after, int limit, PcapiPayloadBudget *reader, PcapiQueuedEvent **events)
@@ -197,7 +199,7 @@ pcapi_dequeue_singly(int dest, int64 after, int limit, PcapiPayloadBudget *reade
 	{
 		found[i].id = pcapi_result_int64(i, "id");
 		found[i].first_attempt_at = pcapi_result_time(i, "first_attempt_at");
-		/* what can't be read doesn't expire */
+		/* an event that can't be read doesn't expire */
 		found[i].event_time = GetCurrentTimestamp();
 	}
 	SPI_finish();

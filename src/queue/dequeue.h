@@ -1,6 +1,6 @@
 /*
  * dequeue.h
- *	  What the worker takes from the queue, but for events that were never tried (dequeue_new.c).
+ *	  Read retries and chosen events from the queue; dequeue_new.h has events that were never tried.
  */
 #ifndef PCAPI_DEQUEUE_H
 #define PCAPI_DEQUEUE_H
@@ -10,19 +10,31 @@
 #include "datatype/timestamp.h"
 #include "queue/payload.h"
 
-/* dequeue.c: the same by a statement, also where the reader gets full; none of them has its place */
+/*
+ * Read events of a destination into *events, in the current memory context, and
+ * return how many; payloads are read within the budget.  None of them has the place
+ * of its row (tid).
+ */
+
+/* Read events that were never tried, behind an id, by a statement: as pcapi_dequeue_new(). */
 extern int	pcapi_dequeue_new_by_sql(int dest, int64 after, int limit, PcapiPayloadBudget *reader, PcapiQueuedEvent **events);
 
-/* those whose retry is due */
+/* Read retries that are due, the one that has been due longest first. */
 extern int	pcapi_dequeue_due(int dest, int limit, PcapiPayloadBudget *reader, PcapiQueuedEvent **events);
+
+/* Read those of the ids, which are sorted, that are still queued, in their order. */
 extern int	pcapi_dequeue_ids(int dest, const int64 *ids, int n, PcapiPayloadBudget *reader, PcapiQueuedEvent **events);
 
-/* never tried ones and those that are due, behind after */
+/* Read events that were never tried or are due, behind an id, each by itself: after an error of the others. */
 extern int	pcapi_dequeue_singly(int dest, int64 after, int limit, PcapiPayloadBudget *reader, PcapiQueuedEvent **events);
-extern Oid	pcapi_queue_file(void); /* which file has the table _queue: another one once it was emptied or written anew */
 
-/* ids of never tried events in (low, high] */
+/* Return the ids of queued events that were never tried, in (low, high]; at most 100,000. */
 extern int	pcapi_queued_between(int dest, int64 low, int64 high, int64 **ids);
-extern TimestampTz pcapi_next_due(int dest);	/* 0: none */
+
+/* Return when the next retry that isn't due yet will be.  0: there is none. */
+extern TimestampTz pcapi_next_due(int dest);
+
+/* Return the file of the table _queue.  It is another one after TRUNCATE or a rewrite. */
+extern Oid	pcapi_queue_file(void);
 
 #endif							/* PCAPI_DEQUEUE_H */

@@ -1,12 +1,12 @@
 /*
  * dequeue_new.c
- *	  Events that were never tried, in the order of their ids: most of what the
- *	  worker ever reads.
+ *	  Read queued events that were never tried, in the order of their ids: nearly all that a
+ *	  worker reads.
  *
- * A walk over two primary keys side by side.  A join in SQL looks up each
- * event by itself, from the root of the index, which takes most of its time.
- * Where a table or its key isn't as the install script made it, there is one.
- * What is due again is read in dequeue.c.
+ * Two scans, of _queue and _event by their primary keys, run side by side.  A join in
+ * SQL looks up each event from the root of the index, which takes most of its time;
+ * it is used where a table or its key isn't as the install script made it
+ * (pcapi_dequeue_new_by_sql).
  */
 #include "pinterest_capi.h"
 
@@ -23,9 +23,10 @@
 #include "utils/fmgroids.h"
 #include "utils/memutils.h"
 
-/* so many rows of other destinations are stepped over before it is better to go down again */
+/* events of other destinations that a scan steps over before it descends from the root again */
 #define STEPS_MAX	16
 
+/* Read a column of the current row. */
 static Datum
 attribute(PcapiIndexScan *walk, int column, bool *isnull)
 {
@@ -33,8 +34,8 @@ attribute(PcapiIndexScan *walk, int column, bool *isnull)
 }
 
 /*
- * Move the walk over events on to id, which is higher than all before.  False:
- * it isn't there.
+ * Move the scan of events on to an id, which is higher than those asked for before.
+ * False: there is no such event.
  */
 static bool
 find_event(PcapiIndexScan *events, int64 id)
@@ -57,8 +58,9 @@ find_event(PcapiIndexScan *events, int64 id)
 		DatumGetInt64(attribute(events, PCAPI_EVENT_ID, &isnull)) == id;
 }
 
+/* Fill in an event from the current rows of both scans. */
 static void
-take(PcapiQueuedEvent *e, PcapiIndexScan *queue, PcapiIndexScan *events, PcapiPayloadBudget *reader)
+read_event(PcapiQueuedEvent *e, PcapiIndexScan *queue, PcapiIndexScan *events, PcapiPayloadBudget *reader)
 {
 	bool		isnull;
 	Datum		d;
@@ -77,43 +79,43 @@ take(PcapiQueuedEvent *e, PcapiIndexScan *queue, PcapiIndexScan *events, PcapiPa
 }
 
 int
-pcapi_dequeue_new(int dest, int64 after, int limit, PcapiPayloadBudget *reader, PcapiQueuedEvent **claimed)
+pcapi_dequeue_new(int dest, int64 after, int limit, PcapiPayloadBudget *reader, PcapiQueuedEvent **events)
 {
-	PcapiIndexScan queue;
-	PcapiIndexScan events;
+	PcapiIndexScan queue_scan;
+	PcapiIndexScan event_scan;
 	ScanKeyData keys[2];
 	bool		isnull;
 	int			n = 0;
 
 	/*
-	 * By the transaction's first snapshot.  The destinations are read by a
-	 * later one: so what was tracked after a change of their settings is not
-	 * seen before the change.
+	 * The scans use the transaction's first snapshot, and the destinations
+	 * are read with a later one.  So an event that was tracked after a change
+	 * of their settings is not seen before the change.
 	 */
-	if (!pcapi_index_scan_open(&queue, PCAPI_TABLE_QUEUE, &pcapi_queue_key, 2))
-		return pcapi_dequeue_new_by_sql(dest, after, limit, reader, claimed);
-	if (!pcapi_index_scan_open(&events, PCAPI_TABLE_EVENT, &pcapi_event_key, 1))
+	if (!pcapi_index_scan_open(&queue_scan, PCAPI_TABLE_QUEUE, &pcapi_queue_key, 2))
+		return pcapi_dequeue_new_by_sql(dest, after, limit, reader, events);
+	if (!pcapi_index_scan_open(&event_scan, PCAPI_TABLE_EVENT, &pcapi_event_key, 1))
 	{
-		pcapi_index_scan_close(&queue);
-		return pcapi_dequeue_new_by_sql(dest, after, limit, reader, claimed);
+		pcapi_index_scan_close(&queue_scan);
+		return pcapi_dequeue_new_by_sql(dest, after, limit, reader, events);
 	}
-	*claimed = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(PcapiQueuedEvent) * Max(limit, 1));
+	*events = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(PcapiQueuedEvent) * Max(limit, 1));
 	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(dest));
 	ScanKeyInit(&keys[1], 2, BTGreaterStrategyNumber, F_INT8GT, Int64GetDatum(after));
-	index_rescan(queue.scan, keys, 2, NULL, 0);
-	while (n < limit && !reader->full && pcapi_index_scan_next(&queue))
+	index_rescan(queue_scan.scan, keys, 2, NULL, 0);
+	while (n < limit && !reader->full && pcapi_index_scan_next(&queue_scan))
 	{
 		int64		id;
 
 		CHECK_FOR_INTERRUPTS();
-		(void) attribute(&queue, PCAPI_QUEUE_DUE_AT, &isnull);
+		(void) attribute(&queue_scan, PCAPI_QUEUE_DUE_AT, &isnull);
 		if (!isnull)
 			continue;
-		id = DatumGetInt64(attribute(&queue, PCAPI_QUEUE_ID, &isnull));
-		if (find_event(&events, id))
-			take(&(*claimed)[n++], &queue, &events, reader);
+		id = DatumGetInt64(attribute(&queue_scan, PCAPI_QUEUE_ID, &isnull));
+		if (find_event(&event_scan, id))
+			read_event(&(*events)[n++], &queue_scan, &event_scan, reader);
 	}
-	pcapi_index_scan_close(&events);
-	pcapi_index_scan_close(&queue);
+	pcapi_index_scan_close(&event_scan);
+	pcapi_index_scan_close(&queue_scan);
 	return n;
 }

@@ -1,6 +1,6 @@
 /*
  * dequeue_new.h
- *	  Events that were never tried, in the order of their ids: most of what the worker ever reads.
+ *	  Read queued events that were never tried, in the order of their ids.
  */
 #ifndef PCAPI_DEQUEUE_NEW_H
 #define PCAPI_DEQUEUE_NEW_H
@@ -9,7 +9,10 @@
 
 #include "queue/payload.h"
 
-/* dequeue_new.c: never tried ones in id order behind after; no more once the reader is full */
+/*
+ * Read at most limit events of a destination that were never tried, behind an id, in
+ * the current memory context.  Return how many; no more once the budget is full.
+ */
 extern int	pcapi_dequeue_new(int dest, int64 after, int limit, PcapiPayloadBudget *reader, PcapiQueuedEvent **events);
 
 #endif							/* PCAPI_DEQUEUE_NEW_H */

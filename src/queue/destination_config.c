@@ -1,6 +1,6 @@
 /*
  * destination_config.c
- *	  The destinations as the worker needs them: settings, token and state.
+ *	  Read the destinations as the worker needs them: settings, token and state.
  */
 #include "pinterest_capi.h"
 
@@ -15,7 +15,7 @@
 #include "utils/guc.h"
 #include "utils/timestamp.h"
 
-/* The token as it was given, from its two halves. */
+/* Return the token from its two halves. */
 static char *
 unmask(Datum pad_datum, Datum masked_datum, MemoryContext context)
 {

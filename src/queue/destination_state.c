@@ -3,7 +3,7 @@
  *	  The state of a destination: its number, pause, backoff and last error.
  *
  * Sessions and the worker both write these rows; each statement changes one row,
- * found by the destination's number or name.
+ * found by the destination's number or name.  destination_state.h shows the states.
  */
 #include "pinterest_capi.h"
 
@@ -20,9 +20,9 @@
 #include "utils/timestamp.h"
 
 /*
- * The number is made once per destination.  Two sessions that make it at the
- * same time meet in the unique index: the second waits and then finds it.  The
- * sequence may be behind, where logical replication has brought destinations.
+ * The number is made once per destination.  Two sessions that make it at the same
+ * time meet in the unique index: the second one waits, and then finds it.  The
+ * sequence may be behind if logical replication has brought destinations.
  */
 int
 pcapi_destination_number(const char *destination, bool create)
@@ -35,9 +35,9 @@ pcapi_destination_number(const char *destination, bool create)
 
 	SPI_connect();
 	values[0] = CStringGetTextDatum(destination);
-	for (int turn = 0; turn < 9 && number == 0; turn++)
+	for (int attempt = 0; attempt < 9 && number == 0; attempt++)
 	{
-		if (turn % 2 == 1)
+		if (attempt % 2 == 1)
 		{
 			if (!create)
 				break;
@@ -71,7 +71,6 @@ pcapi_destination_number(const char *destination, bool create)
 	return number;
 }
 
-/* sent: it has processed some; recovered: it answers, whatever was the matter before */
 void
 pcapi_destination_taken(int dest, int life, bool sent, bool recovered)
 {
@@ -92,7 +91,7 @@ pcapi_destination_taken(int dest, int life, bool sent, bool recovered)
 	SPI_finish();
 }
 
-/* failing_since: no later than now, should a clock have been ahead */
+/* failing_since becomes no later than now, for the case that a clock was ahead. */
 void
 pcapi_destination_backoff(int dest, int life, int64 delay_ms, const char *reason)
 {
@@ -137,10 +136,6 @@ pcapi_destination_error(int dest, int life, const char *error)
 	SPI_finish();
 }
 
-/*
- * What is read of the destination after this stays so until the transaction's
- * end: configure_destination comes to this row last.
- */
 void
 pcapi_destination_lock(int dest)
 {
@@ -154,7 +149,6 @@ pcapi_destination_lock(int dest)
 	SPI_finish();
 }
 
-/* False when it was paused already, so that one log line and one message are enough. */
 bool
 pcapi_destination_pause(int dest, int life, const char *name, const char *reason)
 {
@@ -178,7 +172,7 @@ pcapi_destination_pause(int dest, int life, const char *name, const char *reason
 	return paused;
 }
 
-/* NOTIFY pinterest_capi, at the commit of the current transaction; a payload has under 8000 bytes */
+/* The message is clipped: a payload of NOTIFY must have less than 8000 bytes. */
 void
 pcapi_notify(const char *destination, const char *status, const char *message)
 {

@@ -7,21 +7,71 @@
 
 #include "pinterest_capi.h"
 
-/* what a destination's last request says of it, unless it was dropped since and is another one (life) */
-extern void pcapi_destination_lock(int dest);
-extern void pcapi_destination_taken(int dest, int life, bool sent, bool recovered);
-extern void pcapi_destination_backoff(int dest, int life, int64 delay_ms, const char *reason);
-extern bool pcapi_destination_pause(int dest, int life, const char *name, const char *reason);
-extern void pcapi_destination_error(int dest, int life, const char *error);
-extern void pcapi_notify(const char *destination, const char *status, const char *message);
+/*
+ * The states of a destination, by the columns of its row in _destination_state.
+ * Requests start in the state "ready" alone, and events are queued in all states.
+ *
+ *	(no row)
+ *	   |  the first event, allow_event or configure_destination
+ *	   v
+ *	 ready --- 429, 5xx, no connection, no answer ---> backing off (backoff_until,
+ *	 ^ | ^                                               |          backoff_reason)
+ *	 | | +--- the time is over; another request was <----+
+ *	 | |      answered; api_url was changed
+ *	 | |
+ *	 | +-- pause_destination, or a response that ---> paused (paused_at,
+ *	 |     somebody has to act on (token refused)        |    paused_reason)
+ *	 +---- resume_destination, configure_destination <---+
+ *
+ *	any state -- drop_destination --> dropped (dropped_at; life + 1)
+ *	dropped -- configure_destination --> ready, under the same number
+ *
+ * The end of a backoff is a time that passes, so backoff_until stays when it is over.
+ * failing_since is when the first of the failures in a row happened; an answer of
+ * the API, also one that refuses events, clears it with the backoff.  The statuses "disabled" and "not ready" of
+ * destination_status are no states of this row: they are read from the destination's
+ * settings, its token, and hold.h.
+ */
 
-/* ends pause and backoff, makes the destination's number, wakes the worker; tells listeners if it was paused */
+/* ---- its number ---- */
+
+/* Return a destination's number, or 0.  create: make one if there is none yet.  As the extension's owner. */
+extern int	pcapi_destination_number(const char *destination, bool create);
+
+/*
+ * Lock the state's row.  What is read of the destination afterwards stays so until
+ * the transaction's end: configure_destination comes to this row last.
+ */
+extern void pcapi_destination_lock(int dest);
+
+/*
+ * ---- what the worker writes ----
+ *
+ * A destination that was dropped and configured again keeps its number and has
+ * another life, and a response to a request of the life before changes nothing.
+ */
+
+/* It has answered a request.  sent: events were processed.  recovered: it works again, which ends failing and backoff. */
+extern void pcapi_destination_taken(int dest, int life, bool sent, bool recovered);
+
+/* It has failed.  Requests wait for delay_ms, or until an earlier backoff ends if that is later. */
+extern void pcapi_destination_backoff(int dest, int life, int64 delay_ms, const char *reason);
+
+/* An event of it has failed; the destination goes on. */
+extern void pcapi_destination_error(int dest, int life, const char *error);
+
+/* Pause it, and notify listeners.  False: it is paused already, so that one log line is enough. */
+extern bool pcapi_destination_pause(int dest, int life, const char *name, const char *reason);
+
+/* ---- what sessions write ---- */
+
+/* End pause and backoff, make the destination's number, wake the worker at COMMIT; notify listeners if it was paused. */
 extern void pcapi_unpause(const char *destination);
 
-/* ends a backoff alone: whatever is paused stays so */
+/* End a backoff alone: a pause stays. */
 extern void pcapi_end_backoff(const char *destination);
 
-/* the destination's number, made when it has none yet; as owner */
-extern int	pcapi_destination_number(const char *destination, bool create);
+/* Send NOTIFY pinterest_capi at the commit of the current transaction. */
+extern void pcapi_notify(const char *destination, const char *status, const char *message);
 
 #endif							/* PCAPI_DESTINATION_STATE_H */

@@ -1,15 +1,14 @@
 /*
  * detached_subscription.c
- *	  A dispatcher's subscriptions that would consume events without taking them.
+ *	  Detach a dispatcher's subscriptions that would consume events without storing them.
  *
- * pg_upgrade before 17 and every dump bring a subscription back disabled,
- * without its tables, and with the name of its slot.  Once it is enabled, the
- * server passes over what comes for a table that the subscription doesn't list,
- * and confirms it; the other server then takes its events for handed over.  The
- * other server can't see that, so it is prevented here: such a subscription
- * loses its slot's name, and without one the server refuses to enable it.  The
- * slot stays as it is and confirms nothing, so nothing is handed over until
- * somebody subscribes anew.
+ * pg_upgrade to a version before 17 and every dump bring a subscription back
+ * disabled, without its tables, and with the name of its slot.  Once it is enabled,
+ * the server ignores rows of a table that the subscription doesn't list, and confirms
+ * them; the other server then counts its events as handed over.  The other server
+ * can't see that, so it is prevented here: such a subscription loses the name of its
+ * slot, and without one the server refuses to enable it.  The slot stays as it is and
+ * confirms nothing, so nothing is handed over until somebody subscribes again.
  */
 #include "pinterest_capi.h"
 
@@ -24,11 +23,11 @@ typedef struct Detachable
 	const char *name;
 	const char *slot;
 	bool		enabled;
-}			Detachable;
+} Detachable;
 
 /* Disable a subscription and take the slot's name from it. */
 static void
-detach(const Detachable * subscription)
+detach(const Detachable *subscription)
 {
 	const char *quoted = quote_identifier(subscription->name);
 

@@ -1,13 +1,13 @@
 /*
  * detached_subscription.h
- *	  A dispatcher's subscriptions that would consume events without taking them.
+ *	  Detach a dispatcher's subscriptions that would consume events without storing them.
  */
 #ifndef PCAPI_DETACHED_SUBSCRIPTION_H
 #define PCAPI_DETACHED_SUBSCRIPTION_H
 
 #include "pinterest_capi.h"
 
-/* In a transaction of the worker's, as the extension's owner. */
+/* Take the slot from each such subscription.  In a transaction of the worker's, as the extension's owner. */
 extern void pcapi_detach_subscriptions(void);
 
 #endif							/* PCAPI_DETACHED_SUBSCRIPTION_H */

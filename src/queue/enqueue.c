@@ -18,6 +18,7 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+/* Insert the row of _event.  False: there is one of this event_id, name and destination. */
 static bool
 insert_event(const PcapiNewEvent *ev, int64 id, TimestampTz now)
 {
@@ -45,7 +46,7 @@ insert_event(const PcapiNewEvent *ev, int64 id, TimestampTz now)
 		pcapi_slot_set(writer.slot, PCAPI_EVENT_WARNINGS, pcapi_text_array(ev->warnings));
 	pcapi_slot_set_text(writer.slot, PCAPI_EVENT_PAYLOAD, ev->payload);
 	pcapi_slot_set_text(writer.slot, PCAPI_EVENT_ORIGIN, ev->origin);
-	/* a row with a name is published; what is final here concerns nobody else */
+	/* the publication has rows with a destination's name: an event that is final here is not for the dispatcher */
 	if (ev->status == NULL && ev->destination && pcapi_published())
 		pcapi_slot_set_text(writer.slot, PCAPI_EVENT_DESTINATION, ev->destination);
 
@@ -57,6 +58,7 @@ insert_event(const PcapiNewEvent *ev, int64 id, TimestampTz now)
 	return new_one;
 }
 
+/* Insert the row of _queue. */
 static void
 insert_queued(const PcapiNewEvent *ev, int64 id)
 {
@@ -71,6 +73,7 @@ insert_queued(const PcapiNewEvent *ev, int64 id)
 	pcapi_writer_close(&writer);
 }
 
+/* Insert the row of _outcome of an event that is final at once. */
 static void
 insert_outcome(const PcapiNewEvent *ev, int64 id, TimestampTz now)
 {
@@ -94,13 +97,13 @@ pcapi_enqueue(const PcapiNewEvent *ev)
 	int64		id;
 
 	/*
-	 * The worker remembers how far it has read, and trusts that an id drawn
-	 * later than it looked belongs to a transaction whose xid is no older
-	 * than the next one at that moment (worker/sender.c).  So the xid comes
-	 * first, the id second.
+	 * The worker remembers up to which id it has read, and relies on this: an
+	 * id that is drawn after it read belongs to a transaction whose xid is no
+	 * older than the next xid at that moment (worker/sender.c).  So the xid
+	 * is assigned first, and the id drawn second.
 	 *
 	 * The sequence is locked before the table: DROP EXTENSION locks them in
-	 * the order in which they were created, and a deadlock could take the
+	 * the order in which they were created, and a deadlock could abort the
 	 * caller's transaction.
 	 */
 	(void) GetCurrentTransactionId();

@@ -1,6 +1,6 @@
 /*
  * enqueue.h
- *	  The way into the queue, in the caller's transaction.
+ *	  Write an event's rows, in the caller's transaction.
  */
 #ifndef PCAPI_ENQUEUE_H
 #define PCAPI_ENQUEUE_H
@@ -11,9 +11,8 @@
 #include "nodes/pg_list.h"
 
 /*
- * One row of the event table.  status NULL queues it; any other status is
- * final ("rejected", "suppressed", "expired") and reason says why.
- * Strings are in the database's encoding.  Must not hold raw identifiers.
+ * A new event.  Strings are in the database's encoding.  It must not hold raw
+ * identifiers.
  */
 typedef struct PcapiNewEvent
 {
@@ -22,13 +21,13 @@ typedef struct PcapiNewEvent
 	TimestampTz event_time;
 	const unsigned char *visitor;	/* 32 bytes, or NULL */
 	const char *event_id;
-	bool		event_id_generated; /* fresh: can't be there already */
+	bool		event_id_generated; /* no other event has it */
 	const char *event_name;
 	const char *sent_as;		/* or NULL */
 	List	   *warnings;		/* of char *, or NIL */
 	const char *payload;		/* JSON text, or NULL */
-	const char *status;			/* NULL: queue it */
-	const char *reason;
+	const char *status;			/* NULL: queue it; else final: rejected, suppressed, expired */
+	const char *reason;			/* why it is final, or NULL */
 
 	/* of an event that was tracked on another server; else 0 and NULL */
 	TimestampTz created_at;
@@ -36,9 +35,8 @@ typedef struct PcapiNewEvent
 } PcapiNewEvent;
 
 /*
- * Insert in the current transaction; false when this event_id was there
- * already for the same destination and event.  Call as the extension's owner
- * (pcapi_switch_to_owner), outside SPI or inside.
+ * Insert an event in the current transaction, as the extension's owner, outside SPI
+ * or inside.  False: there is an event with this event_id, name and destination.
  */
 extern bool pcapi_enqueue(const PcapiNewEvent *ev);
 

@@ -2,12 +2,12 @@
  * erase.c
  *	  Empty the events of people who are to be forgotten.
  *
- * forget() empties what it can see.  A transaction that was open meanwhile may
- * commit an event or a visitor of that person later, without having known of
- * the list of the forgotten.  So forget() leaves a row in _erasure, and the
- * worker does two things while one is there: it takes events of that person out
- * of what is about to be sent, and once every transaction is over that may not
- * have known, it looks once through all rows that are newer than forget().
+ * forget() empties the rows that it sees.  A transaction that was open meanwhile may
+ * commit an event or a visitor of that person later, and may not have seen the list
+ * of the forgotten.  So forget() leaves a row in _erasure.  While there is such a row,
+ * the worker takes the person's events out of each batch before it is sent.  Once all
+ * transactions that may not have seen the list are over, the worker scans once the
+ * rows that are newer than forget(), and deletes the row of _erasure.
  */
 #include "pinterest_capi.h"
 
@@ -31,9 +31,9 @@
 #include "utils/xid8.h"
 
 /*
- * Whether an event e, a visitor v is the person's.  strpos only saves taking
- * payloads apart that can't have it.  One that can't be read and holds the text
- * counts as the person's.
+ * Condition: an event e is the person's.  strpos saves parsing payloads that can't
+ * hold the identifier.  A payload that can't be parsed and holds the text counts as
+ * the person's.
  */
 #define EVENT_OF(visitors, keys, values) \
 	" (e.visitor = ANY (" visitors ") OR EXISTS (SELECT FROM unnest(" keys ", " values ") AS p (key, value)" \
@@ -42,8 +42,8 @@
 	" THEN e.payload::jsonb -> 'user_data' -> p.key @> to_jsonb(p.value) ELSE true END))"
 
 /*
- * Lock the chosen rows e of _event in the order of their ids, and empty them.
- * For a bounded number of rows: their ids come back as arrays.
+ * Statement: lock the chosen rows e of _event in the order of their ids, and empty
+ * them.  It is for a bounded number of rows, whose ids it returns as arrays.
  */
 #define EMPTY(chosen) \
 	"WITH chosen AS (" chosen " ORDER BY e.id FOR NO KEY UPDATE OF e" \
@@ -55,19 +55,19 @@
 
 #define NOT_EMPTY " (e.payload IS NOT NULL OR e.visitor IS NOT NULL)"
 
-/* Rows f of _erasure that a scan is for, and what of the table r is newer than their forget(). */
+/* Conditions: a scan is for a row f of _erasure; a row of the table r is newer than its forget(). */
 #define OVER(before)	" age(f.xmin) > age(" before ")"
 #define NEWER(r)		" age(" r ".xmin) <= age(f.oldest::xid)"
 
-/* rows a step of the worker's looks at */
-#define FEW "2000"
+/* rows that one step of the worker scans */
+#define ROWS_PER_STEP "2000"
 
 /*
- * End those of the emptied events that wait, and clear Pinterest's words about
- * all of them: its errors and warnings may quote what they are about.  Warnings
- * of our own quote nothing and stay.  The rows of _event come before, which
- * waits for a replay of them that isn't committed; then what it has put back
- * into the queue can be seen.
+ * Make the emptied events that are queued final, and clear Pinterest's messages about
+ * all of them: its errors and warnings may quote the value that they are about.
+ * Warnings of the extension quote nothing and stay.  The rows of _event are emptied
+ * before: their locks wait for a replay that isn't committed, whose rows in the queue
+ * can be seen then.
  */
 static void
 end_emptied(Datum dests, Datum ids)
@@ -95,7 +95,7 @@ end_emptied(Datum dests, Datum ids)
 	SPI_finish();
 }
 
-/* Inside SPI, after EMPTY().  Leaves *ids in the caller's memory context. */
+/* Do so for the events that EMPTY() has emptied.  Inside SPI.  Return how many, and their ids in *ids. */
 static int64
 end_chosen(Datum *ids)
 {
@@ -140,9 +140,10 @@ erase_step(Datum dests, Datum ids, void *arg)
 }
 
 /*
- * A row that is deleted and inserted again while its lock is waited for
- * (handover.c), or was copied by a replay that was waited for, is found by
- * searching what is new once more.
+ * Two kinds of rows are missed by the first pass: those that are deleted and inserted
+ * again (handover.c) while this waits for their lock, and the copies that a replay
+ * makes meanwhile.  So the rows that are newer than forget() are searched until
+ * nothing more is found.
  */
 int64
 pcapi_erase_events(const PcapiErasure *person, FullTransactionId oldest)
@@ -183,20 +184,23 @@ pcapi_erasure_record(const PcapiErasure *person, FullTransactionId oldest)
 
 /* ---- in the worker ---- */
 
-/* By the snapshot by which events are read: who sees an event that was committed after a forget() sees its row. */
+/*
+ * Return whether there is a row in _erasure.  It uses the snapshot by which events are read: a snapshot that
+ * shows an event committed after a forget() shows its row too.
+ */
 static bool
 erasures_pending(void)
 {
-	static const PcapiKey key = {1, {1}};
-	PcapiIndexScan walk;
+	static const PcapiKey key = {1, {PCAPI_ERASURE_ERASURE}};
+	PcapiIndexScan scan;
 	bool		found;
 
-	/* somebody has changed the table: the statement that asks for rows will tell */
-	if (!pcapi_index_scan_open(&walk, PCAPI_TABLE_ERASURE, &key, 0))
+	/* a changed table: the statement that follows finds out */
+	if (!pcapi_index_scan_open(&scan, PCAPI_TABLE_ERASURE, &key, 0))
 		return true;
-	index_rescan(walk.scan, NULL, 0, NULL, 0);
-	found = pcapi_index_scan_next(&walk);
-	pcapi_index_scan_close(&walk);
+	index_rescan(scan.scan, NULL, 0, NULL, 0);
+	found = pcapi_index_scan_next(&scan);
+	pcapi_index_scan_close(&scan);
 	return found;
 }
 
@@ -216,7 +220,7 @@ pcapi_erase_claimed(PcapiQueuedEvent *events, int *n)
 	elems = palloc(sizeof(Datum) * *n);
 	for (int i = 0; i < *n; i++)
 		elems[i] = Int64GetDatum(events[i].id);
-	values[0] = PointerGetDatum(construct_array(elems, *n, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	values[0] = pcapi_array(elems, *n, INT8OID);
 	SPI_connect();
 	pcapi_execute(SPI_OK_SELECT,
 				  pcapi_plan(&plan,
@@ -246,10 +250,11 @@ pcapi_erase_claimed(PcapiQueuedEvent *events, int *n)
 }
 
 /*
- * Begin a scan for those whose forget() no statement can have begun before.  A
- * statement that did may have looked at the list of the forgotten without its
- * hashes, but has its transaction's id by its end: so what it wrote is
- * committed or gone once the transactions are over that have one by now.
+ * Begin a scan for the rows of _erasure whose forget() committed before the oldest
+ * running transaction began.  A statement that began earlier than that may have read
+ * the list of the forgotten without the person's hashes.  It has its transaction's
+ * xid by its end: so what it wrote is committed or rolled back once all transactions
+ * are over that have an xid now.
  */
 static void
 begin_scan(PcapiErasureScan *scan)
@@ -272,11 +277,11 @@ begin_scan(PcapiErasureScan *scan)
 	SPI_finish();
 }
 
-/* False: there are no more. */
+/* Empty the persons' events among the next rows.  False: there are no more. */
 static bool
 scan_events(PcapiErasureScan *scan)
 {
-	static SPIPlanPtr few_plan = NULL;
+	static SPIPlanPtr top_plan = NULL;
 	static SPIPlanPtr plan = NULL;
 	Oid			types[3] = {INT8OID, INT8OID, XIDOID};
 	Datum		values[3] = {Int64GetDatum(scan->after), 0, TransactionIdGetDatum(scan->before)};
@@ -285,9 +290,9 @@ scan_events(PcapiErasureScan *scan)
 
 	SPI_connect();
 	pcapi_execute(SPI_OK_SELECT,
-				  pcapi_plan(&few_plan,
+				  pcapi_plan(&top_plan,
 							 "SELECT max(n.id) AS top FROM (SELECT e.id FROM pinterest_capi._event AS e"
-							 " WHERE e.id > $1 ORDER BY e.id LIMIT " FEW ") AS n",
+							 " WHERE e.id > $1 ORDER BY e.id LIMIT " ROWS_PER_STEP ") AS n",
 							 1, types),
 				  values, NULL, false, 0);
 	none = pcapi_result_is_null(0, "top");
@@ -308,7 +313,7 @@ scan_events(PcapiErasureScan *scan)
 	return !none;
 }
 
-/* likewise, of visitors */
+/* Delete the persons' visitors among the next rows.  False: there are no more. */
 static bool
 scan_visitors(PcapiErasureScan *scan)
 {
@@ -322,15 +327,15 @@ scan_visitors(PcapiErasureScan *scan)
 	SPI_connect();
 	pcapi_execute(SPI_OK_SELECT,
 				  pcapi_plan(&plan,
-							 "WITH few AS ("
+							 "WITH next AS ("
 							 " SELECT v.visitor FROM pinterest_capi._visitor AS v"
-							 " WHERE v.visitor > coalesce($1, '') ORDER BY v.visitor LIMIT " FEW
-							 "), gone AS ("
+							 " WHERE v.visitor > coalesce($1, '') ORDER BY v.visitor LIMIT " ROWS_PER_STEP
+							 "), deleted AS ("
 							 " DELETE FROM pinterest_capi._visitor AS v"
-							 " WHERE v.visitor = ANY (ARRAY(SELECT visitor FROM few))"
+							 " WHERE v.visitor = ANY (ARRAY(SELECT visitor FROM next))"
 							 " AND EXISTS (SELECT FROM pinterest_capi._erasure AS f WHERE" OVER("$2")
 							 " AND" NEWER("v") " AND" PCAPI_VISITOR_OF("f.visitors", "f.keys", "f.values") ")"
-							 ") SELECT visitor FROM few ORDER BY visitor DESC LIMIT 1",
+							 ") SELECT visitor FROM next ORDER BY visitor DESC LIMIT 1",
 							 2, types),
 				  values, nulls, false, 0);
 	pcapi_visitor_place_set(&scan->place);
@@ -339,10 +344,11 @@ scan_visitors(PcapiErasureScan *scan)
 }
 
 /*
- * The last error of a destination may quote what an event of the person's was
- * refused for, also one that retention has deleted since.  It is cleared here
- * and not by forget(), whose transaction would keep the worker from the row.
- * What a destination is paused for, or waits for, is about no event.
+ * End a scan: delete the rows of _erasure that it was for, and clear the last errors of
+ * destinations.  These may quote a value for which an event of a person was refused,
+ * also an event that retention has deleted since.  forget() does not clear them, as
+ * its transaction would keep the worker from the row.  The reason of a pause or a
+ * backoff is about no event, and stays.
  */
 static void
 end_scan(PcapiErasureScan *scan)

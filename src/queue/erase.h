@@ -12,19 +12,6 @@
 #include "queue/retention.h"
 
 /*
- * What forget() could not see, as its transactions were open: how far the worker
- * has come in looking for it.
- */
-typedef struct PcapiErasureScan
-{
-	TransactionId before;		/* it is for whom older transactions forgot; invalid: none is under way */
-	TransactionId wait_for;		/* it begins once all older ones than this are over */
-	bool		events_done;
-	int64		after;			/* the event up to which rows were looked at */
-	PcapiVisitorPlace place;
-} PcapiErasureScan;
-
-/*
  * A person as forget() knows it: visitors as bytea[]; identifiers as they stand
  * under a payload's user_data, keys and values, text[] each.
  */
@@ -36,8 +23,8 @@ typedef struct PcapiErasure
 } PcapiErasure;
 
 /*
- * Whether a row v of _visitor is the person's.  A visitor's click ids have rows
- * of their own, whose key begins with the visitor's digest.
+ * Condition: a row v of _visitor is the person's.  A visitor's click ids have rows of
+ * their own, whose key begins with the visitor's digest.
  */
 #define PCAPI_VISITOR_OF(visitors, keys, values) \
 	" (substr(v.visitor, 1, 32) = ANY (" visitors ")" \
@@ -45,17 +32,33 @@ typedef struct PcapiErasure
 	" WHERE v.user_data -> p.key @> to_jsonb(p.value)" \
 	" OR p.key = 'click_id' AND v.click_id = p.value))"
 
-/* Take events of people who were forgotten out of *n that were claimed, empty them and end them. */
-extern void pcapi_erase_claimed(PcapiQueuedEvent *events, int *n);
+/* ---- in forget()'s session ---- */
 
-/* One step of it; true if another one can follow at once. */
-extern bool pcapi_erasure_step(PcapiErasureScan *scan);
-
-/* the oldest transaction that may commit something which is not seen yet; before looking for a person's rows */
+/* Return the oldest transaction that may still commit something unseen.  Before reading a person's rows. */
 extern FullTransactionId pcapi_erasure_begin(void);
 
-/* empty the person's events, end those that wait, and have the worker look again; returns how many */
+/* Empty the person's events and make those that are queued final.  Return how many. */
 extern int64 pcapi_erase_events(const PcapiErasure *person, FullTransactionId oldest);
+
+/* Record the erasure in _erasure, so that the worker scans rows that are committed later. */
 extern void pcapi_erasure_record(const PcapiErasure *person, FullTransactionId oldest);
+
+/* ---- in the worker ---- */
+
+/* how far the worker has come in such a scan */
+typedef struct PcapiErasureScan
+{
+	TransactionId before;		/* for each forget() older than this; invalid: no scan is under way */
+	TransactionId wait_for;		/* the scan starts once all transactions older than this are over */
+	bool		events_done;
+	int64		after;			/* id of the last event scanned */
+	PcapiVisitorPlace place;	/* the last visitor scanned */
+} PcapiErasureScan;
+
+/* Take one step of a scan.  True: another one can follow at once. */
+extern bool pcapi_erasure_step(PcapiErasureScan *scan);
+
+/* Remove events of people who were forgotten from *n that were read, empty them and make them final. */
+extern void pcapi_erase_claimed(PcapiQueuedEvent *events, int *n);
 
 #endif							/* PCAPI_ERASE_H */

@@ -1,6 +1,6 @@
 /*
  * event_id.c
- *	  The event_id: made, or taken as given.
+ *	  Make an event_id, or check one that was given.
  */
 #include "pinterest_capi.h"
 
@@ -15,8 +15,8 @@
 #include "utils/timestamp.h"
 
 /*
- * Random bytes cost more to ask for than to make, so a session asks for many
- * ids' worth at once.
+ * A call for random bytes costs more than the bytes, so a session asks for those of 64
+ * ids at once.
  */
 void
 pcapi_random_bytes(unsigned char *to, size_t len)
@@ -39,8 +39,8 @@ pcapi_random_bytes(unsigned char *to, size_t len)
 }
 
 /*
- * Version 7 of RFC 9562: 48 bits of Unix time in ms, so that ids made one after
- * the other stay together in the index, and 74 random bits.
+ * A UUID of version 7 (RFC 9562, section 5.7): 48 bits of Unix time in ms, so that ids
+ * made one after the other stay together in the index, and 74 random bits.
  */
 char *
 pcapi_make_event_id(TimestampTz now)
@@ -58,7 +58,7 @@ pcapi_make_event_id(TimestampTz now)
 	return psprintf("%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12, hex + 16, hex + 20);
 }
 
-/* What keeps an id from being stored as it is, or NULL. */
+/* Return why an id cannot be stored as it is, or NULL. */
 static const char *
 not_storable(const char *given, size_t len)
 {
@@ -71,7 +71,7 @@ not_storable(const char *given, size_t len)
 	utf8 = pcapi_to_utf8(given, len, &utf8_len);
 	if (utf8 == NULL)
 		return "not valid in UTF-8, its SHA-256 stands in";
-	/* of what else ids look like, most are ids */
+	/* an id without these is none of an address, and other personal data is not looked for: most that looks like it is an id */
 	if (memchr(utf8, '@', utf8_len) == NULL && memchr(utf8, '%', utf8_len) == NULL)
 		return NULL;
 	found = pcapi_pii_find_in_id(utf8, utf8_len);
@@ -100,7 +100,6 @@ pcapi_stored_event_id(char *given, const char **why)
 	return hex;
 }
 
-/* Return whether such an event is kept; as the extension's owner. */
 bool
 pcapi_event_exists(const char *event_id, const char *event_name, int dest)
 {
@@ -123,7 +122,7 @@ pcapi_event_exists(const char *event_id, const char *event_name, int dest)
 	return found;
 }
 
-/* for replay's statement */
+/* _new_event_id(), for replay's statement */
 PG_FUNCTION_INFO_V1(pcapi_sql_new_event_id);
 Datum
 pcapi_sql_new_event_id(PG_FUNCTION_ARGS)

@@ -2,9 +2,9 @@
  * finalize.c
  *	  Make waiting events final without a request.
  *
- * For cancel, drop_destination and forget, and for the worker where a destination
- * was dropped.  None of it waits for the worker: what it does to rows that are in
- * a request stands, and the answer that comes later finds nothing to settle.
+ * cancel, drop_destination and forget use this, and the worker for the events of
+ * destinations that were dropped.  It does not wait for the worker: an event in flight
+ * becomes final too, and the response that comes later finds nothing to settle.
  */
 #include "pinterest_capi.h"
 
@@ -19,26 +19,27 @@
 
 #define DROPPED "destination dropped"
 
-typedef struct Finish
+/* what the events become, for finalize_step() */
+typedef struct Final
 {
 	const char *status;
 	const char *reason;
-} Finish;
+} Final;
 
-/* Of rows that are locked.  See finish_waiting(). */
+/* Move rows that are locked from _queue to _outcome.  A PcapiStep. */
 static int64
-finish_step(Datum dests, Datum ids, void *arg)
+finalize_step(Datum dests, Datum ids, void *arg)
 {
 	static SPIPlanPtr plans[2];
-	const Finish *finish = arg;
+	const Final *final = arg;
 	Oid			types[4] = {TEXTOID, TEXTOID, INT4ARRAYOID, INT8ARRAYOID};
-	Datum		values[4] = {CStringGetTextDatum(finish->status), CStringGetTextDatum(finish->reason), dests, ids};
+	Datum		values[4] = {CStringGetTextDatum(final->status), CStringGetTextDatum(final->reason), dests, ids};
 	int64		n;
 
 	SPI_connect();
 	pcapi_execute(SPI_OK_INSERT,
 				  pcapi_outcome_plan(plans,
-									 "WITH gone AS ("
+									 "WITH dequeued AS ("
 									 " DELETE FROM pinterest_capi._queue AS q USING unnest($3, $4) AS chosen (dest, id)"
 									 " WHERE" PCAPI_QUEUED_AS("chosen") " RETURNING q.*)"
 									 " INSERT INTO pinterest_capi._outcome (" PCAPI_OUTCOME_LIST ")"
@@ -47,7 +48,7 @@ finish_step(Datum dests, Datum ids, void *arg)
 									 " THEN g.warnings || '" PCAPI_WARNING_IN_REQUEST "'::text"
 									 " WHEN (SELECT e.destination IS NOT NULL FROM pinterest_capi._event AS e WHERE e.id = g.id)"
 									 " THEN g.warnings || '" PCAPI_WARNING_PUBLISHED "'::text"
-									 " ELSE g.warnings END, NULL FROM gone AS g%s",
+									 " ELSE g.warnings END, NULL FROM dequeued AS g%s",
 									 4, types),
 				  values, NULL, false, 0);
 	n = (int64) SPI_processed;
@@ -56,14 +57,12 @@ finish_step(Datum dests, Datum ids, void *arg)
 }
 
 /*
- * Waiting rows become final: those rows q of the queue that this FROM has,
- * which may use parameters from $3 on, in the order of dest and id.  As rows are
- * locked in this order, no two of these wait for each other; but ORDER BY q's
- * columns of a join would have the queue read in their order.  skip_locked: but
- * for those that another transaction has locked.
+ * The rows q come in the order of dest and id.  As they are locked in this order, no
+ * two calls deadlock.  A join must not have ORDER BY q's columns: the planner would
+ * read the queue in their order.
  *
- * What is in a request may have been processed, which the row then
- * says; the lease of a request that leaves in this very moment isn't seen yet.
+ * An event in flight may have been processed, which a warning in its outcome says.
+ * The lease of a request that starts at this very moment isn't seen yet.
  */
 int64
 pcapi_finalize_waiting(const char *status, const char *reason, const char *from,
@@ -73,7 +72,7 @@ pcapi_finalize_waiting(const char *status, const char *reason, const char *from,
 	Datum		values[5];
 	char		nulls[5] = {' ', ' ', ' ', ' ', ' '};
 	int			level = pcapi_plan_by_key();
-	Finish		finish = {status, reason};
+	Final		final = {status, reason};
 	int64		n;
 
 	Assert(nargs <= 3);
@@ -86,14 +85,14 @@ pcapi_finalize_waiting(const char *status, const char *reason, const char *from,
 		nulls[2 + i] = argnulls ? argnulls[i] : ' ';
 	}
 	n = pcapi_in_steps(psprintf("SELECT q.dest, q.id FROM %s FOR UPDATE OF q%s", from, skip_locked ? " SKIP LOCKED" : ""),
-					   2 + nargs, types, values, nulls, finish_step, &finish);
+					   2 + nargs, types, values, nulls, finalize_step, &final);
 	AtEOXact_GUC(true, level);
 	return n;
 }
 
 /*
- * Should the name come back, it starts anew, under the same number.  Its life is
- * another one, so that the answer to a request of the old one says nothing of it.
+ * If a destination of this name is configured again, it has the same number and
+ * another life, so that a response to a request of the old one changes nothing.
  */
 void
 pcapi_cancel_destination_events(const char *destination)
@@ -114,7 +113,7 @@ pcapi_cancel_destination_events(const char *destination)
 	SPI_finish();
 }
 
-/* The worker's, again and again.  That a destination is missing is not enough: a dump may be on its way in. */
+/* The worker calls this periodically.  That a destination is missing is not enough: a dump may be about to bring it. */
 void
 pcapi_cancel_orphaned_events(void)
 {

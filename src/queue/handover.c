@@ -1,13 +1,13 @@
 /*
  * handover.c
- *	  The worker of a published database: what a dispatcher has got, this server
- *	  is done with.
+ *	  Make the events of a published database final once the dispatchers have them.
  *
- * A few rows at a time.  They are chosen in a transaction that writes; whatever
- * it saw had committed before, so once every dispatcher's slot has confirmed
- * the end of that transaction's commit record, they have it.  Rows that no slot
- * can have carried (queued before the slot or the publication was there, or
- * queued again) are first inserted once more in that same transaction.
+ * The worker does so for some thousand rows at a time.  It chooses them in a
+ * transaction that writes.  The rows that it sees had committed before: so once each
+ * dispatcher's slot has confirmed the end of that transaction's commit record, all
+ * dispatchers have them.  Rows that a slot cannot have carried (queued before the slot
+ * or the publication existed, or queued again) are inserted once more in that same
+ * transaction.
  */
 #include "pinterest_capi.h"
 
@@ -21,22 +21,17 @@
 #include "utils/memutils.h"
 #include "utils/pg_lsn.h"
 
-#define FEW 10000
+/* rows that are handed over together */
+#define ROWS_PER_HANDOVER 10000
 
-static Datum
-array_of(Datum *elems, int n, Oid type)
-{
-	bool		is_id = (type == INT8OID);
-
-	return PointerGetDatum(construct_array(elems, n, type, is_id ? 8 : 4, is_id ? FLOAT8PASSBYVAL : true,
-										   is_id ? TYPALIGN_DOUBLE : TYPALIGN_INT));
-}
-
-/* Dispatchers whose slot is there, and up to which id what waits is older than one of the slots. */
+/*
+ * Return the names of the dispatchers' slots, or NULL.  *emit_below: events up to this
+ * id are older than one of the slots.
+ */
 static char *
 subscribers(int64 *emit_below)
 {
-	/* dropped with its subscription, or left behind on the server that failed over to this one */
+	/* slots that were dropped with their subscriptions, or that a failover has left on the other server */
 	pcapi_execute_sql(SPI_OK_DELETE,
 					  "DELETE FROM pinterest_capi._subscriber AS u"
 					  " WHERE NOT EXISTS (SELECT FROM pg_replication_slots AS l WHERE l.slot_name = u.slot)",
@@ -50,34 +45,34 @@ subscribers(int64 *emit_below)
 	return pcapi_result_text(0, "slots");
 }
 
-/* rows to be inserted once more; which were is marked */
+/* rows to be inserted once more, for emit() */
 typedef struct Emission
 {
 	Datum	   *ids;
 	int			n;
-	bool	   *emitted;
+	bool	   *emitted;		/* those that were */
 } Emission;
 
-/* A PcapiPartWork. */
+/* Delete rows of _event that no other transaction has locked, and insert them again.  A PcapiPartWork. */
 static void
 emit(void *arg, int from, int n)
 {
 	Emission   *e = arg;
 	Oid			types[1] = {INT8ARRAYOID};
-	Datum		values[1] = {array_of(e->ids + from, n, INT8OID)};
+	Datum		values[1] = {pcapi_array(e->ids + from, n, INT8OID)};
 	int			at = 0;
 	int			column = 0;
 
 	SPI_connect();
 	if (pcapi_execute_once(SPI_OK_INSERT_RETURNING,
 						   "WITH free AS MATERIALIZED (SELECT v.id FROM pinterest_capi._event AS v"
-						   " WHERE v.id = ANY ($1) FOR UPDATE SKIP LOCKED), gone AS"
+						   " WHERE v.id = ANY ($1) FOR UPDATE SKIP LOCKED), deleted AS"
 						   " (DELETE FROM pinterest_capi._event WHERE id = ANY (ARRAY(SELECT id FROM free)) RETURNING *)"
 						   " INSERT INTO pinterest_capi._event (id, created_at, event_time, dest, visitor,"
 						   " event_id, event_name, sent_as, warnings, payload, origin, destination)"
 						   " SELECT g.id, g.created_at, g.event_time, g.dest, g.visitor, g.event_id, g.event_name,"
 						   " g.sent_as, g.warnings, g.payload, g.origin, s.destination"
-						   " FROM gone AS g LEFT JOIN pinterest_capi._destination_state AS s ON s.dest = g.dest"
+						   " FROM deleted AS g LEFT JOIN pinterest_capi._destination_state AS s ON s.dest = g.dest"
 						   " RETURNING id",
 						   1, types, values, NULL, false, 0) > 0)
 		column = pcapi_result_column("id");
@@ -86,7 +81,7 @@ emit(void *arg, int from, int n)
 		bool		isnull;
 		int64		id = DatumGetInt64(pcapi_result_datum(row, column, &isnull));
 
-		/* both are in nearly the same order, so it stands near the last one */
+		/* both are in nearly the same order: search from the last one on */
 		for (int k = 0; k < n; k++, at = (at + 1) % n)
 			if (DatumGetInt64(e->ids[from + at]) == id)
 			{
@@ -97,9 +92,9 @@ emit(void *arg, int from, int n)
 	SPI_finish();
 }
 
-/* The rows of the last statement, but for those that had to be inserted once more and could not be. */
+/* Keep the rows of the last statement, except those that had to be inserted once more and could not be. */
 static void
-keep_few(PcapiHandover *few, MemoryContext context)
+keep_rows(PcapiHandover *rows, MemoryContext context)
 {
 	MemoryContext old = MemoryContextSwitchTo(context);
 	int			n = (int) SPI_processed;
@@ -112,9 +107,9 @@ keep_few(PcapiHandover *few, MemoryContext context)
 	bool		isnull;
 	int			at = 0;
 
-	few->dests = palloc(sizeof(Datum) * n);
-	few->ids = palloc(sizeof(Datum) * n);
-	few->xmins = palloc(sizeof(Datum) * n);
+	rows->dests = palloc(sizeof(Datum) * n);
+	rows->ids = palloc(sizeof(Datum) * n);
+	rows->xmins = palloc(sizeof(Datum) * n);
 	for (int i = 0; i < n; i++)
 	{
 		wanted[i] = DatumGetBool(pcapi_result_datum(i, again, &isnull));
@@ -126,43 +121,42 @@ keep_few(PcapiHandover *few, MemoryContext context)
 	{
 		if (wanted[i] && !e.emitted[at++])
 			continue;
-		few->dests[few->n] = pcapi_result_datum(i, dest, &isnull);
-		few->ids[few->n] = pcapi_result_datum(i, id, &isnull);
-		few->xmins[few->n++] = pcapi_result_datum(i, xmin, &isnull);
+		rows->dests[rows->n] = pcapi_result_datum(i, dest, &isnull);
+		rows->ids[rows->n] = pcapi_result_datum(i, id, &isnull);
+		rows->xmins[rows->n++] = pcapi_result_datum(i, xmin, &isnull);
 	}
 	MemoryContextSwitchTo(old);
 }
 
 /*
- * The next few, with what is needed to know later that they have arrived; false
- * when nobody takes them or nothing waits.  The strings and arrays are in the
- * current memory context.
+ * Choose the next rows.  False: there is no dispatcher, or nothing is queued.  The
+ * strings and arrays are in the current memory context.
  */
 bool
-pcapi_handover_choose(PcapiHandover *few)
+pcapi_handover_choose(PcapiHandover *rows)
 {
 	MemoryContext context = CurrentMemoryContext;
 	Oid			types[2] = {INT8OID, INT4OID};
 	Datum		values[2];
 	int64		emit_below = 0;
 
-	memset(few, 0, sizeof(PcapiHandover));
+	memset(rows, 0, sizeof(PcapiHandover));
 	SPI_connect();
 
-	/* what is in a request from before publish() is settled first */
+	/* leases of requests from before publish() are settled first */
 	pcapi_execute_sql(SPI_OK_SELECT,
 					  "SELECT FROM pinterest_capi._queue AS q, pinterest_capi._subscriber AS u"
 					  " WHERE NOT EXISTS (SELECT FROM pinterest_capi._lease WHERE problem IS NULL) LIMIT 1",
 					  true);
 	if (SPI_processed > 0)
-		few->slots = subscribers(&emit_below);
-	if (few->slots == NULL)
+		rows->slots = subscribers(&emit_below);
+	if (rows->slots == NULL)
 	{
 		SPI_finish();
 		return false;
 	}
 	values[0] = Int64GetDatum(emit_below);
-	values[1] = Int32GetDatum(FEW);
+	values[1] = Int32GetDatum(ROWS_PER_HANDOVER);
 	pcapi_execute_once(SPI_OK_SELECT,
 					   "SELECT w.dest, w.id, w.xmin AS xmin, e.destination IS NULL OR w.due_at IS NOT NULL OR w.id <= $1 AS emit"
 					   " FROM (SELECT q.dest, q.id, q.xmin, q.due_at FROM pinterest_capi._queue AS q"
@@ -170,18 +164,17 @@ pcapi_handover_choose(PcapiHandover *few)
 					   " ORDER BY q.dest, q.id LIMIT $2) AS w"
 					   " CROSS JOIN LATERAL (SELECT v.destination FROM pinterest_capi._event AS v WHERE v.id = w.id OFFSET 0) AS e",
 					   2, types, values, NULL, true, 0);
-	few->full = (SPI_processed >= FEW);
-	keep_few(few, context);
+	rows->full = (SPI_processed >= ROWS_PER_HANDOVER);
+	keep_rows(rows, context);
 	SPI_finish();
-	return few->n > 0;
+	return rows->n > 0;
 }
 
-/* What has become of them; the slots must be the same ones. */
 PcapiHandoverState
-pcapi_handover_state(const PcapiHandover *few)
+pcapi_handover_state(const PcapiHandover *rows)
 {
 	Oid			types[2] = {TEXTOID, PG_LSNOID};
-	Datum		values[2] = {CStringGetTextDatum(few->slots), LSNGetDatum(few->committed)};
+	Datum		values[2] = {CStringGetTextDatum(rows->slots), LSNGetDatum(rows->committed)};
 	PcapiHandoverState state = PCAPI_HANDOVER_STALE;
 
 	SPI_connect();
@@ -197,39 +190,39 @@ pcapi_handover_state(const PcapiHandover *few)
 	return state;
 }
 
-/* A PcapiPartWork. */
+/* Make rows final, unless they have changed or another transaction has locked them.  A PcapiPartWork. */
 static void
-finish(void *arg, int from, int n)
+finalize(void *arg, int from, int n)
 {
 	static SPIPlanPtr plans[2];
-	const PcapiHandover *few = arg;
+	const PcapiHandover *rows = arg;
 	Oid			types[3] = {INT4ARRAYOID, INT8ARRAYOID, XIDARRAYOID};
 	Datum		values[3];
 
-	values[0] = array_of(few->dests + from, n, INT4OID);
-	values[1] = array_of(few->ids + from, n, INT8OID);
-	values[2] = array_of(few->xmins + from, n, XIDOID);
+	values[0] = pcapi_array(rows->dests + from, n, INT4OID);
+	values[1] = pcapi_array(rows->ids + from, n, INT8OID);
+	values[2] = pcapi_array(rows->xmins + from, n, XIDOID);
 	SPI_connect();
 	pcapi_execute(SPI_OK_INSERT,
 				  pcapi_outcome_plan(plans, "WITH free AS MATERIALIZED (SELECT r.dest, r.id FROM unnest($1, $2, $3) AS r (dest, id, xmin)"
 									 " JOIN pinterest_capi._queue AS q ON" PCAPI_QUEUED_AS("r")
 									 " WHERE q.xmin = r.xmin FOR UPDATE OF q SKIP LOCKED),"
-									 " gone AS (DELETE FROM pinterest_capi._queue AS q"
+									 " dequeued AS (DELETE FROM pinterest_capi._queue AS q"
 									 " USING free AS r WHERE" PCAPI_QUEUED_AS("r") " RETURNING q.*)"
 									 " INSERT INTO pinterest_capi._outcome (" PCAPI_OUTCOME_LIST ")"
 									 " SELECT g.id, clock_timestamp(), g.last_attempt_at, g.dest, g.attempts, g.http_status,"
-									 " 'queued', 'handed over to the dispatcher', g.error, g.warnings, NULL FROM gone AS g%s",
+									 " 'queued', 'handed over to the dispatcher', g.error, g.warnings, NULL FROM dequeued AS g%s",
 									 3, types),
 				  values, NULL, false, 0);
 	SPI_finish();
 }
 
 /*
- * "queued" is as far as this server can tell.  What is no longer as it was
- * chosen, or can't be written, is chosen again.
+ * The outcome is "queued": what the dispatcher makes of the event is not known here.
+ * Rows that have changed since they were chosen, or can't be written, are chosen again.
  */
 void
-pcapi_handover_finish(const PcapiHandover *few)
+pcapi_handover_finish(const PcapiHandover *rows)
 {
-	(void) pcapi_by_halves(finish, unconstify(PcapiHandover *, few), 0, few->n);
+	(void) pcapi_by_halves(finalize, unconstify(PcapiHandover *, rows), 0, rows->n);
 }

@@ -1,6 +1,6 @@
 /*
  * handover.h
- *	  The worker of a published database: what a dispatcher has got, this server is done with.
+ *	  Make the events of a published database final once the dispatchers have them.
  */
 #ifndef PCAPI_HANDOVER_H
 #define PCAPI_HANDOVER_H
@@ -9,26 +9,32 @@
 
 #include "access/xlogdefs.h"
 
+/* rows that are handed over together */
 typedef struct PcapiHandover
 {
 	int			n;
 	bool		full;			/* there may be more */
 	char	   *slots;			/* whose confirmation is waited for */
-	Datum	   *dests;			/* n each: integer, bigint, and which transaction has queued it */
+	Datum	   *dests;			/* n each: integer, bigint, and the xid that queued the row */
 	Datum	   *ids;
 	Datum	   *xmins;
-	XLogRecPtr	committed;		/* end of the commit in which they were chosen; the caller's to fill */
+	XLogRecPtr	committed;		/* end of the commit record of the transaction that chose them; the caller fills it in */
 } PcapiHandover;
 
 typedef enum PcapiHandoverState
 {
 	PCAPI_HANDOVER_WAITS,
 	PCAPI_HANDOVER_CONFIRMED,
-	PCAPI_HANDOVER_STALE		/* other dispatchers than when they were chosen: choose again */
+	PCAPI_HANDOVER_STALE		/* the dispatchers are others now: choose again */
 } PcapiHandoverState;
 
-extern bool pcapi_handover_choose(PcapiHandover *few);
-extern PcapiHandoverState pcapi_handover_state(const PcapiHandover *few);
-extern void pcapi_handover_finish(const PcapiHandover *few);
+/* Choose rows, in a transaction that the caller commits. */
+extern bool pcapi_handover_choose(PcapiHandover *rows);
+
+/* Return whether all slots have confirmed that commit. */
+extern PcapiHandoverState pcapi_handover_state(const PcapiHandover *rows);
+
+/* Make the rows final. */
+extern void pcapi_handover_finish(const PcapiHandover *rows);
 
 #endif							/* PCAPI_HANDOVER_H */

@@ -1,9 +1,8 @@
 /*
  * hold.c
- *	  Why nothing is sent from a database although its destinations are ready.
+ *	  Tell why a database is held: nothing is sent although its destinations are ready.
  *
- * A server that is held enqueues as ever; its events wait as queued, with the
- * reason, and nothing is sent to any destination.
+ * A server that is held enqueues as usual; its events stay queued and show the reason.
  */
 #include "pinterest_capi.h"
 
@@ -21,10 +20,10 @@
 #include "utils/syscache.h"
 
 /*
- * Such a subscription brings what another server has queued and what became of
- * it.  Whatever this server did to these rows would be done twice, and stop the
- * subscription.  One that is disabled counts too: it may go on.  A look-up in
- * the catalog cache, at each look of the worker.
+ * Such a subscription brings the rows that another server queues, and their outcomes.
+ * What this server did to these rows would be done twice, and its changes would stop
+ * the subscription.  A disabled subscription counts too: it may be enabled.  This is a
+ * look-up in the catalog cache, at each poll of the worker.
  */
 char *
 pcapi_replicating_subscription(void)
@@ -52,7 +51,7 @@ pcapi_hold_reason(const char **remedy)
 {
 	char	   *subscription;
 
-	/* a standby sends nothing either, and may become the one that does */
+	/* a standby sends nothing either, but it may be promoted: it is not held */
 	if (RecoveryInProgress())
 		return NULL;
 	subscription = pcapi_replicating_subscription();
@@ -76,7 +75,7 @@ pcapi_sql_hold_reason(PG_FUNCTION_ARGS)
 	PG_RETURN_TEXT_P(cstring_to_text(reason));
 }
 
-/* Of the install script: whoever makes the extension is the one that sends. */
+/* _claim_server(), for the install script: the server where the extension is created sends. */
 PG_FUNCTION_INFO_V1(pcapi_sql_claim_server);
 Datum
 pcapi_sql_claim_server(PG_FUNCTION_ARGS)

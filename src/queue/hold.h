@@ -1,6 +1,6 @@
 /*
  * hold.h
- *	  Why nothing is sent from a database although its destinations are ready.
+ *	  Tell why a database is held: nothing is sent although its destinations are ready.
  */
 #ifndef PCAPI_HOLD_H
 #define PCAPI_HOLD_H
@@ -8,14 +8,14 @@
 #include "pinterest_capi.h"
 
 /*
- * The subscription that writes the queue of this database, as a replica of
- * another server's; NULL when there is none; palloc'd.  Needs a transaction.
+ * Return the subscription by which this database's queue is a replica of another
+ * server's, palloc'd.  NULL: there is none.  Needs a transaction.
  */
 extern char *pcapi_replicating_subscription(void);
 
 /*
- * NULL when nothing holds it; palloc'd.  Else *remedy is a hint, which differs
- * by what holds it.  Needs a transaction and a snapshot.
+ * Return why the database is held, palloc'd, and in *remedy a hint.  NULL: it is not.
+ * Needs a transaction and a snapshot.
  */
 extern char *pcapi_hold_reason(const char **remedy);
 

@@ -1,10 +1,10 @@
 /*
  * lease.c
- *	  Leases: which events are in a request, written down before it leaves.
+ *	  Write leases: which events are in a request, before it starts.
  *
- * A lease is a row per request, committed before the request starts and deleted
- * with its settling.  It tells the next worker which events may have been
- * processed if this one ends in between.
+ * A lease is a row per request.  It is committed before the request starts, and
+ * deleted when its events are settled.  If the worker ends in between, the lease tells
+ * the next one which events may have been processed.
  */
 #include "pinterest_capi.h"
 
@@ -19,10 +19,9 @@
 #include "utils/timestamp.h"
 
 /*
- * The lease is all that tells the server's successor, after a failover, that a
- * request was out.  So it must be where the events are: the commit waits for
- * synchronous standbys as an ordinary session's does, and for the disk in any
- * case.
+ * After a failover, nothing but the lease tells the promoted server that a request was
+ * in flight.  So it must be where the events are: the commit waits for synchronous
+ * standbys as an ordinary session's does, and for the disk in any case.
  */
 static void
 commit_as_sessions_do(void)
@@ -57,7 +56,6 @@ pcapi_lease(int dest, const int64 *ids, int n)
 	return lease;
 }
 
-/* All there are, those too of whose events none waits. */
 List *
 pcapi_leases(void)
 {

@@ -1,6 +1,6 @@
 /*
  * lease.h
- *	  Leases: which events are in a request, written down before it leaves.
+ *	  Write leases: which events are in a request, before it starts.
  */
 #ifndef PCAPI_LEASE_H
 #define PCAPI_LEASE_H
@@ -10,17 +10,20 @@
 #include "datatype/timestamp.h"
 #include "nodes/pg_list.h"
 
-/* a request of a worker that is gone; ids are those that still wait, sorted */
+/* the lease of a request */
 typedef struct PcapiLease
 {
 	int64		lease;
 	int			dest;
 	TimestampTz taken_at;
-	int64	   *ids;
+	int64	   *ids;			/* n events that are still queued, sorted */
 	int			n;
 } PcapiLease;
 
+/* Write a lease, in a transaction that the caller commits before the request.  Return its number. */
 extern int64 pcapi_lease(int dest, const int64 *ids, int n);
-extern List *pcapi_leases(void);	/* in the current memory context */
+
+/* Return all leases, also those of whose events none is queued, in the current memory context. */
+extern List *pcapi_leases(void);
 
 #endif							/* PCAPI_LEASE_H */

@@ -1,6 +1,6 @@
 /*
  * outcome.c
- *	  What became of an event: its final status, and the statement that writes it.
+ *	  The final status of an event, and the statement that writes it.
  */
 #include "pinterest_capi.h"
 

@@ -1,6 +1,6 @@
 /*
  * outcome.h
- *	  What became of an event: its final status, and the statement that writes it.
+ *	  The final status of an event, and the statement that writes it.
  */
 #ifndef PCAPI_OUTCOME_H
 #define PCAPI_OUTCOME_H
@@ -12,52 +12,50 @@
 #include "executor/spi.h"
 #include "storage/itemptr.h"
 
-/* how the error and the reason of an event begin whose payload cannot be read; doctor() looks for it */
+/* begin of the error and the reason of an event whose payload cannot be read; views.sql and doctor.sql compare with it */
 #define PCAPI_UNREADABLE "payload cannot be read"
 
+/* what becomes of an event after a request */
 typedef enum PcapiOutcome
 {
-	PCAPI_RELEASE,				/* as if it had never been taken */
+	PCAPI_RELEASE,				/* nothing: its row stays as it was */
 	PCAPI_SENT,
 	PCAPI_FAILED,
 	PCAPI_EXPIRED,
 	PCAPI_RETRY
 } PcapiOutcome;
 
+/* an event to be settled */
 typedef struct PcapiEventOutcome
 {
 	int64		id;
-	ItemPointerData tid;		/* as claimed, as the next two; it may be another row's by now */
-	TransactionId xmin;
-	TimestampTz created_at;		/* of the event that is meant; 0: whichever has the id */
+	ItemPointerData tid;		/* place of its row when it was read; another row may stand there now */
+	TransactionId xmin;			/* the row's, when it was read */
+	TimestampTz created_at;		/* of the event; 0: any event with the id is meant */
 	PcapiOutcome outcome;
 	bool		attempted;		/* counts as an attempt */
 	bool		test_mode;		/* of the request: Pinterest checks and discards */
 	int			http_status;	/* 0: none */
 	int64		delay_ms;		/* PCAPI_RETRY: from now */
-	const char *reason;			/* or NULL, as the next two; database's encoding */
+	const char *reason;			/* or NULL, as the next two; in the database's encoding */
 	const char *error;
-	const char *warning;		/* of something final: may be several, a line each */
+	const char *warning;		/* a final outcome may have several, a line each */
 } PcapiEventOutcome;
 
-/* what has become of one of them */
+/* whether an outcome was written */
 typedef enum PcapiWritten
 {
-	PCAPI_NOT_THERE,			/* it waits no longer, or is another event */
+	PCAPI_NOT_THERE,			/* the event is not queued any more, or is another one */
 	PCAPI_WRITTEN,
-	PCAPI_LEFT					/* it waits, and could not be written */
+	PCAPI_LEFT					/* the event is queued, and its outcome could not be written */
 } PcapiWritten;
 
-/*
- * An outcome for a row that leaves the queue.  There may be one already, where
- * somebody has put the row back by hand: the newer one counts, and nothing
- * stands still because of it.
- */
+/* The columns of an INSERT into _outcome for rows that are deleted from the queue. */
 #define PCAPI_OUTCOME_LIST \
 	"id, finished_at, last_attempt_at, dest, attempts, http_status, status, reason, error, warnings, test_mode"
 
 /*
- * The warnings about an event's way that are of our own, and quote nothing:
+ * The extension's own warnings about the delivery of an event.  They quote nothing:
  * forget() leaves these in a row, and no others.
  */
 #define PCAPI_WARNING_UNKNOWN		"outcome of an earlier attempt unknown"
@@ -65,13 +63,15 @@ typedef enum PcapiWritten
 #define PCAPI_WARNING_IN_REQUEST	"ended during a request, Pinterest may have processed it"
 #define PCAPI_WARNING_PUBLISHED		"published, the dispatcher may send it"
 
-extern const char *pcapi_outcome_name(PcapiOutcome outcome);	/* as status */
+/* Return the outcome as the status of a row, or an empty string if it is not final. */
+extern const char *pcapi_outcome_name(PcapiOutcome outcome);
 
 /*
- * The plan of an INSERT into _outcome, prepared and kept; %s stands where ON
- * CONFLICT does, which takes an index that may be missing: then a second
- * outcome is better than none.  Two plans, of which the table as it is now
- * decides; it is locked.
+ * Return the plan of an INSERT into _outcome, which is prepared and kept.  In sql, %s
+ * stands in the place of ON CONFLICT: an event that somebody has queued again by hand
+ * may have an outcome, and the newer one replaces it.  ON CONFLICT needs an index that
+ * may be missing; then a second outcome is better than none.  So there are two plans:
+ * the table, which is locked here, decides.
  */
 extern SPIPlanPtr pcapi_outcome_plan(SPIPlanPtr plans[2], const char *sql, int nargs, Oid *argtypes);
 

@@ -13,12 +13,14 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+/* a stored payload, for detoast() */
 typedef struct Stored
 {
 	Datum		payload;
 	text	   *text;			/* once it is read */
 } Stored;
 
+/* Fetch and decompress. */
 static void
 detoast(void *arg)
 {
@@ -28,9 +30,9 @@ detoast(void *arg)
 }
 
 /*
- * What is stored out of line or compressed may be damaged, while the row is
- * not.  It is read in a subtransaction then: the event is put off, and those
- * beside it are sent.
+ * Read a payload.  One that is stored out of line or compressed may be damaged while
+ * the row is not.  So it is read in a subtransaction: that event is put off, and the
+ * others are sent.
  */
 static text *
 read_stored(PcapiQueuedEvent *event, Datum payload)
@@ -54,7 +56,7 @@ pcapi_read_payload(PcapiPayloadBudget *reader, PcapiQueuedEvent *event, Datum pa
 	if (event->unread || isnull)
 		return;
 
-	/* the size can be told without fetching what is stored out of line */
+	/* the size is known without fetching what is stored out of line */
 	len = toast_raw_datum_size(payload) - VARHDRSZ;
 	if (reader->any && len > reader->room)
 	{
@@ -74,7 +76,6 @@ pcapi_read_payload(PcapiPayloadBudget *reader, PcapiQueuedEvent *event, Datum pa
 		pfree(t);
 }
 
-/* False for what jsonb's input function would raise an error for, but for numbers beyond numeric. */
 bool
 pcapi_is_json_object(char *json)
 {
@@ -83,6 +84,7 @@ pcapi_is_json_object(char *json)
 	return pg_parse_json(lex, &nullSemAction) == JSON_SUCCESS && json[0] == '{';
 }
 
+/* _readable(), for statements that cast a payload to jsonb */
 PG_FUNCTION_INFO_V1(pcapi_sql_readable);
 Datum
 pcapi_sql_readable(PG_FUNCTION_ARGS)

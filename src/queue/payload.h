@@ -11,41 +11,47 @@
 #include "datatype/timestamp.h"
 #include "storage/itemptr.h"
 
-/* an event to be sent */
+/* a queued event, as it was read */
 typedef struct PcapiQueuedEvent
 {
 	int64		id;
-	ItemPointerData tid;		/* of the row in _queue, if it was never tried; else invalid */
-	TransactionId xmin;			/* that row's */
+	ItemPointerData tid;		/* place of its row in _queue if it was never tried; else invalid */
+	TransactionId xmin;			/* of that row */
 	TimestampTz created_at;
 	int			attempts;
-	TimestampTz waits_since;	/* tracked, or due again by retry or replay */
+	TimestampTz waits_since;	/* when it was tracked, or became due by retry or replay */
 	TimestampTz event_time;
 	TimestampTz first_attempt_at;	/* 0: none yet */
-	bool		unread;			/* its payload was left where it is */
+	bool		unread;			/* its payload was skipped, or did not fit the budget */
 	char	   *problem;		/* why its payload cannot be read, or NULL */
 	char	   *payload;
 	int			payload_len;
 } PcapiQueuedEvent;
 
 /*
- * Whose payloads are read: not those of ids to skip, and of the others the
- * first one and what fits in room bytes with it.  A thousand payloads may have
- * gigabytes, and no request takes more than room.
+ * Which payloads are read: those of ids that skip() returns false for, as long as they
+ * fit in room bytes together, but the first one always.  A thousand payloads may have
+ * gigabytes, and no request is larger than room.
  */
 typedef struct PcapiPayloadBudget
 {
 	bool		(*skip) (void *arg, int64 id);
 	void	   *arg;
 	Size		room;			/* what is left of it */
-	bool		any;
-	bool		full;
+	bool		any;			/* a payload was read */
+	bool		full;			/* one did not fit: no more are read */
 } PcapiPayloadBudget;
 
-/* in the current memory context; NULL, and not unread, where payload is null or cannot be read */
+/*
+ * Read the payload of an event into the current memory context, within the budget.  It
+ * stays NULL, and is not unread, if it is null or damaged (event->problem).
+ */
 extern void pcapi_read_payload(PcapiPayloadBudget *reader, PcapiQueuedEvent *event, Datum payload, bool isnull);
 
-/* whether jsonb can hold it, without raising an error */
+/*
+ * Return whether jsonb's input function takes a text, and makes an object of it.  True also for numbers beyond
+ * the range of numeric, for which that function raises an error.
+ */
 extern bool pcapi_is_json_object(char *json);
 
 #endif							/* PCAPI_PAYLOAD_H */

@@ -1,6 +1,6 @@
 /*
  * published.c
- *	  Is this database published, so that another server sends its events?
+ *	  Tell whether this database is published, so that another server sends its events.
  */
 #include "pinterest_capi.h"
 
@@ -11,7 +11,7 @@
 #include "queue/published.h"
 #include "utils/syscache.h"
 
-/* Two look-ups in the catalog cache, so it follows CREATE and DROP PUBLICATION by itself. */
+/* These are two look-ups in the catalog cache, which follows CREATE and DROP PUBLICATION. */
 bool
 pcapi_published(void)
 {

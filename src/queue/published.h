@@ -1,6 +1,6 @@
 /*
  * published.h
- *	  Is this database published, so that another server sends its events?
+ *	  Tell whether this database is published, so that another server sends its events.
  */
 #ifndef PCAPI_PUBLISHED_H
 #define PCAPI_PUBLISHED_H
@@ -9,7 +9,7 @@
 
 #define PCAPI_PUBLICATION	"pinterest_capi"
 
-/* whether another server sends what is queued here; needs a transaction */
+/* Return whether another server sends what is queued here.  Needs a transaction. */
 extern bool pcapi_published(void);
 
 #endif							/* PCAPI_PUBLISHED_H */

@@ -1,9 +1,9 @@
 /*
  * retention.c
- *	  What is kept too long goes, a few rows at a time: final events, their
- *	  payloads, visitors' click ids.
+ *	  Delete final events, empty their payloads and delete click ids once they are kept too
+ *	  long, in steps of some thousand rows.
  *
- * When to make such a step, and from where, is the worker's (worker/retention_schedule.c).
+ * The worker decides when to take a step, and from where (worker/retention_schedule.c).
  */
 #include "pinterest_capi.h"
 
@@ -18,28 +18,29 @@
 #include "utils/guc.h"
 #include "utils/rel.h"
 
-/* ids of final events, and what is done to them */
-typedef struct Few
+/* final events, and what a step does to them */
+typedef struct Step
 {
 	const char *sql;
 	Datum	   *ids;
-	int64	   *changed;
-} Few;
+	int			n;
+	int64	   *changed;		/* counts the rows */
+} Step;
 
-/* as nearly always */
+/* first attempt: all rows, which nearly always succeeds */
 #define DELETE_ALL \
-	"WITH gone AS (DELETE FROM pinterest_capi._outcome WHERE id = ANY ($1) RETURNING id)," \
-	" deleted AS (DELETE FROM pinterest_capi._event WHERE id = ANY (ARRAY(SELECT id FROM gone)))" \
-	" SELECT count(*) AS n FROM gone"
+	"WITH finished AS (DELETE FROM pinterest_capi._outcome WHERE id = ANY ($1) RETURNING id)," \
+	" deleted AS (DELETE FROM pinterest_capi._event WHERE id = ANY (ARRAY(SELECT id FROM finished)))" \
+	" SELECT count(*) AS n FROM finished"
 
-/* those whose two rows nobody has locked */
+/* second attempt: those whose two rows no other transaction has locked */
 #define DELETE_FREE \
 	"WITH o AS MATERIALIZED (SELECT w.id FROM pinterest_capi._outcome AS w WHERE w.id = ANY ($1) FOR UPDATE SKIP LOCKED)," \
 	" e AS MATERIALIZED (SELECT v.id FROM pinterest_capi._event AS v WHERE v.id = ANY (ARRAY(SELECT id FROM o)) FOR UPDATE SKIP LOCKED)," \
 	" deleted AS (DELETE FROM pinterest_capi._event WHERE id = ANY (ARRAY(SELECT id FROM e)) RETURNING id)," \
-	" gone AS (DELETE FROM pinterest_capi._outcome WHERE id = ANY (ARRAY(SELECT id FROM deleted UNION ALL" \
+	" finished AS (DELETE FROM pinterest_capi._outcome WHERE id = ANY (ARRAY(SELECT id FROM deleted UNION ALL" \
 	" SELECT id FROM o WHERE NOT EXISTS (SELECT FROM pinterest_capi._event AS v WHERE v.id = o.id OFFSET 0))) RETURNING id)" \
-	" SELECT count(*) AS n FROM gone"
+	" SELECT count(*) AS n FROM finished"
 
 #define EMPTY_ALL \
 	"WITH emptied AS (UPDATE pinterest_capi._event SET payload = NULL, visitor = NULL" \
@@ -50,59 +51,54 @@ typedef struct Few
 	" emptied AS (UPDATE pinterest_capi._event SET payload = NULL, visitor = NULL" \
 	" WHERE id = ANY (ARRAY(SELECT id FROM e)) RETURNING id) SELECT count(*) AS n FROM emptied"
 
-/* a clock was ahead, or they would be kept for as much longer */
-#define SET_RIGHT \
+/* outcomes of a clock that was ahead, which would be kept too long */
+#define CORRECT_TIMES \
 	"WITH o AS MATERIALIZED (SELECT w.id FROM pinterest_capi._outcome AS w WHERE w.id = ANY ($1) FOR UPDATE SKIP LOCKED)," \
-	" mended AS (UPDATE pinterest_capi._outcome SET finished_at = clock_timestamp() WHERE id = ANY (ARRAY(SELECT id FROM o)))" \
+	" corrected AS (UPDATE pinterest_capi._outcome SET finished_at = clock_timestamp() WHERE id = ANY (ARRAY(SELECT id FROM o)))" \
 	" SELECT 0::bigint AS n"
 
-/* A PcapiPartWork. */
+/* Execute the step's statement for n of its events.  A PcapiPartWork. */
 static void
 change(void *arg, int from, int n)
 {
-	Few		   *few = arg;
+	Step	   *step = arg;
 	Oid			types[1] = {INT8ARRAYOID};
 	Datum		values[1];
 
-	values[0] = PointerGetDatum(construct_array(few->ids + from, n, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	values[0] = pcapi_array(step->ids + from, n, INT8OID);
 	SPI_connect();
-	pcapi_execute_once(SPI_OK_SELECT, few->sql, 1, types, values, NULL, false, 0);
-	*few->changed += pcapi_result_int64(0, "n");
+	pcapi_execute_once(SPI_OK_SELECT, step->sql, 1, types, values, NULL, false, 0);
+	*step->changed += pcapi_result_int64(0, "n");
 	SPI_finish();
 }
 
-typedef struct All
-{
-	Few			few;
-	int			n;
-} All;
-
+/* Execute it for all of them. */
 static void
-change_all_at_once(void *arg)
+change_all(void *arg)
 {
-	All		   *all = arg;
+	Step	   *step = arg;
 
-	change(&all->few, 0, all->n);
+	change(step, 0, step->n);
 }
 
 /*
- * All of them, as nearly always.  Where that fails, those that nobody has locked,
- * and of these what can't be changed, since somebody's foreign key has it, say,
- * stays: by halves, until it stands alone.
+ * Change all events at once.  If that fails, change those that no other transaction has
+ * locked, by halves: an event that can't be changed, since somebody's foreign key
+ * refers to it, say, stands alone at last, and stays.
  */
 static void
 change_possible(const char *all_sql, const char *free_sql, Datum ids, int64 *changed)
 {
-	All			all = {.few = {.sql = all_sql, .changed = changed}};
+	Step		step = {.sql = all_sql, .changed = changed};
 
-	deconstruct_array(DatumGetArrayTypeP(ids), INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE, &all.few.ids, NULL, &all.n);
-	if (all.n == 0 || pcapi_subxact_error(change_all_at_once, &all) == NULL)
+	deconstruct_array(DatumGetArrayTypeP(ids), INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE, &step.ids, NULL, &step.n);
+	if (step.n == 0 || pcapi_subxact_error(change_all, &step) == NULL)
 		return;
-	all.few.sql = free_sql;
-	(void) pcapi_by_halves(change, &all.few, 0, all.n);
+	step.sql = free_sql;
+	(void) pcapi_by_halves(change, &step, 0, step.n);
 }
 
-/* Somebody's foreign key, or a trigger, which the worker's session_replication_role would pass by. */
+/* Return whether a deletion fires somebody's trigger or foreign key, which the worker's session_replication_role skips. */
 static bool
 deletion_is_watched(PcapiTable table)
 {
@@ -133,13 +129,13 @@ pcapi_retention_step(const char *retention, const char *payload_retention, int64
 	values[2] = Int64GetDatum(*after);
 	pcapi_execute(SPI_OK_SELECT,
 				  pcapi_plan(&plan,
-							 "WITH few AS ("
+							 "WITH next AS ("
 							 " SELECT o.id, o.finished_at < clock_timestamp() - $1::interval AS old,"
 							 " o.finished_at < clock_timestamp() - $2::interval AS stale,"
 							 " o.finished_at > clock_timestamp() + interval '1 minute' AS ahead"
 							 " FROM pinterest_capi._outcome AS o WHERE o.id > $3 ORDER BY o.id LIMIT 2000"
-							 ") SELECT max(id) AS top, ARRAY(SELECT id FROM few WHERE old) AS old,"
-							 " ARRAY(SELECT id FROM few WHERE stale AND NOT old) AS stale, ARRAY(SELECT id FROM few WHERE ahead) AS ahead FROM few",
+							 ") SELECT max(id) AS top, ARRAY(SELECT id FROM next WHERE old) AS old,"
+							 " ARRAY(SELECT id FROM next WHERE stale AND NOT old) AS stale, ARRAY(SELECT id FROM next WHERE ahead) AS ahead FROM next",
 							 3, types),
 				  values, NULL, false, 0);
 	found = !pcapi_result_is_null(0, "top");
@@ -156,7 +152,7 @@ pcapi_retention_step(const char *retention, const char *payload_retention, int64
 	change_possible(DELETE_ALL, DELETE_FREE, old, changed);
 	AtEOXact_GUC(true, level);
 	change_possible(EMPTY_ALL, EMPTY_FREE, stale, changed);
-	change_possible(SET_RIGHT, SET_RIGHT, ahead, changed);
+	change_possible(CORRECT_TIMES, CORRECT_TIMES, ahead, changed);
 	return found;
 }
 
@@ -174,7 +170,6 @@ pcapi_visitor_place_param(const PcapiVisitorPlace *place, Datum *value)
 	return true;
 }
 
-/* Inside SPI: the last statement returned the place, or no row where there is nothing behind it. */
 void
 pcapi_visitor_place_set(PcapiVisitorPlace *place)
 {
@@ -186,16 +181,16 @@ pcapi_visitor_place_set(PcapiVisitorPlace *place)
 		return;
 	last = DatumGetByteaPP(pcapi_result_datum(0, pcapi_result_column("visitor"), &isnull));
 	place->len = VARSIZE_ANY_EXHDR(last);
-	/* a longer one we have not written */
+	/* a longer key is none of the extension's */
 	place->begun = place->len <= sizeof(place->after);
 	if (place->begun)
 		memcpy(place->after, VARDATA_ANY(last), place->len);
 }
 
 /*
- * A visitor of whom nothing but the click was known goes as a whole.  Whoever
- * is being written to at this moment is left for the next pass: a transaction
- * that takes its time must not keep this one from the rest.
+ * A visitor of whom nothing but the click is stored is deleted.  A row that another
+ * transaction has locked is left for the next pass, so that a long transaction doesn't
+ * keep this one from the other rows.
  */
 bool
 pcapi_click_retention_step(const char *retention, PcapiVisitorPlace *place)
@@ -211,25 +206,25 @@ pcapi_click_retention_step(const char *retention, PcapiVisitorPlace *place)
 		nulls[1] = ' ';
 	pcapi_execute(SPI_OK_SELECT,
 				  pcapi_plan(&plan,
-							 "WITH few AS ("
+							 "WITH next AS ("
 							 " SELECT v.visitor FROM pinterest_capi._visitor AS v"
 							 " WHERE v.visitor > coalesce($2, '') ORDER BY v.visitor LIMIT 2000"
 							 "), old AS ("
 							 " SELECT v.visitor, v.user_data = '{}' AND v.consent IS NULL AS bare"
-							 " FROM pinterest_capi._visitor AS v WHERE v.visitor = ANY (ARRAY(SELECT visitor FROM few))"
+							 " FROM pinterest_capi._visitor AS v WHERE v.visitor = ANY (ARRAY(SELECT visitor FROM next))"
 							 " AND v.click_id_at < clock_timestamp() - $1::interval FOR UPDATE SKIP LOCKED"
-							 "), ahead AS ("	/* of a clock that was; a newer click would not count */
-							 " SELECT v.visitor FROM pinterest_capi._visitor AS v WHERE v.visitor = ANY (ARRAY(SELECT visitor FROM few))"
+							 "), ahead AS ("	/* set by a clock that was ahead: a newer click would not count */
+							 " SELECT v.visitor FROM pinterest_capi._visitor AS v WHERE v.visitor = ANY (ARRAY(SELECT visitor FROM next))"
 							 " AND v.click_id_at > clock_timestamp() + interval '1 minute' FOR UPDATE SKIP LOCKED"
-							 "), mended AS ("
+							 "), corrected AS ("
 							 " UPDATE pinterest_capi._visitor SET click_id_at = clock_timestamp()"
 							 " WHERE visitor = ANY (ARRAY(SELECT visitor FROM ahead))"
-							 "), gone AS ("
+							 "), deleted AS ("
 							 " DELETE FROM pinterest_capi._visitor WHERE visitor = ANY (ARRAY(SELECT visitor FROM old WHERE bare))"
 							 "), emptied AS ("
 							 " UPDATE pinterest_capi._visitor SET click_id = NULL, click_id_at = NULL"
 							 " WHERE visitor = ANY (ARRAY(SELECT visitor FROM old WHERE NOT bare))"
-							 ") SELECT visitor FROM few ORDER BY visitor DESC LIMIT 1",
+							 ") SELECT visitor FROM next ORDER BY visitor DESC LIMIT 1",
 							 2, types),
 				  values, nulls, false, 0);
 	pcapi_visitor_place_set(place);

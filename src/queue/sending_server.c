@@ -3,11 +3,10 @@
  *	  Which server sends a database's events, and whether this is the one.
  *
  * A base backup, a snapshot and CREATE DATABASE ... TEMPLATE carry tokens and
- * queue, so a copy that was started would send.  The table _sending_server,
- * which all of these carry and dumps don't, says which server sends: its
- * machine, and the file pg_control, which the server writes in place for as
- * long as the cluster exists (src/core/host.c).  A server that is not found
- * there sends only
+ * queue, so a copy that is started would send.  The table _sending_server, which all
+ * of these carry and dumps don't, tells which server sends: its machine, and the file
+ * pg_control, which the server writes in place for as long as the cluster exists
+ * (src/core/host.c).  A server that is not the one in the table sends only
  *
  * - after a promotion that this postmaster has seen as a standby,
  *
@@ -15,11 +14,11 @@
  *
  * - where pinterest_capi.senders names its host.
  *
- * Else it waits for somebody to say that it is the one.  docs/operations.md
- * lists what that means in each case.
+ * Else it is held until somebody calls resume_destination() or configure_destination().
+ * docs/operations.md lists what that means in each case.
  *
- * The table usually has one row.  Where logical replication brings another
- * server's row beside the own one, the own one counts.
+ * The table usually has one row.  If logical replication brings another server's row
+ * beside this server's own, the own row counts.
  */
 #include "pinterest_capi.h"
 
@@ -42,34 +41,36 @@
 
 #define CONTROL_FILE "global/pg_control"
 
+/* how this server relates to the one in the table */
 typedef enum Recognition
 {
-	RECOGNIZED,					/* the server that sends, as it is remembered */
-	CHANGED,					/* the same; its machine's name or the like has changed */
-	FIRST,						/* nobody has sent from this database so far */
-	NAMED,						/* by pinterest_capi.senders */
+	RECOGNIZED,					/* it is that server */
+	CHANGED,					/* likewise; its host name or the like has changed */
+	FIRST,						/* the table is empty */
+	NAMED,						/* another one, and pinterest_capi.senders names it */
 	PROMOTED,
 	UPGRADED,
-	COPY,
-	NOT_NAMED
+	COPY,						/* held */
+	NOT_NAMED					/* held: pinterest_capi.senders names other hosts */
 } Recognition;
 
+/* a row of the table */
 typedef struct KnownServer
 {
 	PcapiHost	host;
 	Oid			database;
-	uint64		system;
-	char	   *directory;
+	uint64		system;			/* system identifier */
+	char	   *directory;		/* data directory */
 } KnownServer;
 
-/* what the row holds beside the time, in the order of its columns */
+/* the columns of a row except the time, in their order */
 #define SERVER_COLUMNS \
 	"database, system, host, machine, boot, adapters, device, inode, born, directory"
 #define N_SERVER_COLUMNS 10
 
 /* ---- this server ---- */
 
-/* Describe this server once per process: what may change meanwhile, such as the host's name, is seen by the next one. */
+/* Describe this server, once per process: a change, such as of the host's name, is seen by the next process. */
 static const PcapiHost *
 this_host(void)
 {
@@ -86,17 +87,19 @@ this_host(void)
 				 pcapi_errhide()));
 	for (char *c = host.name; *c; c++)
 		if ((unsigned char) *c <= ' ' || (unsigned char) *c > '~')
-			*c = '?';			/* whatever the database's encoding */
+			*c = '?';			/* a name must be valid in each encoding */
 	described = true;
 	return &host;
 }
 
+/* Return whether pinterest_capi.senders is set. */
 static bool
 senders_are_named(void)
 {
 	return pcapi_senders != NULL && pcapi_senders[0] != '\0';
 }
 
+/* Return whether it names a host. */
 static bool
 is_named(const char *host)
 {
@@ -115,10 +118,10 @@ is_named(const char *host)
 }
 
 /*
- * Whether this postmaster has been a standby and was promoted.  The flag is in
- * shared memory until the postmaster's end; a worker that starts meanwhile
- * makes it last.  A recovery to a point in time that was paused at its target
- * and promoted then has the flag too, but also a target.
+ * Return whether this postmaster was a standby and has been promoted.  The flag is in
+ * shared memory until the postmaster ends; a worker that starts meanwhile writes the
+ * table.  A recovery to a point in time that was paused at its target and then promoted
+ * has the flag too, but also a target.
  */
 static bool
 was_promoted(void)
@@ -127,8 +130,9 @@ was_promoted(void)
 }
 
 /*
- * Whether the server of that row still runs on this machine, or may do so.
- * It is looked for where it was: elsewhere nobody knows its postmaster's pid.
+ * Return whether the server of a row still runs on this machine, or may do so.  Its
+ * postmaster.pid is read in the data directory that the row names: if the directory
+ * was moved, the postmaster's pid is unknown.
  */
 static bool
 still_runs(const KnownServer *known)
@@ -154,8 +158,9 @@ still_runs(const KnownServer *known)
 }
 
 /*
- * Only pg_upgrade makes a new cluster of the same tables.  That of a copy, as a
- * rehearsal on the same machine, is known by the original's running on.
+ * Return whether pg_upgrade has made this cluster from that of a row: nothing else makes
+ * a cluster with another system identifier and the same tables.  If a copy was upgraded
+ * on the same machine, as a rehearsal, the original still runs.
  */
 static bool
 was_upgraded(const KnownServer *known)
@@ -167,8 +172,9 @@ was_upgraded(const KnownServer *known)
 
 /* ---- the table ---- */
 
+/* Return bytes as bytea. */
 static Datum
-digest_datum(const void *data, size_t len)
+bytea_datum(const void *data, size_t len)
 {
 	bytea	   *b = palloc(VARHDRSZ + len);
 
@@ -216,7 +222,7 @@ read_row(uint64 row)
 	return known;
 }
 
-/* Read the rows, the newest first; in the memory context of SPI. */
+/* Read the rows, the newest first.  Inside SPI. */
 static List *
 read_rows(void)
 {
@@ -232,6 +238,7 @@ read_rows(void)
 	return rows;
 }
 
+/* Make this server the one that sends: replace the rows by its own.  Inside SPI. */
 static void
 write_row(void)
 {
@@ -244,9 +251,9 @@ write_row(void)
 	values[0] = ObjectIdGetDatum(MyDatabaseId);
 	values[1] = Int64GetDatum((int64) GetSystemIdentifier());
 	values[2] = CStringGetTextDatum(host->name);
-	values[3] = digest_datum(host->machine, sizeof(host->machine));
-	values[4] = digest_datum(host->boot, sizeof(host->boot));
-	values[5] = digest_datum(host->adapters, (size_t) host->n_adapters * PCAPI_HOST_ADAPTER);
+	values[3] = bytea_datum(host->machine, sizeof(host->machine));
+	values[4] = bytea_datum(host->boot, sizeof(host->boot));
+	values[5] = bytea_datum(host->adapters, (size_t) host->n_adapters * PCAPI_HOST_ADAPTER);
 	values[6] = Int64GetDatum((int64) host->device);
 	values[7] = Int64GetDatum((int64) host->inode);
 	values[8] = Int64GetDatum(host->born);
@@ -261,9 +268,9 @@ write_row(void)
 					   N_SERVER_COLUMNS, types, values, nulls, false, 0);
 }
 
-/* ---- whether it is this one ---- */
+/* ---- recognition ---- */
 
-/* Whether everything that is remembered is still so. */
+/* Return whether a row describes this server in each column. */
 static bool
 is_unchanged(const KnownServer *known)
 {
@@ -279,7 +286,7 @@ is_unchanged(const KnownServer *known)
 		strcmp(known->directory, DataDir) == 0;
 }
 
-/* Inside SPI; *of is the row that speaks for the answer, or NULL. */
+/* Compare this server with the rows.  Inside SPI; *of is the row that decides, or NULL. */
 static Recognition
 recognize(KnownServer **of)
 {
@@ -303,7 +310,7 @@ recognize(KnownServer **of)
 			mine = known;
 	}
 
-	/* the number of a database is new with CREATE DATABASE alone */
+	/* only CREATE DATABASE makes a new database OID: pg_upgrade keeps it */
 	if (mine == NULL)
 		return COPY;
 	*of = mine;

@@ -7,15 +7,15 @@
 
 #include "pinterest_capi.h"
 
-/* why this server doesn't send, in the words of destination_status; NULL when it does; palloc'd */
+/* Return why this server is held as a copy, palloc'd, and a hint in *remedy.  NULL: it is not. */
 extern char *pcapi_copy_reason(const char **remedy);
 
-/* At the worker's start: remember this server where it is the one by what can be seen. */
+/* Write this server into the table if it is recognized as the one that sends.  At the worker's start. */
 extern void pcapi_sending_server_recognize(void);
 
 /*
- * Somebody says that this is the server that sends: remember it.  True if it
- * was held as a copy before.
+ * Write this server into the table, as a user has declared that it sends.  True: it was
+ * held as a copy before.
  */
 extern bool pcapi_sending_server_claim(void);
 

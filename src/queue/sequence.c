@@ -1,12 +1,11 @@
 /*
  * sequence.c
- *	  Sequences that logical replication has left behind.
+ *	  Advance sequences that logical replication has left behind.
  *
- * It brings rows with their numbers and leaves the sequences as they are.
- * After the switch-over to such a server the first events would collide with
- * rows that are there, and fail the transactions that track them.  So the id
- * sequence is moved on as rows come, and all of them when the worker begins to
- * send.
+ * Logical replication brings rows with their numbers, and leaves the sequences as they
+ * are.  After the switch-over to such a server, the first events would collide with
+ * existing rows, and fail the transactions that track them.  So the sequence of ids is
+ * advanced as rows arrive, and all sequences when the worker begins to send.
  */
 #include "pinterest_capi.h"
 
@@ -18,8 +17,8 @@
 #include "utils/fmgrprotos.h"
 
 /*
- * How far to move beyond what is there: a sequence that others draw from at
- * this moment is not set back, and not each row that comes writes WAL.
+ * How far to advance beyond the largest number: a sequence from which others draw at
+ * this moment must not be set back, and not each row that arrives shall write WAL.
  */
 #define MARGIN 1000
 

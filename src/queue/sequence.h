@@ -1,16 +1,16 @@
 /*
  * sequence.h
- *	  Sequences that logical replication has left behind.
+ *	  Advance sequences that logical replication has left behind.
  */
 #ifndef PCAPI_SEQUENCE_H
 #define PCAPI_SEQUENCE_H
 
 #include "pinterest_capi.h"
 
-/* At the worker's start: no sequence draws a number that is in its table already. */
+/* Advance all sequences beyond the numbers in their tables.  At the worker's start. */
 extern void pcapi_sequences_advance(void);
 
-/* In a replication worker: an event came with this id. */
+/* Advance the sequence of ids beyond the id of an event that arrived.  In a replication worker. */
 extern void pcapi_sequence_pass(int64 id);
 
 #endif							/* PCAPI_SEQUENCE_H */

@@ -1,19 +1,18 @@
 /*
  * settle.c
- *	  What became of the events of a request, and of their destination.
+ *	  Settle a request's events: write their outcomes or retries.
  *
- * Nearly all are done with where they were read from (settle_fast.c).  For the
- * others it is one statement for all that are final: rows leave the queue and
- * enter the outcome; and one for those that are tried again.  What is no longer
- * in the queue (cancelled or forgotten while the request was out) has its
- * outcome already and is not touched, nor is another event under the same id
- * (a table that was emptied and filled again).
+ * settle_fast.c settles nearly all events.  For the others there is one statement for
+ * all that are final, which moves their rows from _queue to _outcome, and one for those
+ * that are retried.  An event that is not queued any more (cancelled or forgotten while
+ * it was in flight) has its outcome and is left alone, and so is another event with
+ * the same id (in a table that was emptied and filled again).
  *
- * No lock of anybody's is waited for, and what stops one row does not stop the
- * others: a set that fails is written by halves, each in a subtransaction,
- * until those that cannot be written stand alone.  These are left in the queue
- * and in the lease, which says why; the worker remembers what became of them
- * (worker/batch.c).
+ * No lock is waited for, and an error of one row does not stop the others: if a set
+ * fails, it is written by halves, each in a subtransaction, until the rows that cannot
+ * be written stand alone.  These stay in the queue and in the lease, which holds the
+ * error; the worker keeps their outcomes in memory and tries again
+ * (worker/batch_settle.c).
  */
 #include "pinterest_capi.h"
 
@@ -27,7 +26,7 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-/* columns of the arrays that go with a statement */
+/* the parameters of a statement that are arrays, with an element for each event */
 enum
 {
 	A_ID,
@@ -63,6 +62,7 @@ static const struct
 	[A_TEST] = {BOOLOID, BOOLARRAYOID, 1, true, TYPALIGN_CHAR},
 };
 
+/* Set an element; NULL: null. */
 static void
 put_text(Datum *elems, bool *nulls, int i, const char *s)
 {
@@ -70,15 +70,15 @@ put_text(Datum *elems, bool *nulls, int i, const char *s)
 	elems[i] = s ? CStringGetTextDatum(s) : (Datum) 0;
 }
 
-/* those of a settling that are written by one statement, in the order of their ids */
+/* the events that one statement writes, in the order of their ids */
 typedef struct Part
 {
 	int			dest;
 	TimestampTz attempted_at;
 	bool		retries;
-	const PcapiEventOutcome *settled;	/* all of them, as the next one */
-	PcapiWritten *written;
-	int		   *which;			/* n places in these */
+	const PcapiEventOutcome *settled;	/* all events of the request */
+	PcapiWritten *written;		/* likewise */
+	int		   *which;			/* n indexes of these arrays */
 	int			n;
 } Part;
 
@@ -91,7 +91,7 @@ compare_places(const void *a, const void *b, void *settled)
 	return x < y ? -1 : x > y ? 1 : 0;
 }
 
-/* Those not written so far that are retries, or that are final. */
+/* Choose the events not written so far that are retries, or those that are final. */
 static void
 choose(Part *part, int n, bool retries)
 {
@@ -108,6 +108,7 @@ choose(Part *part, int n, bool retries)
 	qsort_arg(part->which, part->n, sizeof(int), compare_places, (void *) part->settled);
 }
 
+/* Make the parameters. */
 static void
 make_arrays(Datum arrays[A_COUNT], const Part *part)
 {
@@ -149,23 +150,23 @@ make_arrays(Datum arrays[A_COUNT], const Part *part)
 	}
 }
 
-/* the arrays of a part, as rows */
+/* the parameters as rows r */
 #define SETTLED_ARRAYS \
 	" (SELECT $11 AS dest, a.* FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)" \
 	" AS a (id, created_at, status, attempted, http_status, delay, reason, error, warning, test_mode) OFFSET 0) AS r"
 
-/* their rows of the queue, if it is still the event that was meant */
+/* and their rows q of the queue, if these are still of the same events */
 #define STILL_QUEUED \
 	SETTLED_ARRAYS " JOIN pinterest_capi._queue AS q ON" PCAPI_QUEUED_AS("r") \
 	" WHERE (r.created_at IS NULL OR EXISTS (SELECT FROM pinterest_capi._event AS e" \
 	" WHERE e.id = r.id AND e.created_at = r.created_at))"
 
-/* and those that nobody has locked, locked */
-#define THOSE_FREE \
+/* lock those that no other transaction has locked */
+#define LOCK_FREE \
 	"WITH free AS MATERIALIZED (SELECT r.* FROM" STILL_QUEUED " FOR UPDATE OF q SKIP LOCKED)"
 
-#define PUT_FINAL \
-	THOSE_FREE ", gone AS (" \
+#define WRITE_FINAL \
+	LOCK_FREE ", dequeued AS (" \
 	" DELETE FROM pinterest_capi._queue AS q USING free AS r" \
 	" WHERE" PCAPI_QUEUED_AS("r") \
 	" RETURNING q.id, r.status, q.attempts + r.attempted AS attempts," \
@@ -176,11 +177,11 @@ make_arrays(Datum arrays[A_COUNT], const Part *part)
 	" ELSE q.warnings || string_to_array(r.warning, chr(10)) END AS warnings, r.test_mode)" \
 	" INSERT INTO pinterest_capi._outcome (" PCAPI_OUTCOME_LIST ")" \
 	" SELECT id, clock_timestamp(), last_attempt_at, $11, attempts, http_status," \
-	" status, reason, error, warnings, test_mode FROM gone%s RETURNING id"
+	" status, reason, error, warnings, test_mode FROM dequeued%s RETURNING id"
 
-/* first_attempt_at: no later than this one, should a clock have been ahead */
-#define PUT_RETRIES \
-	THOSE_FREE \
+/* first_attempt_at becomes no later than this attempt, for the case that a clock was ahead */
+#define WRITE_RETRIES \
+	LOCK_FREE \
 	" UPDATE pinterest_capi._queue AS q SET attempts = q.attempts + r.attempted," \
 	" http_status = r.http_status, error = r.error," \
 	" first_attempt_at = least(q.first_attempt_at, $12), last_attempt_at = $12," \
@@ -189,11 +190,11 @@ make_arrays(Datum arrays[A_COUNT], const Part *part)
 	" THEN q.warnings ELSE q.warnings || r.warning END" \
 	" FROM free AS r WHERE" PCAPI_QUEUED_AS("r") " RETURNING q.id"
 
-#define THOSE_LEFT	"SELECT r.id FROM" STILL_QUEUED
+#define SELECT_LEFT	"SELECT r.id FROM" STILL_QUEUED
 
-/* Run one of these; the rows that it returns are marked. */
+/* Execute one of these statements, and mark the events whose rows it returns. */
 static void
-run(int expected, SPIPlanPtr *plans, const char *sql, const Part *part, PcapiWritten mark)
+execute(int expected, SPIPlanPtr *plans, const char *sql, const Part *part, PcapiWritten mark)
 {
 	Oid			types[A_COUNT + 2];
 	Datum		values[A_COUNT + 2];
@@ -240,7 +241,7 @@ run(int expected, SPIPlanPtr *plans, const char *sql, const Part *part, PcapiWri
 	SPI_finish();
 }
 
-/* A PcapiPartWork. */
+/* Write n events of a part.  A PcapiPartWork. */
 static void
 write_part(void *arg, int from, int n)
 {
@@ -251,26 +252,28 @@ write_part(void *arg, int from, int n)
 	part.which += from;
 	part.n = n;
 	if (part.retries)
-		run(SPI_OK_UPDATE_RETURNING, &retry_plan, PUT_RETRIES, &part, PCAPI_WRITTEN);
+		execute(SPI_OK_UPDATE_RETURNING, &retry_plan, WRITE_RETRIES, &part, PCAPI_WRITTEN);
 	else
-		run(SPI_OK_INSERT_RETURNING, final_plans, PUT_FINAL, &part, PCAPI_WRITTEN);
+		execute(SPI_OK_INSERT_RETURNING, final_plans, WRITE_FINAL, &part, PCAPI_WRITTEN);
 }
 
-/* one of a part, to find out whether it is the row that is in the way */
+/* an event of a part, for write_single() */
 typedef struct Single
 {
 	Part	   *part;
 	int			place;
 } Single;
 
+/* Write all events of a part. */
 static void
 write_whole(void *arg)
 {
-	Single	   *all = arg;
+	Part	   *part = arg;
 
-	write_part(all->part, 0, all->part->n);
+	write_part(part, 0, part->n);
 }
 
+/* Write one event of a part. */
 static void
 write_single(void *arg)
 {
@@ -279,7 +282,10 @@ write_single(void *arg)
 	write_part(single->part, single->place, 1);
 }
 
-/* An error that says as little of a row as a quota that is used up does: these have no code of their own. */
+/*
+ * Return whether an event fails alone with an error that is rather the server's than the row's, such as a full
+ * disk or an exceeded quota, which has no SQLSTATE of its own.
+ */
 static bool
 fails_as_server(Part *part, int place)
 {
@@ -291,21 +297,20 @@ fails_as_server(Part *part, int place)
 }
 
 /*
- * What stops the first one and the last one alone is taken for the server's
- * trouble, and is an error of the whole: the answer is kept, and written down
- * once the trouble is over, and nothing is sent meanwhile.  Else the set comes
- * apart.  Returns why some could not be written, or NULL.
+ * Write a part.  If it fails, and its first and its last event fail each alone as well,
+ * the server is taken to be the cause, and an error is raised: the worker keeps the
+ * response, writes the outcomes when it can, and sends nothing meanwhile.  Else the
+ * part is written by halves.  Return why some events could not be written, or NULL.
  */
 static char *
 write_as_far_as_possible(Part *part)
 {
 	char	   *problem;
 	int			code;
-	Single		all = {part, 0};
 
 	if (part->n == 0)
 		return NULL;
-	problem = pcapi_subxact_error_code(write_whole, &all, &code);
+	problem = pcapi_subxact_error_code(write_whole, part, &code);
 	if (problem == NULL)
 		return NULL;
 	if (part->n > 1 && fails_as_server(part, 0) && fails_as_server(part, part->n - 1))
@@ -316,23 +321,25 @@ write_as_far_as_possible(Part *part)
 	return pcapi_by_halves(write_part, part, 0, part->n);
 }
 
-typedef struct Finish
+/* all events of a request, for settle_fast() */
+typedef struct All
 {
 	Part	   *part;
 	int			n;
-} Finish;
+} All;
 
+/* Settle events that are final at their first attempt. */
 static void
-finish(void *arg)
+settle_fast(void *arg)
 {
-	Finish	   *f = arg;
+	All		   *all = arg;
 
-	pcapi_settle_fast(f->part->dest, f->part->attempted_at, f->part->settled, f->n, f->part->written);
+	pcapi_settle_fast(all->part->dest, all->part->attempted_at, all->part->settled, all->n, all->part->written);
 }
 
-/* What of the lease is still to be written down, or its end. */
+/* Delete the lease, or reduce it to the events that are left. */
 static void
-keep_lease(int64 lease, const PcapiEventOutcome *settled, const PcapiWritten *written, int n, int left, const char *problem)
+update_lease(int64 lease, const PcapiEventOutcome *settled, const PcapiWritten *written, int n, int left, const char *problem)
 {
 	static SPIPlanPtr end_plan = NULL;
 	Oid			types[3] = {INT8OID, INT8ARRAYOID, TEXTOID};
@@ -351,7 +358,7 @@ keep_lease(int64 lease, const PcapiEventOutcome *settled, const PcapiWritten *wr
 		for (int i = 0; i < n; i++)
 			if (written[i] == PCAPI_LEFT)
 				ids[m++] = Int64GetDatum(settled[i].id);
-		values[1] = PointerGetDatum(construct_array(ids, m, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+		values[1] = pcapi_array(ids, m, INT8OID);
 		values[2] = CStringGetTextDatum(problem);
 		pcapi_execute_once(SPI_OK_UPDATE,
 						   "UPDATE pinterest_capi._lease SET ids = $2, problem = $3 WHERE lease = $1",
@@ -371,7 +378,7 @@ pcapi_settle(int dest, int64 lease, TimestampTz attempted_at,
 
 	*problem = NULL;
 
-	/* settle_fast.c locks rows in the order of their ids, as destination_admin.c does */
+	/* settle_fast.c locks rows in the order of the array, which must be that of ids, as in finalize.c */
 	for (int i = 0; i < n; i++)
 	{
 		written[i] = PCAPI_NOT_THERE;
@@ -380,10 +387,10 @@ pcapi_settle(int dest, int64 lease, TimestampTz attempted_at,
 	}
 	if (never_tried)
 	{
-		Finish		f = {.part = &part, .n = n};
+		All			all = {.part = &part, .n = n};
 
-		/* all of them or none; the statements tell which of them is in the way */
-		if (pcapi_subxact_error(finish, &f) != NULL)
+		/* all of them or none: after an error, the statements find the event that caused it */
+		if (pcapi_subxact_error(settle_fast, &all) != NULL)
 			memset(written, 0, sizeof(PcapiWritten) * n);
 	}
 	for (int retries = 0; retries < 2; retries++)
@@ -398,13 +405,13 @@ pcapi_settle(int dest, int64 lease, TimestampTz attempted_at,
 		if (missing == 0)
 			continue;
 		choose(&part, n, retries);
-		run(SPI_OK_SELECT, &left_plan, THOSE_LEFT, &part, PCAPI_LEFT);
+		execute(SPI_OK_SELECT, &left_plan, SELECT_LEFT, &part, PCAPI_LEFT);
 		for (int i = 0; i < part.n; i++)
 			left += written[part.which[i]] == PCAPI_LEFT;
 		if (*problem == NULL)
 			*problem = why;
 	}
 	if (lease != 0)
-		keep_lease(lease, settled, written, n, left, *problem ? *problem : PCAPI_LOCKED);
+		update_lease(lease, settled, written, n, left, *problem ? *problem : PCAPI_LOCKED);
 	return left;
 }

@@ -1,6 +1,6 @@
 /*
  * settle.h
- *	  What became of the events of a request, and of their destination.
+ *	  Settle a request's events: write their outcomes or retries.
  */
 #ifndef PCAPI_SETTLE_H
 #define PCAPI_SETTLE_H
@@ -10,13 +10,15 @@
 #include "datatype/timestamp.h"
 #include "queue/outcome.h"
 
-/*
- * written: n of them, filled in.  Returns how many are left; *problem is why,
- * in the current memory context, or NULL where others have locked them.  The
- * lease, if not 0, keeps those alone.
- */
+/* the problem that a lease holds for events that other transactions have locked */
 #define PCAPI_LOCKED "locked by another transaction"
 
+/*
+ * Settle n events of a request in the current transaction, and fill in written, an
+ * element for each.  Return how many are left in the queue, and in *problem why, in the
+ * current memory context; NULL: other transactions have locked them.  The lease, unless
+ * it is 0, is deleted, or keeps the events that are left.
+ */
 extern int	pcapi_settle(int dest, int64 lease, TimestampTz attempted_at,
 						 const PcapiEventOutcome *settled, int n, PcapiWritten *written, char **problem);
 

@@ -1,6 +1,6 @@
 /*
  * settle_fast.h
- *	  Events that are done with at their first attempt: out of the queue, into the outcome.  Nearly all are.
+ *	  Settle events that are final at their first attempt without a statement.
  */
 #ifndef PCAPI_SETTLE_FAST_H
 #define PCAPI_SETTLE_FAST_H
@@ -10,7 +10,10 @@
 #include "datatype/timestamp.h"
 #include "queue/outcome.h"
 
-/* settle_fast.c: those that are done with at their first attempt */
+/*
+ * Settle those of n events, in the order of their ids, that are final at their first attempt and whose rows are
+ * unchanged; mark them as written.  An error leaves all of them to the caller, who runs it in a subtransaction.
+ */
 extern void pcapi_settle_fast(int dest, TimestampTz attempted_at, const PcapiEventOutcome *settled, int n,
 							  PcapiWritten *written);
 

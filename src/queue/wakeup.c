@@ -1,11 +1,11 @@
 /*
  * wakeup.c
- *	  At COMMIT, tell the worker that there is something to do, or start one.
+ *	  Wake the worker at COMMIT, or start one.
  *
- * This and the tables are all that callers' sessions and the worker share.
- * The row in _worker says where the worker's PGPROC is; a session reads it once
- * and keeps it until a worker starts (which invalidates the table's relcache
- * entry).  At COMMIT there is nothing left but to set a latch.
+ * A caller's session and the worker share this, the tables, and the segment in
+ * worker_state.h.  The row in _worker tells where the worker's PGPROC is.  A session
+ * reads it once and keeps it until a worker starts, which invalidates the table's
+ * relcache entry.  So at COMMIT it only sets a latch.
  */
 #include "pinterest_capi.h"
 
@@ -16,11 +16,11 @@
 #include "queue/worker_start.h"
 #include "queue/worker_state.h"
 
-static bool wake_wanted = false;
+static bool wake_wanted = false;	/* at the end of the current transaction */
 
 /*
- * A worker that is started here doesn't wait for this transaction, whose end
- * may be far away; nor is the start lock kept until then.
+ * A worker that is started here doesn't wait for this transaction, which may last long;
+ * nor is the start lock kept until its end.
  */
 void
 pcapi_wake_now(void)
@@ -31,14 +31,14 @@ pcapi_wake_now(void)
 
 	if (RecoveryInProgress())
 		return;
-	pcapi_worker_forget();		/* who waits must not trust an old row */
+	pcapi_worker_forget();		/* the kept row may be of a worker that has ended */
 	if (pcapi_worker_pid() != 0)
 	{
 		pcapi_worker_set_latch();
 		return;
 	}
 
-	/* one that fails at its start keeps its slot: they must not be used up */
+	/* a worker that fails at its start keeps its slot: don't use them all up */
 	if (started && now - started_at < PCAPI_START_GAP_MS)
 		return;
 	started = true;
@@ -55,16 +55,16 @@ pcapi_wake_xact_event(XactEvent event)
 	switch (event)
 	{
 		case XACT_EVENT_PRE_COMMIT:
-			/* an error is still allowed here, but there is none to expect */
+			/* an error is allowed here, but none is expected */
 			if (!RecoveryInProgress())
 				(void) pcapi_start_worker_if_none(GetTopTransactionIdIfAny());
 			break;
 		case XACT_EVENT_PRE_PREPARE:
 
 			/*
-			 * Whoever commits it has no reason to tell a worker, so one must
-			 * be there to find it.  It doesn't wait for that, nor is the
-			 * start lock left to the prepared transaction.
+			 * COMMIT PREPARED wakes no worker, so one must run that finds the
+			 * rows.  It doesn't wait for that transaction, and the start lock
+			 * isn't left to it.
 			 */
 			if (!RecoveryInProgress() && pcapi_start_worker_if_none(InvalidTransactionId))
 				pcapi_unlock(PCAPI_LOCK_START, false);
@@ -74,7 +74,7 @@ pcapi_wake_xact_event(XactEvent event)
 			pcapi_worker_set_latch();
 			break;
 		case XACT_EVENT_ABORT:
-		case XACT_EVENT_PREPARE:	/* the worker's own slow look finds it */
+		case XACT_EVENT_PREPARE:	/* the worker's periodic poll finds the rows */
 			wake_wanted = false;
 			break;
 		default:
@@ -82,7 +82,6 @@ pcapi_wake_xact_event(XactEvent event)
 	}
 }
 
-/* Cheap enough to be called for each event of a transaction. */
 void
 pcapi_wake_at_commit(void)
 {

@@ -1,19 +1,20 @@
 /*
  * worker_lock.c
- *	  Advisory locks on a database: one worker runs, one session starts it.
+ *	  Advisory locks on a database: one worker runs, and one session starts it.
  */
 #include "pinterest_capi.h"
 
 #include "queue/worker_lock.h"
 #include "storage/lock.h"
 
-/* any 32 bits that others are unlikely to take for an advisory lock */
+/* "PCAP" in ASCII: a number that applications hardly use for their advisory locks */
 #define LOCK_CLASS 0x50434150
 
+/* Fill in the tag of a lock on this database. */
 static void
 lock_tag(LOCKTAG *tag, int which)
 {
-	/* field 4 tells one-key, two-key and, with 3, our advisory locks apart */
+	/* field 4 is 1 and 2 for the advisory locks that SQL can take (lockfuncs.c): 3 is no other's */
 	SET_LOCKTAG_ADVISORY(*tag, MyDatabaseId, LOCK_CLASS, which, 3);
 }
 
@@ -26,7 +27,6 @@ pcapi_lock(int which, bool session_lock)
 	return LockAcquire(&tag, ExclusiveLock, session_lock, true) != LOCKACQUIRE_NOT_AVAIL;
 }
 
-/* Those who look hold it for a moment only. */
 void
 pcapi_lock_alive(void)
 {
@@ -45,7 +45,7 @@ pcapi_unlock(int which, bool session_lock)
 	LockRelease(&tag, ExclusiveLock, session_lock);
 }
 
-/* Whether a worker of this database holds its lock; asks for a mode that nobody else uses. */
+/* ShareLock: no other code asks for this mode, so two sessions that ask don't conflict. */
 bool
 pcapi_alive_lock_is_held(void)
 {

@@ -1,23 +1,21 @@
 /*
  * worker_slots.c
- *	  Databases that want a worker while no slot is free, as empty files.
+ *	  The queue of databases that wait for a background worker slot, as empty files.
  *
- * Without preloading there is no shared memory that all databases see, and
- * nobody who would outlive the process that has it; and whoever waits is a
- * database, not a process.  So it is a file for each, in the directory for
- * such things that the server keeps and base backups leave out:
+ * Without preloading there is no shared memory that all databases see, and no process
+ * that outlives the one that has it; and it is a database that waits, not a process.
+ * So each waiting database has an empty file, in the server's directory for temporary
+ * files of statistics, which base backups leave out.  worker_slots.h shows the files
+ * and their states.
  *
- *	pinterest_capi.DATABASE			wants a worker from the file's time on
- *	pinterest_capi.DATABASE.SLOT	that slot's next process will be it
+ * A worker that serves a database with a request defers the request periodically, so
+ * if it dies, the request is due soon.  rename() decides between two processes.
+ * Nothing here raises an error, as sessions call it while they commit.
  *
- * A worker that serves a database on this list puts its time off again and
- * again, so one that dies is missed soon.  rename() settles who was first.
- * Nothing here raises an error: sessions come by while they commit.
- *
- * The times are of the wall clock, which somebody may set while they stand
- * there.  Nobody puts anything off for longer than PUT_OFF_MAX, so a time that
- * is later was set by a clock that was ahead, and is over.  A clock that was
- * behind leaves times that are over too soon, which does no harm.
+ * A file's time is of the wall clock, which may be set meanwhile.  No request is
+ * deferred for longer than DEFER_MAX.  So a later time was set by a clock that was
+ * ahead, and counts as due.  A clock that was behind leaves times that are due too
+ * soon, which does no harm.
  */
 #include "pinterest_capi.h"
 
@@ -33,12 +31,13 @@
 
 #define PREFIX PCAPI_TMP_DIR "/pinterest_capi."
 
-/* a promise that nobody came for: the slot is gone */
-#define PROMISE_HOLDS	(10 * USECS_PER_SEC)
+/* how long a reservation holds; then no process has come up in the slot, and it counts as lost */
+#define RESERVATION_HOLDS	(10 * USECS_PER_SEC)
 
-/* a worker comes back within a minute (worker/main.c), and a clock may be a bit off */
-#define PUT_OFF_MAX		(90 * USECS_PER_SEC)
+/* a worker defers its request for a minute (SLOT_RETURN_AFTER in src/worker), and clocks may differ a bit */
+#define DEFER_MAX		(90 * USECS_PER_SEC)
 
+/* Read a file's time.  False: there is no such file. */
 static bool
 get_time(const char *path, TimestampTz *at)
 {
@@ -50,6 +49,7 @@ get_time(const char *path, TimestampTz *at)
 	return true;
 }
 
+/* Set a file's time, if there is such a file. */
 static void
 set_time(const char *path, TimestampTz at)
 {
@@ -61,14 +61,16 @@ set_time(const char *path, TimestampTz at)
 	(void) utimensat(AT_FDCWD, path, times, 0);
 }
 
+/* Make the name of a request's file. */
 static void
-waiting_path(char path[MAXPGPATH], Oid database)
+request_path(char path[MAXPGPATH], Oid database)
 {
 	snprintf(path, MAXPGPATH, PREFIX "%u", database);
 }
 
+/* Make the name of a reservation's file. */
 static void
-promise_path(char path[MAXPGPATH], Oid database, Oid slot)
+reservation_path(char path[MAXPGPATH], Oid database, Oid slot)
 {
 	snprintf(path, MAXPGPATH, PREFIX "%u.%u", database, slot);
 }
@@ -80,7 +82,7 @@ pcapi_slot_request(Oid database, TimestampTz at)
 	TimestampTz listed;
 	int			fd;
 
-	waiting_path(path, database);
+	request_path(path, database);
 	if (get_time(path, &listed))
 	{
 		if (listed > at)
@@ -105,7 +107,7 @@ pcapi_slot_defer(Oid database, TimestampTz at)
 {
 	char		path[MAXPGPATH];
 
-	waiting_path(path, database);
+	request_path(path, database);
 	set_time(path, at);
 }
 
@@ -114,7 +116,7 @@ pcapi_slot_cancel(Oid database)
 {
 	char		path[MAXPGPATH];
 
-	waiting_path(path, database);
+	request_path(path, database);
 	(void) unlink(path);
 }
 
@@ -124,11 +126,11 @@ pcapi_slot_is_requested(Oid database)
 	char		path[MAXPGPATH];
 	TimestampTz at;
 
-	waiting_path(path, database);
+	request_path(path, database);
 	return get_time(path, &at);
 }
 
-/* pinterest_capi.DATABASE, or pinterest_capi.DATABASE.SLOT */
+/* Parse the name of a file: pinterest_capi.DATABASE, or pinterest_capi.DATABASE.SLOT. */
 static bool
 read_name(const char *name, Oid *database, Oid *slot)
 {
@@ -144,7 +146,10 @@ read_name(const char *name, Oid *database, Oid *slot)
 	return *end == '\0';
 }
 
-/* The next file of the list; slot is invalid where none is promised, *at is PG_INT64_MIN where the time makes no sense. */
+/*
+ * Read the next file.  *slot is invalid for a request.  *at is PG_INT64_MIN if the time was set by a clock that was
+ * ahead.
+ */
 static bool
 next_file(DIR * dir, TimestampTz now, Oid *database, Oid *slot, TimestampTz *at)
 {
@@ -159,7 +164,7 @@ next_file(DIR * dir, TimestampTz now, Oid *database, Oid *slot, TimestampTz *at)
 		snprintf(path, sizeof(path), PCAPI_TMP_DIR "/%s", entry->d_name);
 		if (!get_time(path, at))
 			continue;
-		if (*at > now + PUT_OFF_MAX)
+		if (*at > now + DEFER_MAX)
 			*at = PG_INT64_MIN;
 		return true;
 	}
@@ -180,13 +185,13 @@ pcapi_slot_next_waiting(Oid but, TimestampTz now)
 		return InvalidOid;
 	while (next_file(dir, now, &database, &slot, &at))
 	{
-		if (OidIsValid(slot) && at < now - PROMISE_HOLDS)
+		if (OidIsValid(slot) && at < now - RESERVATION_HOLDS)
 		{
 			char		from[MAXPGPATH];
 			char		to[MAXPGPATH];
 
-			promise_path(from, database, slot);
-			waiting_path(to, database);
+			reservation_path(from, database, slot);
+			request_path(to, database);
 			(void) rename(from, to);
 		}
 		else if (OidIsValid(slot))
@@ -207,8 +212,8 @@ pcapi_slot_reserve(Oid database, Oid slot)
 	char		from[MAXPGPATH];
 	char		to[MAXPGPATH];
 
-	waiting_path(from, database);
-	promise_path(to, database, slot);
+	request_path(from, database);
+	reservation_path(to, database, slot);
 	set_time(from, GetCurrentTimestamp());
 	return rename(from, to) == 0;
 }
@@ -219,20 +224,20 @@ pcapi_slot_claim(Oid slot, TimestampTz until)
 	DIR		   *dir = AllocateDir(PCAPI_TMP_DIR);
 	Oid			taken = InvalidOid;
 	Oid			database;
-	Oid			promised_to;
+	Oid			reserved;
 	TimestampTz at;
 
 	if (dir == NULL)
 		return InvalidOid;
-	while (!OidIsValid(taken) && next_file(dir, until, &database, &promised_to, &at))
+	while (!OidIsValid(taken) && next_file(dir, until, &database, &reserved, &at))
 	{
 		char		from[MAXPGPATH];
 		char		to[MAXPGPATH];
 
-		if (promised_to != slot)
+		if (reserved != slot)
 			continue;
-		promise_path(from, database, slot);
-		waiting_path(to, database);
+		reservation_path(from, database, slot);
+		request_path(to, database);
 		if (rename(from, to) != 0)
 			continue;
 		set_time(to, until);

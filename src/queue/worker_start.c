@@ -1,10 +1,9 @@
 /*
  * worker_start.c
- *	  Start a database's worker where none runs.
+ *	  Start a database's worker if none runs.
  *
- * A session that has queued something registers a dynamic background worker
- * before its COMMIT.  Where no slot is free, the database waits for one
- * (worker_slots.c).
+ * A session that has queued an event registers a dynamic background worker before its
+ * COMMIT.  If no slot is free, it requests one for the database (worker_slots.c).
  */
 #include "pinterest_capi.h"
 
@@ -20,21 +19,20 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-static bool warned_no_slot = false;
+static bool warned_no_slot = false; /* once, until a worker could be started */
 
-/* the worker that this session had started last, or NULL */
+/* the worker that this session registered last, or NULL */
 static BackgroundWorkerHandle *started_worker;
-static int64 started_worker_at; /* as all times here but EVENT_FIRST, of pcapi_clock_ms() */
+static int64 started_worker_at; /* pcapi_clock_ms() */
 
-/* an event comes before databases that only haven't been looked at for a while */
+/* how much earlier the request of a database with an event is due than of one that only was not polled for a while */
 #define EVENT_FIRST	(10 * SECS_PER_MINUTE * USECS_PER_SEC)
 
 /*
- * The registration keeps bgw_extra for as long as it lasts, beyond 2^31
- * transactions and a crash of the server, and each restart of the worker reads
- * it.  So it has not only the xid but in which process it ran: while that
- * process runs that xid, it is the transaction that is meant, and the xid is
- * one of now.
+ * The registration keeps bgw_extra for as long as it lasts, beyond 2^31 transactions and
+ * a crash of the server, and each restart of the worker reads it.  So it holds not only
+ * the xid but the process that ran it: while that process runs that xid, it is the same
+ * transaction, and not a later one with the same number.
  */
 void
 pcapi_await_starter(const char *extra)
@@ -59,9 +57,10 @@ pcapi_start_worker(Oid database, TransactionId wait_for, bool tell,
 	PcapiStarter starter = {.xid = wait_for, .pid = MyProcPid, .procno = PcapiMyProcNumber()};
 
 	/*
-	 * It leaves by itself where its database is wanted.  From 19 on it might
-	 * be BGWORKER_INTERRUPTIBLE, which ends its registration too: nobody
-	 * would start it again after CREATE DATABASE ... TEMPLATE.
+	 * The worker exits by itself if another process needs the database for
+	 * itself.  BGWORKER_INTERRUPTIBLE (PostgreSQL 19) would end its
+	 * registration too, and it would not be started again after CREATE
+	 * DATABASE ... TEMPLATE.
 	 */
 	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
 	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
@@ -77,10 +76,10 @@ pcapi_start_worker(Oid database, TransactionId wait_for, bool tell,
 }
 
 /*
- * A worker needs a moment before it holds its lock and its row can be seen.
- * Meanwhile a session that commits fast must not have one more started at each
- * commit: there are few slots, for all of the server.  After that moment the
- * slot may have gone to another database.
+ * Return whether a worker that this session registered may be starting.  A worker needs
+ * a moment before it holds its lock and its row is visible.  Meanwhile a session that
+ * commits fast must not start another one at each commit: the slots are few, and for
+ * all databases.  After that moment the slot may serve another database.
  */
 static bool
 worker_is_coming(void)
@@ -91,6 +90,7 @@ worker_is_coming(void)
 		GetBackgroundWorkerPid(started_worker, &pid) != BGWH_STOPPED;
 }
 
+/* Register a worker for this database, or request a slot for it. */
 static bool
 register_worker(TransactionId wait_for)
 {
@@ -111,10 +111,8 @@ register_worker(TransactionId wait_for)
 }
 
 /*
- * No worker, so start one; it waits for the end of a transaction before it
- * looks.  The start lock is for having one worker started by one of many
- * sessions; the worker lock shows that one is on its way already.  Both are
- * tried without waiting.  True: the start lock is taken, by the transaction.
+ * The start lock lets one of many sessions start a worker; the worker lock shows that
+ * one is starting already.  Both are tried without waiting.
  */
 bool
 pcapi_start_worker_if_none(TransactionId wait_for)
@@ -124,7 +122,7 @@ pcapi_start_worker_if_none(TransactionId wait_for)
 	if (!pcapi_lock(PCAPI_LOCK_START, false))
 		return false;
 	if (!pcapi_lock(PCAPI_LOCK_WORKER, false))
-		return true;			/* it starts just now, and will look */
+		return true;			/* one is starting, and will poll the queue */
 	pcapi_unlock(PCAPI_LOCK_WORKER, false);
 
 	if (register_worker(wait_for))

@@ -1,6 +1,6 @@
 /*
  * worker_start.h
- *	  Start a database's worker where none runs.
+ *	  Start a database's worker if none runs.
  */
 #ifndef PCAPI_WORKER_START_H
 #define PCAPI_WORKER_START_H
@@ -10,27 +10,28 @@
 #include "access/transam.h"
 #include "postmaster/bgworker.h"
 
-/* who has a worker started: what is in bgw_extra */
+/* the transaction that registered a worker, in bgw_extra */
 typedef struct PcapiStarter
 {
-	TransactionId xid;			/* invalid: there is nothing to wait for */
+	TransactionId xid;			/* invalid: the worker waits for none */
 	int			pid;
 	int			procno;
 } PcapiStarter;
 
-/* Between two starts by one session, in ms: a worker needs a moment before it can be seen. */
+/* ms between two starts by one session: a worker needs a moment before it is visible */
 #define PCAPI_START_GAP_MS	5000
 
-/* in the worker's first transaction: wait for the end of the transaction that had it started */
+/* Wait for the end of the transaction that registered this worker.  In the worker's first transaction. */
 extern void pcapi_await_starter(const char *extra);
 
-/* a dynamic worker for a database; false when there is no slot */
+/* Register a worker for a database.  tell: notify this process of its start and end.  False: there is no free slot. */
 extern bool pcapi_start_worker(Oid database, TransactionId wait_for, bool tell,
 							   BackgroundWorkerHandle **handle);
 
 /*
- * Start a worker, which waits for the end of a transaction first, unless one runs or is on its
- * way.  True: the start lock is taken, by the current transaction.
+ * Start a worker for this database, which waits for the end of a transaction first,
+ * unless one runs or is starting.  True: the current transaction has taken the start
+ * lock.
  */
 extern bool pcapi_start_worker_if_none(TransactionId wait_for);
 

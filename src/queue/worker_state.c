@@ -1,6 +1,6 @@
 /*
  * worker_state.c
- *	  The worker's segment in shared memory, and worker_status's reading of it.
+ *	  Find this database's worker, and read and write its segment in shared memory.
  */
 #include "pinterest_capi.h"
 
@@ -20,7 +20,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-static dsm_segment *my_segment;
+static dsm_segment *my_segment; /* in the worker */
 
 PcapiWorkerState *
 pcapi_worker_state_create(void)
@@ -40,7 +40,7 @@ pcapi_worker_state_create(void)
 	return shared;
 }
 
-/* One row, the one of the worker that holds the lock. */
+/* The table has one row: that of the worker that holds PCAPI_LOCK_WORKER. */
 void
 pcapi_worker_state_publish(void)
 {
@@ -63,7 +63,7 @@ pcapi_worker_state_publish(void)
 
 PG_FUNCTION_INFO_V1(pcapi_sql_worker_state);
 
-/* No row unless a worker of this database runs. */
+/* _worker_state(): no row unless a worker of this database runs. */
 Datum
 pcapi_sql_worker_state(PG_FUNCTION_ARGS)
 {
@@ -76,7 +76,7 @@ pcapi_sql_worker_state(PG_FUNCTION_ARGS)
 	bool		nulls[10] = {false};
 
 	InitMaterializedSRF(fcinfo, 0);
-	pcapi_worker_forget();		/* a look is rare and must be right */
+	pcapi_worker_forget();		/* a call is rare, and its answer must be right */
 	shared = pcapi_worker_state_attach(&segment);
 	if (shared == NULL)
 		return (Datum) 0;
@@ -105,18 +105,18 @@ pcapi_sql_worker_state(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-/* what the row in _worker said; pid 0: no row, or one that a worker left which is gone */
+/* the row in _worker as this session read it */
 static struct
 {
 	bool		valid;
-	Oid			relid;
-	int			pid;
+	Oid			relid;			/* of _worker */
+	int			pid;			/* 0: there is no row, or its worker has ended */
 	int			procno;
 	dsm_handle	segment;
-	TimestampTz checked_at;		/* of the wall clock, which has been read for each statement */
+	TimestampTz checked_at;		/* start of a statement, by the wall clock */
 }			known_worker;
 
-/* a row that was found right is taken for right so long; then a process of the same number may be another one */
+/* how long a row that was right is trusted: later, another process may have the same pid */
 #define TRUST_ROW	(1 * SECS_PER_MINUTE * USECS_PER_SEC)
 
 void
@@ -133,25 +133,24 @@ pcapi_worker_forget(void)
 }
 
 /*
- * Whether a worker of this database is there, by the lock that each holds until
- * its process ends.  Nothing else tells: the row outlives the worker, also a
- * crash and a restart of the server, and then its pid and PGPROC may be those
- * of any other process of this database.  The lock is asked for in a mode that
- * is of no use to anybody, and a worker that starts waits for it, so nobody is
- * turned away by a look.
+ * Return whether a worker of this database runs, by the lock that it holds until its
+ * process ends.  Nothing else tells: the row outlives the worker, and a crash and a
+ * restart of the server, and then another process of this database may have its pid and
+ * PGPROC.  The test asks for the lock in a mode that nothing else uses, and a worker
+ * that starts waits for the lock, so a test doesn't stop it.
  */
 static bool
 worker_lives(void)
 {
-	/* a process never stands in its own way */
+	/* the worker itself: its own lock doesn't conflict */
 	return known_worker.pid == MyProcPid || pcapi_alive_lock_is_held();
 }
 
 /*
- * Read the row with the newest snapshot: the worker may have started after the
- * caller's own was taken.  A plain scan, since the caller has no right on the
- * table and the table has one row.  In a parallel query, which the views may
- * become, the query's own snapshot has to do, and what it shows isn't kept.
+ * Read the row with the newest snapshot, as the worker may have started after the
+ * caller's own was taken.  It is a plain scan, since the caller has no right on the
+ * table, which has one row.  A parallel query, which the views may use, can take no new
+ * snapshot: the query's own is used, and the result isn't kept.
  */
 void
 pcapi_worker_look_up(void)
@@ -172,7 +171,7 @@ pcapi_worker_look_up(void)
 	if (!OidIsValid(relid) || RecoveryInProgress())
 		return;					/* a standby has no unlogged table, and no worker */
 
-	/* before the scan: an invalidation that arrives during it must count */
+	/* set before the scan, during which an invalidation may reset it */
 	known_worker.valid = true;
 	known_worker.checked_at = now;
 	rel = table_open(relid, AccessShareLock);
@@ -198,8 +197,8 @@ pcapi_worker_look_up(void)
 }
 
 /*
- * The PGPROC that the row names, if the process is still there.  Without a
- * lock: a latch set by mistake does no harm, and PGPROCs never move.
+ * Return the PGPROC that the row names, or NULL if its process has ended.  It is read
+ * without a lock: a latch set by mistake does no harm, and PGPROCs never move.
  */
 static PGPROC *
 worker_proc(void)

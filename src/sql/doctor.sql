@@ -8,7 +8,7 @@
  */
 
 ------------------------------------------------------------------------------
--- Facts that the caller may not read himself
+-- Facts that the caller has no right to read
 ------------------------------------------------------------------------------
 
 CREATE FUNCTION pinterest_capi._server_state(OUT version text, OUT preloaded boolean, OUT dispatch boolean,
@@ -25,7 +25,7 @@ CREATE VIEW pinterest_capi._destination_facts AS
 		CASE WHEN d.api_url = 'https://api.pinterest.com/v5' THEN 'Pinterest' ELSE 'The server at ' || d.api_url END AS api,
 		d.api_url <> 'https://api.pinterest.com/v5' AS stand_in,
 		s.last_sent_at,
-		-- what is wrong now; an error that is over is none
+		-- errors that last; one that is over is no fact
 		CASE WHEN s.paused_at IS NOT NULL THEN s.paused_reason
 			WHEN s.failing_since IS NOT NULL THEN coalesce(s.backoff_reason, s.last_error) END AS fault,
 		(SELECT e.created_at FROM pinterest_capi._event AS e
@@ -60,9 +60,9 @@ CREATE VIEW pinterest_capi._dispatching AS
 COMMENT ON VIEW pinterest_capi._dispatching IS
 	'internal: subscriptions by which other servers'' events come here';
 
--- Events that stand alone since something is wrong with their rows: one that
--- cannot be read (worker/sender.c), one whose outcome cannot be written
--- (queue/settle.c), one that is gone.
+-- Events that are not sent, or not settled, since something is wrong with their rows: one
+-- that cannot be read (worker/sender.c), one whose outcome cannot be written
+-- (queue/settle.c), one whose row of _event is missing.
 CREATE VIEW pinterest_capi._stuck AS
 	SELECT d.destination, u.id, u.what
 	FROM pinterest_capi._destination_state AS d
@@ -88,7 +88,7 @@ CREATE VIEW pinterest_capi._last_day AS
 	FROM pinterest_capi._outcome AS o
 		JOIN pinterest_capi._event AS e ON e.id = o.id
 		LEFT JOIN pinterest_capi._destination_state AS n ON n.dest = o.dest
-	-- not clock_timestamp(): no index is used for what changes from row to row
+	-- not clock_timestamp(): no index is used for a value that changes from row to row
 	WHERE o.finished_at > pg_catalog.statement_timestamp() - interval '1 day'
 	GROUP BY 1, 2, 3, 4, 5;
 COMMENT ON VIEW pinterest_capi._last_day IS
@@ -119,7 +119,7 @@ COMMENT ON VIEW pinterest_capi._allowed_name IS
 
 CREATE VIEW pinterest_capi._trigger AS
 	SELECT t.oid, t.tgrelid, t.tgparentid, t.tgname, t.tgenabled = 'D' AS disabled,
-		-- who may fire it; partitions are written to by way of their table
+		-- roles that may fire it; rows of partitions are written by way of their table
 		CASE WHEN t.tgparentid <> 0 THEN '{}'::oid[] ELSE
 			ARRAY(SELECT DISTINCT a.grantee FROM pg_catalog.aclexplode(c.relacl) AS a
 				WHERE a.grantee NOT IN (0::oid, c.relowner)
@@ -163,7 +163,7 @@ BEGIN ATOMIC
 			-- without the quotes of quote_all_identifiers
 			ARRAY(SELECT replace(replace(pg_get_indexdef(i.indexrelid, k, true), '"', ''), 'pinterest_capi.', '')
 				FROM generate_series(1, i.indnkeyatts) AS g (k) ORDER BY k) AS keys,
-			-- being built, or vacuumed
+			-- an index is being built, or the table is being vacuumed
 			EXISTS (SELECT FROM pg_catalog.pg_locks AS l
 				WHERE l.relation = t.oid AND l.mode = 'ShareUpdateExclusiveLock'
 					AND l.database = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = current_database())) AS busy
@@ -218,7 +218,7 @@ BEGIN ATOMIC
 		SELECT t.tgname, t.tgrelid, t.disabled, f.*
 		FROM pinterest_capi._trigger AS t
 			CROSS JOIN LATERAL pinterest_capi._trigger_faults(t.tgrelid, t.oid, t.writers) AS f
-		-- a partition's copy has the same mapping, so what is wrong with it is mostly the same
+		-- a partition's copy of the trigger has the same mapping, and mostly the same faults
 		WHERE t.tgparentid = 0 OR f.fault IS NOT NULL AND NOT EXISTS (
 			SELECT FROM pinterest_capi._trigger AS o
 				CROSS JOIN LATERAL pinterest_capi._trigger_faults(o.tgrelid, o.oid, o.writers) AS g
@@ -564,7 +564,7 @@ BEGIN ATOMIC
 		SELECT 16, 'unknown destination', '', 'ok', 'All events that wait belong to a destination.'
 		WHERE NOT EXISTS (SELECT FROM pinterest_capi._stray)
 
-		-- such events keep no destination, so they are told in the report of each one
+		-- such events have no destination, so the report of each destination tells of them
 		UNION ALL
 		SELECT 16, 'unknown destination', '', 'warning',
 			format('%s of the last day''s events were rejected, most of them %s, since they named a destination that does not exist (%s). Correct "destination" in the trigger''s mapping, in the rows that it reads or in the call; or make the destination: SELECT pinterest_capi.configure_destination(''TAG ID'', ''ACCESS TOKEN'', ''AD ACCOUNT ID'', destination => ''NAME''); then track the events again; which ones: SELECT event_id, created_at FROM pinterest_capi.dispatch_status WHERE reason = ''unknown destination'';',

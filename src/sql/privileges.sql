@@ -24,7 +24,7 @@ COMMENT ON FUNCTION pinterest_capi._claim_server() IS
 REVOKE ALL ON FUNCTION pinterest_capi._claim_server() FROM PUBLIC;
 SELECT pinterest_capi._claim_server();
 
--- at commit: have a worker started, so that nothing else is needed
+-- at commit: start the worker, so that a user need not do it
 CREATE FUNCTION pinterest_capi._wake() RETURNS void
 	LANGUAGE c VOLATILE PARALLEL UNSAFE
 	AS 'MODULE_PATHNAME', 'pcapi_sql_wake';

@@ -108,7 +108,7 @@ BEGIN ATOMIC
 			LEFT JOIN (SELECT r.slot, r.status, sum(r.events) AS events FROM unnest(rows) AS r GROUP BY 1, 2) AS c
 				ON c.slot = s.slot AND c.status = t.status
 	), frame AS (
-		-- the axis ends at a number whose half is round too
+		-- the axis ends at a number whose half is a round number too
 		SELECT m.most, (SELECT min(f * m.power) FROM unnest(ARRAY[1, 2, 4, 6, 8, 10]) AS f WHERE f * m.power >= greatest(m.most, 2)) AS top,
 			cardinality(slots) AS n, ceil(cardinality(slots) / 6.0) AS every
 		FROM (SELECT max(c.of_slot) AS most, 10 ^ floor(log(greatest(max(c.of_slot), 1))) AS power FROM counted AS c) AS m
@@ -274,7 +274,7 @@ COMMENT ON FUNCTION pinterest_capi._report_missing(pinterest_capi._report_row[])
 	'internal: per event, the identifier that is missing most and how it is added';
 
 ------------------------------------------------------------------------------
--- What did not go
+-- What was not sent
 ------------------------------------------------------------------------------
 
 CREATE FUNCTION pinterest_capi._report_failures(rows pinterest_capi._report_row[]) RETURNS text

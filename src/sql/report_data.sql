@@ -47,7 +47,7 @@ CREATE VIEW pinterest_capi._activity AS
 		LEFT JOIN pinterest_capi._outcome AS o ON o.id = e.id
 		LEFT JOIN pinterest_capi._queue AS q ON q.id = e.id AND q.dest = e.dest
 		CROSS JOIN LATERAL (
-			-- OFFSET: the payload is read once, not for each use of it
+			-- OFFSET: read the payload once, and not for each use of it
 			SELECT j.payload -> 'user_data' AS user_data,
 				j.payload -> 'custom_data' ->> 'currency' AS currency,
 				(j.payload -> 'custom_data' ->> 'value')::numeric AS value
@@ -96,8 +96,9 @@ RETURN (SELECT CASE WHEN a.s < 120 THEN floor(greatest(a.s, 0)) || ' s'
 	FROM (SELECT extract(epoch FROM clock_timestamp() - since) AS s) AS a);
 COMMENT ON FUNCTION pinterest_capi._report_age(timestamptz) IS 'internal: how long ago, in one unit';
 
--- Others' words may quote what they are about: objects, quoted values with a
--- digit, addresses, long tokens with digits (hashes, ids), long numbers.
+-- Messages of Pinterest and of the server may quote the value that they are about.  Remove
+-- objects, quoted values with a digit, addresses, long tokens with digits (hashes, ids) and
+-- long numbers.
 CREATE FUNCTION pinterest_capi._report_words(words text) RETURNS text
 	LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 RETURN regexp_replace(regexp_replace(regexp_replace(regexp_replace(regexp_replace(words,
@@ -152,11 +153,11 @@ COMMENT ON FUNCTION pinterest_capi._report_statuses() IS
 -- The rows
 ------------------------------------------------------------------------------
 
--- Names that nobody allowed and messages are others' texts, so there may be
--- any number of them: beyond the most frequent ones they have no name here.
--- The planner can't know how few groups there are and would sort all events,
--- payloads and all; hashing takes half the time.  Where it must sort after all,
--- the cost of what is switched off would call for JIT.
+-- Names of events that nobody allowed, and messages, are texts of others, so there may be
+-- any number of them: only the most frequent ones are shown by name.
+-- The planner can't know how few groups there are, and would sort all events with their
+-- payloads; hashing takes half the time.  JIT is off, since the cost of a sort that is
+-- switched off, but needed after all, would start it.
 CREATE FUNCTION pinterest_capi._report_rows(destination text, since timestamptz, step text) RETURNS pinterest_capi._report_row[]
 	LANGUAGE sql VOLATILE PARALLEL RESTRICTED
 	SET enable_sort = off SET enable_incremental_sort = off SET jit = off

@@ -58,7 +58,7 @@ CREATE VIEW pinterest_capi._readiness AS
 			WHEN h.reason IS NOT NULL THEN 'destination not ready: ' OPERATOR(pg_catalog.||) h.reason
 			WHEN s.paused_at IS NOT NULL THEN
 				pg_catalog.concat_ws(': ', 'destination paused', s.paused_reason)
-			-- until it recovers: also while a request is out that finds out whether it does
+			-- until it recovers, also while a request is in flight that tests whether it does
 			WHEN s.failing_since IS NOT NULL THEN coalesce(s.backoff_reason, s.last_error)
 		END AS reason,
 		CASE WHEN s.backoff_until > pg_catalog.clock_timestamp() THEN s.backoff_until END AS backoff_until
@@ -70,8 +70,8 @@ CREATE VIEW pinterest_capi._readiness AS
 COMMENT ON VIEW pinterest_capi._readiness IS
 	'internal: whether a destination can be sent to, and if not, why';
 
--- From one number to the next by the queue's key, not through all of its rows:
--- of a table that it takes for empty the planner would have min() read all.
+-- Step from one number to the next by the queue's key instead of reading all rows: for min()
+-- of a table that the planner takes for empty, it would read them all.
 CREATE VIEW pinterest_capi._stray AS
 	WITH RECURSIVE numbers (dest) AS (
 		SELECT (SELECT q.dest FROM pinterest_capi._queue AS q ORDER BY q.dest, q.id LIMIT 1)
@@ -82,7 +82,7 @@ CREATE VIEW pinterest_capi._stray AS
 		(SELECT e.event_id FROM pinterest_capi._event AS e
 			WHERE e.id = (SELECT min(q.id) FROM pinterest_capi._queue AS q WHERE q.dest = n.dest)) AS event_id
 	FROM numbers AS n LEFT JOIN pinterest_capi._destination_state AS s ON s.dest = n.dest
-	-- what waits for one that was dropped is cancelled by the worker
+	-- the worker cancels the events of a destination that was dropped
 	WHERE n.dest IS NOT NULL AND s.dropped_at IS NULL
 		AND NOT EXISTS (SELECT FROM pinterest_capi.destination AS d WHERE d.destination = s.destination);
 COMMENT ON VIEW pinterest_capi._stray IS
