@@ -96,7 +96,7 @@ static const struct
 		" pinterest_capi.drop_destination(text),"
 		" pinterest_capi.allow_event(text, text, text, text[]),"
 		" pinterest_capi.disallow_event(text, text),"
-		/* functions in the tables' constraints, which are checked as the user who writes */
+		/* functions in constraints of the tables, which are checked as the user who writes */
 		" pinterest_capi._api_url_ok(text),"
 		" pinterest_capi._properties_ok(text[]),"
 		" pinterest_capi._send_as_ok(text)"},

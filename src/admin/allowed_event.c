@@ -35,7 +35,7 @@ destination_arg(FunctionCallInfo fcinfo, int n)
 static char *
 event_name_arg(FunctionCallInfo fcinfo)
 {
-	char	   *name = PG_ARGISNULL(0) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(0));
+	char	   *name = pcapi_text_arg(fcinfo, 0);
 
 	if (name == NULL || name[0] == '\0' || strlen(name) > NAME_MAX_BYTES)
 		pcapi_error_invalid_parameter(("event_name must have 1 to %d bytes", NAME_MAX_BYTES),

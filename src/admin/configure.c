@@ -60,12 +60,6 @@ all_digits(const char *s)
 	return len > 0 && len <= ID_DIGITS_MAX && strspn(s, "0123456789") == len;
 }
 
-static char *
-optional_text(FunctionCallInfo fcinfo, int n)
-{
-	return PG_ARGISNULL(n) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(n));
-}
-
 /* Raise an error unless a token is well formed, or names a file that the caller may name. */
 static void
 check_token(const char *token)
@@ -184,10 +178,10 @@ pcapi_sql_configure_destination(PG_FUNCTION_ARGS)
 
 	hide_own_statement();
 	pcapi_check_writable("configure_destination()");
-	tag_id = optional_text(fcinfo, 0);
-	token = optional_text(fcinfo, 1);
-	ad_account_id = optional_text(fcinfo, 2);
-	destination = optional_text(fcinfo, 3);
+	tag_id = pcapi_text_arg(fcinfo, 0);
+	token = pcapi_text_arg(fcinfo, 1);
+	ad_account_id = pcapi_text_arg(fcinfo, 2);
+	destination = pcapi_text_arg(fcinfo, 3);
 
 	if (destination == NULL || destination[0] == '\0' || strlen(destination) > 128)
 		pcapi_error_invalid_parameter(("destination must have 1 to 128 bytes"),

@@ -219,8 +219,8 @@ PG_FUNCTION_INFO_V1(pcapi_sql_replay);
 Datum
 pcapi_sql_replay(PG_FUNCTION_ARGS)
 {
-	char	   *destination = PG_ARGISNULL(0) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(0));
-	char	   *status = PG_ARGISNULL(1) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(1));
+	char	   *destination = pcapi_text_arg(fcinfo, 0);
+	char	   *status = pcapi_text_arg(fcinfo, 1);
 	bool		new_event_id = !PG_ARGISNULL(5) && PG_GETARG_BOOL(5);
 	bool		event_time_now = !PG_ARGISNULL(6) && PG_GETARG_BOOL(6);
 	bool		dry_run = !PG_ARGISNULL(7) && PG_GETARG_BOOL(7);

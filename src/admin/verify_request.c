@@ -239,7 +239,7 @@ PG_FUNCTION_INFO_V1(pcapi_sql_verify_destination);
 Datum
 pcapi_sql_verify_destination(PG_FUNCTION_ARGS)
 {
-	char	   *destination = PG_ARGISNULL(0) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(0));
+	char	   *destination = pcapi_text_arg(fcinfo, 0);
 	PcapiUserContext saved;
 	const char *sentence;
 

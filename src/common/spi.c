@@ -59,7 +59,10 @@ pcapi_plan_generic(SPIPlanPtr *plan, const char *sql, int nargs, const Oid *argt
 	return keep_plan(plan, sql, nargs, argtypes, CURSOR_OPT_GENERIC_PLAN);
 }
 
-/* jit is off too: a plan that needs what is off has a cost beyond each limit from which jit is used. */
+/*
+ * jit is off too: the cost of a plan that needs one of the methods that are off is beyond each limit from which jit
+ * is used.
+ */
 int
 pcapi_plan_by_key(void)
 {

@@ -49,7 +49,7 @@ extern SPIPlanPtr pcapi_plan_generic(SPIPlanPtr *plan, const char *sql, int narg
 #define PCAPI_QUEUED_AS(r) " q.dest = ANY (ARRAY[" r ".dest]) AND q.id = " r ".id"
 
 /*
- * Have what is planned find rows by their key, if there is an index, until
+ * Make the planner find rows by their key, if there is an index, until
  * AtEOXact_GUC(true, the result).  For PCAPI_QUEUED_AS.
  */
 extern int	pcapi_plan_by_key(void);

@@ -238,31 +238,31 @@ pcapi_writer_close(PcapiTableWriter *writer)
 /* ---- reading ---- */
 
 bool
-pcapi_index_scan_open(PcapiIndexScan *walk, PcapiTable table, const PcapiKey *key, int nkeys)
+pcapi_index_scan_open(PcapiIndexScan *scan, PcapiTable table, const PcapiKey *key, int nkeys)
 {
-	walk->rel = table_open(pcapi_table(table), AccessShareLock);
-	walk->index = pcapi_reads_directly(table, walk->rel) ? pcapi_open_index(walk->rel, key) : NULL;
-	if (walk->index == NULL)
+	scan->rel = table_open(pcapi_table(table), AccessShareLock);
+	scan->index = pcapi_reads_directly(table, scan->rel) ? pcapi_open_index(scan->rel, key) : NULL;
+	if (scan->index == NULL)
 	{
-		table_close(walk->rel, NoLock);
+		table_close(scan->rel, NoLock);
 		return false;
 	}
-	walk->scan = PcapiIndexBeginScan(walk->rel, walk->index, GetActiveSnapshot(), nkeys);
-	walk->slot = table_slot_create(walk->rel, NULL);
+	scan->scan = PcapiIndexBeginScan(scan->rel, scan->index, GetActiveSnapshot(), nkeys);
+	scan->slot = table_slot_create(scan->rel, NULL);
 	return true;
 }
 
 bool
-pcapi_index_scan_next(PcapiIndexScan *walk)
+pcapi_index_scan_next(PcapiIndexScan *scan)
 {
-	return index_getnext_slot(walk->scan, ForwardScanDirection, walk->slot);
+	return index_getnext_slot(scan->scan, ForwardScanDirection, scan->slot);
 }
 
 void
-pcapi_index_scan_close(PcapiIndexScan *walk)
+pcapi_index_scan_close(PcapiIndexScan *scan)
 {
-	index_endscan(walk->scan);
-	ExecDropSingleTupleTableSlot(walk->slot);
-	index_close(walk->index, NoLock);
-	table_close(walk->rel, NoLock);
+	index_endscan(scan->scan);
+	ExecDropSingleTupleTableSlot(scan->slot);
+	index_close(scan->index, NoLock);
+	table_close(scan->rel, NoLock);
 }

@@ -31,9 +31,9 @@ typedef struct PcapiIndexScan
  * positions it.  False: the table can't be read this way, nothing is left open, and
  * the caller needs a statement.
  */
-extern bool pcapi_index_scan_open(PcapiIndexScan *walk, PcapiTable table, const PcapiKey *key, int nkeys);
-extern bool pcapi_index_scan_next(PcapiIndexScan *walk);
-extern void pcapi_index_scan_close(PcapiIndexScan *walk);
+extern bool pcapi_index_scan_open(PcapiIndexScan *scan, PcapiTable table, const PcapiKey *key, int nkeys);
+extern bool pcapi_index_scan_next(PcapiIndexScan *scan);
+extern void pcapi_index_scan_close(PcapiIndexScan *scan);
 
 /* ---- writing ---- */
 

@@ -81,7 +81,7 @@ pcapi_check_not_a_copy(void)
 	checked = true;
 }
 
-/* Return a column of the row. */
+/* Return a column of the row, by its name; the next three return it as a C value, NULL, 0 or NIL if it is null. */
 static Datum
 field(TriggerData *trigger, const char *name, bool *isnull)
 {

@@ -39,7 +39,7 @@ time_column(uint64 row, int column)
 
 /* Read the rows of the last statement, which begins with SELECT_EVENTS.  Return how many. */
 static int
-read_events(PcapiQueuedEvent **events, PcapiPayloadBudget *reader, MemoryContext context)
+read_events(PcapiQueuedEvent **events, PcapiPayloadBudget *budget, MemoryContext context)
 {
 	int			n = (int) SPI_processed;
 	int			id = pcapi_result_column("id");
@@ -65,7 +65,7 @@ read_events(PcapiQueuedEvent **events, PcapiPayloadBudget *reader, MemoryContext
 		e->first_attempt_at = time_column(i, first_attempt_at);
 		e->created_at = time_column(i, created_at);
 		payload = pcapi_result_datum(i, payload_column, &isnull);
-		pcapi_read_payload(reader, e, payload, isnull);
+		pcapi_read_payload(budget, e, payload, isnull);
 	}
 	MemoryContextSwitchTo(old);
 	return n;
@@ -73,7 +73,7 @@ read_events(PcapiQueuedEvent **events, PcapiPayloadBudget *reader, MemoryContext
 
 /* Read-only, so that it sees the active snapshot, as dequeue_new.c does. */
 int
-pcapi_dequeue_new_by_sql(int dest, int64 after, int limit, PcapiPayloadBudget *reader, PcapiQueuedEvent **events)
+pcapi_dequeue_new_by_sql(int dest, int64 after, int limit, PcapiPayloadBudget *budget, PcapiQueuedEvent **events)
 {
 	static SPIPlanPtr plan = NULL;
 	Oid			types[3] = {INT4OID, INT8OID, INT8OID};
@@ -91,7 +91,7 @@ pcapi_dequeue_new_by_sql(int dest, int64 after, int limit, PcapiPayloadBudget *r
 							 THEIR_EVENTS " ORDER BY q.id",
 							 3, types),
 				  values, NULL, true, 0);
-	n = read_events(events, reader, context);
+	n = read_events(events, budget, context);
 	SPI_finish();
 	return n;
 }
@@ -101,7 +101,7 @@ pcapi_dequeue_new_by_sql(int dest, int64 after, int limit, PcapiPayloadBudget *r
  * volatile, the index would be read from end to end.
  */
 int
-pcapi_dequeue_due(int dest, int limit, PcapiPayloadBudget *reader, PcapiQueuedEvent **events)
+pcapi_dequeue_due(int dest, int limit, PcapiPayloadBudget *budget, PcapiQueuedEvent **events)
 {
 	static SPIPlanPtr plan = NULL;
 	Oid			types[3] = {INT4OID, INT8OID, TIMESTAMPTZOID};
@@ -119,13 +119,13 @@ pcapi_dequeue_due(int dest, int limit, PcapiPayloadBudget *reader, PcapiQueuedEv
 							 THEIR_EVENTS,
 							 3, types),
 				  values, NULL, false, 0);
-	n = read_events(events, reader, context);
+	n = read_events(events, budget, context);
 	SPI_finish();
 	return n;
 }
 
 int
-pcapi_dequeue_ids(int dest, const int64 *ids, int n, PcapiPayloadBudget *reader, PcapiQueuedEvent **events)
+pcapi_dequeue_ids(int dest, const int64 *ids, int n, PcapiPayloadBudget *budget, PcapiQueuedEvent **events)
 {
 	static SPIPlanPtr plan = NULL;
 	Oid			types[2] = {INT4OID, INT8ARRAYOID};
@@ -144,7 +144,7 @@ pcapi_dequeue_ids(int dest, const int64 *ids, int n, PcapiPayloadBudget *reader,
 							 THEIR_EVENTS " ORDER BY i.n",
 							 2, types),
 				  values, NULL, false, 0);
-	n = read_events(events, reader, context);
+	n = read_events(events, budget, context);
 	SPI_finish();
 	return n;
 }
@@ -153,7 +153,7 @@ pcapi_dequeue_ids(int dest, const int64 *ids, int n, PcapiPayloadBudget *reader,
 typedef struct Single
 {
 	int			dest;
-	PcapiPayloadBudget *reader;
+	PcapiPayloadBudget *budget;
 	PcapiQueuedEvent *event;
 	MemoryContext context;
 	bool		found;
@@ -167,7 +167,7 @@ fetch_single(void *arg)
 	MemoryContext old = MemoryContextSwitchTo(s->context);
 	PcapiQueuedEvent *events;
 
-	s->found = pcapi_dequeue_ids(s->dest, &s->event->id, 1, s->reader, &events) > 0;
+	s->found = pcapi_dequeue_ids(s->dest, &s->event->id, 1, s->budget, &events) > 0;
 	if (s->found)
 		*s->event = events[0];
 	MemoryContextSwitchTo(old);
@@ -178,7 +178,7 @@ fetch_single(void *arg)
  * a problem of the events on that page alone.
  */
 int
-pcapi_dequeue_singly(int dest, int64 after, int limit, PcapiPayloadBudget *reader, PcapiQueuedEvent **events)
+pcapi_dequeue_singly(int dest, int64 after, int limit, PcapiPayloadBudget *budget, PcapiQueuedEvent **events)
 {
 	Oid			types[4] = {INT4OID, INT8OID, INT4OID, TIMESTAMPTZOID};
 	Datum		values[4] = {Int32GetDatum(dest), Int64GetDatum(after), Int32GetDatum(limit), TimestampTzGetDatum(GetCurrentTimestamp())};
@@ -206,7 +206,7 @@ pcapi_dequeue_singly(int dest, int64 after, int limit, PcapiPayloadBudget *reade
 
 	for (int i = 0; i < n; i++)
 	{
-		Single		s = {.dest = dest, .reader = reader, .event = &found[i], .context = context};
+		Single		s = {.dest = dest, .budget = budget, .event = &found[i], .context = context};
 		char	   *problem;
 
 		CHECK_FOR_INTERRUPTS();

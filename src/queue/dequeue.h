@@ -17,16 +17,16 @@
  */
 
 /* Read events that were never tried, behind an id, by a statement: as pcapi_dequeue_new(). */
-extern int	pcapi_dequeue_new_by_sql(int dest, int64 after, int limit, PcapiPayloadBudget *reader, PcapiQueuedEvent **events);
+extern int	pcapi_dequeue_new_by_sql(int dest, int64 after, int limit, PcapiPayloadBudget *budget, PcapiQueuedEvent **events);
 
 /* Read retries that are due, the one that has been due longest first. */
-extern int	pcapi_dequeue_due(int dest, int limit, PcapiPayloadBudget *reader, PcapiQueuedEvent **events);
+extern int	pcapi_dequeue_due(int dest, int limit, PcapiPayloadBudget *budget, PcapiQueuedEvent **events);
 
 /* Read those of the ids, which are sorted, that are still queued, in their order. */
-extern int	pcapi_dequeue_ids(int dest, const int64 *ids, int n, PcapiPayloadBudget *reader, PcapiQueuedEvent **events);
+extern int	pcapi_dequeue_ids(int dest, const int64 *ids, int n, PcapiPayloadBudget *budget, PcapiQueuedEvent **events);
 
 /* Read events that were never tried or are due, behind an id, each by itself: after an error of the others. */
-extern int	pcapi_dequeue_singly(int dest, int64 after, int limit, PcapiPayloadBudget *reader, PcapiQueuedEvent **events);
+extern int	pcapi_dequeue_singly(int dest, int64 after, int limit, PcapiPayloadBudget *budget, PcapiQueuedEvent **events);
 
 /* Return the ids of queued events that were never tried, in (low, high]; at most 100,000. */
 extern int	pcapi_queued_between(int dest, int64 low, int64 high, int64 **ids);

@@ -28,9 +28,9 @@
 
 /* Read a column of the current row. */
 static Datum
-attribute(PcapiIndexScan *walk, int column, bool *isnull)
+attribute(PcapiIndexScan *scan, int column, bool *isnull)
 {
-	return slot_getattr(walk->slot, column, isnull);
+	return slot_getattr(scan->slot, column, isnull);
 }
 
 /*
@@ -60,7 +60,7 @@ find_event(PcapiIndexScan *events, int64 id)
 
 /* Fill in an event from the current rows of both scans. */
 static void
-read_event(PcapiQueuedEvent *e, PcapiIndexScan *queue, PcapiIndexScan *events, PcapiPayloadBudget *reader)
+read_event(PcapiQueuedEvent *e, PcapiIndexScan *queue, PcapiIndexScan *events, PcapiPayloadBudget *budget)
 {
 	bool		isnull;
 	Datum		d;
@@ -75,11 +75,11 @@ read_event(PcapiQueuedEvent *e, PcapiIndexScan *queue, PcapiIndexScan *events, P
 	e->created_at = e->waits_since = DatumGetTimestampTz(attribute(events, PCAPI_EVENT_CREATED_AT, &isnull));
 	e->event_time = DatumGetTimestampTz(attribute(events, PCAPI_EVENT_EVENT_TIME, &isnull));
 	d = attribute(events, PCAPI_EVENT_PAYLOAD, &isnull);
-	pcapi_read_payload(reader, e, d, isnull);
+	pcapi_read_payload(budget, e, d, isnull);
 }
 
 int
-pcapi_dequeue_new(int dest, int64 after, int limit, PcapiPayloadBudget *reader, PcapiQueuedEvent **events)
+pcapi_dequeue_new(int dest, int64 after, int limit, PcapiPayloadBudget *budget, PcapiQueuedEvent **events)
 {
 	PcapiIndexScan queue_scan;
 	PcapiIndexScan event_scan;
@@ -93,17 +93,17 @@ pcapi_dequeue_new(int dest, int64 after, int limit, PcapiPayloadBudget *reader, 
 	 * of their settings is not seen before the change.
 	 */
 	if (!pcapi_index_scan_open(&queue_scan, PCAPI_TABLE_QUEUE, &pcapi_queue_key, 2))
-		return pcapi_dequeue_new_by_sql(dest, after, limit, reader, events);
+		return pcapi_dequeue_new_by_sql(dest, after, limit, budget, events);
 	if (!pcapi_index_scan_open(&event_scan, PCAPI_TABLE_EVENT, &pcapi_event_key, 1))
 	{
 		pcapi_index_scan_close(&queue_scan);
-		return pcapi_dequeue_new_by_sql(dest, after, limit, reader, events);
+		return pcapi_dequeue_new_by_sql(dest, after, limit, budget, events);
 	}
 	*events = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(PcapiQueuedEvent) * Max(limit, 1));
 	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(dest));
 	ScanKeyInit(&keys[1], 2, BTGreaterStrategyNumber, F_INT8GT, Int64GetDatum(after));
 	index_rescan(queue_scan.scan, keys, 2, NULL, 0);
-	while (n < limit && !reader->full && pcapi_index_scan_next(&queue_scan))
+	while (n < limit && !budget->full && pcapi_index_scan_next(&queue_scan))
 	{
 		int64		id;
 
@@ -113,7 +113,7 @@ pcapi_dequeue_new(int dest, int64 after, int limit, PcapiPayloadBudget *reader, 
 			continue;
 		id = DatumGetInt64(attribute(&queue_scan, PCAPI_QUEUE_ID, &isnull));
 		if (find_event(&event_scan, id))
-			read_event(&(*events)[n++], &queue_scan, &event_scan, reader);
+			read_event(&(*events)[n++], &queue_scan, &event_scan, budget);
 	}
 	pcapi_index_scan_close(&event_scan);
 	pcapi_index_scan_close(&queue_scan);

@@ -55,36 +55,36 @@ pcapi_destination_configs(void)
 				  NULL, NULL, false, 0);
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
-		PcapiDestinationConfig *t = MemoryContextAllocZero(context, sizeof(PcapiDestinationConfig));
+		PcapiDestinationConfig *config = MemoryContextAllocZero(context, sizeof(PcapiDestinationConfig));
 		bool		isnull;
 		bool		no_token;
 		Datum		pad;
 		Datum		masked;
 		MemoryContext spi_context;
 
-		t->dest = pcapi_result_int32(i, "dest");
-		t->name = pcapi_result_text(i, "destination");
-		t->ad_account_id = pcapi_result_text(i, "ad_account_id");
+		config->dest = pcapi_result_int32(i, "dest");
+		config->name = pcapi_result_text(i, "destination");
+		config->ad_account_id = pcapi_result_text(i, "ad_account_id");
 		pad = pcapi_result_datum(i, pcapi_result_column("pad"), &no_token);
 		masked = pcapi_result_datum(i, pcapi_result_column("masked"), &isnull);
 		if (!no_token && !isnull)
-			t->token = unmask(pad, masked, context);
-		t->may_read_files = has_privs_of_role(GetUserId(), ROLE_PG_READ_SERVER_FILES);
-		t->sendable = pcapi_result_bool(i, "has_tag_id") && t->ad_account_id && t->token;
-		t->ready = t->sendable && pcapi_result_bool(i, "enabled") && !pcapi_result_bool(i, "paused") && !others_send;
-		t->api_url = pcapi_result_text(i, "api_url");
-		t->test_mode = pcapi_result_bool(i, "test_mode");
-		t->batch_size = pcapi_result_int32(i, "batch_size");
-		t->max_requests_per_minute = pcapi_result_int32(i, "max_requests_per_minute");
-		t->max_event_age = pcapi_result_int64(i, "max_event_age");
-		t->retry_for = pcapi_result_int64(i, "retry_for");
-		t->backoff_until = pcapi_result_time(i, "backoff_until");
-		t->failing_since = pcapi_result_time(i, "failing_since");
-		t->backoff_reason = pcapi_result_text(i, "backoff_reason");
-		t->life = pcapi_result_int32(i, "life");
+			config->token = unmask(pad, masked, context);
+		config->may_read_files = has_privs_of_role(GetUserId(), ROLE_PG_READ_SERVER_FILES);
+		config->sendable = pcapi_result_bool(i, "has_tag_id") && config->ad_account_id && config->token;
+		config->ready = config->sendable && pcapi_result_bool(i, "enabled") && !pcapi_result_bool(i, "paused") && !others_send;
+		config->api_url = pcapi_result_text(i, "api_url");
+		config->test_mode = pcapi_result_bool(i, "test_mode");
+		config->batch_size = pcapi_result_int32(i, "batch_size");
+		config->max_requests_per_minute = pcapi_result_int32(i, "max_requests_per_minute");
+		config->max_event_age = pcapi_result_int64(i, "max_event_age");
+		config->retry_for = pcapi_result_int64(i, "retry_for");
+		config->backoff_until = pcapi_result_time(i, "backoff_until");
+		config->failing_since = pcapi_result_time(i, "failing_since");
+		config->backoff_reason = pcapi_result_text(i, "backoff_reason");
+		config->life = pcapi_result_int32(i, "life");
 
 		spi_context = MemoryContextSwitchTo(context);
-		configs = lappend(configs, t);
+		configs = lappend(configs, config);
 		MemoryContextSwitchTo(spi_context);
 	}
 	SPI_finish();

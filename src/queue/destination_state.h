@@ -39,8 +39,8 @@
 extern int	pcapi_destination_number(const char *destination, bool create);
 
 /*
- * Lock the state's row.  What is read of the destination afterwards stays so until
- * the transaction's end: configure_destination comes to this row last.
+ * Lock the state's row.  Settings and token that are read afterwards don't change until
+ * the transaction's end: configure_destination changes this row last.
  */
 extern void pcapi_destination_lock(int dest);
 

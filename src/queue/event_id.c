@@ -71,7 +71,7 @@ not_storable(const char *given, size_t len)
 	utf8 = pcapi_to_utf8(given, len, &utf8_len);
 	if (utf8 == NULL)
 		return "not valid in UTF-8, its SHA-256 stands in";
-	/* an id without these is none of an address, and other personal data is not looked for: most that looks like it is an id */
+	/* no address is without these; other personal data is not searched for, as most ids that look like it are ids */
 	if (memchr(utf8, '@', utf8_len) == NULL && memchr(utf8, '%', utf8_len) == NULL)
 		return NULL;
 	found = pcapi_pii_find_in_id(utf8, utf8_len);

@@ -47,27 +47,27 @@ read_stored(PcapiQueuedEvent *event, Datum payload)
 }
 
 void
-pcapi_read_payload(PcapiPayloadBudget *reader, PcapiQueuedEvent *event, Datum payload, bool isnull)
+pcapi_read_payload(PcapiPayloadBudget *budget, PcapiQueuedEvent *event, Datum payload, bool isnull)
 {
 	Size		len;
 	text	   *t;
 
-	event->unread = reader->full || reader->skip(reader->arg, event->id);
+	event->unread = budget->full || budget->skip(budget->arg, event->id);
 	if (event->unread || isnull)
 		return;
 
 	/* the size is known without fetching what is stored out of line */
 	len = toast_raw_datum_size(payload) - VARHDRSZ;
-	if (reader->any && len > reader->room)
+	if (budget->any && len > budget->room)
 	{
-		event->unread = reader->full = true;
+		event->unread = budget->full = true;
 		return;
 	}
 	t = read_stored(event, payload);
 	if (t == NULL)
 		return;
-	reader->any = true;
-	reader->room -= Min(len, reader->room);
+	budget->any = true;
+	budget->room -= Min(len, budget->room);
 	event->payload_len = VARSIZE_ANY_EXHDR(t);
 	event->payload = palloc(event->payload_len + 1);
 	memcpy(event->payload, VARDATA_ANY(t), event->payload_len);

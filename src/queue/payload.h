@@ -46,7 +46,7 @@ typedef struct PcapiPayloadBudget
  * Read the payload of an event into the current memory context, within the budget.  It
  * stays NULL, and is not unread, if it is null or damaged (event->problem).
  */
-extern void pcapi_read_payload(PcapiPayloadBudget *reader, PcapiQueuedEvent *event, Datum payload, bool isnull);
+extern void pcapi_read_payload(PcapiPayloadBudget *budget, PcapiQueuedEvent *event, Datum payload, bool isnull);
 
 /*
  * Return whether jsonb's input function takes a text, and makes an object of it.  True also for numbers beyond

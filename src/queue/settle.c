@@ -82,6 +82,7 @@ typedef struct Part
 	int			n;
 } Part;
 
+/* Compare two indexes of the array of events by the events' ids.  For qsort_arg(). */
 static int
 compare_places(const void *a, const void *b, void *settled)
 {
