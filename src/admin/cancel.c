@@ -47,7 +47,10 @@ pcapi_sql_cancel(PG_FUNCTION_ARGS)
 	PG_RETURN_INT64(n);
 }
 
-/* Delete final events.  One that was replayed since it was chosen is queued, or is final for a shorter time.  A PcapiStep. */
+/*
+ * Delete final events.  One that was replayed since it was chosen is queued, or has been
+ * final for a shorter time.  A PcapiStep.
+ */
 static int64
 purge_step(Datum dests, Datum ids, void *arg)
 {

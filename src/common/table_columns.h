@@ -12,7 +12,8 @@
 
 #define PCAPI_KEYS_MAX	3
 
- /* the key of an index, by the numbers of its columns */ typedef struct PcapiKey
+/* the key of an index, by the numbers of its columns */
+typedef struct PcapiKey
 {
 	int			n;
 	int			columns[PCAPI_KEYS_MAX];

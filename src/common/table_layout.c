@@ -91,7 +91,10 @@ is_trusted_trigger(Relation rel, const Trigger *trigger)
 	return has_privs_of_role(maker, rel->rd_rel->relowner);
 }
 
-/* Classify the triggers but the extension's own, which fires for replication alone: rows of logical replication are not written here. */
+/*
+ * Classify the triggers, except the extension's own: it fires for rows of logical
+ * replication, which are not written here.
+ */
 static void
 classify_triggers(Relation rel, bool *trusted, bool *planted)
 {

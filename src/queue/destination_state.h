@@ -11,26 +11,29 @@
  * The states of a destination, by the columns of its row in _destination_state.
  * Requests start in the state "ready" alone, and events are queued in all states.
  *
- *	(no row)
- *	   |  the first event, allow_event or configure_destination
- *	   v
- *	 ready --- 429, 5xx, no connection, no answer ---> backing off (backoff_until,
- *	 ^ | ^                                               |          backoff_reason)
- *	 | | +--- the time is over; another request was <----+
- *	 | |      answered; api_url was changed
- *	 | |
- *	 | +-- pause_destination, or a response that ---> paused (paused_at,
- *	 |     somebody has to act on (token refused)        |    paused_reason)
- *	 +---- resume_destination, configure_destination <---+
+ *	             the first event, allow_event, configure_destination
+ *	(no row) --------------------------------------------------------> ready
  *
- *	any state -- drop_destination --> dropped (dropped_at; life + 1)
- *	dropped -- configure_destination --> ready, under the same number
+ *	             429, 5xx, no connection, no response
+ *	ready -----------------------------------------------------------> backing off
+ *	      <-----------------------------------------------------------   (backoff_until, backoff_reason)
+ *	             the time is over, an answer of the API, another api_url
+ *
+ *	             pause_destination, a refused token
+ *	ready -----------------------------------------------------------> paused
+ *	      <-----------------------------------------------------------   (paused_at, paused_reason)
+ *	             resume_destination, configure_destination
+ *
+ *	             drop_destination, in any state
+ *	ready -----------------------------------------------------------> dropped
+ *	      <-----------------------------------------------------------   (dropped_at; life + 1)
+ *	             configure_destination
  *
  * The end of a backoff is a time that passes, so backoff_until stays when it is over.
- * failing_since is when the first of the failures in a row happened; an answer of
- * the API, also one that refuses events, clears it with the backoff.  The statuses "disabled" and "not ready" of
- * destination_status are no states of this row: they are read from the destination's
- * settings, its token, and hold.h.
+ * failing_since is when the first of the failures in a row happened; an answer of the
+ * API, also one that refuses events, clears it with the backoff.  The statuses "disabled"
+ * and "not ready" of destination_status are no states of this row: they depend on the
+ * destination's settings, its token, and hold.h.
  */
 
 /* ---- its number ---- */

@@ -185,8 +185,8 @@ pcapi_erasure_record(const PcapiErasure *person, FullTransactionId oldest)
 /* ---- in the worker ---- */
 
 /*
- * Return whether there is a row in _erasure.  It uses the snapshot by which events are read: a snapshot that
- * shows an event committed after a forget() shows its row too.
+ * Return whether there is a row in _erasure.  It uses the snapshot by which events are
+ * read: a snapshot that shows an event committed after a forget() shows its row too.
  */
 static bool
 erasures_pending(void)

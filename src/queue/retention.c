@@ -98,7 +98,10 @@ change_possible(const char *all_sql, const char *free_sql, Datum ids, int64 *cha
 	(void) pcapi_by_halves(change, &step, 0, step.n);
 }
 
-/* Return whether a deletion fires somebody's trigger or foreign key, which the worker's session_replication_role skips. */
+/*
+ * Return whether a deletion fires somebody's trigger or foreign key, which the worker's
+ * session_replication_role would skip.
+ */
 static bool
 deletion_is_watched(PcapiTable table)
 {
