@@ -49,7 +49,7 @@ static const struct
 		" pinterest_capi._fold(text),"
 		" pinterest_capi.doctor(), pinterest_capi._doctor(text), pinterest_capi._server_state(),"
 		" pinterest_capi._missing_identifier(numeric, numeric, numeric, numeric, numeric), pinterest_capi._identifier_advice(text),"
-		" pinterest_capi._hold_reason(), pinterest_capi._trigger_faults(oid, oid, oid[]),"
+		" pinterest_capi._hold_reason(), pinterest_capi._status(text, timestamptz, integer), pinterest_capi._trigger_faults(oid, oid, oid[]),"
 		" pinterest_capi._written_directly(oid)"},
 	{LEVEL_MONITOR, "SELECT",
 		"pinterest_capi._destination_facts, pinterest_capi._stray, pinterest_capi._dispatching, pinterest_capi._handover, pinterest_capi._last_day, pinterest_capi._newest_quality, pinterest_capi._oldest_final, pinterest_capi._stuck,"

@@ -27,6 +27,7 @@
 #include "nodes/primnodes.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
@@ -109,6 +110,35 @@ pcapi_writer_leave_out(PcapiTableWriter *writer, int column)
 	for (int i = 0; i < writer->info->ri_NumIndices; i++)
 		if (wants_not_null(writer->info->ri_IndexRelationInfo[i], column))
 			writer->info->ri_IndexRelationInfo[i]->ii_ReadyForInserts = false;
+}
+
+/* Does the index leave out the rows that have this text in the column, and no others? */
+static bool
+wants_other_text(const IndexInfo *info, int column, const char *word)
+{
+	OpExpr	   *differs;
+	Var		   *var;
+	Const	   *value;
+
+	if (list_length(info->ii_Predicate) != 1 || !IsA(linitial(info->ii_Predicate), OpExpr))
+		return false;
+	differs = linitial_node(OpExpr, info->ii_Predicate);
+	var = linitial(differs->args);
+	if (differs->opfuncid != F_TEXTNE || !IsA(var, Var) || var->varattno != column)
+		return false;
+	value = lsecond(differs->args);
+	return IsA(value, Const) && !value->constisnull && strcmp(TextDatumGetCString(value->constvalue), word) == 0;
+}
+
+void
+pcapi_writer_leave_out_text(PcapiTableWriter *writer, int column, const char *word, bool all)
+{
+	if (writer->by_sql)
+		return;
+	for (int i = 0; i < writer->info->ri_NumIndices; i++)
+		if (wants_other_text(writer->info->ri_IndexRelationInfo[i], column, word))
+			writer->info->ri_IndexRelationInfo[i]->ii_ReadyForInserts =
+				!all && writer->info->ri_IndexRelationDescs[i]->rd_index->indisready;
 }
 
 void

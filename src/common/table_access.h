@@ -61,6 +61,12 @@ extern void pcapi_writer_close(PcapiTableWriter *writer);
 /* Promise that a column is null in every row: predicates "column IS NOT NULL" of indexes aren't evaluated. */
 extern void pcapi_writer_leave_out(PcapiTableWriter *writer, int column);
 
+/*
+ * Promise that a column is this text in all rows to come, or (not all) take that
+ * back: meanwhile predicates "column <> TEXT" of indexes aren't evaluated.
+ */
+extern void pcapi_writer_leave_out_text(PcapiTableWriter *writer, int column, const char *word, bool all);
+
 /* Fill a slot of the writer's table: all columns are null after pcapi_slot_begin(), and for a text that is NULL. */
 extern void pcapi_slot_begin(TupleTableSlot *slot);
 extern void pcapi_slot_set(TupleTableSlot *slot, int column, Datum value);

@@ -129,6 +129,7 @@ pcapi_settle_fast(int dest, TimestampTz attempted_at, const PcapiEventOutcome *s
 	TimestampTz now = GetCurrentTimestamp();
 	int			room = Min(n, OUTCOMES_PER_INSERT);
 	int			m = 0;
+	bool		all_sent = true;	/* of the outcomes that are filled */
 
 	pcapi_writer_open(&writer, PCAPI_TABLE_OUTCOME, PCAPI_OUTCOME_COLUMNS, NULL);
 	if (writer.by_sql || !pcapi_writes_directly(PCAPI_TABLE_QUEUE, queue))
@@ -152,11 +153,14 @@ pcapi_settle_fast(int dest, TimestampTz attempted_at, const PcapiEventOutcome *s
 			written[i] = PCAPI_WRITTEN;
 			pcapi_slot_begin(outcomes[m]);
 			fill_outcome(outcomes[m++], dest, attempted_at, now, &settled[i]);
+			all_sent &= settled[i].outcome == PCAPI_SENT;
 		}
 		if (m == room || (m > 0 && i == n - 1))
 		{
+			pcapi_writer_leave_out_text(&writer, PCAPI_OUTCOME_STATUS, pcapi_outcome_name(PCAPI_SENT), all_sent);
 			pcapi_writer_insert_many(&writer, outcomes, m);
 			m = 0;
+			all_sent = true;
 			MemoryContextReset(scratch);
 		}
 	}

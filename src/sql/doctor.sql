@@ -191,6 +191,7 @@ BEGIN ATOMIC
 			('_queue', '{dest,due_at}', false, 'CREATE INDEX CONCURRENTLY _queue_due ON pinterest_capi._queue (dest, due_at) WHERE due_at IS NOT NULL'),
 			('_outcome', '{id}', true, 'ALTER TABLE pinterest_capi._outcome ADD PRIMARY KEY (id)'),
 			('_outcome', '{finished_at}', false, 'CREATE INDEX CONCURRENTLY _outcome_finished ON pinterest_capi._outcome USING brin (finished_at) WITH (pages_per_range = 16, autosummarize = on)'),
+			('_outcome', '{status,id,finished_at}', false, 'CREATE INDEX CONCURRENTLY _outcome_not_sent ON pinterest_capi._outcome (status, id, finished_at) WHERE status <> ''sent'''),
 			('_lease', '{lease}', true, 'ALTER TABLE pinterest_capi._lease ADD PRIMARY KEY (lease)'),
 			('_worker', '{pid}', true, 'ALTER TABLE pinterest_capi._worker ADD PRIMARY KEY (pid)'),
 			('_subscriber', '{slot}', true, 'ALTER TABLE pinterest_capi._subscriber ADD PRIMARY KEY (slot)')) AS w (relname, keys, is_unique, make)

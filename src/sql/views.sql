@@ -88,13 +88,27 @@ CREATE VIEW pinterest_capi._stray AS
 COMMENT ON VIEW pinterest_capi._stray IS
 	'internal: numbers for which events wait and which are of no destination, with the name that one had, if any, and the first of the events';
 
+CREATE FUNCTION pinterest_capi._status_support(internal) RETURNS internal
+	LANGUAGE c STRICT
+	AS 'MODULE_PATHNAME', 'pcapi_sql_status_support';
+COMMENT ON FUNCTION pinterest_capi._status_support(internal) IS
+	'internal: tells the planner where _status() is what _outcome says, so that an index is of use';
+
+CREATE FUNCTION pinterest_capi._status(outcome text, due_at timestamptz, attempts integer) RETURNS text
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE SUPPORT pinterest_capi._status_support
+BEGIN ATOMIC
+	SELECT CASE
+		WHEN outcome IS NOT NULL THEN outcome
+		WHEN due_at IS NOT NULL AND attempts > 0 THEN 'retrying'
+		ELSE 'queued'
+	END;
+END;
+COMMENT ON FUNCTION pinterest_capi._status(text, timestamptz, integer) IS
+	'internal: an event''s status, from its row in _outcome, or else in _queue';
+
 CREATE VIEW pinterest_capi.dispatch_status AS
 	SELECT e.id, e.event_id, e.event_name, e.sent_as, n.destination,
-		CASE
-			WHEN o.id IS NOT NULL THEN o.status
-			WHEN q.due_at IS NOT NULL AND q.attempts > 0 THEN 'retrying'
-			ELSE 'queued'
-		END AS status,
+		pinterest_capi._status(o.status, q.due_at, q.attempts) AS status,
 		CASE
 			WHEN o.id IS NOT NULL THEN o.reason
 			WHEN r.dest IS NULL AND n.dropped_at IS NULL AND n.destination IS NOT NULL
