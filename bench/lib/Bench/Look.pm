@@ -1,0 +1,149 @@
+# Bench/Look.pm
+#	  Whether a look takes longer the more events are kept.
+#
+# The same looks at 100,000 and at 1,000,000 kept events, at 10,000,000 too with
+# --large: the ratio is that of the larger to the smallest.  Each size has a
+# database of its own, and the rounds alternate.
+#
+# The rows are written straight into the tables, as track and the worker would
+# have: over 30 days, of four names and three destinations.  The newest tenth
+# waits.  Of the others 87 in a hundred are sent, 3 have failed with a dozen
+# messages, 9 were suppressed, half of them for want of a destination, and 1 is
+# expired or cancelled.  All payloads are kept.
+package Bench::Look;
+
+use strict;
+use warnings;
+
+use Bench;
+use Bench::Workload;
+
+# the time of a look that is long enough not to need a run before it, in seconds
+use constant LONG => 1;
+
+my @looks = (
+	'destination_status' => 'SELECT * FROM pinterest_capi.destination_status',
+	'event_activity' => 'SELECT * FROM pinterest_capi.event_activity',
+	'event_quality, 30 days' => q{SELECT * FROM pinterest_capi.event_quality WHERE day > current_date - 30},
+	'doctor' => 'SELECT * FROM pinterest_capi.doctor()',
+	'report_html, 7 days' => q{SELECT pinterest_capi.report_html(since => '7 days')},
+	'report_html, a year' => q{SELECT pinterest_capi.report_html(since => '365 days')},
+	'newest 50 events' => 'SELECT * FROM pinterest_capi.dispatch_status ORDER BY id DESC LIMIT 50',
+	'newest 50 failures' => q{SELECT * FROM pinterest_capi.dispatch_status WHERE status = 'failed' ORDER BY id DESC LIMIT 50},
+	'newest 50 failures of a destination' =>
+	  q{SELECT * FROM pinterest_capi.dispatch_status WHERE status = 'failed' AND destination = 'shop_2' ORDER BY id DESC LIMIT 50},
+	'one event by its event_id' => q{SELECT * FROM pinterest_capi.dispatch_status WHERE event_id = 'row-777'},
+	'messages of failures, a day' => <<'SQL' =~ s/;\n\z//r,
+SELECT error, http_status, count(*), min(event_id) AS for_example FROM pinterest_capi.dispatch_status
+	WHERE status = 'failed' AND finished_at > now() - interval '1 day' GROUP BY 1, 2 ORDER BY 3 DESC;
+SQL
+	'replay, dry run' => q{SELECT pinterest_capi.replay('default', dry_run => true)},
+	'replay of a day, dry run' => q{SELECT pinterest_capi.replay('default', since => now() - interval '1 day', dry_run => true)},
+	'status and reason, a day' => <<'SQL' =~ s/;\n\z//r,
+SELECT status, reason, count(*) FROM pinterest_capi.dispatch_status
+	WHERE created_at > now() - interval '1 day' GROUP BY 1, 2 ORDER BY 3 DESC;
+SQL
+);
+
+sub _make
+{
+	my ($stub, $db, $rows) = @_;
+	my @names = qw(Checkout AddToCart PageVisit Signup);
+
+	$stub->database($db);
+	psql($db, join ";\n",
+		q{SELECT pinterest_capi.configure_destination('2617998078212', 'pina_TESTONLY_bench', '549755885175', destination => 'shop_' || n) FROM generate_series(1, 2) AS n},
+		q{SELECT pinterest_capi.pause_destination(d) FROM unnest('{default,shop_1,shop_2}'::text[]) AS d},
+		"SELECT pinterest_capi.allow_event(n, destination => d) FROM unnest('{@{[ join ',', @names ]}}'::text[]) AS n, unnest('{default,shop_1,shop_2}'::text[]) AS d");
+	make_orders($db, 1);
+	psql($db, join q{}, map { q{SELECT } . track_call('o', "'template'") =~ s/'Checkout'/'$_'/r . " FROM shop.orders AS o;\n" } @names);
+	psql($db, <<"SQL");
+CREATE TABLE look_template AS SELECT dest, event_name, sent_as, payload, row_number() OVER (ORDER BY dest, event_name) - 1 AS place
+	FROM pinterest_capi._event;
+TRUNCATE pinterest_capi._event, pinterest_capi._queue, pinterest_capi._outcome;
+SQL
+
+	# in parts: each is a transaction of its own
+	my $part = 250_000;
+
+	for (my $from = 1; $from <= $rows; $from += $part)
+	{
+		my $to = $from + $part - 1 < $rows ? $from + $part - 1 : $rows;
+
+		psql($db, <<"SQL");
+BEGIN;
+SET LOCAL synchronous_commit = off;
+CREATE TEMPORARY TABLE kind ON COMMIT DROP AS
+	SELECT i, now() - interval '30 days' * ($rows - i) / $rows AS at, abs(hashint8(i)) % 1000 AS k, abs(hashint8(-i)) AS r,
+		i > 0.9 * $rows AS waits
+	FROM generate_series($from, $to) AS i;
+INSERT INTO pinterest_capi._event (id, created_at, event_time, dest, event_id, event_name, sent_as, payload)
+	SELECT i, at, at, CASE WHEN nowhere THEN 0 ELSE t.dest END, 'row-' || i, CASE WHEN nowhere THEN 'Unheard' ELSE t.event_name END,
+		CASE WHEN NOT nowhere THEN t.sent_as END, CASE WHEN NOT stopped THEN replace(t.payload, 'template', 'row-' || i) END
+	FROM (SELECT *, NOT waits AND k >= 945 AS nowhere, NOT waits AND k BETWEEN 900 AND 989 AS stopped FROM kind) AS n
+		JOIN look_template AS t ON t.place = r % 12
+	ORDER BY i;
+INSERT INTO pinterest_capi._queue (id, dest, attempts, due_at, first_attempt_at, last_attempt_at, http_status, error)
+	SELECT n.i, e.dest, tried, CASE WHEN tried > 0 THEN now() + interval '1 day' END, CASE WHEN tried > 0 THEN at END, CASE WHEN tried > 0 THEN at END,
+		CASE WHEN tried > 0 THEN 503 END, CASE WHEN tried > 0 THEN 'HTTP 503' END
+	FROM (SELECT *, (k < 50)::integer AS tried FROM kind WHERE waits) AS n JOIN pinterest_capi._event AS e ON e.id = n.i
+	ORDER BY n.i;
+INSERT INTO pinterest_capi._outcome (id, finished_at, last_attempt_at, dest, attempts, http_status, status, reason, error)
+	SELECT n.i, at + interval '1 second', CASE WHEN k < 900 THEN at + interval '1 second' END, e.dest, (k < 900)::integer,
+		CASE WHEN k < 870 THEN 200 WHEN k < 900 THEN 422 END,
+		CASE WHEN k < 870 THEN 'sent' WHEN k < 900 THEN 'failed' WHEN k < 990 THEN 'suppressed' WHEN k < 995 THEN 'expired' ELSE 'cancelled' END,
+		CASE WHEN k < 870 THEN NULL WHEN k < 900 THEN 'refused by Pinterest' WHEN k < 920 THEN 'no identifier' WHEN k < 945 THEN 'no consent'
+			WHEN k < 990 THEN 'no destination allows this event' WHEN k < 995 THEN 'older than max_event_age' ELSE 'by cancel' END,
+		CASE WHEN k BETWEEN 870 AND 899 THEN 'message number ' || r % 12 || ' of what is wrong with an event' END
+	FROM kind AS n JOIN pinterest_capi._event AS e ON e.id = n.i
+	WHERE NOT waits
+	ORDER BY n.i;
+COMMIT;
+SQL
+	}
+	psql($db, <<"SQL");
+SELECT setval('pinterest_capi._event_id_seq', $rows);
+VACUUM ANALYZE pinterest_capi._event;
+VACUUM ANALYZE pinterest_capi._queue;
+VACUUM ANALYZE pinterest_capi._outcome;
+SQL
+	return;
+}
+
+# milliseconds of a look, the second in its session unless it is long
+sub _look
+{
+	my ($db, $sql) = @_;
+	my $quiet = "\\o /dev/null\n$sql;\n\\o";
+	my $seconds = timed($db, $quiet);
+
+	return 1000 * ($seconds > LONG ? $seconds : timed($db, $quiet, $quiet));
+}
+
+sub run
+{
+	my ($stub) = @_;
+	my ($least, @more) = map { scaled($_, 1_000) } 100_000, 1_000_000, $ENV{BENCH_LARGE} ? 10_000_000 : ();
+	my $word = sub { return scalar reverse(join ',', unpack('(A3)*', reverse $_[0])) };
+	my %sql = @looks;
+
+	set_conf('pinterest_capi.dispatch' => 'off', 'pinterest_capi.retention' => '60 days', 'pinterest_capi.payload_retention' => '60 days');
+	for my $rows ($least, @more)
+	{
+		note("look: $rows rows");
+		_make($stub, "look_$rows", $rows);
+	}
+	for my $name (grep { $sql{$_} } @looks)
+	{
+		my %runs = alternate(rounds(3), map { my $rows = $_; ($rows => sub { return _look("look_$rows", $sql{$name}) }) } $least, @more);
+
+		figure(name => "$name, " . $word->($_) . ' kept', unit => 'ms', runs => $runs{$_}, reference => $runs{$least},
+			against => $word->($least) . ' kept', least => 1.5, aim => 1.2)
+		  for @more;
+	}
+	psql('postgres', "DROP DATABASE look_$_ WITH (FORCE)") for $least, @more;
+	ask_conf('pinterest_capi.dispatch' => 'on', 'pinterest_capi.retention' => '30 days', 'pinterest_capi.payload_retention' => '7 days');
+	return;
+}
+
+1;
