@@ -48,7 +48,7 @@ static const struct
 	{LEVEL_MONITOR, "EXECUTE", "FUNCTION pinterest_capi._worker_state(), pinterest_capi._fields(), pinterest_capi._user_data_keys(),"
 		" pinterest_capi._fold(text),"
 		" pinterest_capi.doctor(), pinterest_capi._doctor(text), pinterest_capi._server_state(),"
-		" pinterest_capi._missing_identifier(numeric, numeric, numeric, numeric, numeric), pinterest_capi._identifier_advice(text),"
+		" pinterest_capi._missing_identifier(numeric, numeric, numeric, numeric, numeric), pinterest_capi._identifier_advice(text), pinterest_capi._user_data(text),"
 		" pinterest_capi._hold_reason(), pinterest_capi._status(text, timestamptz, integer), pinterest_capi._trigger_faults(oid, oid, oid[]),"
 		" pinterest_capi._written_directly(oid)"},
 	{LEVEL_MONITOR, "SELECT",

@@ -36,20 +36,19 @@ COMMENT ON FUNCTION pinterest_capi._identifier_advice(text) IS
 -- Final events are counted for as long as their payload is kept: those that were
 -- stopped have none, so the setting says how long that is.
 CREATE VIEW pinterest_capi._quality AS
-	SELECT e.id, e.dest, n.destination, e.event_name, e.event_time, e.payload IS NULL AS no_identifier,
-		e.payload::jsonb -> 'user_data' AS user_data
+	SELECT e.id, n.destination, e.event_name, e.event_time, e.payload
 	FROM pinterest_capi._event AS e
 		JOIN pinterest_capi._destination_state AS n ON n.dest = e.dest
 		LEFT JOIN pinterest_capi._outcome AS o ON o.id = e.id AND e.payload IS NULL AND o.status = 'suppressed' AND o.reason = 'no identifier'
 	WHERE e.payload IS NOT NULL
 		OR o.finished_at > pg_catalog.statement_timestamp() - coalesce(nullif(pg_catalog.current_setting('pinterest_capi.payload_retention', true), ''), '7 days')::interval;
 COMMENT ON VIEW pinterest_capi._quality IS
-	'internal: the user_data of events whose payload is kept, and the events that were stopped for want of an identifier';
+	'internal: events whose payload is kept, and the events that were stopped for want of an identifier';
 
 CREATE VIEW pinterest_capi.event_quality AS
 	WITH counted AS (
 		SELECT q.event_name, q.destination, (q.event_time AT TIME ZONE 'UTC')::date AS day,
-			count(*) AS events, count(*) FILTER (WHERE q.no_identifier) AS no_identifier,
+			count(*) AS events, count(*) FILTER (WHERE q.payload IS NULL) AS no_identifier,
 			count(*) FILTER (WHERE u.user_data ? 'em') AS em,
 			count(*) FILTER (WHERE u.user_data ? 'ph') AS ph,
 			count(*) FILTER (WHERE u.user_data ? 'click_id') AS click_id,
@@ -61,7 +60,7 @@ CREATE VIEW pinterest_capi.event_quality AS
 				OR u.user_data ?& '{client_ip_address,client_user_agent}') AS matchable
 		FROM pinterest_capi._quality AS q
 			-- OFFSET: the payload is read once, not for each use of it
-			CROSS JOIN LATERAL (SELECT q.user_data OFFSET 0) AS u
+			CROSS JOIN LATERAL (SELECT q.payload::jsonb -> 'user_data' AS user_data OFFSET 0) AS u
 		GROUP BY 1, 2, 3
 	), shares AS (
 		SELECT c.event_name, c.destination, c.day, c.events, round(c.em::numeric / c.events, 4) AS em,
@@ -86,7 +85,14 @@ COMMENT ON COLUMN pinterest_capi.event_quality.missing IS
 COMMENT ON COLUMN pinterest_capi.event_quality.advice IS
 	'how that identifier is added';
 
--- Few rows, from the end of the primary key: doctor() stays quick however much is kept.
+CREATE FUNCTION pinterest_capi._user_data(payload text) RETURNS jsonb
+	LANGUAGE c STABLE STRICT PARALLEL UNSAFE
+	AS 'MODULE_PATHNAME', 'pcapi_sql_user_data';
+COMMENT ON FUNCTION pinterest_capi._user_data(text) IS
+	'internal: the user_data of a payload; NULL where the payload cannot be read';
+
+-- Few rows, from the end of the primary key: doctor() stays quick however much is
+-- kept.  A payload that cannot be read must not keep doctor() from naming it.
 CREATE VIEW pinterest_capi._newest_quality AS
 	SELECT n.destination, n.event_name, n.events,
 		n.matchable, round(n.em / n.events, 4) AS em, round(n.ph / n.events, 4) AS ph, round(n.click_id / n.events, 4) AS click_id,
@@ -98,7 +104,7 @@ CREATE VIEW pinterest_capi._newest_quality AS
 			count(*) FILTER (WHERE q.user_data ? 'click_id')::numeric AS click_id,
 			count(*) FILTER (WHERE q.user_data ? 'external_id')::numeric AS external_id,
 			count(*) FILTER (WHERE q.user_data ? 'hashed_maids')::numeric AS hashed_maids
-		FROM (SELECT q.destination, q.event_name, q.user_data
+		FROM (SELECT q.destination, q.event_name, pinterest_capi._user_data(q.payload) AS user_data
 			FROM (SELECT e.id FROM pinterest_capi._event AS e ORDER BY e.id DESC LIMIT 1000) AS i
 				CROSS JOIN LATERAL (SELECT * FROM pinterest_capi._quality AS v WHERE v.id = i.id OFFSET 0) AS q OFFSET 0) AS q
 		GROUP BY 1, 2) AS n;
