@@ -35,7 +35,7 @@ SELECT pinterest_capi.grant_access('filer', 'configure');
 SQL
 
 # all logging of statements that the server has, but for debug5, which
-# 042_privileges.pl tests
+# 181_token_unreadable.pl tests
 $node->append_conf('postgresql.conf', <<'CONF');
 log_statement = all
 log_min_duration_statement = 0

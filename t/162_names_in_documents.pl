@@ -1,4 +1,5 @@
-# Every file and every name of the code that a document names exists.
+# Every file and every name of the code that a document names exists, and every
+# file that a comment of the code names.
 #
 # A path is searched for from the top of the tree and from src/, a file's name
 # alone anywhere.  What is written in capitals (t/NAME.pl) stands for a name.
@@ -12,7 +13,7 @@ my $top = "$FindBin::RealBin/..";
 my @folders =
   qw(.github bench debian demo docs expected monitoring specs sql src t test);
 
-# other trees, what stands for a name, what a run leaves
+# other trees, placeholders, files that a run writes
 my $beyond =
   qr{^(?:src/(?:backend|include|bin|bgw|test)/|t/NAME|bench/results\.json$)};
 
