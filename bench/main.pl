@@ -1,9 +1,9 @@
 # main.pl
-#	  Runs the measurements that are named, prints a table and writes JSON.
+#	  Run the named measurements, print a table and write JSON.
 #
-# Called by bench/run, and by a test in small: needs PGHOST and PGPORT of a
-# server of its own, its directory in BENCH_CLUSTER, and the directory of its
-# Perl modules in @INC.
+# bench/run calls this, and a test with small sizes.  It needs PGHOST and PGPORT
+# of a server of its own, the server's directory in BENCH_CLUSTER, and the
+# directory of its Perl modules in @INC.
 use strict;
 use warnings;
 

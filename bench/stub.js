@@ -1,20 +1,21 @@
 /*
  * stub.js
- *	  A stand-in for Pinterest's API that does as little as it can: counts events
- *	  and accepts them.  For measuring alone; test/stub is the strict one.
+ *	  A stand-in for Pinterest's API that does as little as possible: it counts
+ *	  and accepts events.  For measurements alone; test/stub is the strict one.
  *
  * node stub.js --cert FILE --key FILE
- *	  One line of JSON on standard output says the ports: HTTPS (HTTP/2 and 1.1),
- *	  plain HTTP/1.1, and control.  Ends when standard input does.
- *	  GET on the control port: what came in since the last reset (reset() below).
- *	  POST sets everything to zero; with ?mark=N it notes when N events were
- *	  there, with ?probes=1 when each event came whose event_id begins with "probe-".
+ *	  One line of JSON on standard output has the ports: HTTPS (HTTP/2 and 1.1),
+ *	  plain HTTP/1.1, and control.  The stub ends when standard input does.
+ *	  GET on the control port: the counts since the last reset (reset() below).
+ *	  POST resets the counts; with ?mark=N the stub records when N events have
+ *	  arrived, with ?probes=1 when each event arrives whose event_id begins with
+ *	  "probe-".
  *
  * node stub.js --load SECONDS --target URL
- *	  How many requests of 1000 events a second such a stub takes from a client
- *	  in a process of its own, over one connection.
+ *	  Measure how many requests of 1000 events a second such a stub accepts from
+ *	  a client in a process of its own, over one connection.
  *
- * A request counts as arrived when its last byte is there.  The answer has an
+ * A request counts as arrived when its last byte has arrived.  The answer has an
  * entry for each event, as the API's has, and is made once for each number.
  */
 'use strict';
@@ -36,16 +37,16 @@ const { values: options } = parseArgs({
 const MARK = Buffer.from('"event_id":');
 const PROBE = Buffer.from('"event_id":"probe-');
 /*
- * node's nghttp2 takes a client for an attacker that closes more than 1000
- * streams itself, as some versions of libcurl do with each, and breaks the
- * connection.  So it is ended in order before that, as other servers do too.
+ * node's nghttp2 takes a client that closes more than 1000 streams itself for an
+ * attacker and breaks the connection; some versions of libcurl close each stream.
+ * So the stub ends the connection in order before that, as other servers do too.
  */
 const STREAMS_PER_CONNECTION = 900;
 const answers = new Map();
 let clock_offset;
 let seen;
 
-/* wall-clock milliseconds finer than Date's, set anew at each reset */
+/* Wall-clock milliseconds, finer than Date's, synchronised at each reset. */
 function set_clock()
 {
 	const before = Date.now();
@@ -157,8 +158,8 @@ function serve()
 			/*
 			 * GOAWAY that names the last stream that is served: a request that
 			 * crosses it is known to be refused, and the client repeats it on
-			 * another connection.  Without a number that is true, node drops
-			 * such requests and nobody is told.
+			 * another connection.  Without the right number node drops such
+			 * requests in silence.
 			 */
 			if (++streams === STREAMS_PER_CONNECTION)
 				session.goaway(0, stream.id);
@@ -182,7 +183,7 @@ function serve()
 	process.stdin.on('end', () => process.exit(0));
 }
 
-/* requests of 1000 events as fast as they are answered, four at a time */
+/* Send requests of 1000 events as fast as they are answered, four at a time. */
 function load()
 {
 	const one = '{"event_name":"checkout","action_source":"web","event_time":1795536608,"event_id":"order-1000000",'

@@ -1,7 +1,7 @@
 /*
  * callback_slots.c
- *	  Other extensions that listen to the server: take_relcache_slots(n) uses up
- *	  n of a process's slots for relcache callbacks, each with a NOTICE after.
+ *	  Stand for other extensions with relcache callbacks: take_relcache_slots(n)
+ *	  uses up n of a process's slots for them, and reports each with a NOTICE.
  */
 #include "postgres.h"
 

@@ -1,4 +1,4 @@
--- What the extension pinterest_capi consists of in this database, a line for
+-- Print the objects of the extension pinterest_capi in this database, a line for
 -- each property of each object, in a fixed order and without OIDs: two databases
 -- that print the same have the same extension.  For t/077_update_scripts.pl.
 --

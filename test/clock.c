@@ -1,10 +1,10 @@
 /*
  * clock.c
  *	  A wall clock that tests can set, for a server that is started with this
- *	  in LD_PRELOAD: so many seconds ahead of the machine's as the file named
- *	  by TEST_CLOCK holds in its first eight bytes.
+ *	  in LD_PRELOAD.  The first eight bytes of the file named by TEST_CLOCK say
+ *	  how many seconds it is ahead of the machine's clock.
  *
- * Monotonic clocks are left alone, as nobody can set those.
+ * Monotonic clocks are not changed, since they can't be set.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>

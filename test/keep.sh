@@ -7,7 +7,7 @@
 # other folders by where they are themselves, so a copy needs no configuration.
 # Whatever is kept may be deleted at any time.
 
-# Everything that a test needs and that is not there, at once and by its package.
+# Print everything that a test needs and that is missing, by its package.
 say_what_is_missing() {
 	missing=
 	[ -n "$(find_pg_config)" ] ||
@@ -23,8 +23,8 @@ say_what_is_missing() {
 	[ -z "$missing" ] || die "missing:$missing test/run without --keep installs it"
 }
 
-# The folder for all of them.  As root it has to be one that the clusters' user
-# can read, and nobody else can have made.
+# Print the folder for all kept files.  As root it must be one that the
+# clusters' user can read, and that no other user can have made.
 kept_base() {
 	if [ -n "${PINTEREST_CAPI_KEEP:-}" ]; then
 		base=$PINTEREST_CAPI_KEEP
@@ -39,21 +39,22 @@ kept_base() {
 	base=$(cd "$base" && pwd -P)
 }
 
-# folder of the server: a copy of it at the same place below $prefix
+# folder of the server: copy it to the same path below $prefix
 copy_folder() {
 	[ ! -e "$prefix$1" ] || return 0
 	mkdir -p "$prefix$1"
 	tar -C "$1" --exclude=./bitcode -c . | tar -C "$prefix$1" -x
 }
 
-# folder of the server that is only read: a link to it, unless it came along with another
+# folder of the server that is only read: link to it, unless another copy
+# contains it
 link_folder() {
 	[ ! -e "$prefix$1" ] || return 0
 	mkdir -p "$(dirname "$prefix$1")"
 	ln -s "$1" "$prefix$1"
 }
 
-# the server in $prefix, made anew when the server itself has changed
+# Copy the server to $prefix, again when the server itself has changed.
 copy_server() {
 	server=$("$PG_CONFIG" --bindir)/postgres
 	stamp=$(ls -lL --time-style=full-iso "$server")
@@ -71,8 +72,8 @@ copy_server() {
 	PG_CONFIG=$prefix$("$PG_CONFIG" --bindir)/pg_config
 }
 
-# Files of the tree that are not there any more are deleted in the copy too; times
-# of change come along, so make sees what is new.
+# Files deleted in the tree are deleted in the copy, too; times of change are
+# copied, so make sees which files are new.
 update_tree() {
 	copy_tree
 	(cd "$top" && find . -path ./.git -prune -o -type f -print | sort) >"$work/files"
@@ -82,7 +83,8 @@ update_tree() {
 	cp "$work/files" "$kept/files"
 }
 
-# as build_and_install, with what is kept; $src is the kept copy of the tree
+# Do as build_and_install in the kept copies; $src is the kept copy of the
+# tree.
 build_kept() {
 	PG_CONFIG=$(find_pg_config)
 	kept_base
@@ -94,7 +96,7 @@ build_kept() {
 	flock -n 9 || { say 'another test/run --keep of this tree runs; waiting for it ...'; flock 9; }
 	copy_server
 	update_tree
-	# nobody else but the clusters' user is let into what is private of it
+	# only the clusters' user may read its private files
 	as_root() { "$@"; }
 	build_and_install
 	[ "$(id -u)" != 0 ] || chown -R postgres: "$src"

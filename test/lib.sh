@@ -8,7 +8,7 @@
 
 case $- in *e*) ;; *) set -e ;; esac
 
-# settings meant for somebody else's cluster
+# settings meant for another cluster
 for variable in $(env | sed -n 's/^\(PG[A-Z]*\)=.*/\1/p'); do
 	[ "$variable" = PG_CONFIG ] || unset "$variable"
 done
@@ -22,7 +22,7 @@ as_root() {
 	if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
 }
 
-# as who runs the clusters
+# Run a command as the clusters' user.
 as_owner() {
 	if [ "$(id -u)" = 0 ]; then
 		(cd "$work" && runuser -u postgres -- env HOME="$work" "$@")
@@ -31,7 +31,8 @@ as_owner() {
 	fi
 }
 
-# the server to build for: PG_CONFIG, or the newest one that has what a build needs
+# Print the server to build for: PG_CONFIG, or the newest one that has what a
+# build needs.
 find_pg_config() {
 	if [ -n "${PG_CONFIG:-}" ]; then
 		say "$PG_CONFIG"
@@ -39,7 +40,7 @@ find_pg_config() {
 	fi
 	for candidate in $(ls -d /usr/lib/postgresql/*/bin/pg_config 2>/dev/null | sort -V -r) "$(command -v pg_config || :)"; do
 		[ -x "$candidate" ] || continue
-		# the client's package has a pg_config too, and even PGXS, without the headers
+		# The client's package has a pg_config and PGXS, too, but no headers.
 		if [ -e "$("$candidate" --pgxs)" ] && [ -e "$("$candidate" --includedir-server)/postgres.h" ] &&
 			[ -x "$("$candidate" --bindir)/postgres" ]; then
 			say "$candidate"
@@ -52,8 +53,9 @@ installed() {
 	[ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
 }
 
-# what, command...: runs the command with its output in a file.  A line every few
-# seconds says how far it is; the end of the output is shown if it fails.
+# what, command...: run the command with its output in a file.  A line every
+# few seconds shows the progress; if the command fails, the end of its output
+# is shown.
 with_progress() {
 	progress_what=$1
 	shift
@@ -64,7 +66,7 @@ with_progress() {
 		progress_seconds=0
 		while sleep 5 && kill -0 $$ 2>/dev/null; do
 			progress_seconds=$((progress_seconds + 5))
-			# a compiler's line says at its end which file it is
+			# a compiler's command ends with the file's name
 			progress_line=$(tail -n 1 "$progress_output" 2>/dev/null | tr '\r' '\n' | tail -n 1 | sed 's/.*\(.\{70\}\)$/...\1/')
 			printf '  %3d s  %s\n' "$progress_seconds" "$progress_line"
 		done
@@ -85,10 +87,10 @@ run_apt() {
 		apt-get -q -y -o Dpkg::Use-Pty=0 "$@"
 }
 
-# Debian packages that are missing; none of those that are there is upgraded
+# Install the Debian packages that are missing, and upgrade none.
 install_packages() {
 	command -v apt-get >/dev/null || return 0
-	# for roots that have what is needed and no network
+	# for roots that have all packages and no network
 	[ -z "${PINTEREST_CAPI_NO_PACKAGES:-}" ] || return 0
 
 	packages='build-essential pkg-config libcurl4-openssl-dev libssl-dev libutf8proc-dev
@@ -115,12 +117,14 @@ install_packages() {
 	[ -n "$version" ] || die 'no PostgreSQL package is known to apt'
 	say "packages that are missing: postgresql-$version postgresql-server-dev-$version"
 
-	# with the cluster that the distribution makes, as for anybody who installs a server
+	# with the distribution's own cluster, as for any user who installs a
+	# server
 	run_apt install --no-install-recommends --no-upgrade \
 		"postgresql-$version" "postgresql-server-dev-$version"
 }
 
-# Debian packages that are missing, of those named after $1, which says what for
+# Install the missing ones of the packages named after $1, which says what
+# they are for.
 install_missing() {
 	purpose=$1
 	shift
@@ -134,22 +138,24 @@ install_missing() {
 	run_apt install --no-install-recommends --no-upgrade $missing
 }
 
-# What only the bench needs; where it can't be had, what it is for is left out.
+# Install what only the bench needs; where a package can't be had, its
+# measurement is skipped.
 install_bench_packages() {
 	[ -z "${PINTEREST_CAPI_NO_PACKAGES:-}" ] || return 0
 	command -v apt-get >/dev/null || return 0
 	install_missing 'the bench' valgrind
 }
 
-# What only the tests need: Debian packages, and npm's into $work/node_modules.
-# Tests say so and leave out what isn't there, as in roots without a network.
+# Install what only the tests need: Debian packages, and npm's into
+# $work/node_modules.  Tests skip checks whose program is missing and say so,
+# as in roots without a network.
 install_test_packages() {
 	[ -z "${PINTEREST_CAPI_NO_PACKAGES:-}" ] || return 0
 	command -v apt-get >/dev/null || return 0
 
 	set -- chromium clang libclang-rt-dev locales sqlsmith valgrind
 	command -v npm >/dev/null || set -- "$@" npm
-	# where the server is not the distribution's there may be none for it
+	# for a server that is not the distribution's this package may not exist
 	repmgr=postgresql-$("$(find_pg_config)" --version | sed 's/^PostgreSQL \([0-9]*\).*/\1/')-repmgr
 	apt-cache show "$repmgr" >/dev/null 2>&1 || run_apt update
 	! apt-cache show "$repmgr" >/dev/null 2>&1 || set -- "$@" "$repmgr"
@@ -161,9 +167,9 @@ install_test_packages() {
 	unpack_tools prometheus prometheus-sql-exporter prometheus-postgres-exporter
 }
 
-# Debian packages of which only the programs are wanted: unpacked into
+# Unpack Debian packages of which only the programs are needed into
 # $work/tools, so that nothing is installed and no service is started.
-# PINTEREST_CAPI_DEBS names a folder of packages that are there already.
+# PINTEREST_CAPI_DEBS names a folder of packages that were fetched before.
 unpack_tools() {
 	mkdir -p "$work/debs" "$work/tools"
 	[ -z "${PINTEREST_CAPI_DEBS:-}" ] || cp "$PINTEREST_CAPI_DEBS"/*.deb "$work/debs/"
@@ -181,7 +187,8 @@ unpack_tools() {
 	export PATH="$work/tools/usr/bin:$PATH"
 }
 
-# a directory of our own, $work, which the caller removes at the end; the tree's copy is $src
+# Make the directory $work, which the caller removes at the end; the tree's
+# copy is $src.
 make_work() {
 	work=$(mktemp -d "${TMPDIR:-/tmp}/pinterest_capi.XXXXXX")
 	chmod 755 "$work"
@@ -189,7 +196,7 @@ make_work() {
 	mkdir "$src"
 }
 
-# the tree without what was built in it, so that nothing of another version comes along
+# Copy the tree without its build products, which may be another version's.
 copy_tree() {
 	(cd "$top" && tar -c --exclude=./.git --exclude='*.o' --exclude='*.so' --exclude='*.bc' \
 		--exclude=./pinterest_capi.d --exclude='./src/*.d' --exclude='./test/modules/*.d' \
@@ -210,13 +217,14 @@ build_and_install() {
 	[ "$(id -u)" != 0 ] || chown -R postgres: "$work"
 }
 
-# what was built for and with
+# Print the versions that the build used.
 versions() {
 	say "PostgreSQL $("$PG_CONFIG" --version | sed 's/^PostgreSQL //; s/ (.*//'), libcurl $(curl-config --version | sed 's/^libcurl //')," \
 		"OpenSSL $(pkg-config --modversion libcrypto), utf8proc $(pkg-config --modversion libutf8proc)"
 }
 
-# a cluster in $work/$1 with the settings on standard input, reached through $PGHOST and $PGPORT
+# Make a cluster in $work/$1 with the settings on standard input, reached
+# through $PGHOST and $PGPORT
 start_cluster() {
 	cluster="$work/$1"
 	as_owner "$bindir/initdb" -D "$cluster" -A trust -U postgres -N -E UTF8 --no-locale >/dev/null
@@ -236,7 +244,7 @@ stop_cluster() {
 
 # ---- throw-away Debian roots, for root alone ----
 
-# $roots: PINTEREST_CAPI_ROOTS, whose roots are kept for the next time, or one of our own
+# $roots: PINTEREST_CAPI_ROOTS, whose roots are kept for the next run, or a temporary folder
 make_roots() {
 	[ "$(id -u)" = 0 ] || die "$0 makes roots, which needs root"
 	installed mmdebstrap || { run_apt update; run_apt install --no-install-recommends mmdebstrap; }
@@ -249,7 +257,8 @@ make_roots() {
 	mkdir -p "$roots"
 }
 
-# the release that has a version of PostgreSQL: none has 16's headers, and 14 is too old
+# Print the release that has this version of PostgreSQL: none has 16's
+# headers, and 14 is too old.
 suite_of() {
 	case $1 in
 		15) say bookworm ;;
@@ -260,7 +269,7 @@ suite_of() {
 	esac
 }
 
-# what apt-get is told for a version that is no release's yet
+# Print apt-get's options for a version that is in no release yet.
 apt_target_of() {
 	[ "$1" != 19 ] || say '-t experimental'
 }
@@ -272,8 +281,8 @@ make_root_with() {
 	root_suite=$2
 	root_packages=$3
 	shift 3
-	# A release's lists may be older than they say they are good for.  The hosts
-	# file is the one of Debian's installer: localhost has two addresses.
+	# A release's lists may be past their time of validity.  The hosts file is
+	# the one of Debian's installer: localhost has two addresses.
 	mmdebstrap --quiet --variant=apt \
 		--aptopt='Acquire::Check-Valid-Until "false"' --aptopt='APT::Install-Recommends "false"' \
 		--include="$root_packages" --customize-hook='printf "%s\n" "127.0.0.1	localhost" "127.0.1.1	debian" "" "::1	localhost ip6-localhost ip6-loopback" \
@@ -300,9 +309,10 @@ make_root_for() {
 		"$@" --customize-hook="chroot \"\$1\" apt-get -q -y install $(apt_target_of "$root_version") $root_server"
 }
 
-# root, command...: with processes and mounts of its own, which end with it; its
-# network too, unless $root_network is set.  The shell is their init: it stays,
-# and waits for whoever has lost his parent, or a killed server would seem to run.
+# root, command...: run a command with processes and mounts of its own, which
+# end with it; its network too, unless $root_network is set.  The shell is
+# their init: it stays, and reaps orphaned processes, or a killed server would
+# seem to run.
 run_in_root() {
 	unshare --uts ${root_network:---net} --mount --pid --fork --kill-child sh -ec '
 		root=$1
@@ -318,7 +328,7 @@ run_in_root() {
 		exit $status' sh "$@"
 }
 
-# root, folder in it: a copy of the tree as a clone would have it
+# root, folder in it: copy the tree as a clone would have it
 copy_tree_to() {
 	rm -rf "${1:?}/$2"
 	mkdir -p "$1/$2"

@@ -23,14 +23,14 @@ phase() {
 	todo=$(grep -cE '^not ok [0-9]+.*# TODO' "$log") || :
 	bad=$((bad - todo))
 	nothing=
-	# whatever ends badly without having said so: a crash, a wrong plan, no build
+	# a bad exit without a failed test: a crash, a wrong plan, a failed build
 	[ $status -eq 0 ] || [ "$bad" -gt 0 ] || bad=1
 	if [ $status -eq 0 ] && [ "$good" -eq 0 ] && [ "$left_out" -eq 0 ]; then
 		nothing="$name asserted nothing"
 		bad=1
 	fi
 	say "$good $bad $left_out" >>"$work/counts"
-	# in one piece, whoever else has something to say
+	# in one write, so that parallel tests' lines don't mix
 	tell_phase >"$folder.said"
 	flock "$work/counts" cat "$folder.said"
 }
@@ -39,7 +39,7 @@ tell_phase() {
 	say "# $name, $seconds s"
 	[ -z "$nothing" ] || say "$nothing"
 	say "  $good passed, $bad failed, $left_out skipped"
-	# what a test measured, and why something was left out
+	# a test's measurements, and reasons of skipped checks
 	sed -n -e 's/^# result: /  /p' -e 's/^\(ok [0-9]*\|1\.\.0\) # [Ss][Kk][Ii][Pp][A-Z]* /  skipped: /p' "$log" | uniq
 	if [ "$bad" -gt 0 ]; then
 		grep -E -A 12 '^not ok|^test .* FAILED|^#   Failed|[Ee]rror:|^Bailout' "$log" | tail -n 200 || :
@@ -53,7 +53,8 @@ tell_phase() {
 	fi
 }
 
-# t/NAME.pl: in a folder of its own, so that the same test may run twice at once
+# t/NAME.pl: run it in a folder of its own, so that the same test may run
+# twice at once
 run_tap() {
 	name=$(basename "$1" .pl)
 	folder=$(as_owner mktemp -d "$work/$name.XXX")
@@ -65,7 +66,7 @@ run_tap() {
 	rm -rf "${folder:?}"
 }
 
-# n, t/NAME.pl...: so many at once
+# n, t/NAME.pl...: run n tests at once
 run_taps() {
 	jobs=$1
 	shift

@@ -1,10 +1,10 @@
 /*
  * phone_numbers.js
- *	  Telephone numbers of all regions as libphonenumber writes them: lines of
- *	  region, kind, number and its digits, separated by tabs.
+ *	  Print telephone numbers of all regions as libphonenumber writes them: lines
+ *	  of region, kind, number and its digits, separated by tabs.
  *
- * For each region an example and numbers made of its patterns, of fixed and of
- * mobile ones, each in national and international form, with blanks and without.
+ * Each region has an example and numbers made of its patterns for fixed and for
+ * mobile lines, each in national and international form, with blanks and without.
  */
 'use strict';
 
@@ -17,14 +17,14 @@ const KINDS = [['fixed', 0], ['mobile', 1]];
 
 let seed = 20261127;
 
-/* the same numbers every time */
+/* A random generator with a fixed seed: the same numbers in every run. */
 function below(n)
 {
 	seed = (Math.imul(seed, 1103515245) + 12345) >>> 0;
 	return (seed >>> 8) % n;
 }
 
-/* a function that makes strings which a pattern of digits matches */
+/* Return a function that makes strings which match a pattern of digits. */
 function generator(pattern)
 {
 	let at = 0;

@@ -1,8 +1,8 @@
 /*
  * slow_names.c
  *	  A name server that doesn't answer, for a server that is started with this
- *	  in LD_PRELOAD: looking up a name below slow.example takes until the file
- *	  named by TEST_NAMES is there, and then finds nothing.
+ *	  in LD_PRELOAD: resolving a name below slow.example blocks until the file
+ *	  named by TEST_NAMES exists, and then fails.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>

@@ -1,8 +1,8 @@
 /*
  * system_certs.c
- *	  Authorities of the system's that a test chooses, for a server that is
- *	  started with this in LD_PRELOAD: what OpenSSL looks for in the folder
- *	  /etc/ssl/certs it finds in the one named by TEST_CERTS, if it is there.
+ *	  System authorities that a test chooses, for a server that is started with
+ *	  this in LD_PRELOAD: OpenSSL's files in /etc/ssl/certs are read from the
+ *	  folder named by TEST_CERTS, if it exists.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>

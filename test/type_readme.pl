@@ -49,7 +49,7 @@ my $psql_prompt = qr/shop=# $/;
 open my $out, '>', $shown or die "$shown: $!\n";
 $out->autoflush;
 
-# what the terminal shows, without its own orders
+# Return the terminal's text, without escape sequences.
 sub plain { return $_[0] =~ s/\e\[[0-9;?]*[A-Za-z]//gr =~ s/\r//gr }
 
 # Type, and wait until the screen ends in a prompt again; return what came.
@@ -63,7 +63,7 @@ sub type
 	eval {
 		$run->pump while length $typed;
 
-		# first the echo of what was typed, then the prompt behind it
+		# first the echo of the typed text, then the next prompt
 		$run->pump until plain(substr $screen, $from) =~ /\n.*$until/s;
 		1;
 	} or die plain(substr $screen, $from) . "\nno prompt came back: $@";
@@ -96,7 +96,7 @@ for my $step (@rest)
 
 		expect('install', type('echo "status $?"', $prompt), qr/^status 0$/m);
 
-		# there is no init in a root that would start the cluster that the package made
+		# A root has no init that would start the package's cluster.
 		type(
 			'sudo pg_ctlcluster $(pg_lsclusters -h | cut -d" " -f1,2) start; sleep 1; pg_lsclusters',
 			$prompt);

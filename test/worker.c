@@ -1,7 +1,7 @@
 /*
  * worker.c
- *	  For t/121_worker_registration.pl: has a worker started as another transaction
- *	  would have had, and tells where a process has its PGPROC.
+ *	  For t/121_worker_registration.pl: register a worker as another transaction
+ *	  would have, and return the number of a process's PGPROC.
  */
 #include "postgres.h"
 

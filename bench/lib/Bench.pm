@@ -1,8 +1,8 @@
 # Bench.pm
-#	  What the measurements share: statements and their time, processes and their
-#	  CPU, the stub, alternating runs, and the figures that come out.
+#	  Functions that the measurements share: statements and their time, processes
+#	  and their CPU, the stub, alternating runs, and the resulting figures.
 #
-# The server is the one that PGHOST and PGPORT name; bench/run or a test made it.
+# PGHOST and PGPORT name the server, which bench/run or a test has made.
 package Bench;
 
 use strict;
@@ -26,7 +26,7 @@ my @figures;
 
 sub quick { return $ENV{BENCH_QUICK} ? 1 : 0 }
 
-# a size, or its part in a quick run; BENCH_QUICK may say which part
+# Return a size, or its part in a quick run; BENCH_QUICK may say which part.
 sub scaled
 {
 	my ($size, $least) = @_;
@@ -39,7 +39,7 @@ sub scaled
 	return $small < ($least // 1) ? $least // 1 : $small;
 }
 
-# how often; in the smallest runs it is enough that it works
+# Return the number of rounds; in the smallest runs one is enough.
 sub rounds
 {
 	return _tiny() ? 1 : $_[0];
@@ -51,7 +51,7 @@ sub note { print STDERR "# @_\n"; return }
 
 # ---- statements ----
 
-# what the statements return, a line each
+# Run statements; return their results, a line each.
 sub psql
 {
 	my ($database, $sql) = @_;
@@ -75,7 +75,8 @@ sub value
 	return $lines[-1];
 }
 
-# Seconds that the statements take in a session that has run $warm before.
+# Return the seconds that the statements take in a session that has run $warm
+# before.
 sub timed
 {
 	my ($database, $sql, $warm) = @_;
@@ -89,7 +90,7 @@ SELECT extract(epoch FROM clock_timestamp() - :'t'::timestamptz);
 SQL
 }
 
-# settings of the whole server, soon
+# Change settings of the whole server, without waiting.
 sub ask_conf
 {
 	my (%settings) = @_;
@@ -104,7 +105,7 @@ sub ask_conf
 	return;
 }
 
-# settings of the whole server, in force when this returns
+# Change settings of the whole server, and wait until they are in force.
 sub set_conf
 {
 	my (%settings) = @_;
@@ -112,7 +113,7 @@ sub set_conf
 	ask_conf(%settings);
 	for my $name (sort keys %settings)
 	{
-		# a new session each time: it reads what the postmaster has read
+		# a new session each time, which has the postmaster's settings
 		poll(
 			sub {
 				value('postgres',
@@ -134,7 +135,7 @@ sub fresh_database
 	return;
 }
 
-# transactions a second
+# Return the transactions a second.
 sub pgbench
 {
 	my ($database, $script, %params) = @_;
@@ -155,7 +156,7 @@ sub pgbench
 	return $1;
 }
 
-# true as soon as the condition is, false when time is up
+# Poll until the condition is true; return false at the timeout.
 sub poll
 {
 	my ($condition, $seconds) = @_;
@@ -185,7 +186,7 @@ sub _stat
 	return split / /, $1;
 }
 
-# CPU seconds of a process, user and system
+# Return the CPU seconds of a process, user and system.
 sub cpu_of
 {
 	my @stat = _stat($_[0]) or return 0;
@@ -193,7 +194,7 @@ sub cpu_of
 	return ($stat[11] + $stat[12]) / 100;
 }
 
-# CPU seconds of the whole server so far, those of sessions that are over included
+# Return the CPU seconds of the whole server so far, ended sessions included.
 sub cluster_cpu
 {
 	open my $file, '<', "$ENV{BENCH_CLUSTER}/postmaster.pid"
@@ -215,7 +216,7 @@ sub cluster_cpu
 	return $sum / 100;
 }
 
-# memory that is the process's own: without shared buffers
+# Return the process's private memory, without shared buffers.
 sub memory_kb
 {
 	my ($pid) = @_;
@@ -251,8 +252,8 @@ sub percentile
 	return $sorted[ $at > $#sorted ? $#sorted : $at ];
 }
 
-# Runs each of the named measurements once a round, in another order each time;
-# returns name => [value of each round].
+# Run each of the named measurements once a round, in another order each time;
+# return name => [value of each round].
 sub alternate
 {
 	my ($rounds, @measures) = @_;

@@ -1,9 +1,9 @@
 # Bench/Drain.pm
-#	  What an event costs the server after COMMIT: a standing backlog is sent.
+#	  Measure the cost of an event to the server after COMMIT, by sending a backlog.
 #
-# From the moment dispatch is switched on to flush(), which returns when the
-# last verdict is committed.  CPU is that of the worker, and of the whole server
-# (its workers, WAL writer, autovacuum) beside it.  WAL is counted from before
+# The time begins when dispatch is switched on and ends with flush(), which
+# returns when the last verdict is committed.  CPU is that of the worker, and
+# that of the whole server (its workers, WAL writer, autovacuum).  WAL is counted from before
 # the events to after VACUUM of the tables they went through, against one INSERT
 # of the same payloads into a table with a primary key, and its VACUUM.
 package Bench::Drain;
@@ -30,14 +30,14 @@ sub worker_pid
 	return value($_[0], 'SELECT pid FROM pinterest_capi.worker_status');
 }
 
-# sends what waits in the database; what came of it
+# Send the events that wait in the database; return the measured values.
 sub drain
 {
 	my ($stub, $database, $events) = @_;
 	my $cpu = cluster_cpu();
 	my $pid;
 
-	# the worker has to be there, so that its start isn't measured
+	# the worker must be running, so that its start isn't measured
 	psql($database, 'SELECT pinterest_capi._wake()');
 	poll(sub { $pid = worker_pid($database) }, 30) or die "no worker\n";
 

@@ -1,5 +1,5 @@
 # Bench/Enqueue.pm
-#	  What an event costs the one who tracks it.
+#	  Measure the cost of an event to the session that tracks it.
 #
 # Events are queued and not sent (pinterest_capi.dispatch is off), each way on
 # empty tables:
@@ -27,7 +27,7 @@ sub _loop
 	  "DO \$bench\$ DECLARE o record; BEGIN FOR o IN SELECT * FROM shop.orders LOOP\n$body;\nEND LOOP; END \$bench\$;\n";
 }
 
-# microseconds an event
+# Return the microseconds an event.
 sub _per_event
 {
 	my ($rows, $sql, $warm) = @_;
@@ -142,7 +142,7 @@ sub run
 	make_orders($db, $rows);
 	make($db, hand_schema());
 
-	# that both do the same
+	# check that both do the same
 	psql($db, _loop('PERFORM ' . track_call('o')));
 	psql($db, _loop(hand_statement('o')));
 	note(same_payloads($db) . ' payloads by hand are those of track');

@@ -1,5 +1,5 @@
 # Bench/Environment.pm
-#	  On what it was measured, and the table of what came out.
+#	  Print the machine and versions of the measurement, and the table of results.
 package Bench::Environment;
 
 use strict;
@@ -73,7 +73,7 @@ sub _number
 	return sprintf '%.2f', $x;
 }
 
-# in Markdown, so that it can go into bench/results.md as it is
+# Return the table in Markdown, as bench/results.md has it.
 sub print_table
 {
 	my ($result) = @_;

@@ -1,11 +1,11 @@
 # Bench/Fanin.pm
-#	  What an event costs where several servers enqueue and one sends, part by
-#	  part, at 1, 2 and 4 enqueueing servers on this machine; and whether the sum
-#	  of the parts explains the rate that was seen.
+#	  Measure the cost of an event where several servers enqueue and one sends,
+#	  part by part, at 1, 2 and 4 enqueueing servers on this machine; and compare
+#	  the sum of the parts with the measured rate.
 #
 # The sessions enqueue an event per transaction, with synchronous_commit off:
-# the question is the CPU, not the disk.  Only the sending is measured for
-# itself, as bench/run drain does; the rest is under way at the same time.  All
+# the question is the CPU, not the disk.  Only the sending is measured alone,
+# as bench/run drain does; the other parts run at the same time.  All
 # servers share the machine's cores, so the model is: rate = cores / (CPU per
 # event of all parts), but no faster than the one session of each server.
 package Bench::Fanin;
@@ -21,7 +21,7 @@ use Time::HiRes qw(time);
 my $db = 'bench_fanin';
 my @shop;
 
-# Statements for another server than the dispatcher.
+# Run statements on another server than the dispatcher.
 sub _at
 {
 	my ($shop, $code) = @_;
@@ -103,7 +103,7 @@ sub _stop_shops
 	return;
 }
 
-# CPU seconds so far of each part
+# Return the CPU seconds so far of each part.
 sub _cpu
 {
 	my (@shops) = @_;

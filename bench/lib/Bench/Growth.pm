@@ -1,14 +1,14 @@
 # Bench/Growth.pm
-#	  Whether a long queue, retries that are not due, or a snapshot that somebody
-#	  holds make sending slower.
+#	  Measure whether a long queue, retries that are not due, or another session's
+#	  old snapshot make sending slower.
 #
 # The time from resume_destination() until the first 100,000 events are at the
 # stub: of 100,000, of 1,000,000 and of 10,000,000 that wait; of 100,000 behind
 # as many retries that are due tomorrow; and with a reader whose snapshot was
-# there before all rounds, so that VACUUM removes nothing.  Each has a database
+# taken before all rounds, so that VACUUM removes nothing.  Each has a database
 # of its own, and the rounds alternate.
 #
-# The rows are written straight into the tables, as track would have.
+# The rows are inserted into the tables directly, as track would make them.
 package Bench::Growth;
 
 use strict;
@@ -64,7 +64,7 @@ sub _make
 	return;
 }
 
-# events a second, of the first so many
+# Return the events a second, of the first $n events.
 sub _first
 {
 	my ($stub, $db, $events) = @_;

@@ -1,14 +1,14 @@
 # Bench/Instructions.pm
-#	  Instructions that a call takes, as callgrind counts them: the same on a busy
+#	  Count the instructions of a call with callgrind: the same number on a busy
 #	  machine as on an idle one.
 #
 # A single-user server runs under callgrind, and each loop in it twice short and
 # once long: the long one less the second short one is that many calls, plans and
 # caches are in neither.  The loop itself is in both ways that are compared.
 #
-# bench/instructions.json holds what they were when last looked at, for the
-# environments that somebody looked in; more than a tenth above it is a
-# regression, to be found or to be written down.  Elsewhere they are reported.
+# bench/instructions.json holds the accepted numbers, for the environments in
+# which they were checked.  More than a tenth above them is a regression, which
+# is to be repaired or accepted.  In other environments the numbers are reported.
 package Bench::Instructions;
 
 use strict;
@@ -27,7 +27,7 @@ use constant {
 	TOLERANCE => 1.10,
 };
 
-# what a call is compared with
+# the statement that a call is compared with
 my %reference = (
 	'track' => 'by hand',
 	'trigger' => 'trigger by hand',
@@ -64,7 +64,7 @@ INSERT INTO pinterest_capi.consent_rule (name, destination, action, predicate)
 SQL
 }
 
-# per event: the statement that does :n of them, numbered from :from on
+# per event: the statement that tracks :n of them, numbered from :from on
 sub _loops
 {
 	my $orders = <<'SQL';
@@ -108,7 +108,7 @@ sub _single
 	my ($out, $err) = ('', '');
 	my $in = join '', map { s/\s+/ /gr . "\n" } @statements;
 
-	# it returns 0 whatever a statement did
+	# the server exits with 0, whether a statement failed or not
 	IPC::Run::run(
 		[
 			@$wrapper, 'postgres',
@@ -208,7 +208,7 @@ sub run
 		Bench::Workload::hand_schema(),
 		Bench::Workload::trigger_schema());
 
-	# what callgrind wrote, by statement, is kept if somebody wants to read it
+	# keep callgrind's files, one a statement, if the caller asks for them
 	my @names = sort keys %loops;
 	my @counted = _count(
 		"$dir/single",

@@ -1,5 +1,6 @@
 # Bench/Latency.pm
-#	  From COMMIT to the arrival of the request's last byte at the stub.
+#	  Measure the time from COMMIT to the arrival of the request's last byte at the
+#	  stub.
 #
 # The session reads the clock before it sends COMMIT, so that the commit's own
 # time, the flush of its WAL included, counts too; the stub reads the same
@@ -17,7 +18,8 @@ use IPC::Run   ();
 
 our $number = 0;
 
-# milliseconds of each; $between: what the session does from one to the next
+# Return the milliseconds of each event; $between: what the session does
+# between two.
 sub probe
 {
 	my ($stub, $db, $count, $between) = @_;
@@ -49,7 +51,8 @@ SQL
 	return map { $seen->{$_}[0] - $committed{$_} } keys %committed;
 }
 
-# transactions of $events events each, so many a second; ends by itself
+# Start transactions of $events events each, at this rate; they end by
+# themselves.
 sub load
 {
 	my ($db, $events, $rate, $seconds) = @_;
@@ -62,7 +65,7 @@ FROM generate_series(1, $events);
 SQL
 	my $self = { dir => File::Temp->newdir };
 
-	# files, not pipes: nobody pumps while it runs
+	# files, not pipes: no process reads a pipe while it runs
 	open my $file, '>', "$self->{dir}/script" or die "script: $!\n";
 	print $file $script;
 	close $file;
@@ -111,7 +114,7 @@ sub run
 		$stub->reset(probes => 1);
 		my $load = load($db, 20, 1000, scaled(15, 4));
 
-		# under way, and past what a first batch may take
+		# wait until the load runs and the first batch is over
 		poll(sub { return $stub->seen->{requests} > 5 }, 30)
 		  or die "no load\n";
 		my @loaded = probe($stub, $db, $count, 'pg_sleep(0.02)');

@@ -1,5 +1,5 @@
 # Bench/Peer.pm
-#	  The same events through pg_net, where the server happens to have it.
+#	  Send the same events through pg_net, where the server has it.
 #
 # pg_net is a general HTTP client for SQL: net.http_post() queues one request,
 # its worker makes it.  So an event is a request of its own there.  Both send to
@@ -25,7 +25,7 @@ sub _restart
 	my ($libraries) = @_;
 	my $out = '';
 
-	# an empty list can't be set, only reset
+	# An empty list can't be set, only reset.
 	psql('postgres',
 		$libraries eq ''
 		? 'ALTER SYSTEM RESET shared_preload_libraries'
@@ -42,8 +42,8 @@ sub _restart
 	return;
 }
 
-# waits until all have arrived, or none has for so long that none will; events a
-# second, and how many never came
+# Wait until all events have arrived, or none has arrived for long; return
+# events a second, and how many did not arrive.
 sub _arrive
 {
 	my ($stub, $started, $events) = @_;

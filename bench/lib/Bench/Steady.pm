@@ -1,11 +1,12 @@
 # Bench/Steady.pm
-#	  5,000 events a second, in and out, for ten minutes: whether anything grows.
+#	  Track and send 5,000 events a second for ten minutes, and measure whether
+#	  anything grows.
 #
 # One event a transaction.  Sizes, the worker's memory and the latency of probes
-# are looked at in equal intervals; what counts is the last quarter's median
-# against the second's, the first being the start.  In a full run final rows are
+# are read in equal intervals.  The last quarter's median is compared with the
+# second's, since the first is the start.  In a full run final rows are
 # kept for two minutes, so that the tables that hold them have to stop growing
-# too; the worker looks once a minute for what is older.
+# too; the worker searches once a minute for older rows.
 package Bench::Steady;
 
 use strict;
@@ -22,7 +23,7 @@ use constant {
 	KEPT => 120,
 };
 
-# of a series, its last quarter's median against its second's
+# Return the ratio of a series' last quarter's median to its second quarter's.
 sub _flat
 {
 	my ($name, $unit, $series, %f) = @_;

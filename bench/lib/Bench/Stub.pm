@@ -1,5 +1,5 @@
 # Bench/Stub.pm
-#	  The stub (bench/stub.js) as the measurements see it, and databases whose
+#	  Start and query the stub (bench/stub.js), and create databases whose
 #	  destination it is.
 package Bench::Stub;
 
@@ -71,7 +71,8 @@ sub _control
 
 sub seen { return $_[0]->_control('GET', '') }
 
-# from zero again, and returns what was; mark => N, probes => 1: see bench/stub.js
+# Reset the stub's counts and return the old ones; mark => N, probes => 1: see
+# bench/stub.js
 sub reset
 {
 	my ($self, %note) = @_;
@@ -82,7 +83,7 @@ sub reset
 		map { "$_=$note{$_}" } sort keys %note);
 }
 
-# requests of 1000 events that it takes in a second
+# Return how many requests of 1000 events the stub accepts in a second.
 sub capacity
 {
 	my ($self) = @_;
@@ -100,8 +101,8 @@ sub capacity
 	return JSON::PP::decode_json($out)->{requests_per_second};
 }
 
-# the extension in a new database, and its destination: this stub, without a
-# limit that it would be measured by
+# Create the extension in a new database, with this stub as its destination,
+# and no limit of requests that would be measured instead.
 sub database
 {
 	my ($self, $name, %settings) = @_;

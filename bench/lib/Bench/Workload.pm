@@ -1,12 +1,12 @@
 # Bench/Workload.pm
-#	  The events that are measured, and what someone would write by hand to queue
-#	  the same ones.
+#	  The measured events, and a hand-written queue for the same events, as the
+#	  reference.
 #
 # shop.orders holds what an application knows of its orders.  hand.* is the
 # reference: the same columns, keys and indexes as the extension's tables, the
 # payload built by jsonb_build_object, the same identifiers hashed, one
 # statement per event, ON CONFLICT for the repeated one.  It has no gates, no
-# consent, no check of any value, and nobody is woken: all that is in its favour.
+# consent, no check of any value, and wakes no worker: all that is in its favour.
 # hand.plain is for one INSERT of a payload and nothing else.
 package Bench::Workload;
 
@@ -20,7 +20,7 @@ our @EXPORT =
   qw(make_orders make hand_schema trigger_schema same_payloads empty_queues
   track_call hand_statement TRACK_WARM HAND_WARM);
 
-# An order's row, as a function of its number.  $n: an expression.
+# Return an order's row as a function of its number.  $n: an expression.
 sub _order
 {
 	my ($n) = @_;
@@ -46,7 +46,7 @@ SQL
 	return;
 }
 
-# the arguments of track for an order: $o.id and so on
+# Return the arguments of track for an order: $o.id and so on
 sub track_call
 {
 	my ($o, $event_id) = @_;
@@ -60,7 +60,8 @@ pinterest_capi.track('Checkout',
 SQL
 }
 
-# the same by hand; $from: where $o comes from and a comma, nothing for variables
+# Return the same by hand; $from: the FROM item of $o and a comma, empty for
+# variables.
 sub hand_statement
 {
 	my ($o, $event_id, $from) = @_;
@@ -94,7 +95,7 @@ INSERT INTO hand.queue (id, dest) SELECT id, dest FROM e
 SQL
 }
 
-# statements, each without its semicolon
+# Run statements, each given without its semicolon.
 sub hand_schema
 {
 	return (
@@ -134,7 +135,8 @@ CREATE TABLE hand.plain (
 SQL
 }
 
-# tables of orders: with track_trigger, with the same by hand, with no trigger
+# Create tables of orders: with track_trigger, with the same by hand, with no
+# trigger.
 sub trigger_schema
 {
 	my $columns =
@@ -164,7 +166,8 @@ sub make
 	return;
 }
 
-# what was queued by hand is what track queued, event by event; dies if not
+# Compare the events queued by hand with those that track queued; die if they
+# differ.
 sub same_payloads
 {
 	my ($database) = @_;
@@ -183,7 +186,7 @@ SQL
 	return $events;
 }
 
-# All queues empty, and the next checkpoint far away.
+# Empty all queues, and run a checkpoint so that the next is far away.
 sub empty_queues
 {
 	my ($database) = @_;
@@ -198,7 +201,8 @@ SQL
 	return;
 }
 
-# a first event in a session, which loads the library and makes the plans
+# Track a first event in a session, which loads the library and makes the
+# plans.
 use constant TRACK_WARM => <<'SQL';
 BEGIN;
 SELECT pinterest_capi.track('Checkout', '{"value": 1, "currency": "EUR"}', '{"em": "a@example.com"}', event_id => 'warm');
