@@ -1,8 +1,8 @@
 /*
  * steps.c
- *	  What the worker does in a transaction, one step at a time, in a session
- *	  that a test holds still: the same functions (src/queue), called as the
- *	  same user.  When they are called, and what HTTP has to say, is left out.
+ *	  Run the worker's steps of a transaction, one at a time, in a session that a
+ *	  test controls: the same functions (src/queue), called as the same user.
+ *	  Scheduling and HTTP are not part of it.
  */
 #include "pinterest_capi.h"
 
@@ -32,14 +32,14 @@ PG_MODULE_MAGIC;
 
 PGDLLEXPORT void _PG_init(void);
 
-PG_FUNCTION_INFO_V1(step_office);
+PG_FUNCTION_INFO_V1(step_worker_lock);
 PG_FUNCTION_INFO_V1(step_claim);
 PG_FUNCTION_INFO_V1(step_settle);
-PG_FUNCTION_INFO_V1(step_target);
+PG_FUNCTION_INFO_V1(step_token);
 PG_FUNCTION_INFO_V1(step_retention);
 PG_FUNCTION_INFO_V1(step_columns);
 
-/* what was claimed last, as a batch has it */
+/* the last claim, as a batch holds it */
 static PcapiQueuedEvent *claimed;
 static int	n_claimed;
 
@@ -50,7 +50,7 @@ relcache_changed(Datum arg, Oid relid)
 	pcapi_worker_relcache_changed(relid);
 }
 
-/* this library has caches of its own, and settings that nobody defines */
+/* Set what _PG_init of the extension would: this library has its own copies of caches and settings. */
 void
 _PG_init(void)
 {
@@ -74,11 +74,11 @@ number_arg(FunctionCallInfo fcinfo)
 	return dest;
 }
 
-/* step_office(): this session is the one worker of the database until it ends */
+/* step_worker_lock(): make this session the one worker of the database until it ends. */
 Datum
-step_office(PG_FUNCTION_ARGS)
+step_worker_lock(PG_FUNCTION_ARGS)
 {
-	/* that of an extension that was dropped leaves within a second */
+	/* the worker of a dropped extension exits within a second */
 	while (!pcapi_lock(PCAPI_LOCK_WORKER, true))
 	{
 		CHECK_FOR_INTERRUPTS();
@@ -87,7 +87,7 @@ step_office(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* step_claim(destination, at most): the ids that a request would carry; their lease is made */
+/* step_claim(destination, at most): lease events as for a request, and return their ids. */
 Datum
 step_claim(PG_FUNCTION_ARGS)
 {
@@ -152,9 +152,9 @@ step_settle(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* step_target(destination): the token that a request would carry; the state is locked as before a pause */
+/* step_token(destination, for a pause): return the token that a request would carry; for a pause, lock the state first. */
 Datum
-step_target(PG_FUNCTION_ARGS)
+step_token(PG_FUNCTION_ARGS)
 {
 	PcapiUserContext saved;
 	char	   *token = NULL;
@@ -178,7 +178,7 @@ step_target(PG_FUNCTION_ARGS)
 	PG_RETURN_TEXT_P(cstring_to_text(token));
 }
 
-/* step_retention(interval): one step over all that is final */
+/* step_retention(interval): run one step over all final rows. */
 Datum
 step_retention(PG_FUNCTION_ARGS)
 {

@@ -1,14 +1,14 @@
 /*
  * validate.js
- *	  Holds events against Pinterest's own description of them, with a validator
- *	  that others keep (ajv), and asks the stub's hand-written one the same.
+ *	  Check events by Pinterest's own description of them, with a validator that
+ *	  others maintain (ajv), and by the stub's hand-written one.
  *
- * Standard input: an event per line, as it would stand in a request's data
+ * Standard input: an event a line, as it would stand in a request's data
  * array.  Standard output: for each a JSON object with
- *	 schema: null, or what the description has against it
- *	 shape:	 the same but for the demand of em, hashed_maids, or IP and user agent
- *	 stub:	 null, or what the stub has against it
- *	 lapses: what the schema lets pass and a careful client doesn't send
+ *	 schema: null, or the violation of the description
+ *	 shape:	 the same without the demand of em, hashed_maids, or IP and user agent
+ *	 stub:	 null, or the violation that the stub finds
+ *	 lapses: what the schema accepts and a careful client doesn't send
  *
  * validate.js --examples prints the example requests' events instead, and one
  * that is made of the examples of all fields.
@@ -21,13 +21,13 @@ const path = require('path');
 const api = JSON.parse(fs.readFileSync(path.join(__dirname, '../data/api/conversion-events.json'), 'utf8'));
 const schemas = api.components.schemas;
 
-/* $ref to the schema that it names */
+/* Replace $ref by the schema that it names. */
 function resolve(schema)
 {
 	return schema.$ref ? schemas[schema.$ref.split('/').pop()] : schema;
 }
 
-/* what the examples of all fields make together */
+/* Return the value that the examples of all fields make together. */
 function exampleOf(schema, parent)
 {
 	const own = resolve(schema);

@@ -1,28 +1,28 @@
 /*
  * control.js
- *	  The stub's second port, plain HTTP on 127.0.0.1 for tests alone: what came
- *	  in, and what is to happen to what comes next.
+ *	  The stub's second port, plain HTTP on 127.0.0.1 for tests alone: it lists the
+ *	  received requests, and takes scripts for the next ones.
  *
- * GET  /received	what was carried, a JSON object per line and event
+ * GET  /received	the received events, a JSON object a line
  * GET  /requests	the requests, likewise
- * GET  /count		figures
+ * GET  /count		counts of requests, events and connections
  * POST /script		a rule or an array of rules, each for the next request(s)
- * POST /release	lets go of what hangs
- * POST /reset		forgets everything, scripts included, and lets go
- * POST /token		the one that is taken from now on, as the body
- * POST /down, /up	as if the server were gone, and back on the same port
+ * POST /release	answer the requests that hang
+ * POST /reset		forget everything, scripts included, and release
+ * POST /token		accept this token (the body) from now on
+ * POST /down, /up	stop listening, and listen again on the same port
  *
- * A rule: {times: 1 (0: for good), account: for that one alone, status, headers,
+ * A rule: {times: 1 (0: for good), account: for this one alone, status, headers,
  *	 body, delay: ms, lag: ms, hang: true, cut: 'before' | 'after' | 'lost',
  *	 garbage: true, fail: {EVENT_ID or index: message}, refuse: [EVENT_ID], refusal: 400, page: HTML,
  *	 messages: 'omit' | 'null', unkind: NAME, n: NUMBER (unkind.js)}
- * delay: nothing is processed before; lag: processed at once, but the answer takes
- * so long.  cut: before the body is read, after it, or after the events were processed,
- * so that only the answer is lost; refuse: as a violation of the schema, which
+ * delay: wait before processing; lag: process at once, and delay the answer.  cut:
+ * close the connection before the body is read, after it, or after the events were
+ * processed, so that only the answer is lost; refuse: as a violation of the schema, which
  * refuses every event of the request, with the status refusal, and with the page
  * instead of the API's words if there is one; fail with the refusal 422: the verdicts
  * come as the API was seen to send them, in the details of a 422.  A
- * request that no rule is left for is answered as the API does.
+ * request without a rule is answered as the API does.
  */
 'use strict';
 
@@ -35,7 +35,7 @@ const RULE_KEYS = new Set(['times', 'account', 'status', 'headers', 'body', 'del
 
 class Control
 {
-	/* token: undefined takes any; open: how many connections there are now */
+	/* token: undefined accepts any; open: number of open connections */
 	constructor({ down, up, open, token })
 	{
 		this.token = token;
@@ -95,7 +95,7 @@ class Control
 		return index < 0 ? null : `event ${index} is not valid under any of the given schemas`;
 	}
 
-	/* until the rule's delay is over, or somebody lets go */
+	/* Wait until the rule's delay is over, or until /release. */
 	async hold(rule, record)
 	{
 		if (rule.delay)
@@ -114,7 +114,7 @@ class Control
 		this.held.clear();
 	}
 
-	/* messages that are there only when there is something to say, or null instead of "" */
+	/* Omit empty messages, or make them null instead of "". */
 	reword(body, how)
 	{
 		const events = body.events.map((event) =>
@@ -135,7 +135,7 @@ class Control
 			num_events_received: body.num_events_received };
 	}
 
-	/* answer null: no verdict on these events */
+	/* answer null: these events get no verdict */
 	note(record, events, answer)
 	{
 		const block = answer?.status === 422 ? answer.body?.details : answer?.body;

@@ -1,13 +1,13 @@
 /*
  * proxy.js
- *	  A tiny HTTP proxy for tests: CONNECT to where the client wants to, and
- *	  nothing else.
+ *	  A small HTTP proxy for tests, which knows CONNECT and nothing else.
  *
  * node proxy.js [--port N] [--status CODE] [--hang] [--until-eof]
  *
- * --status: every CONNECT is answered so, with a Retry-After.  --hang: none is
- * answered.  A line of JSON on stdout says the port, and then one per request:
- * {method, target, authorized, credentials}.  What goes through the tunnel is not looked at.
+ * --status: answer every CONNECT with this status and a Retry-After.  --hang:
+ * answer none.  The first line of JSON on stdout has the port; then each request
+ * prints one: {method, target, authorized, credentials}.  The proxy doesn't read
+ * the tunnel's content.
  */
 'use strict';
 
@@ -51,7 +51,7 @@ server.on('connect', (request, client, head) =>
 	}
 
 	const [, host, port] = /^(.*):(\d+)$/.exec(request.url);
-	// a name's addresses one after the other: localhost is ::1 too, where nobody listens
+	// Try a name's addresses in turn: localhost is ::1 too, where no server listens.
 	const there = net.connect({ port: Number(port), host, autoSelectFamily: true }, () =>
 	{
 		client.write('HTTP/1.1 200 Connection established\r\n\r\n');

@@ -1,11 +1,11 @@
 /*
  * schema.js
- *	  What a request to POST /ad_accounts/{id}/events may hold, and a validator
+ *	  The schema of a request to POST /ad_accounts/{id}/events, and a validator
  *	  that words violations as Pinterest's API does.
  *
- * One violation refuses the whole request.  What the API takes but a careful
- * client never sends (nulls, empty arrays, unhashed identifiers) is no
- * violation; lapses() names it, and the tests look there.
+ * One violation refuses the whole request.  Values that the API accepts but a
+ * careful client never sends (nulls, empty arrays, unhashed identifiers) are no
+ * violations; lapses() names them, and the tests check it.
  *
  * Notation: s string, i integer, b boolean; "?" may be null; "<=n" longest
  * string; "a..b" range; [x] array of x; {..} closed object; "a|b" one of these.
@@ -187,7 +187,7 @@ function checkEvent(event)
 		throw new Violation(`${show(user)} is not valid under any of the given schemas`);
 }
 
-/* the first violation in a parsed body, in words; null when there is none */
+/* Return the first violation in a parsed body, in words; null if there is none. */
 function violation(body)
 {
 	try
@@ -213,7 +213,7 @@ function violation(body)
 
 const DECIMAL = /^(0|[1-9][0-9]*)(\.[0-9]+)?$/;
 
-/* what a careful client doesn't send although the schema lets it pass; no value is quoted */
+/* Return the lapses: what the schema accepts but a careful client doesn't send.  Quotes no value. */
 function lapses(event)
 {
 	const found = [];
@@ -268,7 +268,7 @@ function lapses(event)
 	return found;
 }
 
-/* the warnings that the API adds to an event that it processes */
+/* Return the warnings that the API adds to a processed event. */
 function warnings(event)
 {
 	const texts = [];

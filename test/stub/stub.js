@@ -6,14 +6,14 @@
  * node stub.js [--cert FILE --key FILE] [--token TOKEN] [--account ID ...]
  *	  [--port N] [--control-port N] [--until-eof] [--http1] [--tls-max VERSION]
  *
- * Without a certificate it is plain HTTP/1.1, for a look around on one's own machine.
- * --token and --account: anything else is answered 401, 403.  Ports are chosen
- * by the system unless given; one line of JSON on stdout says which.
- * --until-eof: ends when standard input does, and so with its parent.
- * --http1: speaks HTTP/1.1 alone.  --tls-max: nothing newer, as in TLSv1.1.
+ * Without a certificate it is plain HTTP/1.1, to try it by hand on one's own machine.
+ * --token and --account: other tokens are answered 401, other accounts 403.  The
+ * system chooses ports that aren't given; one line of JSON on stdout has them.
+ * --until-eof: end when standard input does, and so with the parent.
+ * --http1: HTTP/1.1 alone.  --tls-max: no newer version than this, as in TLSv1.1.
  *
- * The schemas are schema.js's matter, the control port and what a script may
- * say are control.js's, answers that break the rules are unkind.js's.
+ * schema.js has the schemas, control.js the control port and the scripts,
+ * unkind.js the answers that break HTTP's rules.
  */
 'use strict';
 
@@ -50,7 +50,7 @@ const control = new Control({ down, up, open: () => sockets.size, token: options
 const tls = options.cert === undefined ? null
 	: { cert: fs.readFileSync(options.cert), key: fs.readFileSync(options.key) };
 
-/* what is too old for OpenSSL's defaults wants its lowest level */
+/* OpenSSL's defaults refuse old versions: they need its lowest security level. */
 if (options['tls-max'])
 	Object.assign(tls, { minVersion: 'TLSv1', maxVersion: options['tls-max'], ciphers: 'DEFAULT@SECLEVEL=0' });
 
@@ -71,7 +71,7 @@ server.on('secureConnection', (socket) =>
 	control.counts.resumed += socket.isSessionReused();
 });
 server.on('tlsClientError', () => control.counts.tls_errors++);
-/* a client that hangs up is nothing to end for */
+/* A client that closes its connection must not end the stub. */
 server.on('sessionError', () => { });
 server.on('clientError', (error, socket) => socket.destroy());
 
@@ -89,7 +89,7 @@ function up()
 	});
 }
 
-/* as a server that isn't there: no listener, no connection */
+/* Act as a server that is down: no listener, no connection. */
 function down()
 {
 	return new Promise((resolve) =>
@@ -100,7 +100,7 @@ function down()
 	});
 }
 
-/* the connection breaks without a word */
+/* Close the connection without an answer. */
 function cut(request)
 {
 	if (request.stream)
@@ -131,7 +131,7 @@ function readBody(request)
 const failure = (status, code, message) => ({ status, body: { code, message } });
 const invalid = (detail) => failure(400, 4196, `Invalid request: ${detail}`);
 
-/* what is wrong with the request line and the headers, or null */
+/* Return the fault of the request line and the headers, or null. */
 function refuseHead(request, record)
 {
 	const path = PATH.exec(request.url);
@@ -176,7 +176,7 @@ function parse(bytes)
 	}
 }
 
-/* the verdicts on a body without violation */
+/* Return the verdicts on a body without violation. */
 function judge(events, record, rule)
 {
 	const verdicts = events.map((event, index) =>
@@ -201,7 +201,7 @@ function judge(events, record, rule)
 	};
 }
 
-/* what a request whose events did not all pass was seen to be answered */
+/* Return the answer that the API was seen to give when not all events of a request passed. */
 function unprocessable(details)
 {
 	return {
@@ -229,7 +229,7 @@ function send(response, answer, record)
 
 async function handle(request, response)
 {
-	/* sent before the client knew that its connection has ended: as by a server that reads no more */
+	/* The client sent this before it knew that its connection has ended: drop it, as a server does that has stopped reading. */
 	if (!request.stream && request.socket.writableEnded)
 		return;
 
@@ -306,9 +306,9 @@ async function handle(request, response)
 	}
 	await control.hold(rule, record);
 	if (record.aborted)
-		answer = null;			/* the client went away: nothing was processed */
+		answer = null;			/* the client closed the connection: nothing was processed */
 
-	/* what the script says stands over everything, a violation excepted */
+	/* A script's rule precedes all other checks but a violation. */
 	if (rule.status !== undefined && !record.violation)
 		answer = { status: rule.status, body: rule.body ?? { code: 0, message: 'scripted' } };
 	else if (answer && answer.status === 200 && rule.body !== undefined)

@@ -1,26 +1,26 @@
 /*
  * unkind.js
- *	  Answers that no well-behaved server gives, by name; rules ask for them with
+ *	  Answers that no well-behaved server gives, by name; a rule selects one with
  *	  {unkind: NAME, n: NUMBER}.
  *
- * size		a body of n bytes, as fast as they are taken
+ * size		a body of n bytes, as fast as the client reads
  * escapes	the same, a JSON string full of \u escapes
  * entries	the same, valid JSON with far too many tiny entries
- * trickle	one byte each n ms
- * bomb		gzip that unpacks to n bytes, said to be a content encoding
+ * trickle	one byte every n ms
+ * bomb		gzip that unpacks to n bytes, declared as a content encoding
  * transfer_bomb	the same as a transfer encoding (HTTP/1.1)
  * flood	n header lines of 1 kB (HTTP/1.1)
  * early	n interim answers (103) of 1 kB before the answer
- * longer, shorter	a Content-Length that is n more or less than there is (HTTP/1.1)
+ * longer, shorter	a Content-Length that is n more or less than the body's (HTTP/1.1)
  * raw		the rule's body and nothing else, then the end (HTTP/1.1); n 1: in Latin-1
  * reset	RST_STREAM with the code n (HTTP/2); nothing was processed
  * goaway	GOAWAY with the code n, nothing was processed, and the end (HTTP/2)
- * leaving	GOAWAY without an error, and then the answer as ever (HTTP/2)
- * packed	the answer as ever, in the content encoding of that number (ENCODINGS)
- * hinted	an interim answer with headers of its own, then the answer as ever
- * trailed	the answer as ever, with trailers that look like headers
+ * leaving	GOAWAY without an error, and then the ordinary answer (HTTP/2)
+ * packed	the ordinary answer, in the content encoding of that number (ENCODINGS)
+ * hinted	an interim answer with headers of its own, then the ordinary answer
+ * trailed	the ordinary answer, with trailers that look like headers
  *
- * What is to happen when is control.js's matter.
+ * control.js decides which request gets which answer.
  */
 'use strict';
 
@@ -32,18 +32,18 @@ const ENCODINGS = [
 	['gzip', zlib.gzipSync], ['deflate', zlib.deflateSync], ['br', zlib.brotliCompressSync],
 	['gzip, gzip', (body) => zlib.gzipSync(zlib.gzipSync(body))],
 	['identity', (body) => body],
-	['x-own', (body) => body],	/* nobody knows how to unpack it */
-	['gzip', (body) => body],	/* it isn't */
+	['x-own', (body) => body],	/* an unknown encoding */
+	['gzip', (body) => body],	/* the body is not gzip */
 ];
-/* an hour of waiting, by whoever takes them for the answer's */
+/* An hour of waiting, for a client that takes these headers for the answer's. */
 const WAITING = { 'retry-after': '3600', 'x-ratelimit-remaining': '0', 'x-ratelimit-reset': '3600' };
 
-/* kinds after which the events were not processed */
+/* kinds whose events are not processed */
 const UNPROCESSED = new Set(['reset', 'goaway']);
 
 const gone = (response) => response.destroyed || response.writableEnded || response.stream?.destroyed;
 
-/* head and tail, and in between so many bytes of what is repeated, no faster than the client reads */
+/* Write head, repeated parts of this many bytes in all, and tail, no faster than the client reads. */
 async function stream(response, n, { head = '', repeat = ' ', tail = '' })
 {
 	const piece = Buffer.from(repeat.repeat(Math.max(1, Math.floor(PIECE / repeat.length))));
@@ -52,7 +52,7 @@ async function stream(response, n, { head = '', repeat = ' ', tail = '' })
 	response.write(head);
 	while (left > 0 && !gone(response))
 	{
-		/* whole repetitions alone, so that what was valid stays so */
+		/* only whole repetitions, so that valid JSON stays valid */
 		const length = Math.min(piece.length, Math.ceil(left / repeat.length) * repeat.length);
 
 		left -= length;
@@ -72,7 +72,7 @@ const head = (response, answer, headers) =>
 const text = (answer) => (typeof answer.body === 'string' ? answer.body : JSON.stringify(answer.body));
 const bomb = (n) => zlib.gzipSync(Buffer.alloc(n, ' '));
 
-/* the answer as it is on the wire of HTTP/1.1 */
+/* Return the answer's bytes in HTTP/1.1. */
 function wire(answer, headers, body)
 {
 	const lines = { 'content-type': 'application/json', 'connection': 'close', ...answer.headers, ...headers };
@@ -149,7 +149,7 @@ const KINDS = {
 				request.stream.additionalHeaders({ ':status': 103, 'x-early': KB });
 			else
 				request.socket.write(`HTTP/1.1 103 Early Hints\r\nx-early: ${KB}\r\n\r\n`);
-			/* lets the client's hanging up be seen */
+			/* so that the client's closing is noticed */
 			await new Promise((resolve) => setImmediate(resolve));
 		}
 		if (gone(response))
