@@ -177,7 +177,7 @@ refused(
 	qr/7 is not of type/,
 	'one wrong event refuses all');
 is(scalar(grep { $_->{verdict} ne 'none' } $stub->received),
-	1003, 'nothing of what was refused was processed');
+	1003, 'no event of a refused request was processed');
 
 # request line and headers
 sub answered
@@ -294,7 +294,7 @@ ok( exists $answer->{events}[0]{error_message}
 (undef, $answer) = post({ data => [ event() ] });
 is_deeply($answer->{events}, [], 'an answer that does not add up');
 ($status) = post({ data => [ event() ] });
-is($status, 200, 'after the script as ever');
+is($status, 200, 'after the script: the ordinary answer');
 ok( !eval { $stub->script({ stauts => 500 }); 1 },
 	'a script with a misspelt key is refused');
 ok( !eval { $stub->script({ unkind => 'rude' }); 1 },
@@ -377,7 +377,7 @@ $hanging->finish;
 like($out, qr/"num_events_processed":1/, 'and goes on when released');
 $stub->down;
 ($status) = post({ data => [ event() ] });
-is($status, '000', 'nobody there');
+is($status, '000', 'no server listens');
 $stub->up;
 ($status) = post({ data => [ event() ] });
 is($status, 200, 'and there again');

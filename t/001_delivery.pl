@@ -25,7 +25,7 @@ my $started =
   $node->safe_psql('postgres', 'SELECT pg_postmaster_start_time()');
 configure($node, $stub, 'postgres');
 worker_polls($node);
-is($stub->count->{requests}, 0, 'nothing goes out before an event');
+is($stub->count->{requests}, 0, 'nothing is sent before an event');
 
 # commit
 my $id = $node->safe_psql(
@@ -88,14 +88,14 @@ $node->safe_psql(
 	SELECT pinterest_capi.track('Checkout', '{"value": 1, "currency": "USD"}', '{"em": "a@example.com"}', event_id => 'after-rollback');
 	COMMIT;});
 ok($stub->wait_count(processed => 2),
-	'what was tracked after the rollbacks arrives');
+	'events tracked after the rollbacks arrive');
 is(scalar($stub->received), 2, 'and nothing else');
 is( $node->safe_psql(
 		'postgres',
 		q{SELECT count(*) FROM pinterest_capi.dispatch_status WHERE event_id LIKE 'rolled-back%'}
 	),
 	'0',
-	'ROLLBACK leaves no row');
+	'after ROLLBACK there is no row');
 is( $node->safe_psql(
 		'postgres', 'SELECT count(*) FROM pinterest_capi._event'),
 	'2',

@@ -71,7 +71,7 @@ becomes($node, 'limited', "status, attempts, reason IS NOT NULL",
 track('limited-too');
 becomes($node, 'limited', 'status, attempts', 'sent|1', 'and then sent');
 becomes($node, 'limited-too', 'status, attempts',
-	'sent|1', 'what came meanwhile too');
+	'sent|1', 'events tracked meanwhile, too');
 my @requests = $stub->requests;
 cmp_ok($requests[1]{arrived_ms} - $requests[0]{answered_ms},
 	'>=', 2900, 'not before Retry-After is over');
@@ -225,7 +225,7 @@ for my $code (401, 403, 404)
 		'queued|t|t', 'the event waits');
 	track("paused-$code-too");
 	is($node->safe_psql('postgres', 'SELECT pinterest_capi.flush()'),
-		't', 'what a paused destination holds is not due');
+		't', 'a paused destination\'s events are not due');
 	worker_polls($node);
 	is($stub->count->{requests}, 1, 'and no further attempt is made');
 	ok($node->wait_for_log(qr/Refused with $code/, $offset),
@@ -249,7 +249,8 @@ for my $code (401, 403, 404)
 			'Your destination is configured and ready.',
 			'configured again');
 	}
-	becomes($node, "paused-$code", 'status', 'sent', 'what waited is sent');
+	becomes($node, "paused-$code", 'status', 'sent',
+		'the waiting events are sent');
 	becomes($node, "paused-$code-too", 'status', 'sent', 'all of it');
 	is( $node->safe_psql(
 			'postgres',

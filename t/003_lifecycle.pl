@@ -51,7 +51,7 @@ within(20, 'a fast shutdown with events queued', sub { $node->restart });
 $stub->up;
 track($node, 'after-restart');
 ok($stub->wait_count(processed => 21),
-	'what was queued before a restart is sent with the next event');
+	'events queued before a restart are sent with the next event');
 all_sent($node, 'and settled');
 is($stub->count->{duplicates}, 0, 'none twice');
 
@@ -95,7 +95,7 @@ track($node, "preload-$_") for 1 .. 5;
 $node->restart;
 $stub->up;
 ok( $stub->wait_count(processed => 5),
-	'preloaded: what was queued before a restart is sent without another event'
+	'preloaded: events queued before a restart are sent without another event'
 );
 ok( $node->poll_query_until(
 		'postgres', 'SELECT count(*) = 1 FROM pinterest_capi.worker_status'),
@@ -112,7 +112,7 @@ within(
 		ok( $node->poll_query_until(
 				'postgres',
 				"SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = $pid"),
-			'the worker is gone');
+			'the worker has exited');
 	});
 $stub->release;
 ok(poll(sub { my $new = worker_pid($node); $new ne '' && $new ne $pid }),
@@ -152,7 +152,7 @@ ok( $node->poll_query_until(
 		'postgres',
 		q{SELECT status = 'sent' FROM pinterest_capi.dispatch_status WHERE event_id = 'reload'}
 	),
-	'dispatch off: what is under way is finished');
+	'dispatch off: a request in flight is finished');
 track($node, 'held');
 like(
 	sql('SELECT message FROM pinterest_capi.destination_status'),
@@ -160,11 +160,11 @@ like(
 	'the view says so');
 worker_polls($node);
 is_deeply([ $stub->received('held') ],
-	[], 'dispatch off: what is tracked then is not sent');
+	[], 'dispatch off: events tracked after that are not sent');
 is(sql_status($node, 'held', 'status, attempts'), 'queued|0', 'it waits');
 $node->adjust_conf('postgresql.conf', 'pinterest_capi.dispatch', 'on');
 $node->reload;
-arrives('held', 'dispatch on: what waited arrives');
+arrives('held', 'dispatch on: the waiting events arrive');
 
 # DROP EXTENSION
 $stub->hang($node, 'drop-extension');
@@ -179,7 +179,7 @@ ok( $node->poll_query_until(
 		'postgres', q{
 		SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type LIKE 'pinterest_capi%' AND datname = 'postgres'}
 	),
-	'its worker leaves');
+	'its worker exits');
 is( $node->safe_psql(
 		'postgres',
 		q{SELECT count(*) FROM pg_namespace WHERE nspname = 'pinterest_capi'}

@@ -152,7 +152,7 @@ ok( $node->poll_query_until(
 		q{SELECT count(*) = 0 FROM pinterest_capi.dispatch_status WHERE status IN ('queued', 'retrying')}
 	),
 	'all is done');
-cmp_ok($stub->count->{processed}, '>=', 5, 'events went out');
+cmp_ok($stub->count->{processed}, '>=', 5, 'events were sent');
 is_deeply([ grep { /hashed|e-mail/ } @{ $stub->count->{lapses} } ],
 	[], 'with nothing raw in them');
 cmp_ok(

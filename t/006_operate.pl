@@ -44,12 +44,12 @@ is(sql('SELECT pinterest_capi.flush()'), 't', 'flush of nothing: at once');
 $stub->hang($node, 'hanging', destination => 'default');
 my $begin = time();
 is(sql(q{SELECT pinterest_capi.flush('500 ms')}),
-	'f', 'flush: what is in a request is not finished');
+	'f', 'flush: an event in flight is not finished');
 cmp_ok(time() - $begin, '>=', 0.5, 'after the time that it was given');
 is( sql(q{BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1; SELECT pinterest_capi.flush('0'); COMMIT}
 	),
 	"1\nf",
-	'no time: one look');
+	'timeout 0: one poll');
 
 my $waiting = $node->background_psql('postgres');
 $waiting->query_safe(q{BEGIN ISOLATION LEVEL REPEATABLE READ});
@@ -73,7 +73,7 @@ ok( $node->poll_query_until(
 	'without a lock on any table');
 sql("SELECT pinterest_capi.pause_destination()");
 is(sql(q{SELECT pinterest_capi.flush('100 ms')}),
-	'f', 'paused, what is in a request is still not finished');
+	'f', 'paused, an event in flight is still not finished');
 sql("SELECT pinterest_capi.resume_destination()");
 let_go();
 becomes($node, 'hanging', 'status', 'sent', 'it is sent');
@@ -91,20 +91,20 @@ $stub->reset;
 is(sql('SELECT pinterest_capi.flush()'),
 	't', 'flush waits for the worker after this one');
 is(sql_status($node, 'lost', 'status, attempts'),
-	'sent|2', 'which sends again what was out');
+	'sent|2', 'which sends the event in flight again');
 
 # ---- cancel, drop: what comes back later overwrites nothing ----
 
 $stub->hang($node, 'cancelled', destination => 'default');
 is(sql("SELECT pinterest_capi.cancel('cancelled')"),
-	'1', 'cancelled while its request is out');
+	'1', 'cancelled while its request is in flight');
 let_go();
 is( sql_status($node, 'cancelled', 'status, reason, warnings'),
 	'cancelled|by cancel|{"ended during a request, Pinterest may have processed it"}',
 	'and it stays so');
 is(scalar($stub->received('cancelled')), 1, 'though it was received');
 is(sql("SELECT pinterest_capi.cancel('hanging')"),
-	'0', 'what was sent cannot be cancelled');
+	'0', 'a sent event cannot be cancelled');
 
 # An uncommitted cancel delays the answer to its event and no other.
 $stub->hang($node, 'undecided', destination => 'default');
@@ -177,7 +177,7 @@ $late->quit;
 let_go();
 is( sql_status($node, 'dropped', 'status, reason, destination'),
 	'cancelled|destination dropped|other',
-	'dropped while its request is out');
+	'dropped while its request is in flight');
 is(worker_pid($node), $worker, 'by the same worker');
 
 # The worker searches for such rows once a minute and when it starts.
@@ -186,7 +186,7 @@ becomes(
 	$node, 'too-late',
 	'status, reason',
 	'cancelled|destination dropped',
-	'what was tracked during the drop is cancelled too');
+	'an event tracked during the drop is cancelled, too');
 
 # ---- replay ----
 
@@ -200,7 +200,7 @@ becomes(
 	'an event fails');
 is(sql("SELECT pinterest_capi.replay('default', dry_run => true)"),
 	'1', 'a dry run counts it');
-is(sql_status($node, 'again', 'status'), 'failed', 'and leaves it');
+is(sql_status($node, 'again', 'status'), 'failed', 'and does not change it');
 is(sql("SELECT pinterest_capi.replay('default')"), '1', 'replayed');
 becomes($node, 'again', 'status, attempts, error', 'sent|1|', 'it is sent');
 my @same = $stub->received('again');
@@ -235,21 +235,21 @@ becomes(
 	$node, 'unlucky',
 	'status, reason',
 	'failed|retries used up',
-	'out of reach for longer than retry_for');
+	'unreachable for longer than retry_for');
 sql(q{
 	UPDATE pinterest_capi.destination SET retry_for = DEFAULT;
 	UPDATE pinterest_capi._event SET created_at = created_at - interval '3 days' WHERE event_id = 'unlucky';
 	UPDATE pinterest_capi._destination_state SET failing_since = failing_since - interval '3 days', backoff_until = NULL}
 );
 is(sql("SELECT pinterest_capi.replay('default')"),
-	'1', 'replayed all the same');
+	'1', 'replayed although unreachable');
 ok( $node->poll_query_until(
 		'postgres',
 		q{SELECT backoff_until IS NOT NULL FROM pinterest_capi._destination_state WHERE destination = 'default'}
 	),
-	'the destination is still out of reach');
+	'the destination is still unreachable');
 is(sql_status($node, 'unlucky', 'status, attempts'),
-	'queued|0', 'the event waits all the same');
+	'queued|0', 'the event waits, with new retries');
 $stub->up;
 becomes($node, 'unlucky', 'status', 'sent',
 	'and goes once the destination is back');
@@ -315,7 +315,7 @@ for my $how ('statement_timeout', 'pg_terminate_backend')
 		my $asker = $asking->query_safe('SELECT pg_backend_pid()');
 		$asking->query_until(qr/^$/,
 			"SELECT pinterest_capi.verify_destination();\n");
-		ok($stub->wait_count(hanging => 1), 'a verification is out');
+		ok($stub->wait_count(hanging => 1), 'a verification is in flight');
 		sql("SELECT pg_terminate_backend($asker, 10000)");
 		ok( $node->poll_query_until(
 				'postgres',

@@ -66,7 +66,7 @@ $session->query_safe('DROP EXTENSION pinterest_capi');
 ok( $node->poll_query_until(
 		'postgres',
 		"SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = $before"),
-	'DROP EXTENSION: the worker leaves');
+	'DROP EXTENSION: the worker exits');
 $session->query_safe('CREATE EXTENSION pinterest_capi');
 ok( $node->poll_query_until(
 		'shop1', 'SELECT count(*) = 1 FROM pinterest_capi.worker_status'),
@@ -107,7 +107,7 @@ for my $preload (0, 1)
 			'postgres',
 			q{SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'pinterest_capi worker' AND datname = 'postgres'}
 		),
-		'by one worker: others left again');
+		'by one worker: the others have exited');
 }
 
 clean_log($node);

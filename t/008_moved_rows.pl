@@ -65,7 +65,7 @@ is(sql(q{SELECT pg_relation_size('pinterest_capi._queue')}),
 $stub->release;
 settled('cut off');
 is(sql_status($node, 'cut off', 'status'),
-	'cancelled', 'cut off: what was cancelled stays so');
+	'cancelled', 'truncated: a cancelled event stays cancelled');
 
 # a position that another row has taken
 sql(q{SELECT pinterest_capi.configure_destination('1', 'pina_nobody', '2', 'other')},
@@ -81,9 +81,9 @@ is(place('successor'), $before, 'replaced: another row stands there');
 $stub->release;
 settled('replaced');
 is(sql_status($node, 'successor', 'status, attempts'),
-	'queued|0', 'which is left alone');
+	'queued|0', 'which stays unchanged');
 is(sql_status($node, 'replaced', 'status'),
-	'cancelled', 'replaced: what was cancelled stays so');
+	'cancelled', 'replaced: a cancelled event stays cancelled');
 
 is(sql('SELECT last_error IS NULL FROM pinterest_capi.worker_status'),
 	't', 'no error in between');

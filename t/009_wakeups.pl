@@ -64,7 +64,7 @@ ok( $node->poll_query_until(
 		'postgres',
 		q{SELECT count(*) = 2000 AND count(payload) = 500 FROM pinterest_capi._event}
 	),
-	'after a reload what is kept too long goes');
+	'after a reload rows past the new retention are deleted');
 is(sql('SELECT pid FROM pinterest_capi.worker_status'),
 	$pid, 'and it is the same worker');
 sql(q{UPDATE pinterest_capi._outcome AS o SET finished_at = finished_at - interval '8 days' FROM pinterest_capi._event AS e
@@ -85,7 +85,7 @@ ok( $node->poll_query_until(
 		'postgres',
 		q{SELECT count(*) = 300 AND count(payload) = 300 FROM pinterest_capi._event}
 	),
-	'a shorter retention holds for what was passed by, too');
+	'a shorter retention applies to rows that the pass has skipped, too');
 is(sql('SELECT last_error IS NULL FROM pinterest_capi.worker_status'),
 	't', 'no error in between');
 

@@ -130,7 +130,7 @@ $node->safe_psql(
 	SELECT pinterest_capi.track('Order Placed', '{"value": 1, "currency": "USD"}', '{"em": "fence@example.com"}', event_id => 'fence')}
 );
 ok( $stub->wait_count(processed => $invoices + 1),
-	'inserted once more: only what is new arrives');
+	'inserted again: only new orders arrive');
 is($stub->count->{duplicates}, 0, 'nothing twice');
 
 # Names of goods are sent only in the properties that the allow list names.

@@ -83,11 +83,11 @@ is( $node->safe_psql(
 		SELECT event_id, warnings FROM pinterest_capi.dispatch_status, unnest(warnings) AS w
 		WHERE w NOT LIKE 'value: missing%' AND w NOT LIKE '%_id is missing%'}),
 	'',
-	'and nothing had to be left out');
+	'and no field had to be omitted');
 
 my @verdicts =
   verdicts(join('', map { $json->encode($_->{event}) . "\n" } @received));
-is(scalar(@verdicts), $n, 'the validator looks at each');
+is(scalar(@verdicts), $n, 'the validator checks each');
 is_deeply(
 	[
 		grep {

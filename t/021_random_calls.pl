@@ -131,7 +131,7 @@ note(sprintf 'result: %d calls in %.1f s, seed %d: %s; refused %d',
 # ---- preview and track ----
 
 is($node->safe_psql('postgres', 'SELECT count(DISTINCT n) FROM previewed'),
-	$rows, 'preview takes what track takes');
+	$rows, 'preview accepts the calls that track accepts');
 is( $node->safe_psql(
 		'postgres', q{
 	SELECT count(*) FROM previewed AS p JOIN tracked AS t USING (n)
@@ -140,7 +140,7 @@ is( $node->safe_psql(
 		OR (p.status, p.reason, p.payload) IS DISTINCT FROM (d.status, CASE WHEN d.status <> 'queued' THEN d.reason END,
 			CASE WHEN d.status = 'queued' THEN d.payload END)}),
 	0,
-	'and says of each what track then does');
+	'and returns for each the result of track');
 
 # ---- the schema ----
 
@@ -177,7 +177,8 @@ for my $i (0 .. $#verdicts)
 }
 is_deeply(\@refused, [], 'the schema refuses none');
 is_deeply(\@unwarned, [],
-	'but for those without what Pinterest asks for, whose rows say so');
+	'but for those without the fields that Pinterest asks for, whose rows say so'
+);
 is_deeply(\@disagree, [], 'the stub judges each alike');
 is_deeply(\@lapses, [], 'and nothing careless is in them');
 
@@ -189,7 +190,7 @@ cmp_ok(
 		q{SELECT pinterest_capi.forget('jabberwock-1', '{"em": "quokka.1@qvexil.example"}')}
 	),
 	'>', 1,
-	'somebody is forgotten');
+	'a person is forgotten');
 my $around = join '|', map { quotemeta } @traces;
 my $pattern = join ', ', map { literal("%$_%") } @traces;
 for my $table (

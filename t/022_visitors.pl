@@ -193,11 +193,11 @@ ok( $node->poll_query_until(
 is( sql(q{SELECT (SELECT count(*) FROM known('gone')), (SELECT count(click_id) FROM known('someone')), (SELECT click_id FROM known('held'))}
 	),
 	'0|0|held',
-	'but not from under somebody who is writing to it');
+	'but not while another session updates it');
 is( sql(q{SELECT payload #> '{user_data,em}' IS NOT NULL FROM pinterest_capi.preview('page_visit', visitor_id => 'someone')}
 	),
 	't',
-	'what identify stored stays');
+	'identifiers stored by identify stay');
 $in .= "COMMIT;\n\\q\n";
 $other->finish;
 for my $wrong ("'-1 days'", "'30'", "'often'", "'2000 years'")
@@ -248,10 +248,7 @@ is( sql(q{SELECT count(*) FROM pinterest_capi.dispatch_status WHERE payload #>> 
 	),
 	8 * $times,
 	'each event has its own click id');
-unlike(
-	slurp_file($node->logfile),
-	qr/deadlock detected/,
-	'nobody waited in a circle');
+unlike(slurp_file($node->logfile), qr/deadlock detected/, 'no deadlock');
 
 $node->stop;
 done_testing();

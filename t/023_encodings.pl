@@ -171,7 +171,7 @@ for my $db (sort keys %databases)
 			: 'nothing')
 	} 0 .. $#usable;
 
-	is(scalar(@got), scalar(@usable), "$db: each value is looked at");
+	is(scalar(@got), scalar(@usable), "$db: each value is checked");
 	is_deeply([ map { "$usable[$_][0] $usable[$_][1]" } @wrong ],
 		[], "$db: and hashed alike");
 
@@ -220,7 +220,7 @@ for my $db (sort keys %databases)
 }
 for my $db (sort keys %databases)
 {
-	is($event{$db}, $event{utf8_c}, "$db: the same event leaves");
+	is($event{$db}, $event{utf8_c}, "$db: the same event is sent");
 }
 like($event{utf8_c}, qr/stra%C3%9Fe/i, 'whose URL is a URL');
 
@@ -273,7 +273,7 @@ for my $case (
 			q{SELECT status, reason, payload -> 'custom_data', payload #> '{user_data,external_id}' IS NOT NULL, payload #>> '{user_data,client_user_agent}'
 			FROM pinterest_capi.dispatch_status WHERE event_id = 'odd'}),
 		'queued|destination not ready: no Tag ID, no access token, no ad account id||t|',
-		'the event goes with what is left of it');
+		'the event is sent with the remaining values');
 	my $warnings = $node->safe_psql($db,
 		q{SELECT array_to_string(warnings, E'\n') FROM pinterest_capi.dispatch_status WHERE event_id = 'odd'}
 	);
@@ -298,7 +298,7 @@ for my $case (
 			q{SELECT payload #>> '{user_data,fn,0}' = encode(sha256('\xc3a328'), 'hex'), payload #>> '{user_data,click_id}' = chr(195) || '('
 			FROM pinterest_capi.dispatch_status WHERE event_id = 'odd'}),
 		't|t',
-		'and leave as what they mean');
+		'and are sent with their meaning');
 }
 
 $node->stop;

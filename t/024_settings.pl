@@ -168,7 +168,7 @@ SKIP:
 
 # ---- a change in another session counts in the next call ----
 
-session('office', 'few');
+session('operator', 'few');
 my $look =
   q{SELECT status, reason, sent_as, payload #>> '{user_data,client_ip_address}', payload #>> '{custom_data,search_string}'
 	FROM pinterest_capi.preview('Quiz', '{"search_string": "shoes"}', '{"ph": "+442079460958", "ip": "203.0.113.9"}', visitor_id => 'v')};
@@ -221,7 +221,7 @@ for my $change (
 {
 	my ($sql, $expected) = @$change;
 
-	ask('office', "$sql;");
+	ask('operator', "$sql;");
 	is(ask('few', "$look;"), $expected, "after $sql");
 }
 

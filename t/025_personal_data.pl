@@ -64,14 +64,14 @@ for my $what (sort keys %forms)
 			WHERE p.free AND (s.payload::text LIKE '%' || v.value || '%' OR s.warnings IS NULL OR s.warnings NOT LIKE '%: looks like $what, left out%')}
 		),
 		'',
-		"$what is left out of each property of free text, with a warning");
+		"$what is removed from each property of free text, with a warning");
 	is( sql(qq{
 			SELECT string_agg(p.property || ' ' || v.value || ' ' || coalesce(s.warnings, ''), E'\\n')
 			FROM text_property AS p, (VALUES $values) AS v (value), sent(with_property(p.property, to_jsonb(v.value))) AS s
 			WHERE NOT p.free AND (s.payload::text LIKE '%' || v.value || '%' OR s.warnings IS NULL OR s.warnings NOT LIKE '%: looks like $what, left out%')}
 		),
 		'',
-		"and out of ids") unless $what =~ /card/;
+		"and from ids") unless $what =~ /card/;
 
 	# of an array, the one element
 	is( sql(qq{

@@ -113,7 +113,7 @@ for my $what (sort keys %failing)
 $in .= "COMMIT;\n\\q\n";
 $holder->finish;
 is($node->safe_psql('postgres', 'SELECT count(*) FROM failing, waiting'),
-	'0', 'and nothing is left of it');
+	'0', 'and has no effect');
 
 $node->stop;
 done_testing();

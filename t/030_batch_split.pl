@@ -135,7 +135,7 @@ is(sql_status($node, 'indigestible-7', 'status'),
 	'retrying', 'that one is retried until its time is over');
 is($stub->count->{duplicates}, 0, 'none went twice');
 is(sql("SELECT pinterest_capi.cancel('indigestible-7')"),
-	'1', 'or somebody ends it');
+	'1', 'or an operator ends it');
 sql('UPDATE pinterest_capi.destination SET batch_size = DEFAULT; SELECT pinterest_capi.resume_destination()'
 );
 

@@ -90,7 +90,7 @@ for my $pair (1 .. 6)
 	$stub->reset;
 	sql(q{UPDATE pinterest_capi.destination SET batch_size = DEFAULT WHERE destination = 'd601'}
 	);
-	all_sent("hangs$pair", 1000, 'let go, all of that is sent');
+	all_sent("hangs$pair", 1000, 'released, all events are sent');
 	last if $pair >= 2 && min(@beside) <= 1.15 * min(@alone);
 }
 note(
@@ -126,7 +126,7 @@ ok( $node->poll_query_until(
 	'one is paused, one fails, one is asked to wait');
 track('default', 'fine', 2500);
 all_sent('fine', 2500, 'the fourth one sends');
-is($stub->count->{requests}, 2 + 3, 'and nobody asked the others again');
+is($stub->count->{requests}, 2 + 3, 'and the others got no other request');
 sql("SELECT pinterest_capi.cancel(event_id) FROM pinterest_capi.dispatch_status WHERE event_id LIKE 'stuck%'"
 );
 sql("SELECT pinterest_capi.resume_destination('d$_')") for 601 .. 603;

@@ -106,7 +106,7 @@ for my $name (sort keys %asks)
 	becomes($node, $id, 'status, attempts, http_status',
 		'sent|1|200', 'and is sent, with one');
 	becomes($node, "$id-too", 'status, attempts',
-		'sent|1', 'what came meanwhile too');
+		'sent|1', 'events tracked meanwhile, too');
 	my @requests = $stub->requests;
 	is(scalar(@requests), 2, 'together, in the one request that followed');
 	cmp_ok(
@@ -138,7 +138,7 @@ track($node, 'next-window', destination => 'default');
 becomes($node, 'next-window', 'status', 'sent', 'the next event');
 my @requests = $stub->requests;
 cmp_ok($requests[1]{arrived_ms} - $requests[0]{answered_ms},
-	'>=', 2000, 'leaves in the next window');
+	'>=', 2000, 'is sent in the next window');
 $stub->reset;
 $stub->script(
 	{
@@ -181,7 +181,7 @@ cmp_ok(
 		grep { $_->{number} > $refusal->{number} } @requests
 	) - $refusal->{answered_ms},
 	'>=', 3000,
-	'no request before Retry-After is over, all the same');
+	'no request before Retry-After is over, either');
 sql('UPDATE pinterest_capi.destination SET batch_size = DEFAULT');
 
 # ---- requests that fail ----
@@ -373,7 +373,7 @@ for my $n (1 .. 10)
 }
 ok( $node->poll_query_until(
 		'postgres', qq{SELECT s.idx_scan >= $scans + 10 FROM ($reads) AS s}),
-	'the index of what is due was asked');
+	'the index of due events was used');
 cmp_ok((split /\|/, sql($reads))[1] - $read,
 	'<', 5000, 'and never read to its end');
 

@@ -67,7 +67,7 @@ is( sql(q{SELECT count(*) FROM pinterest_capi.dispatch_status WHERE status NOT I
 # a new limit counts from now on
 sql('UPDATE pinterest_capi.destination SET max_requests_per_minute = 120000');
 ok($stub->wait_count(processed => $n),
-	'without a limit worth the name the rest leaves soon');
+	'with a very high limit the remaining events are sent soon');
 is($stub->count->{duplicates}, 0, 'none twice');
 
 $node->stop;

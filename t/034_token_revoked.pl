@@ -96,25 +96,26 @@ for my $concurrent (1, 4)
 
 	my @refused = grep { $_->{status} == 401 } $stub->requests;
 	cmp_ok(scalar(@refused), '<=', $concurrent,
-		scalar(@refused) . ' was refused, no more than were out');
+		scalar(@refused) . ' was refused, no more than were in flight');
 
 	# Any of the requests in flight may be answered first.
 	cmp_ok(
 		max(map { $_->{number} } $stub->requests),
 		'<',
 		$refused[0]{number} + $concurrent,
-		'after it, none but those that were out');
+		'after it, none but those in flight');
 	is( sql(qq{SELECT count(*) FROM pinterest_capi.dispatch_status WHERE event_id LIKE '$name-%' AND status NOT IN ('sent', 'queued')}
 		),
 		'0',
-		'no event is burnt');
+		'no event has failed');
 	is( sql(qq{SELECT count(*) FROM pinterest_capi.dispatch_status WHERE event_id LIKE '$name-%' AND status = 'queued' AND attempts > 0}
 		),
 		'0',
 		'none has an attempt for it');
 
 	new_token($revoked);
-	is(sql('SELECT pinterest_capi.flush()'), 't', 'which sends what waited');
+	is(sql('SELECT pinterest_capi.flush()'),
+		't', 'which sends the waiting events');
 	is( sql(qq{SELECT status, attempts, count(*) FROM pinterest_capi.dispatch_status WHERE event_id LIKE '$name-%' GROUP BY 1, 2}
 		),
 		"sent|1|$n",
@@ -191,7 +192,7 @@ for my $status (401, 503)
 	is( sql(q{SELECT paused_at IS NULL, failing_since IS NULL, backoff_until IS NULL, last_error IS NULL
 			FROM pinterest_capi._destination_state WHERE destination = 'shortlived'}),
 		't|t|t|t',
-		'and leaves no trace on what is gone');
+		'and writes nothing for the dropped destination');
 	becomes(
 		$node, "dropped-$status",
 		'status, reason',
@@ -203,12 +204,12 @@ for my $status (401, 503)
 			PinterestStub::TAG, "${token}_new"));
 	track($node, "again-$status", destination => 'shortlived');
 	becomes($node, "again-$status", 'status', 'sent',
-		'the name comes back and works');
+		'the name is used again and works');
 }
 unlike(
 	slurp_file($node->logfile, $offset),
 	qr/"shortlived" is paused/,
-	'nobody is told of a pause');
+	'no session is notified of a pause');
 
 # A token file that is a pipe: opening it would block for ever, and all
 # destinations with it.

@@ -580,8 +580,7 @@ my $usual = sub {
 my ($warm, $worn) = ($usual->('warm', 300), $usual->('worn', 1000));
 note(
 	"result: worker, in kB: $warm after 300 requests, $worn after 1000 more");
-cmp_ok($worn - $warm,
-	'<', 4 * 1024, 'a thousand requests leave nothing behind');
+cmp_ok($worn - $warm, '<', 4 * 1024, 'a thousand requests leak no memory');
 is(worker_pid($node), $worker, 'and the worker is still the same');
 clean_log($node);
 

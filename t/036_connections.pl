@@ -39,7 +39,7 @@ sql('UPDATE pinterest_capi.destination SET batch_size = 1');
 $stub->reset;
 $stub->script({ times => 0, hang => JSON::PP::true });
 track('default', map { "many-$_" } 1 .. 10);
-ok($stub->wait_count(hanging => 4), 'four requests are out at once');
+ok($stub->wait_count(hanging => 4), 'four requests are in flight at once');
 worker_polls($node);
 is($stub->count->{requests}, 4, 'max_concurrent_requests: and no fifth');
 is( sql('SELECT in_flight_requests, state FROM pinterest_capi.worker_status'),
@@ -47,7 +47,7 @@ is( sql('SELECT in_flight_requests, state FROM pinterest_capi.worker_status'),
 is($stub->count->{connections},
 	0, 'multiplexed over the connection that was there');
 $stub->reset;
-sent($node, 'many', 10, 'let go, all are sent');
+sent($node, 'many', 10, 'released, all are sent');
 is(sql('SELECT max(attempts) FROM pinterest_capi.dispatch_status'),
 	'1', 'at the first attempt');
 
@@ -76,11 +76,11 @@ track("d$_",
 ok($stub->wait_count(hanging => 12),
 	'three destinations hang, with four requests each');
 track('d604', map { "free-$_" } 1 .. 5);
-sent($node, 'free', 5, 'the fourth one is served all the same');
+sent($node, 'free', 5, 'the fourth one is served meanwhile');
 is($stub->count->{connections}, 0, 'over the same connection');
 is($stub->count->{hanging}, 12, 'while they hang');
 $stub->reset;
-sent($node, 'hang', 24, 'let go, all are sent');
+sent($node, 'hang', 24, 'released, all are sent');
 sql("SELECT pinterest_capi.drop_destination(destination) FROM pinterest_capi.destination WHERE destination LIKE 'd%' AND destination <> 'default'"
 );
 
@@ -162,10 +162,10 @@ track("d$_", map { "hang1-$_" } ($_ * 10 .. $_ * 10 + 7)) for 601 .. 603;
 ok($stub->wait_count(hanging => 12),
 	'three destinations hang, with a connection for each of four requests');
 track('d604', map { "free1-$_" } 1 .. 5);
-sent($node, 'free1', 5, 'the fourth one is served all the same');
+sent($node, 'free1', 5, 'the fourth one is served meanwhile');
 is($stub->count->{hanging}, 12, 'while they hang');
 $stub->reset;
-sent($node, 'hang1', 24, 'let go, all are sent');
+sent($node, 'hang1', 24, 'released, all are sent');
 
 # ---- natural batching ----
 
@@ -175,12 +175,12 @@ $stub->reset;
 $stub->script({ hang => JSON::PP::true });
 track('default', 'idle');
 ok($stub->wait_count(hanging => 1),
-	'the first event after idleness leaves at once');
+	'the first event after idleness is sent at once');
 track('default', map { "queue-$_" } 1 .. 300);
 worker_polls($node);
-is($stub->count->{requests}, 1, '300 more queue up while it is out');
+is($stub->count->{requests}, 1, '300 more are queued while it is in flight');
 $stub->release;
-sent($node, 'queue', 300, 'answered, they leave');
+sent($node, 'queue', 300, 'once it is answered, they are sent');
 my @requests = $stub->requests;
 is_deeply(
 	[ map { $_->{events} } @requests ],
@@ -199,7 +199,7 @@ ok( poll(
 			(sum(map { $_->{events} } $stub->requests) // 0) == 400
 			  || $stub->count->{hanging} == 4;
 		}),
-	'the others leave beside it');
+	'the others are sent beside it');
 $stub->release;
 sent($node, 'beside', 400, 'and are sent');
 cmp_ok(

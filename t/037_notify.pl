@@ -84,7 +84,7 @@ is_deeply(
 like(
 	$told[0]{message},
 	qr/^HTTP 401: Say "please", .*h, pina_secret\? \(code 2\)$/,
-	'with what the API said');
+	'with the API\'s message');
 is_deeply(
 	[ sort keys %{ $told[0] } ],
 	[qw(destination message status)],
@@ -97,7 +97,7 @@ is_deeply(
 	in_words(told(2)),
 	[ 'default: ready', 'the "other" one: ready' ],
 	'and when they are ready again, by either way');
-ok($stub->wait_count(processed => 2), 'what waited is sent');
+ok($stub->wait_count(processed => 2), 'the waiting events are sent');
 is(sql('SELECT pinterest_capi.flush()'), 't', 'all of it');
 sql(q{SELECT pinterest_capi.drop_destination('the "other" one')});
 $heard = '';

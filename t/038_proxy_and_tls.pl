@@ -205,7 +205,7 @@ for my $status (301, 302, 308)
 		sql('SELECT message FROM pinterest_capi.destination_status'),
 		qr/HTTP $status: redirects are not followed/,
 		'with the reason');
-	is($stub->count->{requests}, 1, 'and nobody follows it');
+	is($stub->count->{requests}, 1, 'and the worker doesn\'t follow it');
 	sql('SELECT pinterest_capi.resume_destination()');
 	becomes($node, "redirect-$status", 'status, attempts',
 		'sent|1', 'resumed: it is sent');
@@ -242,7 +242,7 @@ for my $version ('TLSv1.1', 'TLSv1.2', 'TLSv1.3')
 		like(verify(), $accepted, "$version is taken");
 		sql('SELECT pinterest_capi.resume_destination()');
 		becomes($node, 'too-old', 'status, attempts',
-			'sent|1', 'and what waited is sent');
+			'sent|1', 'and the waiting events are sent');
 	}
 }
 

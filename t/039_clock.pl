@@ -53,7 +53,7 @@ $set_clock->(AHEAD);
 cmp_ok(abs(server_ahead() - AHEAD),
 	'<', 5, 'a clock that is a day and a half ahead');
 track($node, 'ahead');
-becomes($node, 'ahead', 'status', 'sent', 'events are sent all the same');
+becomes($node, 'ahead', 'status', 'sent', 'events are sent nevertheless');
 
 # A transaction has drawn its event's id, later ones commit first, and then
 # the clock is set back.
@@ -86,7 +86,7 @@ cmp_ok(
 	  $refused->{answered_ms},
 	'>=', 4900, 'and no sooner than it was asked for');
 becomes($node, 'late', 'status', 'sent',
-	'what was committed behind the cursor is found');
+	'an event committed behind the cursor is found');
 track($node, 'after');
 becomes($node, 'after', 'status, attempts', 'sent|1', 'new events are sent');
 

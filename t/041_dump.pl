@@ -168,7 +168,7 @@ sub restored
 			q{SELECT status, reason FROM pinterest_capi.dispatch_status WHERE event_id = 'waits-new' AND destination = 'default'}
 		),
 		'queued|destination not ready: no access token',
-		"$name: so does what waits");
+		"$name: and so do waiting events");
 	is( sql($name,
 			q{SELECT pinterest_capi.track('Checkout', '{"value": 1, "currency": "USD"}', '{"em": "n@example.com"}', event_id => 'copy-}
 			  . $name . q{')}),
@@ -257,7 +257,7 @@ like(
 	),
 	qr/configured and ready/,
 	'a token makes a copy ready: the ad account id came along');
-ok($stub->wait_count(processed => 3), 'and it sends what waited');
+ok($stub->wait_count(processed => 3), 'and it sends the waiting events');
 ok( $node->poll_query_until(
 		'copy_plain',
 		q{SELECT count(*) = 0 FROM pinterest_capi.dispatch_status WHERE destination = 'default' AND status IN ('queued', 'retrying')}
@@ -358,7 +358,7 @@ SKIP:
 		'all events are there');
 	$stub->up;
 	ok( $stub->wait_count(processed => 3, 90),
-		'and what waited is sent with the token that was there, without a person\'s help'
+		'and the waiting events are sent with the old token, without an operator'
 	);
 	ok( $new->poll_query_until(
 			'postgres',

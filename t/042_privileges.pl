@@ -466,7 +466,8 @@ sql(q{CREATE FUNCTION public.repoint(text) RETURNS void SECURITY DEFINER SET sea
 as('configurer', q{SELECT public.repoint('https://localhost:1/v5')});
 is( sql('SELECT api_url FROM pinterest_capi.destination'),
 	'https://localhost:1/v5',
-	'a superuser\'s SECURITY DEFINER function hands its rights on, as ever');
+	'a superuser\'s SECURITY DEFINER function hands its rights on, as always'
+);
 sql("SELECT public.repoint('@{[$stub->url]}'); DROP FUNCTION public.repoint");
 
 # members of pg_read_server_files may name a file, with the level that configures
@@ -482,7 +483,7 @@ is( $ready,
 	'pg_read_server_files: may');
 sql(q{SELECT pinterest_capi.track('Checkout', '{"value": 3, "currency": "EUR"}', '{"em": "f@example.com"}', event_id => 'by-file')}
 );
-ok(poll(sub { $stub->received('by-file') }), 'and what it holds is used');
+ok(poll(sub { $stub->received('by-file') }), 'and the token in it is used');
 
 unlike(
 	slurp_file($node->logfile),

@@ -31,7 +31,7 @@ like(
 like(
 	$first,
 	qr/Events are queued.*HINT:.*max_worker_processes/s,
-	'which says what becomes of events, and what to do');
+	'which says that events wait, and what to do');
 is($second, '', 'and says it once a session');
 is( $node->safe_psql(
 		'postgres',
@@ -54,7 +54,7 @@ $node->append_conf('postgresql.conf',
 );
 $node->restart;
 $stub->arrives('slot-1',
-	'with a slot, what waited is sent without a person\'s help');
+	'with a slot, the waiting events are sent without an operator');
 $stub->arrives('slot-2', 'all of it');
 
 # The logical replication launcher is off and takes none: two workers fit, so this leaves one for each.

@@ -153,7 +153,7 @@ is(has_current($old_pid) . has_current($worker),
 	'00',
 	'a newer library is there; a session and the worker have the old one');
 $stub->release;
-$stub->arrives('installed-under-it', 'what was in a request arrives');
+$stub->arrives('installed-under-it', 'the event in flight arrives');
 everything($old, 'old-session-old-worker');
 my $new = $node->background_psql('postgres', on_error_stop => 0);
 my $new_pid = $new->query_safe('SELECT pg_backend_pid()');
@@ -197,7 +197,7 @@ is( sql(q{SELECT extversion FROM pg_extension WHERE extname = 'pinterest_capi'}
 	'1.0.1',
 	'ALTER EXTENSION UPDATE, while a request hangs');
 $stub->release;
-$stub->arrives('updated-under-it', 'what was in a request arrives');
+$stub->arrives('updated-under-it', 'the event in flight arrives');
 ok( $node->poll_query_until(
 		'postgres',
 		q{SELECT status = 'sent' FROM pinterest_capi.dispatch_status WHERE event_id = 'updated-under-it'}
@@ -205,7 +205,7 @@ ok( $node->poll_query_until(
 	'and is settled');
 everything($new, 'newer-script');
 is($new->query('SELECT pinterest_capi._newer()'),
-	'101', 'what is new is there');
+	'101', 'the new functions exist');
 everything($old, 'older-library-in-the-session');
 $old->query('SELECT pinterest_capi._newer()');
 like(
@@ -245,7 +245,7 @@ my (undef, undef, $missing) =
 like(
 	$missing,
 	qr/could not find function "pcapi_sql_newer"/,
-	'what is new isn\'t there');
+	'the new functions don\'t exist');
 $node->restart;
 is(sql('SELECT pinterest_capi._newer()'),
 	'101', 'until the server is restarted');

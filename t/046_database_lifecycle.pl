@@ -54,7 +54,7 @@ sub time_for_restarts
 				'postgres',
 				"SELECT count(*) = 1 FROM pinterest_capi.worker_status WHERE pid <> $pid"
 			),
-			'which comes back');
+			'which is restarted');
 	}
 	return;
 }
@@ -108,12 +108,13 @@ $node->safe_psql('postgres', 'CREATE DATABASE copy TEMPLATE one');
 has_worker('copy',
 	'a database that is copied: the launcher finds it by itself');
 $stub->up;
-ok($stub->wait_count(processed => 1), 'the original sends what waited');
+ok($stub->wait_count(processed => 1),
+	'the original sends the waiting events');
 ok( $node->poll_query_until(
 		'copy', q{SELECT state = 'held' FROM pinterest_capi.worker_status}),
 	'the copy is held');
 $node->safe_psql('copy', 'SELECT pinterest_capi.resume_destination()');
-ok($stub->wait_count(processed => 2), 'both send, once somebody says so');
+ok($stub->wait_count(processed => 2), 'both send, once an operator says so');
 is($stub->count->{distinct}, 1, 'under one event_id');
 
 # ---- databases closed to connections ----
@@ -148,7 +149,7 @@ SKIP:
 			q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'pinterest_capi worker' AND datname = 'copy'}
 		),
 		'0',
-		'what a cut-off DROP DATABASE leaves has no worker');
+		'a database that an interrupted DROP DATABASE left has no worker');
 	cmp_ok(count_in_log($from, 'cannot connect to invalid database'),
 		'<=', 1, 'nor is one tried again and again');
 	$node->restart;
@@ -171,7 +172,7 @@ ok( $node->poll_query_until(
 		'postgres',
 		qq{SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'pinterest_capi launcher' AND pid <> $launcher}
 	),
-	'a launcher that is ended comes back');
+	'a terminated launcher is restarted');
 is($node->safe_psql($_, 'SELECT pid FROM pinterest_capi.worker_status'),
 	$before{$_}, "$_: its worker goes on")
   for qw(postgres one two);

@@ -40,7 +40,7 @@ $stub->arrives('after-prepared',
 	'an event behind a prepared one is not held up');
 worker_polls($node);
 is_deeply([ $stub->received('prepared') ], [],
-	'what is prepared isn\'t sent');
+	'prepared events aren\'t sent');
 no_worker($node);
 track($node, 'after-restart');
 $stub->arrives('after-restart',
@@ -48,7 +48,7 @@ $stub->arrives('after-restart',
 );
 worker_polls($node);
 is_deeply([ $stub->received('prepared') ],
-	[], 'and what is prepared is still not sent');
+	[], 'and prepared events are still not sent');
 sql(q{COMMIT PREPARED 'p1'});
 sql(q{ROLLBACK PREPARED 'p2'});
 $stub->arrives('prepared',
@@ -103,7 +103,7 @@ $stub->arrives($_, "$_: what a savepoint kept, between others")
 all_sent($node, 'nothing else waits');
 worker_polls($node);
 is_deeply([ grep { $_->{event}{event_id} =~ /undone/ } $stub->received ],
-	[], 'and none of what was taken back was sent');
+	[], 'and no rolled back event was sent');
 
 clean_log($node);
 $node->stop;

@@ -38,7 +38,7 @@ sub next_worker
 
 	sql("SELECT pg_terminate_backend($pid)");
 	poll(sub { (worker_pid($node) || $pid) != $pid })
-	  or BAIL_OUT('no worker comes back');
+	  or BAIL_OUT('no worker starts again');
 	return;
 }
 

@@ -35,7 +35,7 @@ is( $standby->safe_psql(
 		q{SELECT string_agg(event_id || ' ' || status, ', ' ORDER BY id) FROM pinterest_capi.dispatch_status WHERE status = 'queued'}
 	),
 	'on-primary queued, replicated queued',
-	'a standby shows what waits');
+	'a standby shows the waiting events');
 like(
 	$standby->safe_psql(
 		'postgres', 'SELECT message FROM pinterest_capi.destination_status'),
@@ -98,7 +98,7 @@ is($stub->count->{requests}, 0, 'nothing was sent');
 $node->stop;
 $standby->promote;
 $stub->arrives('on-primary',
-	'after promotion what waited is sent, without another event');
+	'after promotion the waiting events are sent, without another event');
 $stub->arrives('replicated', 'all of it');
 track($standby, 'promoted');
 $stub->arrives('promoted', 'and new ones');

@@ -139,7 +139,7 @@ send_to($counter_port);
 queue(1, "'first'");
 ok( $node->poll_query_until(
 		'postgres', q{SELECT count(*) = 0 FROM pinterest_capi._queue}),
-	'a first event leaves');
+	'a first event is sent');
 my $pid = worker_pid($node);
 ok($pid, 'a worker runs');
 

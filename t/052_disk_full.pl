@@ -115,11 +115,11 @@ ok( $node->poll_query_until(
 		'postgres',
 		q{SELECT count(*) = 2000 FROM pinterest_capi.dispatch_status WHERE status = 'sent' AND event_id LIKE 'room-%'}
 	),
-	'what it tracks is sent');
+	'its events are sent');
 is( sql(q{SELECT count(*) FROM pinterest_capi.dispatch_status WHERE event_id LIKE 'full-%'}
 	),
 	'0',
-	'what failed isn\'t there');
+	'the failed transaction\'s events don\'t exist');
 
 clean_log($node);
 $node->stop;

@@ -56,7 +56,7 @@ is(sql(q{SELECT count(*) FROM pinterest_capi._visitor}),
 	'0', 'which deletes the visitor');
 is(sql(q{SELECT pinterest_capi.purge('0')}), '2', 'and purge do too');
 sql(q{SELECT pinterest_capi.resume_destination()});
-all_sent($node, 'what is left is sent');
+all_sent($node, 'the remaining events are sent');
 sql('DROP PUBLICATION everything');
 
 # ---- decoded ----
@@ -98,7 +98,7 @@ SKIP:
 		q{CREATE TABLE after_drop AS SELECT 'after-drop' AS what});
 	$stub->release;
 	is(sql(sprintf $decoded, 'after-drop') =~ s/^[tf]//r,
-		'|t', 'what comes after DROP EXTENSION is decoded');
+		'|t', 'changes after DROP EXTENSION are decoded');
 	configure($node, $stub, 'postgres');
 	track($node, 'decoded-2');
 	$stub->arrives('decoded-2', 'made again, it sends');
@@ -108,7 +108,7 @@ SKIP:
 	$stub->release;
 	$node->start;
 	is(sql(sprintf $decoded, 'decoded-3'),
-		't|t', 'after a crash what was not read is decoded');
+		't|t', 'after a crash unread changes are decoded');
 	track($node, 'decoded-4');
 	$stub->arrives($_, "$_: and all is sent") for qw(decoded-3 decoded-4);
 	all_sent($node, 'and settled');

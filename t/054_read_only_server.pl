@@ -34,13 +34,13 @@ sql(q{ALTER SYSTEM SET default_transaction_read_only = on; SELECT pg_reload_conf
 ok( $node->poll_query_until(
 		'postgres',
 		q{SELECT current_setting('default_transaction_read_only') = 'on'}),
-	'read-only, while a request is out');
+	'read-only, while a request is in flight');
 $stub->release;
 ok( $node->poll_query_until(
 		'postgres',
 		q{SELECT status = 'sent' FROM pinterest_capi.dispatch_status WHERE event_id = 'under-way'}
 	),
-	'what is under way is finished');
+	'the request in flight is finished');
 read_only('on');
 my $before = $stub->count->{requests};
 my (undef, undef, $refused) = $node->psql('postgres', track_sql('refused'));
@@ -64,7 +64,8 @@ is($stub->count->{requests}, $before, 'and nothing was sent');
 sql('ALTER SYSTEM RESET default_transaction_read_only; SELECT pg_reload_conf()'
 );
 $stub->arrives('in-read-write',
-	'no longer read-only: what waited is sent, without another event');
+	'no longer read-only: the waiting events are sent, without another event'
+);
 
 # of the database alone: from the worker's next start, as with any session
 sql(q{ALTER DATABASE postgres SET default_transaction_read_only = on});

@@ -599,7 +599,7 @@ is(rights(), $before,
 is( sql(q{SELECT count(*) FROM pinterest_capi.destination WHERE api_url NOT IN ('https://api.pinterest.com/v5', '}
 		  . $stub->url . q{')}),
 	'0',
-	'nobody pointed a destination elsewhere');
+	'no role pointed a destination elsewhere');
 for my $role (@roles)
 {
 	my (undef, $err) = as($role, 'SELECT * FROM pinterest_capi._secret;');

@@ -39,7 +39,7 @@ sql('UPDATE pinterest_capi.destination SET batch_size = 999');
 $stub->release;
 pauses($node, 'one of a token that is still there does');
 sql('SELECT pinterest_capi.resume_destination()');
-$stub->arrives('same-token', 'until somebody resumes');
+$stub->arrives('same-token', 'until an operator resumes');
 all_sent($node, 'all is settled');
 
 # ---- a file in place of a token: missing, wrong, present, replaced ----
@@ -85,7 +85,8 @@ $stub->hang($node, 'old-file', status => 401);
 write_token(PinterestStub::TOKEN . "\n");
 $stub->release;
 $stub->arrives('old-file',
-	'a refusal of what was in the file doesn\'t pause what is there now');
+	'a refusal of the file\'s old token doesn\'t pause a destination with the new one'
+);
 all_sent($node, 'all is settled');
 
 clean_log($node);

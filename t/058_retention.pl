@@ -58,14 +58,14 @@ is( sql(q{SELECT count(*) FROM pinterest_capi._event WHERE event_id LIKE 'kept-%
 is( sql(q{SELECT count(*) FROM pinterest_capi._outcome AS o WHERE NOT EXISTS (SELECT FROM pinterest_capi._event AS e WHERE e.id = o.id)}
 	),
 	'0',
-	'no half of a row is left');
+	'no half of a row remains');
 is(sql(q{SELECT sum(n) FROM steps}), $deleted, 'each deletion was counted');
 is( sql(q{SELECT max(n) <= 2000 AND count(DISTINCT xid) FILTER (WHERE n > 0) >= 4 FROM steps}
 	),
 	't',
 	'in steps of a transaction each, none of more than 2000');
 is(sql_status($node, 'waiting', 'status, payload IS NULL'),
-	'queued|f', 'what still waits is kept, however old');
+	'queued|f', 'a waiting event is kept, however old');
 sql('DROP TRIGGER step ON pinterest_capi._outcome; DROP FUNCTION count_step; DROP TABLE steps'
 );
 sql('SELECT pinterest_capi.resume_destination()');

@@ -436,7 +436,7 @@ is_deeply(
 like(
 	$latin->{sections}{match},
 	qr/No events with a payload in this time\.$/,
-	'and says what is not there');
+	'and says what is missing');
 like($bytes_html, qr/<bdi>No&#xFFFD;l<\/bdi>/,
 	'SQL_ASCII: bytes that mean nothing');
 like(

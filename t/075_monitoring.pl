@@ -76,7 +76,8 @@ track('Order Placed', 'ahead',
 track('nobody allowed this', 'nowhere');
 sql(q{SELECT pinterest_capi.track('checkout', '{"value": 1, "currency": "EUR"}', event_id => 'nobody')}
 );
-is(sql('SELECT pinterest_capi.flush()'), 't', 'all that can leave has left');
+is(sql('SELECT pinterest_capi.flush()'),
+	't', 'all events that can be sent are sent');
 
 my @columns =
   qw(tracked_last_hour waiting sent failed expired rejected suppressed cancelled);

@@ -186,7 +186,7 @@ $node->safe_psql($database,
 	'SELECT pinterest_capi.resume_destination(); SELECT pinterest_capi.flush()'
 );
 is(sql_status($node, 'kept', 'status', $database),
-	'sent', 'what was queued before the update is sent after it');
+	'sent', 'events queued before the update are sent after it');
 
 # Without one object the comparison must name it, and the objects that depend
 # on it.

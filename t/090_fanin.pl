@@ -111,7 +111,7 @@ fails(
 	$dispatcher,
 	q{SELECT pinterest_capi.subscribe('host=/nonexistent password=geheim', 'a')},
 	qr/could not connect/,
-	'nobody there');
+	'no server listens');
 fails(
 	$dispatcher,
 	"BEGIN; SELECT pinterest_capi.subscribe('dbname=postgres', 'a'); COMMIT",
@@ -157,7 +157,7 @@ like(
 is( $shop[0]
 	  ->safe_psql('postgres', q{SELECT count(*) FROM pg_replication_slots}),
 	'0',
-	'what was refused has left no slot');
+	'a refused call has created no slot');
 subscribe($shop[$_], 'shop_' . ($_ + 1)) for 0 .. 2;
 fails(
 	$dispatcher,
@@ -167,9 +167,9 @@ fails(
 is( $shop[0]
 	  ->safe_psql('postgres', q{SELECT count(*) FROM pg_replication_slots}),
 	'1',
-	'and no second slot is left');
+	'and no second slot exists');
 ok($stub->wait_count(processed => 100, $patience),
-	'what was queued before is sent');
+	'events queued before are sent');
 is($stub->count->{duplicates}, 0, 'once');
 ok( $shop[0]->poll_query_until(
 		'postgres', q{
@@ -228,7 +228,7 @@ is( $dispatcher->safe_psql(
 		q{SELECT count(*) FROM pinterest_capi.dispatch_status WHERE event_id IN ('rolled-back', 'not-allowed')}
 	),
 	'0',
-	'what was rolled back or final where it was tracked stays there');
+	'events rolled back or final at the publisher stay there');
 is( $shop[0]->safe_psql(
 		'postgres',
 		q{SELECT status, reason FROM pinterest_capi.dispatch_status WHERE event_id = 'not-allowed'}
@@ -271,7 +271,7 @@ $shop[2]->safe_psql(
 	SELECT pinterest_capi.track('checkout', '{"value": 1, "currency": "USD"}', '{"em": "a@example.com"}', event_id => 'after-broken')~
 );
 ok($stub->wait_count(processed => 103, $patience),
-	'what follows a broken row arrives');
+	'events after a broken row arrive');
 is( $dispatcher->safe_psql(
 		'postgres', q{
 		SELECT string_agg(status || '|' || reason, ' ' ORDER BY id) FROM pinterest_capi.dispatch_status WHERE event_id LIKE 'broken%'}
@@ -392,7 +392,7 @@ my @missing = grep { !$seen{$_} } map {
 } 0 .. 2;
 is(scalar @missing, 0, 'none is lost')
   or diag("missing: @missing[0 .. min(9, $#missing)]");
-is(scalar keys %seen, 3 * $events, 'none that nobody tracked');
+is(scalar keys %seen, 3 * $events, 'no event that was not tracked');
 is($_->safe_psql('postgres', q{SELECT pinterest_capi.flush('30 seconds')}),
 	't', $_->name . ': all is handed over')
   for @shop;
@@ -416,7 +416,7 @@ my $unknown = $dispatcher->safe_psql(
 	SELECT count(*) FROM pinterest_capi.dispatch_status WHERE 'outcome of an earlier attempt unknown' = ANY (warnings)}
 );
 cmp_ok($stub->count->{duplicates},
-	'<=', $unknown, 'twice came only what says so');
+	'<=', $unknown, 'only events with a warning arrived twice');
 note sprintf
   "result: %d events from 3 servers, 1 killed, 1 cut off, dispatcher killed: %.1f s, 0 lost, %d repeated under the same event_id",
   3 * $events, time() - $begin, $stub->count->{duplicates};
@@ -430,7 +430,7 @@ $dispatcher->safe_psql('postgres', 'DROP SUBSCRIPTION shop_3');
 $shop[2]->safe_psql('postgres', q{CALL many('gap-', 1, 40)});
 subscribe($shop[2], 'shop_3');
 ok( $stub->wait_count(processed => 40, $patience),
-	'what was tracked between two subscriptions is sent');
+	'events tracked between two subscriptions are sent');
 is($stub->count->{duplicates}, 0, 'once');
 
 # A replication slot is lost, as after the publisher's failover: waiting
@@ -439,7 +439,7 @@ $stub->reset;
 $dispatcher->safe_psql('postgres', 'ALTER SUBSCRIPTION shop_3 DISABLE');
 ok( $shop[2]->poll_query_until(
 		'postgres', 'SELECT NOT active FROM pg_replication_slots'),
-	'nobody reads from the slot');
+	'no process reads from the slot');
 $shop[2]->safe_psql('postgres', q{CALL many('before-', 1, 40)});
 ok( $shop[2]->poll_query_until(
 		'postgres', q{
@@ -454,7 +454,7 @@ $dispatcher->safe_psql('postgres',
 $dispatcher->safe_psql('postgres', q{DROP SUBSCRIPTION shop_3});
 subscribe($shop[2], 'shop_3');
 ok($stub->wait_count(processed => 80, $patience),
-	'what was queued before and after the slot was lost is sent');
+	'events queued before and after the slot was lost are sent');
 is($stub->count->{duplicates}, 0, 'once each');
 is( $shop[2]->safe_psql(
 		'postgres', q{SELECT count(*) FROM pinterest_capi._subscriber}),
@@ -479,7 +479,7 @@ cmp_ok(
 	'>=', 120,
 	'publish(since)');
 ok( $stub->wait_count(processed => 2, $patience),
-	'what the dispatcher lacks is sent again');
+	'the events that the dispatcher lost are sent again');
 ok( $shop[2]->poll_query_until(
 		'postgres', 'SELECT count(*) = 0 FROM pinterest_capi._queue'),
 	'and handed over');

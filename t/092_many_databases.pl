@@ -114,7 +114,7 @@ sub drained
 track_in($database[$_], '-first-', 1) for 0 .. 2;
 ok($stub->wait_count(processed => 3), 'few databases: sent');
 my %before = map { $_->[1] => $_->[0] } workers();
-is(scalar(files()), 0, 'nobody waits for a slot');
+is(scalar(files()), 0, 'no database waits for a slot');
 
 # Let time pass: three polls of the first database's worker.
 my $turns = sub {
@@ -127,7 +127,7 @@ for (1 .. 3)
 	poll(sub { $turns->() ne $last });
 }
 my %after = map { $_->[1] => $_->[0] } workers();
-is($after{$_}, $before{$_}, "$_ keeps its worker while nobody waits")
+is($after{$_}, $before{$_}, "$_ keeps its worker while no database waits")
   for @database[ 0 .. 2 ];
 
 $stub->reset;
@@ -175,7 +175,7 @@ SKIP:
 				  $stub->received("$database[8]-late-1");
 			},
 			60),
-		'another one gets its turn');
+		'another one gets the slot');
 	cmp_ok($stub->count->{processed}, '<', 8 * 150, 'before those are done');
 	ok($stub->wait_count(distinct => 8 * 150 + 1, 400),
 		'all are sent in the end');

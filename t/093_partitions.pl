@@ -58,7 +58,7 @@ $node->safe_psql(
 	INSERT INTO orders VALUES (4, '2027-02-01', 'a@example.com', 40, 'EUR')});
 is(value_of('order-4'), '40 4',
 	'a partition that is attached later has the trigger, two levels down');
-is(value_of('order-100'), '', 'what was in it is no new row');
+is(value_of('order-100'), '', 'its rows are no new rows');
 
 # in the session that has used the trigger before
 is( $node->safe_psql(
@@ -136,7 +136,7 @@ SKIP:
 		q{INSERT INTO orders_far VALUES (401, '2030-05-05', 'a@example.com', 4, 'EUR')}
 	);
 	is(value_of('order-401'), '',
-		'what others write on the other server is not seen from here');
+		'rows that others write on the other server fire no trigger here');
 
 	# the remote part fails: neither row nor event
 	$shard->safe_psql('postgres',

@@ -342,7 +342,7 @@ $node->safe_psql('postgres', 'DROP OWNED BY clerk; DROP ROLE clerk');
 			q{SELECT outcome('long-1'), outcome('long-2'), outcome('long-3')}
 		),
 		'queued ann|queued bob|rejected mapping: email',
-		'what others change is seen by the next row of an open transaction');
+		'a change by others is seen by the next row of an open transaction');
 }
 
 # ---- the table itself ----

@@ -92,7 +92,7 @@ writes(
 	'json of 40 MB, of more elements than jsonb takes');
 is( row_of('json'),
 	'queued|app_info: too large, left out|{"contents": [{"id": "a"}], "num_items": 1, "content_ids": ["a"]}',
-	'and what fits goes');
+	'and values that fit are sent');
 
 # each value fits, all together don't
 my @keys =

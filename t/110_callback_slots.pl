@@ -25,7 +25,7 @@ for my $file ("$root/pinterest_capi.c", glob("$root/src/*/*.c"))
 }
 is(join(' ', grep { $calls{$_} > 1 } sort keys %calls),
 	'', 'no kind of callback is registered in two places');
-is($calls{CacheRegisterRelcacheCallback}, 1, 'what is counted is there');
+is($calls{CacheRegisterRelcacheCallback}, 1, 'the counted functions exist');
 
 # ---- in a session ----
 

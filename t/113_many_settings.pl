@@ -183,22 +183,22 @@ for my $change (
 
 # A session has a change uncommitted for long: others read right settings
 # meanwhile and after it.
-my $office = $node->background_psql('postgres');
+my $operator = $node->background_psql('postgres');
 my $look =
   q{SELECT status, reason FROM pinterest_capi.preview('event 5', user_data => '{"em": "a@shop.example"}', destination => 'shop 70')};
-$office->query_safe(
+$operator->query_safe(
 	q{BEGIN; SELECT pinterest_capi.disallow_event('event 5', 'shop 70');
 	INSERT INTO pinterest_capi.consent_rule VALUES ('later', 'shop 71', 'stop', '$.event == "event 5"')}
 );
 is(ask($look), 'queued|', 'while somebody changes settings');
 is(ask($look =~ s/shop 70/shop 71/r),
 	'queued|', 'with what is read in the meantime');
-$office->query_safe('COMMIT');
+$operator->query_safe('COMMIT');
 is(ask($look), 'suppressed|not allowed', 'once it is committed');
 is( ask($look =~ s/shop 70/shop 71/r),
 	'suppressed|consent rule later',
 	'all of it');
-$office->quit;
+$operator->quit;
 
 $session->quit;
 $node->stop;

@@ -109,7 +109,7 @@ for my $off (
 	sql(($found =~ /(ALTER TABLE .*)/)[0]);
 	is( doctor('settings'),
 		'ok|Changes of settings are heard in all sessions at once.',
-		'and mended by what doctor says');
+		'and repaired as doctor() says');
 }
 sql('DROP TRIGGER _settings_truncated ON pinterest_capi.destination');
 like(

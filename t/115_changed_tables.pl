@@ -45,7 +45,7 @@ sub works
 	sql(track_of($id[0]), track_of($id[0]));
 	$warm->query_safe(track_of($id[1])) for 1 .. 2;
 	is(sql(q{SELECT pinterest_capi.flush('20 s')}),
-		't', "$name: nothing is left to be sent");
+		't', "$name: nothing waits to be sent");
 	is( sql("SELECT string_agg(DISTINCT status, ' '), count(*) FROM pinterest_capi.dispatch_status WHERE event_id IN ('$id[0]', '$id[1]')"
 		),
 		'sent|' . 2 * $rows,

@@ -52,7 +52,7 @@ sub same_with
 		q{INSERT INTO public.orders VALUES ('row', 12.5, pg_catalog.date_trunc('minute', pg_catalog.now()), 'b@example.com')}
 	);
 	is(sql(q{SELECT pinterest_capi.flush('20 s')}),
-		't', "$name: nothing is left");
+		't', "$name: nothing waits");
 	for my $id ('call', 'row')
 	{
 		my ($payload) =

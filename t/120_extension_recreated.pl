@@ -65,8 +65,8 @@ my $worker = while_out(
 	'CREATE EXTENSION pinterest_capi',
 	configured(), track_sql('new-1'));
 is(sql(q{SELECT id FROM pinterest_capi.dispatch_status}), '1', 'the same id');
-ok(poll(sub { $stub->received('new-1') }, 30),
-	'an extension created anew: what was tracked in it is sent');
+ok( poll(sub { $stub->received('new-1') }, 30),
+	'an extension created again: its events are sent');
 becomes($node, 'new-1', 'status, attempts',
 	'sent|1', 'by a request of its own');
 is(scalar($stub->received('old-1')), 0, 'the other one went once');
@@ -101,8 +101,8 @@ for my $n (3, 4)
 	while_out(
 		"old-$n", $n == 3 ? {} : { status => 503 },
 		@emptied, track_sql("new-$n"));
-	ok( poll(sub { $stub->received("new-$n") }, 30),
-		'tables that were emptied: what was tracked since is sent, and soon');
+	ok(poll(sub { $stub->received("new-$n") }, 30),
+		'tables that were emptied: events tracked since are sent, and soon');
 	becomes($node, "new-$n", 'status, attempts',
 		'sent|1', 'by a request of its own');
 	sql(@emptied);

@@ -57,12 +57,12 @@ for my $end (qw(ROLLBACK COMMIT))
 		"air2-$name",
 		q{status, attempts, 'outcome of an earlier attempt unknown' = ANY (warnings)},
 		'sent|2|t',
-		'as does what was in the same request');
+		'as do the other events of the request');
 	track($node, "new-$name", destination => 'default');
 	becomes($node, "new-$name", 'status, attempts',
-		'sent|1', 'and what is tracked now');
+		'sent|1', 'and events tracked now');
 	is(scalar($stub->received("air-$name")),
-		0, 'what is locked does not go again')
+		0, 'the locked event is not sent again')
 	  or diag(scalar($stub->received("air-$name")));
 	is(sql("SELECT pid <> $worker FROM pinterest_capi.worker_status"),
 		't', 'the worker stays');
@@ -75,7 +75,7 @@ for my $end (qw(ROLLBACK COMMIT))
 			$node, "air-$name",
 			'status, reason',
 			'cancelled|by cancel',
-			'what is cancelled stays so');
+			'a cancelled event stays cancelled');
 	}
 	else
 	{
@@ -84,11 +84,12 @@ for my $end (qw(ROLLBACK COMMIT))
 			"air-$name",
 			q{status, attempts, 'outcome of an earlier attempt unknown' = ANY (warnings)},
 			'sent|2|t',
-			'what is not cancelled after all goes again, with a warning');
+			'after a rolled back cancel the event is sent again, with a warning'
+		);
 	}
 	ok( $node->poll_query_until(
 			'postgres', 'SELECT count(*) = 0 FROM pinterest_capi._lease'),
-		'nothing is left in the air');
+		'nothing is left in flight');
 
 	# ---- while an answer comes ----
 	$stub->reset;
@@ -100,7 +101,7 @@ for my $end (qw(ROLLBACK COMMIT))
 	$session = cancels("answer-$name");
 	$stub->release;
 	becomes($node, "answer2-$name", 'status, attempts',
-		'sent|1', 'what was in the same request is settled');
+		'sent|1', 'the other events of the request are settled');
 	track($node, "behind-$name", destination => 'default');
 	becomes($node, "behind-$name", 'status, attempts',
 		'sent|1', 'the destination goes on');
@@ -110,7 +111,7 @@ for my $end (qw(ROLLBACK COMMIT))
 		$node, "answer-$name",
 		'status, attempts',
 		$end eq 'COMMIT' ? 'cancelled|0' : 'sent|1',
-		'then what was locked is settled, too');
+		'then the locked event is settled, too');
 	is(scalar($stub->received("answer-$name")), 1, 'which was sent once');
 }
 

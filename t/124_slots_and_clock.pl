@@ -81,7 +81,7 @@ for my $database (qw(a b a))
 	ok(poll(sub { stays($database) }, 60), "$database: its worker is there");
 	$set_clock->(0);
 	ok(poll(sub { served() eq $waits }, 60),
-		"$waits: the clock is set right, and its turn comes");
+		"$waits: the clock is set right, and it gets the slot");
 	track($node, "waits-$waits-$database", database => $waits);
 	is_sent($waits, "waits-$waits-$database", "$waits: sent");
 }

@@ -31,8 +31,8 @@ sub probed
 	$stub->reset;
 	$stub->script({%answer}, { hang => JSON::PP::true, times => 0 });
 	track($node, $id);
-	ok( $stub->wait_count(hanging => 1),
-		"$id: a request is out that finds out");
+	ok($stub->wait_count(hanging => 1),
+		"$id: a request that tests the API is in flight");
 	return;
 }
 
@@ -44,7 +44,7 @@ for my $case (
 
 	probed($id, status => $status);
 	like(message(), $expected,
-		"$id: meanwhile the destination says what is the matter");
+		"$id: meanwhile the destination says why it fails");
 	like(reason($id), $expected, 'so does its event');
 	track($node, "$id-2");
 	like(reason("$id-2"), $expected, 'and one that is tracked now');

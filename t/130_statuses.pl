@@ -203,7 +203,7 @@ for my $status (400, 413, 422)
 		'none has failed');
 	cmp_ok($stub->count->{requests},
 		'<=', 10 + 3,
-		'after ten requests, and those that were out beside the tenth');
+		'after ten requests, and those in flight beside the tenth');
 	resumes("blocked$status", 200);
 }
 

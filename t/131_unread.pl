@@ -179,7 +179,7 @@ sql('UPDATE pinterest_capi.destination SET batch_size = 1');
 $stub->reset;
 $stub->script({ times => 4, hang => JSON::PP::true, body => '<html>' });
 track($node, "round-$_") for 1 .. 4;
-ok($stub->wait_count(hanging => 4), 'four requests are out at once');
+ok($stub->wait_count(hanging => 4), 'four requests are in flight at once');
 $stub->release;
 ok( $node->poll_query_until(
 		'postgres',

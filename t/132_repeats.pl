@@ -110,7 +110,7 @@ ok( $node->poll_query_until(
 		'postgres',
 		q{SELECT reason LIKE 'no connection%' FROM pinterest_capi.dispatch_status WHERE event_id = 'down-1'}
 	),
-	'the server is gone: no connection');
+	'the server is down: no connection');
 $stub->up;
 sent($node, 'down', 1, 'it is back: sent');
 is(by_rows('down'), '1|f|1', 'at the first attempt, without a warning');

@@ -40,7 +40,7 @@ my $worker = worker_pid($node);
 
 # twice the timeout of a name resolution that hangs all the time
 track($node, 'waits', destination => 'slow');
-ok(poll(sub { threads($worker) > 1 }), 'a look-up is under way');
+ok(poll(sub { threads($worker) > 1 }), 'a name is being resolved');
 my $begin = time();
 my $worst = 0;
 for (my $i = 1; time() - $begin < 3; $i++)
@@ -99,7 +99,7 @@ ok( $node->poll_query_until(
 		'postgres', 'SELECT count(*) = 1 FROM pinterest_capi.worker_status'),
 	'after a restart');
 ok(poll(sub { threads(worker_pid($node)) > 1 }),
-	'a look-up is under way again');
+	'a name is being resolved again');
 append_to_file($answers, '');
 ok( poll(sub { threads(worker_pid($node)) == 1 }, 60),
 	'the name server answers: no thread is left behind');

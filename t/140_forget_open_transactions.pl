@@ -64,7 +64,7 @@ is( sql(q{SELECT pinterest_capi.forget('browser', '{"em": "x@example.com"}')}
 	'0',
 	'forget sees nothing of the open transactions');
 over($open, 'COMMIT');
-$stub->arrives('other', 'an event of somebody else leaves');
+$stub->arrives('other', 'another person\'s event is sent');
 becomes($node, 'open', $fate, 'suppressed|forgotten|t',
 	'one of the person does not');
 over($repeatable, 'COMMIT');
@@ -88,7 +88,7 @@ ok( $node->poll_query_until(
 is(scalar($stub->received($_)), 0, "$_ was in no request")
   for qw(open repeatable prepared oldest);
 is(sql_status($node, 'other', 'status, payload IS NOT NULL'),
-	'sent|t', 'the event of somebody else is as it was');
+	'sent|t', 'the other person\'s event is unchanged');
 
 # ---- rows that sending doesn't reach: visitors, and events that are final or wait for long ----
 
@@ -113,7 +113,7 @@ becomes($node, 'waits', $fate, 'suppressed|forgotten|t',
 becomes($node, 'expired', 'status, payload IS NULL',
 	'expired|t', 'one that is final is emptied');
 ok( $node->poll_query_until('postgres', "SELECT ($visitors) = 1"),
-	'the visitors are gone, but for one who is somebody else');
+	'the person\'s visitors are deleted, the other person\'s is kept');
 is(sql_status($node, 'stays', 'status, payload IS NOT NULL'),
 	'queued|t', 'whose event waits');
 is( sql(q{SELECT payload -> 'user_data' ? 'em' FROM pinterest_capi.preview('Checkout', '{"value": 1, "currency": "USD"}', visitor_id => 'known')}
@@ -132,7 +132,7 @@ $open = opened('BEGIN',
 );
 over($open, 'ROLLBACK');
 sql(tracked('back', 'back@example.com'));
-$stub->arrives('back', 'after a forget that was rolled back events leave');
+$stub->arrives('back', 'after a forget that was rolled back events are sent');
 
 # ---- many events of many people, several forgotten at once ----
 
@@ -151,7 +151,7 @@ sql(join '',
 over($open, 'COMMIT');
 ok( $node->poll_query_until(
 		'postgres', 'SELECT count(*) = 0 FROM pinterest_capi._erasure'),
-	'many events: the worker looks through all');
+	'many events: the worker searches all');
 is( sql(q{SELECT string_agg(event_id, ' ' ORDER BY id) FROM pinterest_capi._event WHERE payload IS NULL AND event_id LIKE 'm-%'}
 	),
 	'm-1 m-2500 m-5000',

@@ -38,7 +38,7 @@ ok( $primary->poll_query_until(
 	),
 	'a synchronous standby');
 track($primary, 'together');
-$stub->arrives('together', 'with it, an event leaves');
+$stub->arrives('together', 'with it, an event is sent');
 
 # ---- no lease on the standby, no request ----
 
@@ -54,9 +54,9 @@ $stub->script({ hang => JSON::PP::true });
 $primary->safe_psql('postgres',
 	'SET synchronous_commit = local; ' . track_sql('alone'));
 ok($primary->poll_query_until('postgres', $waits), 'the worker waits for it');
-is($stub->count->{requests}, 0, 'no request leaves');
+is($stub->count->{requests}, 0, 'no request is sent');
 $standby->start;
-ok($stub->wait_count(hanging => 1), 'once it is back, the request leaves');
+ok($stub->wait_count(hanging => 1), 'once it is back, the request is sent');
 
 # ---- the server is lost while the request is in flight ----
 

@@ -46,7 +46,8 @@ track($node, "waits-$_") for 1 .. 5;
 $node->backup('base');
 $node->safe_psql('postgres',
 	q{SELECT pinterest_capi.resume_destination('default')});
-ok($stub->wait_count(processed => 5), 'the original sends what waited');
+ok($stub->wait_count(processed => 5),
+	'the original sends the waiting events');
 my $before = $stub->count->{requests};
 
 my $copy = PostgreSQL::Test::Cluster->new('copy');
@@ -95,7 +96,7 @@ my @lines = slurp_file($copy->logfile) =~
 is(scalar @lines, 1, 'one line in the log');
 $copy->restart;
 is_held($copy, 'the same after a restart');
-is($stub->count->{requests}, $before, 'no request has left');
+is($stub->count->{requests}, $before, 'no request was sent');
 
 # ---- until an operator says that the copy sends ----
 
@@ -195,7 +196,7 @@ $stub->arrives('of-the-template', 'the template itself sends');
 is(scalar($stub->received('of-a-clone')), 0, 'the copy does not');
 $node->safe_psql('cloned',
 	q{SELECT pinterest_capi.resume_destination('default')});
-$stub->arrives('of-a-clone', 'until somebody resumes it');
+$stub->arrives('of-a-clone', 'until an operator resumes it');
 
 # ---- a setting that names hosts ----
 
@@ -233,7 +234,7 @@ track($node, 'not-named');
 like(
 	$err,
 	qr/nothing is sent from this server: host .* is not named.*\n.*HINT:.*add its name to pinterest_capi\.senders/,
-	'nobody is led to believe that resuming helps, but told what does');
+	'no message claims that resuming helps, and the right remedy is named');
 is( $node->safe_psql(
 		'postgres',
 		q{SELECT status FROM pinterest_capi.dispatch_status WHERE event_id = 'not-named'}

@@ -84,7 +84,7 @@ $primary->stop;
 
 $preloaded->promote;
 $stub->arrives('left-behind',
-	'preloaded: a promoted standby sends what waits, by itself');
+	'preloaded: a promoted standby sends the waiting events by itself');
 like(
 	slurp_file($preloaded->logfile),
 	qr/this server sends from now on, in place of the one on host "[^"]+": it was promoted/,
@@ -92,7 +92,7 @@ like(
 $preloaded->restart;
 track($preloaded, 'restarted');
 $stub->arrives('restarted',
-	'also after a restart, when nobody can see the promotion any more');
+	'also after a restart, when no process can see the promotion any more');
 
 $plain->promote;
 track($plain, 'first-event');
@@ -130,7 +130,7 @@ is( scalar(
 	'nothing of it has been sent');
 $point->safe_psql('postgres',
 	q{SELECT pinterest_capi.resume_destination('default')});
-$stub->arrives('of-the-point', 'until somebody says that it is the one');
+$stub->arrives('of-the-point', 'until an operator says that it sends');
 
 clean_log($_) for $primary, $preloaded, $plain, $end, $point;
 $_->stop for $preloaded, $plain, $end, $point;

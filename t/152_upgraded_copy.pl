@@ -55,7 +55,7 @@ ok( $rehearsal->poll_query_until(
 		'postgres',
 		q{SELECT count(*) = 1 FROM pinterest_capi.worker_status WHERE state = 'held'}
 	),
-	'the original runs on: what was made of its copy is held');
+	'the original runs on: the copy is held');
 like(
 	$rehearsal->safe_psql(
 		'postgres', q{SELECT message FROM pinterest_capi.destination_status}),
@@ -74,7 +74,8 @@ $node->safe_psql('postgres',
 $node->stop;
 my $new = upgraded($node, 'upgraded');
 $stub->arrives('waits',
-	'the server itself, upgraded: what waits is sent without a person');
+	'the server itself, upgraded: waiting events are sent without an operator'
+);
 $new->restart;
 track($new, 'restarted');
 $stub->arrives('restarted', 'also after a restart');

@@ -39,7 +39,7 @@ track_many($blue, 'before', 20);
 ok($stub->wait_count(processed => 20), 'blue sends');
 $stub->script({ hang => 1 });
 track_many($blue, 'out', 5);
-ok($stub->wait_count(hanging => 1), 'a request of blue is out');
+ok($stub->wait_count(hanging => 1), 'a request of blue is in flight');
 $blue->safe_psql('postgres', 'CREATE PUBLICATION everything FOR ALL TABLES');
 $green->safe_psql('postgres',
 		"CREATE SUBSCRIPTION follows CONNECTION '"
@@ -53,7 +53,7 @@ ok( $green->poll_query_until(
 is( $green->safe_psql(
 		'postgres', q{SELECT count(*) > 0 FROM pinterest_capi._queue}),
 	't',
-	'green has what waits');
+	'green has the waiting events');
 ok( $green->poll_query_until(
 		'postgres', q{
 		SELECT count(*) = 1 FROM pinterest_capi.worker_status WHERE state = 'held' AND last_cycle_at > started_at + interval '1 second'}
@@ -93,7 +93,7 @@ ok( $green->poll_query_until(
 is( $green->safe_psql(
 		'postgres', q{SELECT count(*) FROM pinterest_capi._lease}),
 	'1',
-	'and leaves the lease of blue alone');
+	'and does not change blue\'s lease');
 $stub->release;
 track_many($blue, 'meanwhile', 20);
 ok($stub->wait_count(processed => 45), 'blue goes on');
@@ -119,15 +119,15 @@ my ($status, $out, $err) = $green->psql('postgres',
 like(
 	$err,
 	qr/nothing is sent from this server: the subscription/,
-	'nobody is led to believe that resuming helps');
+	'no message claims that resuming helps');
 like(
 	$err,
 	qr/HINT:  After the switch-over, drop the subscription/,
-	'but told what does');
+	'and the right remedy is named');
 $green->safe_psql('postgres', q{DROP SUBSCRIPTION follows});
 track_many($green, 'after', 5);
-ok( $stub->wait_count(processed => 70),
-	'green sends what was left, and its own');
+ok($stub->wait_count(processed => 70),
+	'green sends the remaining events, and its own');
 is($stub->count->{duplicates}, 0, 'each was sent once');
 add_destination($green, $stub, 'new');
 $green->safe_psql('postgres', track_sql('for-both'));

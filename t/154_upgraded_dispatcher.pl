@@ -52,7 +52,7 @@ like(
 $dispatcher->safe_psql('postgres',
 	"SELECT pinterest_capi.subscribe('$connection', 'shop')");
 track_many($shop, 'before', 5);
-ok($stub->wait_count(processed => 5), 'it sends what the shop tracks');
+ok($stub->wait_count(processed => 5), 'it sends the shop\'s events');
 is( $dispatcher->safe_psql(
 		'postgres',
 		q{SELECT "check", status, advice FROM pinterest_capi.doctor() WHERE status = 'error'}
@@ -62,12 +62,12 @@ is( $dispatcher->safe_psql(
 like(
 	doctor($dispatcher, 'subscription'),
 	qr/^ok: .*shop takes the events of another server/,
-	'it has looked at the subscription');
+	'it has checked the subscription');
 $dispatcher->safe_psql('postgres', 'ALTER SUBSCRIPTION shop DISABLE');
 like(
 	doctor($dispatcher, 'subscription'),
 	qr/^error: .*disabled.*ALTER SUBSCRIPTION shop ENABLE/,
-	'a subscription that somebody disabled');
+	'a disabled subscription');
 $dispatcher->safe_psql('postgres', 'ALTER SUBSCRIPTION shop ENABLE');
 
 # ---- upgraded ----

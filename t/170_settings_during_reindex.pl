@@ -73,7 +73,7 @@ for my $table (sort keys %calls)
 			'postgres',
 			"SELECT count(*) = 0 FROM pg_stat_activity WHERE application_name = 'bench'"
 		),
-		"$table: they are gone");
+		"$table: they are deleted");
 	cmp_ok(sql("SELECT count(*) FROM pinterest_capi.$table"),
 		'>', 20, "$table: they wrote");
 }

@@ -77,14 +77,14 @@ is( sql(q{SELECT pinterest_capi.forget(user_data => '{"em": "x@example.com"}')}
 	'two events are forgotten');
 is( sql_status($node, 'warned', 'warnings'),
 	'{"sent more than an hour after its time, so Pinterest counts it as offline"}',
-	'warned: ours stays, theirs is gone');
+	'warned: our message stays, theirs is cleared');
 is(sql_status($node, 'failed', 'status, error IS NULL, warnings IS NULL'),
-	'failed|t|t', 'failed: their error is gone');
+	'failed|t|t', 'failed: their error is cleared');
 like(sql_status($node, 'other', 'warnings'),
-	qr/54321/, 'what is said of others stays');
+	qr/54321/, 'messages about others stay');
 ok( $node->poll_query_until(
 		'postgres', 'SELECT count(*) = 0 FROM pinterest_capi._erasure'),
-	'the worker has looked once more');
+	'the worker has searched again');
 is( sql('SELECT last_error IS NULL, last_error_at IS NOT NULL FROM pinterest_capi.destination_status'
 	),
 	't|t',
@@ -106,10 +106,10 @@ ok( $node->poll_query_until(
 		q{SELECT status = 'paused' FROM pinterest_capi.destination_status}),
 	'a destination is paused');
 is(sql(q{SELECT pinterest_capi.forget('nobody')}), 0,
-	'somebody is forgotten');
+	'a person is forgotten');
 ok( $node->poll_query_until(
 		'postgres', 'SELECT count(*) = 0 FROM pinterest_capi._erasure'),
-	'the worker has looked');
+	'the worker has searched');
 like(sql('SELECT last_error FROM pinterest_capi.destination_status'),
 	qr/^HTTP 401/, 'a pause still tells why');
 done_testing();

@@ -110,7 +110,7 @@ for my $lost (
 		"$lost: doctor objects");
 	my ($cure) = $advice =~ /: (GRANT .*);$/;
 	sql($cure);
-	like(doctor(), qr/^ok/, "$lost: what doctor says is a cure");
+	like(doctor(), qr/^ok/, "$lost: doctor()'s advice repairs it");
 	an_event("$lost: given back");
 }
 

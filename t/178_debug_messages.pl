@@ -103,7 +103,7 @@ track($node, 'nobody-there');
 logs(
 	$from,
 	qr/DEBUG:  request for destination "default" ended: no connection, status 0, \d+ ms\n/,
-	'nobody there: no connection');
+	'no server listens: no connection');
 $stub->start('server');
 sql('SELECT pinterest_capi.resume_destination()');
 becomes($node, 'nobody-there', 'status', 'sent', 'it is sent later');

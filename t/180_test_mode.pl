@@ -62,7 +62,7 @@ sql(q{SELECT pinterest_capi.pause_destination()});
 track('cancelled');
 sql(q{SELECT pinterest_capi.cancel('cancelled')});
 is(status('cancelled'), 'cancelled|f',
-	'what was never sent was not sent in test mode');
+	'an event never sent was not sent in test mode');
 sql(q{SELECT pinterest_capi.resume_destination()});
 
 # An event that was tried before and is then sent in test mode is settled by a
@@ -82,7 +82,7 @@ becomes($node, 'second-try', 'status, attempts, test_mode',
 test_mode('false');
 unlike(sql('SELECT message FROM pinterest_capi.destination_status'),
 	qr/test mode/, 'the destination is not in test mode any more');
-is(status('tested-1'), 'sent|t', 'what was tested stays so');
+is(status('tested-1'), 'sent|t', 'a tested event stays tested');
 my ($code, $out, $err) = $node->psql('postgres',
 	q{SELECT pinterest_capi.replay('default', status => 'sent', dry_run => true)}
 );
@@ -96,9 +96,9 @@ becomes($node, $_, 'status, test_mode', 'sent|f', "$_: sent for real")
   for 'tested-1', 'tested-2', 'refused', 'second-try';
 is(tested(), 0, 'without ?test=true');
 is(scalar($stub->received('before')),
-	0, 'what Pinterest had is not sent again');
+	0, 'an event that Pinterest has is not sent again');
 is(scalar($stub->received('tested-1')),
-	1, 'what was tested has arrived once for real');
+	1, 'the tested events have arrived once for real');
 
 # the report
 unlike(

@@ -162,7 +162,7 @@ SKIP:
 		sql(q{SELECT string_agg(query, E'\n') FROM pg_stat_statements WHERE query NOT LIKE 'DO %'}
 		),
 		qr/pina_/,
-		'with parameters for what was given');
+		'with parameters in place of the values');
 }
 
 # ---- what the server itself logs, and how to set a token that isn't logged ----

@@ -40,7 +40,7 @@ is( $node->safe_psql(
 		q{SELECT DISTINCT pg_get_userbyid(relowner) FROM pg_class WHERE relnamespace = 'pinterest_capi'::regnamespace}
 	),
 	'plain',
-	'REASSIGN OWNED: all is somebody\'s who is no superuser');
+	'REASSIGN OWNED: an owner without superuser has all objects');
 $node->safe_psql(
 	'postgres',
 	q{CREATE TABLE caught (who name); GRANT INSERT ON caught TO PUBLIC;
@@ -53,7 +53,7 @@ my $plain = $node->connstr('postgres') . ' user=plain';
 $node->safe_psql('postgres',
 	q{SET ROLE tracker; SELECT pinterest_capi.track('Checkout', '{"value": 3, "currency": "EUR"}', '{"em": "p@example.com"}', 'v', event_id => 'of-plain')}
 );
-ok(poll(sub { $stub->received('of-plain') }), 'events go out');
+ok(poll(sub { $stub->received('of-plain') }), 'events are sent');
 ok( $node->poll_query_until(
 		'postgres',
 		q{SELECT status = 'sent' FROM pinterest_capi.dispatch_status WHERE event_id = 'of-plain'}
@@ -127,7 +127,8 @@ ok( $node->poll_query_until(
 		'postgres',
 		q{SELECT message ~ 'owner is no member of pg_read_server_files' FROM pinterest_capi.destination_status}
 	),
-	'nor is a file read for an owner who may not, whoever named it');
+	'nor is a file read for an owner without the right, whichever role named it'
+);
 is($stub->count->{requests}, $requests, 'and nothing was sent');
 $node->safe_psql('postgres',
 	'GRANT pg_read_server_files TO plain; SELECT pinterest_capi.resume_destination()'

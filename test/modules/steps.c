@@ -50,7 +50,7 @@ relcache_changed(Datum arg, Oid relid)
 	pcapi_worker_relcache_changed(relid);
 }
 
-/* Set what _PG_init of the extension would: this library has its own copies of caches and settings. */
+/* Initialise what the extension's _PG_init would: this library has its own copies of caches and settings. */
 void
 _PG_init(void)
 {
