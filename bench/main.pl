@@ -13,7 +13,8 @@ use Bench::Stub;
 use File::Temp ();
 use JSON::PP   ();
 
-my @known = qw(enqueue drain growth latency steady peer fanin look instructions);
+my @known =
+  qw(enqueue drain growth latency steady peer fanin look instructions);
 my ($json, @what);
 
 while (@ARGV)

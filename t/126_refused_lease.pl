@@ -1,6 +1,5 @@
-# A statement of the worker's whose row somebody's trigger refuses is an error of
-# the worker's, which says so and tries again; no process ends by it, and nothing
-# is sent that no lease tells of.
+# When a trigger refuses a row of the worker's, the worker logs the error and
+# retries; no process ends by it, and no event is sent without a lease.
 use strict;
 use warnings;
 

@@ -1,5 +1,6 @@
-# The source's script: it runs anywhere, as an ordinary owner, twice, in any
-# encoding; its hashes are the extension's; its rights; its trigger.
+# The source's script runs in any encoding, twice, and as an owner without
+# superuser; its hashes are the extension's, its rights are narrow, and its
+# trigger fails no statement.
 #
 # PINTEREST_CAPI_TEST_SEED=N	repeats a run, whose seed is in its output
 # PINTEREST_CAPI_TEST_VALUES=N	random identifiers, 6000 unless given
@@ -34,7 +35,7 @@ command_ok(
 unlike($text, qr/[^\x00-\x7f]/, 'it is ASCII');
 unlike($text, qr/^\\\w/m, 'no commands of psql');
 {
-	# what came after PostgreSQL 13
+	# functions newer than PostgreSQL 13
 	my @newer = (
 		'MERGE INTO',
 		'string_to_table',
@@ -92,7 +93,7 @@ $node->safe_psql(
 );
 $node->safe_psql('extension', 'CREATE EXTENSION pinterest_capi');
 
-# what psql says, and whether it ended well
+# Return psql's output, and whether it succeeded.
 sub psql
 {
 	my ($database, $user, @args) = @_;
@@ -156,7 +157,7 @@ sql('shop', 'owner',
 {
 	my ($out, $err) = ('', '');
 
-	# statement by statement, as clients do
+	# one statement at a time, as clients do
 	IPC::Run::run(
 		[
 			'psql', '-XAtq', '-U', 'owner',
@@ -332,7 +333,7 @@ for my $n (1 .. $values)
 {
 	my $kind = one(@kinds);
 
-	# of what is newer, hashes are left out: see below
+	# newer characters have no hash here: see below
 	my $value = value($kind) =~ s/\P{In=13.0}/x/gr;
 
 	print $fh join("\t",
@@ -690,7 +691,7 @@ is( sql('shop',
 	'A mapping: row',
 	'which is recorded');
 
-# where our table is gone, orders are written
+# When the script's table was dropped, orders are still written.
 $node->safe_psql('shop', 'DROP TABLE pinterest_capi._call CASCADE');
 is( sql('shop', 'other', 'INSERT INTO orders (id) VALUES (501) RETURNING id'),
 	'501',

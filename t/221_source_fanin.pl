@@ -1,9 +1,9 @@
-# Databases without the extension: three sources whose triggers write the calls,
-# and one dispatcher that makes them.
+# Databases without the extension, three sources whose triggers write the calls
+# and one dispatcher that makes them: every event arrives, and only a kill may
+# repeat some, under the same event_id.  No raw identifier is at rest.
 #
-# One source is killed and one is cut off in the middle of the load; the dispatcher
-# is killed too.  What counts is what the stub received: all, and once but for the
-# kill, which may repeat some under the same event_id.  No raw identifier is at rest.
+# One source is killed and one is disconnected during the load, and the dispatcher
+# is killed too.  The test counts what the stub received.
 #
 # PINTEREST_CAPI_SCALE_EVENTS=N		events of each source, 600 unless given; 20000 is the full run
 use strict;
@@ -101,7 +101,7 @@ ok( $dispatcher->poll_query_until(
 	),
 	'doctor() lists the sources');
 
-# ---- what a call becomes ----
+# ---- calls at the dispatcher ----
 
 app($shop[0], q{
 	SELECT pinterest_capi.track('checkout', '{"value": 1, "currency": "USD"}', '{"em": "a@example.com"}', event_id => 'by-hand');
@@ -170,7 +170,7 @@ ok( $dispatcher->poll_query_until(
 	),
 	'and what comes later is suppressed');
 
-# a rule that compares what a source has hashed fails closed; that it is there can be asked
+# A rule that compares a value that a source has hashed stops the event; a rule may ask whether the value exists.
 $dispatcher->safe_psql(
 	'postgres', q{INSERT INTO pinterest_capi.consent_rule VALUES
 	('place', NULL, 'stop', '$.user.country == "US"'), ('known', NULL, 'require', 'exists($.user.em)')}
@@ -193,7 +193,7 @@ is( $dispatcher->safe_psql(
 	'and fail closed');
 $dispatcher->safe_psql('postgres', 'DELETE FROM pinterest_capi.consent_rule');
 
-# a row that isn't as the script makes them must not stop the rest
+# A row that the script would not make must not stop the others.
 app($shop[2], q~
 	INSERT INTO pinterest_capi._call (kind, called_at, event_name, event_id, call) VALUES
 		('track', now(), 'checkout', 'broken-1', '{"not": json'), ('track', now(), 'checkout', 'broken-2', '[]'), ('track', now(), NULL, 'broken-3', '{"version": 1}'),
@@ -212,13 +212,13 @@ is( $dispatcher->safe_psql(
 	  . 'broken-4 rejected unreadable call, broken-5 rejected unreadable call, broken-6 rejected invalid event time',
 	'which are rejected');
 
-# ---- load, with one source killed, one cut off, and the dispatcher killed ----
+# ---- load, with one source killed, one disconnected, and the dispatcher killed ----
 
 $stub->reset;
 my @load;
 for my $n (0 .. 2)
 {
-	# of the second one, only the first half
+	# of the second source, only the first half
 	my $last = $n == 1 ? $events / 2 : $events;
 
 	push @load,
@@ -289,7 +289,7 @@ my $unknown = $dispatcher->safe_psql(
 cmp_ok($stub->count->{duplicates},
 	'<=', $unknown, 'twice came only what says so');
 
-# ---- nothing stays, and nothing raw is in what is carried ----
+# ---- no row stays, and no carried row holds a raw identifier ----
 
 is(app($_, 'SELECT count(*) FROM pinterest_capi._call'),
 	'0', $_->name . ': no row stays')
@@ -299,7 +299,7 @@ is( $dispatcher->safe_psql(
 	'0',
 	'nor at the dispatcher');
 
-# the application's own table has the addresses, so of them only what track() was given is looked for
+# The application's own table has the addresses, so the search is for track()'s arguments alone.
 app($_,
 	q{SELECT pinterest_capi.track('checkout', '{"order_id": "canary"}', '{"em": "Wombatine@Zyx.example", "fn": "Wombatine", "ph": "+49 176 80817263"}', 'wombatine-cookie');
 	SELECT pinterest_capi.identify('wombatine-cookie', '{"ln": "Wombatine"}')}

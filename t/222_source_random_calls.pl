@@ -1,9 +1,10 @@
-# The same random calls through the extension and through a source and its
-# dispatcher become the same rows: status, reason, payload, warnings.
+# The same random calls, made through the extension and through a source with its
+# dispatcher, become the same rows: status, reason, payload, warnings.
 #
-# Left out are calls of which docs/sources.md says that they differ: those that
-# name a destination that there isn't, which a source can't know; phone numbers of visitors, whose country a source doesn't
-# know; URLs that no browser would send.  No character is newer than Unicode 13.
+# The test skips the calls that differ by docs/sources.md: those that name a
+# destination that doesn't exist, which a source can't know; phone numbers of
+# visitors, whose country a source doesn't know; URLs that no browser would send.
+# No character is newer than Unicode 13.
 #
 # PINTEREST_CAPI_TEST_SEED=N	repeats a run, whose seed is in its output
 # PINTEREST_CAPI_TEST_CALLS=N	calls, 2000 unless given; 10000 is the full run
@@ -34,7 +35,7 @@ my $file = File::Temp->new(
 binmode $file, ':utf8';
 my (%skipped, $tracked);
 
-# characters that a source leaves out become others, escaped ones too
+# Replace characters that a source removes, escaped ones too.
 sub of_unicode_13
 {
 	my ($arguments) = @_;
@@ -45,7 +46,7 @@ sub of_unicode_13
 	  =~ s/\P{In=13.0}/x/gr;
 }
 
-# why a call is one of those, or nothing
+# Return why a call is skipped, or nothing.
 sub differs
 {
 	my ($arguments) = @_;

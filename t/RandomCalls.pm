@@ -1,8 +1,8 @@
 # RandomCalls.pm
-#	  Calls of track, identify and capture_click with whatever JSON stands in them.
+#	  Make random calls of track, identify and capture_click with any JSON.
 #
-# The same for the same srand().  What is planted in them, and would be private
-# wherever it is found, is in @traces.
+# The same srand() makes the same calls.  @traces has the identifiers planted in
+# them, which must be found nowhere afterwards.
 package RandomCalls;
 
 use strict;

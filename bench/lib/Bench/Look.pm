@@ -24,21 +24,29 @@ use constant LONG => 1;
 my @looks = (
 	'destination_status' => 'SELECT * FROM pinterest_capi.destination_status',
 	'event_activity' => 'SELECT * FROM pinterest_capi.event_activity',
-	'event_quality, 30 days' => q{SELECT * FROM pinterest_capi.event_quality WHERE day > current_date - 30},
+	'event_quality, 30 days' =>
+	  q{SELECT * FROM pinterest_capi.event_quality WHERE day > current_date - 30},
 	'doctor' => 'SELECT * FROM pinterest_capi.doctor()',
-	'report_html, 7 days' => q{SELECT pinterest_capi.report_html(since => '7 days')},
-	'report_html, a year' => q{SELECT pinterest_capi.report_html(since => '365 days')},
-	'newest 50 events' => 'SELECT * FROM pinterest_capi.dispatch_status ORDER BY id DESC LIMIT 50',
-	'newest 50 failures' => q{SELECT * FROM pinterest_capi.dispatch_status WHERE status = 'failed' ORDER BY id DESC LIMIT 50},
+	'report_html, 7 days' =>
+	  q{SELECT pinterest_capi.report_html(since => '7 days')},
+	'report_html, a year' =>
+	  q{SELECT pinterest_capi.report_html(since => '365 days')},
+	'newest 50 events' =>
+	  'SELECT * FROM pinterest_capi.dispatch_status ORDER BY id DESC LIMIT 50',
+	'newest 50 failures' =>
+	  q{SELECT * FROM pinterest_capi.dispatch_status WHERE status = 'failed' ORDER BY id DESC LIMIT 50},
 	'newest 50 failures of a destination' =>
 	  q{SELECT * FROM pinterest_capi.dispatch_status WHERE status = 'failed' AND destination = 'shop_2' ORDER BY id DESC LIMIT 50},
-	'one event by its event_id' => q{SELECT * FROM pinterest_capi.dispatch_status WHERE event_id = 'row-777'},
+	'one event by its event_id' =>
+	  q{SELECT * FROM pinterest_capi.dispatch_status WHERE event_id = 'row-777'},
 	'messages of failures, a day' => <<'SQL' =~ s/;\n\z//r,
 SELECT error, http_status, count(*), min(event_id) AS for_example FROM pinterest_capi.dispatch_status
 	WHERE status = 'failed' AND finished_at > now() - interval '1 day' GROUP BY 1, 2 ORDER BY 3 DESC;
 SQL
-	'replay, dry run' => q{SELECT pinterest_capi.replay('default', dry_run => true)},
-	'replay of a day, dry run' => q{SELECT pinterest_capi.replay('default', since => now() - interval '1 day', dry_run => true)},
+	'replay, dry run' =>
+	  q{SELECT pinterest_capi.replay('default', dry_run => true)},
+	'replay of a day, dry run' =>
+	  q{SELECT pinterest_capi.replay('default', since => now() - interval '1 day', dry_run => true)},
 	'status and reason, a day' => <<'SQL' =~ s/;\n\z//r,
 SELECT status, reason, count(*) FROM pinterest_capi.dispatch_status
 	WHERE created_at > now() - interval '1 day' GROUP BY 1, 2 ORDER BY 3 DESC;
@@ -51,12 +59,22 @@ sub _make
 	my @names = qw(Checkout AddToCart PageVisit Signup);
 
 	$stub->database($db);
-	psql($db, join ";\n",
+	psql(
+		$db,
+		join ";\n",
 		q{SELECT pinterest_capi.configure_destination('2617998078212', 'pina_TESTONLY_bench', '549755885175', destination => 'shop_' || n) FROM generate_series(1, 2) AS n},
 		q{SELECT pinterest_capi.pause_destination(d) FROM unnest('{default,shop_1,shop_2}'::text[]) AS d},
-		"SELECT pinterest_capi.allow_event(n, destination => d) FROM unnest('{@{[ join ',', @names ]}}'::text[]) AS n, unnest('{default,shop_1,shop_2}'::text[]) AS d");
+		"SELECT pinterest_capi.allow_event(n, destination => d) FROM unnest('{@{[ join ',', @names ]}}'::text[]) AS n, unnest('{default,shop_1,shop_2}'::text[]) AS d"
+	);
 	make_orders($db, 1);
-	psql($db, join q{}, map { q{SELECT } . track_call('o', "'template'") =~ s/'Checkout'/'$_'/r . " FROM shop.orders AS o;\n" } @names);
+	psql(
+		$db,
+		join q{},
+		map {
+				q{SELECT }
+			  . track_call('o', "'template'") =~ s/'Checkout'/'$_'/r
+			  . " FROM shop.orders AS o;\n"
+		} @names);
 	psql($db, <<"SQL");
 CREATE TABLE look_template AS SELECT dest, event_name, sent_as, payload, row_number() OVER (ORDER BY dest, event_name) - 1 AS place
 	FROM pinterest_capi._event;
@@ -123,11 +141,16 @@ sub _look
 sub run
 {
 	my ($stub) = @_;
-	my ($least, @more) = map { scaled($_, 1_000) } 100_000, 1_000_000, $ENV{BENCH_LARGE} ? 10_000_000 : ();
-	my $word = sub { return scalar reverse(join ',', unpack('(A3)*', reverse $_[0])) };
+	my ($least, @more) = map { scaled($_, 1_000) } 100_000, 1_000_000,
+	  $ENV{BENCH_LARGE} ? 10_000_000 : ();
+	my $word =
+	  sub { return scalar reverse(join ',', unpack('(A3)*', reverse $_[0])) };
 	my %sql = @looks;
 
-	set_conf('pinterest_capi.dispatch' => 'off', 'pinterest_capi.retention' => '60 days', 'pinterest_capi.payload_retention' => '60 days');
+	set_conf(
+		'pinterest_capi.dispatch' => 'off',
+		'pinterest_capi.retention' => '60 days',
+		'pinterest_capi.payload_retention' => '60 days');
 	for my $rows ($least, @more)
 	{
 		note("look: $rows rows");
@@ -135,14 +158,28 @@ sub run
 	}
 	for my $name (grep { $sql{$_} } @looks)
 	{
-		my %runs = alternate(rounds(3), map { my $rows = $_; ($rows => sub { return _look("look_$rows", $sql{$name}) }) } $least, @more);
+		my %runs = alternate(
+			rounds(3),
+			map {
+				my $rows = $_;
+				($rows => sub { return _look("look_$rows", $sql{$name}) })
+			} $least,
+			@more);
 
-		figure(name => "$name, " . $word->($_) . ' kept', unit => 'ms', runs => $runs{$_}, reference => $runs{$least},
-			against => $word->($least) . ' kept', least => 1.5, aim => 1.2)
-		  for @more;
+		figure(
+			name => "$name, " . $word->($_) . ' kept',
+			unit => 'ms',
+			runs => $runs{$_},
+			reference => $runs{$least},
+			against => $word->($least) . ' kept',
+			least => 1.5,
+			aim => 1.2) for @more;
 	}
 	psql('postgres', "DROP DATABASE look_$_ WITH (FORCE)") for $least, @more;
-	ask_conf('pinterest_capi.dispatch' => 'on', 'pinterest_capi.retention' => '30 days', 'pinterest_capi.payload_retention' => '7 days');
+	ask_conf(
+		'pinterest_capi.dispatch' => 'on',
+		'pinterest_capi.retention' => '30 days',
+		'pinterest_capi.payload_retention' => '7 days');
 	return;
 }
 
