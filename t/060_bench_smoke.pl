@@ -86,9 +86,13 @@ for my $name (
 	cmp_ok($figure{$name}{ratio} // 0, '>', 0.2, "$name: ratio")
 	  if ok($figure{$name}, "$name was measured");
 }
-for my $name ('newest 50 events', 'newest 50 failures', 'one event by its event_id')
+for my $name (
+	'newest 50 events',
+	'newest 50 failures',
+	'one event by its event_id')
 {
-	cmp_ok($figure{"$name, 5,000 kept"}{ratio} // 99, '<', 5, "$name: ratio") if ok($figure{"$name, 5,000 kept"}, "$name was measured");
+	cmp_ok($figure{"$name, 5,000 kept"}{ratio} // 99, '<', 5, "$name: ratio")
+	  if ok($figure{"$name, 5,000 kept"}, "$name was measured");
 }
 cmp_ok($figure{drain}{value}, '>', 100, 'a backlog is drained');
 cmp_ok($figure{'COMMIT to arrival, idle, p50'}{value},

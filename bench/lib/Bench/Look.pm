@@ -131,7 +131,8 @@ SQL
 sub _look
 {
 	my ($db, $sql) = @_;
-	my $once = "SELECT clock_timestamp() AS t \\gset\n\\o /dev/null\n$sql;\n\\o\nSELECT extract(epoch FROM clock_timestamp() - :'t'::timestamptz);\n";
+	my $once =
+	  "SELECT clock_timestamp() AS t \\gset\n\\o /dev/null\n$sql;\n\\o\nSELECT extract(epoch FROM clock_timestamp() - :'t'::timestamptz);\n";
 	my ($first) = psql($db, $once);
 
 	return 1000 * $first if $first > LONG;
