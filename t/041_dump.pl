@@ -179,8 +179,8 @@ sub restored
 	return;
 }
 
-# Until the worker has certainly looked at the tables since: it counts its cycles,
-# and the last event's commit woke it.
+# Wait until the worker has polled the tables after now: it counts its cycles, and
+# the last event's commit woke it.
 sub looks_again
 {
 	my ($database) = @_;

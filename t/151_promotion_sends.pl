@@ -1,5 +1,5 @@
 # A standby that is promoted sends at once, without an operator.  A recovery to
-# a point in time is a copy, whoever ends it.
+# a point in time is a copy, however it ends.
 use strict;
 use warnings;
 

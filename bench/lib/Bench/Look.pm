@@ -1,12 +1,13 @@
 # Bench/Look.pm
-#	  Whether a look takes longer the more events are kept.
+#	  Measure whether the queries of operators (views, doctor(), report) take longer
+#	  with more kept events.
 #
-# The same looks at 100,000 and at 1,000,000 kept events, at 10,000,000 too with
+# The same queries at 100,000 and at 1,000,000 kept events, at 10,000,000 too with
 # --large: the ratio is that of the larger to the smallest.  Each size has a
 # database of its own, and the rounds alternate.
 #
-# The rows are written straight into the tables, as track and the worker would
-# have: over 30 days, of four names and three destinations.  The newest tenth
+# The rows are inserted into the tables directly, as track and the worker would
+# make them: over 30 days, of four names and three destinations.  The newest tenth
 # waits.  Of the others 87 in a hundred are sent, 3 have failed with a dozen
 # messages, 9 were suppressed, half of them for want of a destination, and 1 is
 # expired or cancelled.  All payloads are kept.
@@ -18,7 +19,7 @@ use warnings;
 use Bench;
 use Bench::Workload;
 
-# the time of a look that is long enough not to need a run before it, in seconds
+# A query of at least so many seconds needs no warm-up run.
 use constant LONG => 1;
 
 my @looks = (
