@@ -60,7 +60,7 @@ static bool
 announces_extension(const char *s, const char *end)
 {
 	static const char *const words[] = {"x", "ext", "extn", "extension", "int", "anexo", "ramal", "доб"};
-	char		word[16];
+	char		word[16] = "";
 	size_t		len = 0;
 
 	while (s < end)

@@ -34,7 +34,7 @@ typedef struct PcapiIdentifiers
 static inline bool
 pcapi_is_given(const PcapiIdentifiers *ids, int key)
 {
-	return ids->texts[key] != NULL || (key < PCAPI_KINDS && ids->hashes[key] != NIL);
+	return key < PCAPI_KINDS ? ids->hashes[key] != NIL : ids->texts[key] != NULL;
 }
 
 /*
