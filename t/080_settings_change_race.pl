@@ -76,6 +76,56 @@ changes_in_between(
 	$token->('pina_an_old_one'),
 	$token->(PinterestStub::TOKEN));
 
+# ---- the same where a poll has failed, and each destination is polled in a transaction of its own ----
+
+# The lock outlasts the worker's time limit, so its next polls are such ones.
+sub changes_in_between_one_by_one
+{
+	my ($id, $before, $change) = @_;
+	my $log = -s $node->logfile;
+	my $session;
+
+	sql("$before; SELECT pinterest_capi.flush()");
+	$session = $node->background_psql('postgres');
+	$session->query_safe(
+		'SET client_min_messages = warning; BEGIN; LOCK TABLE pinterest_capi._queue'
+	);
+	sql('SELECT pinterest_capi._wake()');
+	ok( poll(
+			sub {
+				slurp_file($node->logfile, $log) =~
+				  /due to lock timeout.*due to lock timeout/s;
+			},
+			60),
+		"$id: polls fail");
+	ok( poll(
+			sub {
+				sql(q{SELECT count(*) FROM pg_locks AS l JOIN pg_stat_activity AS a USING (pid)
+					WHERE NOT l.granted AND l.relation = 'pinterest_capi._queue'::regclass
+						AND a.backend_type = 'pinterest_capi worker'}) == 1;
+			}),
+		"$id: and one waits, with the old settings");
+	$session->query_safe(
+		qq{$change; SELECT pinterest_capi.track('checkout', '{"value": 1, "currency": "EUR"}',
+			'{"em": "a\@example.com"}', event_id => '$id'); COMMIT});
+	$session->quit;
+	ok( $node->poll_query_until(
+			'postgres',
+			"SELECT status = 'sent' FROM pinterest_capi.dispatch_status WHERE event_id = '$id'"
+		),
+		"$id: it is sent");
+	return;
+}
+
+$stub->reset;
+changes_in_between_one_by_one(
+	'test mode, one by one',
+	'UPDATE pinterest_capi.destination SET test_mode = false',
+	'UPDATE pinterest_capi.destination SET test_mode = true');
+is(join(' ', map { $_->{path} =~ s/.*events//r } $stub->requests),
+	'?test=true', 'one by one: in a test request');
+sql('UPDATE pinterest_capi.destination SET test_mode = false');
+
 $stub->reset;
 changes_in_between('test mode', 'SELECT 1',
 	'UPDATE pinterest_capi.destination SET test_mode = true');

@@ -6,6 +6,7 @@
 
 #include "access/detoast.h"
 #include "catalog/pg_authid.h"
+#include "catalog/pg_type.h"
 #include "common/secret.h"
 #include "common/spi.h"
 #include "queue/destination_config.h"
@@ -30,29 +31,34 @@ unmask(Datum pad_datum, Datum masked_datum, MemoryContext context)
 	return token;
 }
 
+#define SELECT_CONFIGS \
+	"SELECT s.dest, d.destination, d.enabled, s.paused_at IS NOT NULL AS paused," \
+	" d.tag_id IS NOT NULL AS has_tag_id, d.ad_account_id, x.pad, x.masked, d.api_url," \
+	" d.test_mode, d.batch_size, d.max_requests_per_minute," \
+	" (1000000 * extract(epoch FROM c.now - (c.now - d.max_event_age)))::bigint AS max_event_age," \
+	" (1000000 * extract(epoch FROM c.now - (c.now - d.retry_for)))::bigint AS retry_for," \
+	" s.backoff_until, s.failing_since, s.backoff_reason, s.life" \
+	" FROM pinterest_capi.destination AS d" \
+	" JOIN pinterest_capi._destination_state AS s ON s.destination = d.destination" \
+	" LEFT JOIN pinterest_capi._secret AS x ON x.destination = d.destination" \
+	" CROSS JOIN (SELECT clock_timestamp() AS now) AS c"
+
 List *
-pcapi_destination_configs(void)
+pcapi_destination_configs(int dest)
 {
-	static SPIPlanPtr plan = NULL;
+	static SPIPlanPtr plan_all = NULL;
+	static SPIPlanPtr plan_one = NULL;
+	Oid			types[1] = {INT4OID};
+	Datum		values[1] = {Int32GetDatum(dest)};
 	MemoryContext context = CurrentMemoryContext;
 	List	   *configs = NIL;
 	bool		others_send = pcapi_published();
 
 	SPI_connect();
 	pcapi_execute(SPI_OK_SELECT,
-				  pcapi_plan(&plan,
-							 "SELECT s.dest, d.destination, d.enabled, s.paused_at IS NOT NULL AS paused,"
-							 " d.tag_id IS NOT NULL AS has_tag_id, d.ad_account_id, x.pad, x.masked, d.api_url,"
-							 " d.test_mode, d.batch_size, d.max_requests_per_minute,"
-							 " (1000000 * extract(epoch FROM c.now - (c.now - d.max_event_age)))::bigint AS max_event_age,"
-							 " (1000000 * extract(epoch FROM c.now - (c.now - d.retry_for)))::bigint AS retry_for,"
-							 " s.backoff_until, s.failing_since, s.backoff_reason, s.life"
-							 " FROM pinterest_capi.destination AS d"
-							 " JOIN pinterest_capi._destination_state AS s ON s.destination = d.destination"
-							 " LEFT JOIN pinterest_capi._secret AS x ON x.destination = d.destination"
-							 " CROSS JOIN (SELECT clock_timestamp() AS now) AS c",
-							 0, NULL),
-				  NULL, NULL, false, 0);
+				  dest == 0 ? pcapi_plan(&plan_all, SELECT_CONFIGS, 0, NULL) :
+				  pcapi_plan(&plan_one, SELECT_CONFIGS " WHERE s.dest = $1", 1, types),
+				  dest == 0 ? NULL : values, NULL, false, 0);
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		PcapiDestinationConfig *config = MemoryContextAllocZero(context, sizeof(PcapiDestinationConfig));

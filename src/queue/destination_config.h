@@ -32,7 +32,10 @@ typedef struct PcapiDestinationConfig
 	char	   *backoff_reason; /* or NULL */
 } PcapiDestinationConfig;
 
-/* Return all destinations, as PcapiDestinationConfig, in the current memory context. */
-extern List *pcapi_destination_configs(void);
+/*
+ * Return all destinations, or the one of a number (0: all), as
+ * PcapiDestinationConfig, in the current memory context.
+ */
+extern List *pcapi_destination_configs(int dest);
 
 #endif							/* PCAPI_DESTINATION_CONFIG_H */

@@ -78,15 +78,15 @@ credentials_replaced(const PcapiBatch *batch)
 	ListCell   *lc;
 
 	pcapi_destination_lock(batch->sender->config.dest);
-	foreach(lc, pcapi_destination_configs())
+	foreach(lc, pcapi_destination_configs(batch->sender->config.dest))
 	{
 		PcapiDestinationConfig *now = lfirst(lc);
 		char	   *problem = NULL;
 		char	   *token;
 		bool		replaced;
 
-		if (now->dest != batch->sender->config.dest || !now->sendable)
-			continue;
+		if (!now->sendable)
+			return false;
 		token = pcapi_read_token(now, &problem);
 		if (token == NULL)
 			return false;

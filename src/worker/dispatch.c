@@ -76,6 +76,7 @@ static void poll_all(void *arg);
 static bool poll_one_by_one(void);
 static void load_senders(void *arg);
 static void poll_sender(void *arg);
+static void reload_and_poll_sender(void *arg);
 static void start_claimed(void);
 static PcapiBatch *next_claimed(void);
 static bool may_send(void);
@@ -343,7 +344,7 @@ poll_one_by_one(void)
 	{
 		if (sender->next_poll_at > polled_at)
 			all_succeeded = false;
-		else if (pcapi_transaction(poll_sender, sender))
+		else if (pcapi_transaction(reload_and_poll_sender, sender))
 		{
 			sender->poll_failures = 0;
 			sender->next_poll_at = 0;
@@ -382,6 +383,20 @@ poll_sender(void *arg)
 		if (!pcapi_sender_fill_batch(sender))
 			break;
 	sender->next_due = pcapi_next_due(sender->config.dest);
+}
+
+/*
+ * In a transaction of the sender's own: the settings are read once more, since an
+ * event that this transaction sees may have been tracked after a change of them
+ * that the transaction before could not see.
+ */
+static void
+reload_and_poll_sender(void *arg)
+{
+	PcapiSender *sender = arg;
+
+	if (sender->exists && pcapi_sender_reload(sender))
+		poll_sender(sender);
 }
 
 /* The claiming transaction is committed: start the requests. */

@@ -102,7 +102,7 @@ pcapi_senders_load(void)
 	MemoryContext context = AllocSetContextCreate(CurTransactionContext, "pinterest_capi configs",
 												  ALLOCSET_SMALL_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
-	List	   *configs = pcapi_destination_configs();
+	List	   *configs = pcapi_destination_configs(0);
 	ListCell   *lc;
 
 	MemoryContextSwitchTo(old);
@@ -131,6 +131,20 @@ pcapi_senders_load(void)
 		if (!sender->exists)
 			free_sender(sender);
 	}
+}
+
+bool
+pcapi_sender_reload(PcapiSender *sender)
+{
+	/* until the next load of all, which is soon */
+	MemoryContext old = MemoryContextSwitchTo(configs_context);
+	List	   *configs = pcapi_destination_configs(sender->config.dest);
+
+	MemoryContextSwitchTo(old);
+	if (configs == NIL)
+		return false;
+	update_sender(linitial(configs));
+	return true;
 }
 
 /* Give a sender its destination's settings and state; create it if it is new. */

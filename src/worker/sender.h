@@ -129,6 +129,12 @@ pcapi_batch_of_node(PcapiSender *sender, dlist_node *node)
 /* In a transaction: update the senders from the tables. */
 extern void pcapi_senders_load(void);
 
+/*
+ * In a transaction: update one sender, which exists, from the tables.  False: its
+ * destination is not there any more.
+ */
+extern bool pcapi_sender_reload(PcapiSender *sender);
+
 /* The transaction is committed: keep cursors and claims. */
 extern void pcapi_senders_commit(void);
 

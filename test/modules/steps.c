@@ -165,13 +165,8 @@ step_token(PG_FUNCTION_ARGS)
 	dest = number_arg(fcinfo);
 	if (PG_GETARG_BOOL(1))
 		pcapi_destination_lock(dest);
-	foreach(lc, pcapi_destination_configs())
-	{
-		PcapiDestinationConfig *target = lfirst(lc);
-
-		if (target->dest == dest)
-			token = target->token;
-	}
+	foreach(lc, pcapi_destination_configs(dest))
+		token = ((PcapiDestinationConfig *) lfirst(lc))->token;
 	pcapi_restore_user(&saved);
 	if (token == NULL)
 		PG_RETURN_NULL();
