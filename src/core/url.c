@@ -286,8 +286,8 @@ pcapi_scrub_url(const char *url, size_t len, PcapiUrlDetail detail, const char *
 		if ((detail == PCAPI_URL_PATH ||
 			 curl_url_set(parts, CURLUPART_PATH, NULL, 0) == CURLUE_OK) &&
 			curl_url_get(parts, CURLUPART_URL, &whole, 0) == CURLUE_OK &&
-			/* the parser percent-decodes host names, which can give any bytes */
-			pcapi_utf8_valid(whole, strlen(whole)))
+			/* the parser percent-decodes host names, which can give any bytes but those below a blank */
+			pcapi_utf8_valid(whole, strlen(whole)) && strchr(whole, '\x7F') == NULL)
 			result = pcapi_strndup(whole, strlen(whole));
 	}
 

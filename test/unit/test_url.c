@@ -126,6 +126,9 @@ static const struct
 	{"https://shop%20example/", NULL, NULL},
 	{"https://sh%C3%B6p.example/p", "https://shöp.example/p", "https://shöp.example/"},
 	{"https://shop%cb.example/p", NULL, NULL},	/* decodes to invalid UTF-8 */
+	{"https://shop%7f.example/p", NULL, NULL},	/* decodes to control characters */
+	{"https://shop%1f.example/p", NULL, NULL},
+	{"https://shop%00.example/p", NULL, NULL},
 	{"https://shop.example/\x01", NULL, NULL},
 	{"https://shop.example/\xFF", NULL, NULL},
 	{"not a url", NULL, NULL},
