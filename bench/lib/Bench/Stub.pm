@@ -93,7 +93,7 @@ sub capacity
 		[
 			'node', "$Bench::top/bench/stub.js",
 			'--load', scaled(5, 1),
-			'--target', "https://localhost:$self->{port}"
+			'--target', "https://127.0.0.1:$self->{port}"
 		],
 		'<' => \undef,
 		'>' => \$out) or die "the stub could not be measured\n";
