@@ -199,16 +199,22 @@ my $odd = join '',
 for my $role ($superuser, 'configurer')
 {
 	# a superuser with someone else's schema in front, and a role with the highest level
-	my ($out, $err) = as(
-		$role,
-		"SET client_min_messages = warning;\nSET search_path = evil, pg_catalog, public;\n"
-		  . ($role eq 'configurer' ? $odd : '')
-		  . $calls
-		  . (
-			$role eq $superuser
-			? "SELECT pinterest_capi.grant_access('tracker', 'configure');\nSELECT pinterest_capi.revoke_access('tracker', 'configure');\nSELECT pinterest_capi.grant_access('tracker', 'track');\n"
-			: ''));
+	my $script =
+	  "SET client_min_messages = warning;\nSET search_path = evil, pg_catalog, public;\n"
+	  . ($role eq 'configurer' ? $odd : '')
+	  . $calls
+	  . (
+		$role eq $superuser
+		? "SELECT pinterest_capi.grant_access('tracker', 'configure');\nSELECT pinterest_capi.revoke_access('tracker', 'configure');\nSELECT pinterest_capi.grant_access('tracker', 'track');\n"
+		: '');
+	my ($out, $err);
 
+	# a serializable transaction gives way to the worker's now and then
+	for (1 .. 5)
+	{
+		($out, $err) = as($role, $script);
+		last if $err !~ /could not serialize access/;
+	}
 	is($err, '', "$role: every function works with such a search_path");
 	like(
 		$out,

@@ -92,6 +92,7 @@ $node->safe_psql(
 	CREATE DATABASE kanji OWNER owner ENCODING 'EUC_JP' LOCALE 'C' TEMPLATE template0}
 );
 $node->safe_psql('extension', 'CREATE EXTENSION pinterest_capi');
+my $superuser = $node->safe_psql('postgres', 'SELECT current_user');
 
 # Return psql's output, and whether it succeeded.
 sub psql
@@ -176,7 +177,7 @@ is( sql('shop',
 	'of its table, inserts are published');
 {
 	my ($ok, $out, $err) =
-	  psql('extension', 'postgres', '-v', 'ON_ERROR_STOP=1', '-f', $script);
+	  psql('extension', $superuser, '-v', 'ON_ERROR_STOP=1', '-f', $script);
 
 	ok(!$ok, 'not beside the extension');
 	like(
@@ -352,7 +353,7 @@ for my $database (qw(shop extension))
 		q{CREATE TABLE given (n integer PRIMARY KEY, kind text, value text, country text)}
 	);
 	my ($ok, $out, $err) =
-	  psql($database, 'postgres', '-c', "\\copy given FROM '$file'");
+	  psql($database, $superuser, '-c', "\\copy given FROM '$file'");
 	is($err, '', "$database: values");
 }
 my $hashes =
