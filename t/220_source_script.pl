@@ -83,16 +83,15 @@ $node->init(
 $node->append_conf('postgresql.conf',
 	"log_statement = none\nautovacuum = off\n");
 $node->start;
-$node->safe_psql(
+my $superuser = $node->safe_psql(
 	'postgres', q{
-	CREATE ROLE owner LOGIN; CREATE ROLE app LOGIN; CREATE ROLE other LOGIN;
+	SELECT current_user; CREATE ROLE owner LOGIN; CREATE ROLE app LOGIN; CREATE ROLE other LOGIN;
 	CREATE DATABASE shop OWNER owner; CREATE DATABASE extension;
 	CREATE DATABASE latin OWNER owner ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0;
 	CREATE DATABASE bytes OWNER owner ENCODING 'SQL_ASCII' LOCALE 'C' TEMPLATE template0;
 	CREATE DATABASE kanji OWNER owner ENCODING 'EUC_JP' LOCALE 'C' TEMPLATE template0}
 );
 $node->safe_psql('extension', 'CREATE EXTENSION pinterest_capi');
-my $superuser = $node->safe_psql('postgres', 'SELECT current_user');
 
 # Return psql's output, and whether it succeeded.
 sub psql

@@ -23,6 +23,7 @@
 #include "queue/wakeup.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 
 #define EVENT_TABLE "pinterest_capi._event"
 

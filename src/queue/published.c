@@ -9,6 +9,7 @@
 #include "common/extension.h"
 #include "fmgr.h"
 #include "queue/published.h"
+#include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
 /* These are two look-ups in the catalog cache, which follows CREATE and DROP PUBLICATION. */

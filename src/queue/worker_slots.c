@@ -151,7 +151,7 @@ read_name(const char *name, Oid *database, Oid *slot)
  * ahead.
  */
 static bool
-next_file(DIR * dir, TimestampTz now, Oid *database, Oid *slot, TimestampTz *at)
+next_file(DIR *dir, TimestampTz now, Oid *database, Oid *slot, TimestampTz *at)
 {
 	struct dirent *entry;
 

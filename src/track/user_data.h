@@ -34,6 +34,8 @@ typedef struct PcapiIdentifiers
 static inline bool
 pcapi_is_given(const PcapiIdentifiers *ids, int key)
 {
+	/* cppcheck believes that loops over the keys end one too late */
+	/* cppcheck-suppress arrayIndexOutOfBoundsCond */
 	return key < PCAPI_KINDS ? ids->hashes[key] != NIL : ids->texts[key] != NULL;
 }
 
