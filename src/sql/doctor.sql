@@ -135,8 +135,9 @@ COMMENT ON VIEW pinterest_capi._trigger IS
 -- The checks
 ------------------------------------------------------------------------------
 
+-- UNSAFE, as all that calls it: expressions and payloads are tried in subtransactions.
 CREATE FUNCTION pinterest_capi._doctor(destination text) RETURNS TABLE ("check" text, status text, advice text)
-	LANGUAGE sql VOLATILE PARALLEL RESTRICTED
+	LANGUAGE sql VOLATILE PARALLEL UNSAFE
 BEGIN ATOMIC
 	WITH server AS MATERIALIZED (
 		SELECT s.*, h.*, pg_catalog.pg_is_in_recovery() AS standby, pinterest_capi._hold_reason() AS hold,
@@ -628,7 +629,7 @@ COMMENT ON FUNCTION pinterest_capi._doctor(text) IS
 	'internal: doctor() for one destination and the server; NULL: all';
 
 CREATE FUNCTION pinterest_capi.doctor() RETURNS TABLE ("check" text, status text, advice text)
-	LANGUAGE sql VOLATILE PARALLEL RESTRICTED
+	LANGUAGE sql VOLATILE PARALLEL UNSAFE
 BEGIN ATOMIC
 	SELECT d."check", d.status, d.advice FROM pinterest_capi._doctor(NULL) AS d;
 END;

@@ -18,7 +18,7 @@ COMMENT ON FUNCTION pinterest_capi._report_table(text, text, text) IS
 ------------------------------------------------------------------------------
 
 CREATE FUNCTION pinterest_capi._report_verdict(destination text) RETURNS text
-	LANGUAGE sql VOLATILE PARALLEL RESTRICTED
+	LANGUAGE sql VOLATILE PARALLEL UNSAFE
 BEGIN ATOMIC
 	SELECT format('<div class="verdict %s"><strong>%s</strong>%s</div>', v.worst,
 		CASE v.worst WHEN 'ok' THEN '&#x2713; Everything works'
@@ -366,7 +366,7 @@ COMMENT ON FUNCTION pinterest_capi._report_compliance(text) IS 'internal: compli
 
 CREATE FUNCTION pinterest_capi._report_page(destination text, step text, slots timestamptz[],
 		rows pinterest_capi._report_row[]) RETURNS text
-	LANGUAGE sql VOLATILE PARALLEL RESTRICTED
+	LANGUAGE sql VOLATILE PARALLEL UNSAFE
 RETURN '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
 	'<meta name="color-scheme" content="light dark"><meta name="robots" content="noindex"><title>Conversions to Pinterest</title><style>'
 	|| pinterest_capi._report_style() || '</style></head><body><header><h1>Conversions to Pinterest</h1>'
@@ -390,7 +390,7 @@ COMMENT ON FUNCTION pinterest_capi._report_page(text, text, timestamptz[], pinte
 	'internal: the page, of what was counted';
 
 CREATE FUNCTION pinterest_capi.report_html(destination text DEFAULT NULL, since interval DEFAULT '7 days') RETURNS text
-	LANGUAGE sql VOLATILE PARALLEL RESTRICTED
+	LANGUAGE sql VOLATILE PARALLEL UNSAFE
 BEGIN ATOMIC
 	SELECT pinterest_capi._bad_call('since must be positive and at most 100 years', 'Give how far back the report goes, as in ''7 days''.')
 		WHERE since IS NULL OR since <= interval '0' OR since > interval '100 years';
