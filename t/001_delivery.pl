@@ -196,9 +196,14 @@ note(sprintf 'COMMIT to arrival: median %.1f ms, longest %.1f ms',
 	$median, $latency[-1]);
 SKIP:
 {
-	skip 'under a tool that makes all of it slow', 1
+	skip 'under a tool that makes all of it slow', 2
 	  if $ENV{PINTEREST_CAPI_SLOW};
-	cmp_ok($median, '<', 20, 'COMMIT to arrival: a median under 20 ms');
+
+	# What else runs on the machine delays many, never all of them.  A pause
+	# before each request, or a poll that is waited for, delays all.
+	cmp_ok($latency[ @latency / 10 ],
+		'<', 20, 'COMMIT to arrival: a tenth of them under 20 ms');
+	cmp_ok($median, '<', 1000, 'and half of them long before the next poll');
 }
 
 my $count = $stub->count;

@@ -13,6 +13,7 @@ use warnings;
 use FindBin;
 use lib $FindBin::RealBin;
 
+use Compare;
 use IPC::Run ();
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -105,25 +106,14 @@ append_to_file(
 		'visitor ' || 1 + floor($1 * 10)::integer * :step) IS NULL;
 } . "EXECUTE call(random()) \\g /dev/null\n" x $calls . "DEALLOCATE call;\n");
 
-# Return the CPU time, where the system tells it: other processes don't add to
-# it.
-sub clock_of
-{
-	my ($pid) = @_;
-
-	return (split ' ', slurp_file("/proc/$pid/schedstat"))[0] / 1e9
-	  if -r "/proc/$pid/schedstat";
-	return time();
-}
-
 sub spent
 {
 	my ($name) = @_;
 	my $pid = $session{$name}{pid};
-	my $from = clock_of($pid);
+	my $from = cpu_seconds($pid);
 
 	ask($name, "\\i $file");
-	return (clock_of($pid) - $from) / $calls;
+	return 1e6 * (cpu_seconds($pid) - $from) / $calls;
 }
 for (qw(few many))
 {
@@ -138,32 +128,18 @@ for (qw(few many))
 	spent($_);
 }
 
-# Alternate the two, and take the minimum of each: other processes only add
-# time.  On a busy machine it takes more rounds until both have had a quiet
-# moment.
-my %best;
-for my $round (1 .. 400)
-{
-	last if $round > 60 && $best{many} <= 1.2 * $best{few};
-	for my $name ($round % 2 ? qw(few many) : qw(many few))
-	{
-		my $took = spent($name);
-
-		$best{$name} = $took if !$best{$name} || $took < $best{$name};
-	}
-}
-my $ratio = $best{many} / $best{few};
-note(
-	sprintf
-	  'result: a call takes %.1f us with one of each, %.1f us with all that: %.2f times as long',
-	1e6 * $best{few},
-	1e6 * $best{many}, $ratio);
 SKIP:
 {
 	# builds with assertions check all memory at each COMMIT
 	skip 'a server with assertions', 1
 	  if $node->safe_psql('postgres', 'SHOW debug_assertions') eq 'on';
-	cmp_ok($ratio, '<=', 1.2, 'a call takes at most 1.2 times as long');
+	at_most_times(
+		1.2, 'a call with all that against one with one of each',
+		one => sub { return spent('many') },
+		other => sub { return spent('few') },
+		fewest => 31,
+		most => 301,
+		unit => 'us');
 }
 
 # ---- a change in another session counts in the next call ----

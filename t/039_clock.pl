@@ -78,7 +78,7 @@ cmp_ok(abs(server_ahead()), '<', 5, 'the clock is set right');
 $late->query_safe('COMMIT');
 $late->quit;
 becomes($node, 'retry', 'status, attempts', 'sent|2', 'the retry is made');
-cmp_ok(time() - $begin, '<', 15, 'in some seconds, not in a day');
+cmp_ok(time() - $begin, '<', 60, 'in some seconds, not in a day');
 my @requests = $stub->requests;
 my ($refused) = grep { $_->{status} == 503 } @requests;
 cmp_ok(
@@ -101,7 +101,7 @@ $set_clock->(0);
 ok(poll(sub { sql_status($node, 'hanging', 'attempts') >= 1 }),
 	'its time is up');
 cmp_ok(time() - $begin,
-	'<', 10, 'after request_timeout, whatever the clock says');
+	'<', 60, 'after request_timeout, whatever the clock says');
 becomes($node, 'hanging', 'status, attempts',
 	'sent|2', 'and it is sent again');
 

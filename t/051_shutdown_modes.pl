@@ -16,22 +16,39 @@ my $node = setup_node('shutdown', $stub,
 	  "shared_preload_libraries = 'pinterest_capi'\npinterest_capi.request_timeout = 300s\n"
 );
 
-for my $mode (qw(smart fast immediate))
+# Return the seconds that a shutdown takes while a request hangs.
+sub stop_while_hanging
 {
-	$stub->hang($node, "stop-$mode");
+	my ($mode, $id) = @_;
+
+	$stub->hang($node, $id);
 	my $begin = time();
 	$node->stop($mode);
 	my $took = time() - $begin;
 
-	# pg_ctl itself polls once a second
-	cmp_ok(
-		$took, '<', 2,
-		sprintf(
-			'%s: stopped in under 2 s with a request hanging (%.1f)',
-			$mode, $took));
 	$stub->release;
 	$node->start;
-	$stub->arrives("stop-$mode", 'and the event arrives after the start');
+	$stub->arrives($id, 'and the event arrives after the start');
+	return $took;
+}
+
+for my $mode (qw(smart fast immediate))
+{
+	my @took;
+
+	# Other processes, or a slow disk under the last checkpoint, delay one
+	# shutdown or another; the request in flight would delay all.
+	for my $n (1 .. 5)
+	{
+		push @took, stop_while_hanging($mode, "stop-$mode-$n");
+		last if $took[-1] < 2;
+	}
+	cmp_ok(
+		$took[-1],
+		'<', 2,
+		sprintf(
+			'%s: stopped in under 2 s with a request hanging (%s)',
+			$mode, join ', ', map { sprintf '%.1f', $_ } @took));
 }
 all_sent($node, 'all is settled');
 clean_log($node);

@@ -6,6 +6,7 @@ use warnings;
 use FindBin;
 use lib $FindBin::RealBin;
 
+use Compare;
 use PinterestStub qw(:DEFAULT sql track worker_pid);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -42,7 +43,7 @@ my $worker = worker_pid($node);
 track($node, 'waits', destination => 'slow');
 ok(poll(sub { threads($worker) > 1 }), 'a name is being resolved');
 my $begin = time();
-my $worst = 0;
+my @took;
 for (my $i = 1; time() - $begin < 3; $i++)
 {
 	my $tracked = time();
@@ -51,10 +52,16 @@ for (my $i = 1; time() - $begin < 3; $i++)
 	last
 	  unless becomes($node, "good-$i", 'status', 'sent',
 		"event $i to another destination meanwhile: sent", 20);
-	$worst = time() - $tracked if $worst < time() - $tracked;
+	push @took, time() - $tracked;
 }
-cmp_ok($worst, '<', 5,
-	sprintf('none waits for the name server: %.2f s at most', $worst));
+@took = sort { $a <=> $b } @took;
+
+# the half of them: what else runs on the machine may delay any single one
+cmp_ok(
+	$took[ @took / 2 ],
+	'<', 1,
+	sprintf('they do not wait for the timeout: %.2f to %.2f s',
+		@took[ 0, -1 ]));
 becomes($node, 'waits',
 	q{status, attempts, reason LIKE 'no connection: %timed out%'},
 	'queued|0|t', 'its own event waits, and says why');
@@ -75,17 +82,11 @@ ok( $node->poll_query_until(
 		q{SELECT reason LIKE '%timed out%' FROM pinterest_capi.dispatch_status}
 	),
 	'the same in another database');
-$begin = time();
-sql('DROP DATABASE other');
-cmp_ok(time() - $begin,
-	'<', 10, sprintf('which can be dropped: %.2f s', time() - $begin));
+within('which can be dropped', sub { sql('DROP DATABASE other') });
 
 # A shutdown doesn't wait, whatever is in flight.
 track($node, 'once-more', destination => 'slow');
-$begin = time();
-$node->stop('fast');
-cmp_ok(time() - $begin,
-	'<', 10, sprintf('a fast shutdown: %.2f s', time() - $begin));
+within('a fast shutdown', sub { $node->stop('fast') });
 
 # once the name server answers again
 {
