@@ -39,10 +39,12 @@ sub scaled
 	return $small < ($least // 1) ? $least // 1 : $small;
 }
 
-# Return the number of rounds; in the smallest runs one is enough.
+# Return the number of rounds; in the smallest runs as few as are given, or one.
 sub rounds
 {
-	return _tiny() ? 1 : $_[0];
+	my ($rounds, $fewest) = @_;
+
+	return _tiny() ? $fewest // 1 : $rounds;
 }
 
 sub _tiny { return quick() && $ENV{BENCH_QUICK} >= 100 }

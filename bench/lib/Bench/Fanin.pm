@@ -160,7 +160,7 @@ sub _round
 	$_->finish or die "a session failed\n" for @session;
 	my $enqueued = time() - $started;
 	poll(
-		sub { value($db, 'SELECT count(*) FROM pinterest_capi._queue') == $n }
+		sub { value($db, 'SELECT count(*) FROM pinterest_capi._event') == $n }
 		,
 		600) or die "not all arrived\n";
 	my $arrived = time() - $started;

@@ -19,15 +19,16 @@ use Bench::Workload;
 use IPC::Run    ();
 use Time::HiRes qw(time);
 
-sub _fill
+sub fill
 {
-	my ($db, $rows, $columns) = @_;
-	my ($names, $values) =
-	  $columns
-	  ? (
-		', attempts, due_at, last_attempt_at',
-		", 1, now() + interval '1 day', now()")
-	  : ('', '');
+	my ($db, $rows, $undue) = @_;
+	my $retry = retry_table($db);
+	my $into =
+	  $undue
+	  ? "INSERT INTO pinterest_capi.$retry (id, dest, attempts, due_at, last_attempt_at) SELECT id, dest, 1, now() + interval '1 day', now() FROM e ORDER BY id"
+	  : waits_in_retry($db)
+	  ? "INSERT INTO pinterest_capi.$retry (id, dest) SELECT id, dest FROM e ORDER BY id"
+	  : 'SELECT count(*) FROM e';
 
 	psql($db, <<"SQL");
 BEGIN;
@@ -37,16 +38,16 @@ WITH e AS (
 	FROM growth_template AS t,
 		LATERAL (SELECT nextval('pinterest_capi._event_id_seq') AS i FROM generate_series(1, $rows)) AS n
 	RETURNING id, dest)
-INSERT INTO pinterest_capi._queue (id, dest$names) SELECT id, dest$values FROM e ORDER BY id;
+$into;
 COMMIT;
 VACUUM ANALYZE pinterest_capi._event;
-VACUUM ANALYZE pinterest_capi._queue;
+VACUUM ANALYZE pinterest_capi.$retry;
 SELECT pinterest_capi._wake();
 SQL
 	return;
 }
 
-sub _make
+sub make_queue
 {
 	my ($stub, $db) = @_;
 
@@ -64,11 +65,16 @@ sub _make
 	return;
 }
 
-# Return the events a second, of the first $n events.
+# database => how many events its last round sent
+my %sent;
+
+# Return the events a second, of the first $n events, in a queue that is as long as it
+# was before the last round.
 sub _first
 {
 	my ($stub, $db, $events) = @_;
 
+	fill($db, delete $sent{$db}) if $sent{$db};
 	psql('postgres', 'CHECKPOINT');
 	$stub->reset(mark => $events);
 
@@ -85,6 +91,7 @@ sub _first
 			  == 0;
 		},
 		60) or die "$db: requests are out\n";
+	$sent{$db} = $stub->seen->{events};
 	return 1000 * $events / ($seen->{mark_ms} - $started);
 }
 
@@ -97,11 +104,11 @@ sub run
 	  sub { return scalar reverse(join ',', unpack('(A3)*', reverse $_[0])) };
 
 	set_conf('pinterest_capi.dispatch' => 'on');
-	_make($stub, "growth_$_") for qw(short undue snapshot), @long;
+	make_queue($stub, "growth_$_") for qw(short undue snapshot), @long;
 	for my $rows (@long)
 	{
 		note("growth: $rows rows");
-		_fill("growth_$rows", $rows);
+		fill("growth_$rows", $rows);
 	}
 
 	my ($in, $out) =
@@ -114,20 +121,23 @@ sub run
 	$reader->pump until $out =~ /held/;
 
 	my %runs = alternate(
-		rounds(3),
+		rounds(3, 3),
 		short => sub {
 			empty_queues('growth_short');
-			_fill('growth_short', $events);
+			delete $sent{growth_short};
+			fill('growth_short', $events);
 			return _first($stub, 'growth_short', $events);
 		},
 		undue => sub {
 			empty_queues('growth_undue');
-			_fill('growth_undue', $events, 1);
-			_fill('growth_undue', $events);
+			delete $sent{growth_undue};
+			fill('growth_undue', $events, 1);
+			fill('growth_undue', $events);
 			return _first($stub, 'growth_undue', $events);
 		},
 		snapshot => sub {
-			_fill('growth_snapshot', $events);
+			delete $sent{growth_snapshot};
+			fill('growth_snapshot', $events);
 			return _first($stub, 'growth_snapshot', $events);
 		},
 		map {

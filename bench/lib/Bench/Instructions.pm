@@ -31,6 +31,7 @@ use constant {
 my %reference = (
 	'track' => 'by hand',
 	'trigger' => 'trigger by hand',
+	'track, minimal event' => 'minimal by hand',
 	'track, 100 consent rules' => 'track, 100 consent rules by the server');
 
 # A call that all rules let pass, so that each is evaluated.
@@ -83,6 +84,8 @@ SQL
 		  $loop->('PERFORM ' . rules_call('plain rules')),
 		'track, 100 consent rules by the server' =>
 		  $loop->('PERFORM ' . rules_call('server rules')),
+		'track, minimal event' => $loop->('PERFORM ' . minimal_call('o')),
+		'minimal by hand' => $loop->(minimal_statement('o')),
 		'trigger' => "INSERT INTO shop.tracked SELECT * FROM $orders AS o",
 		'trigger by hand' =>
 		  "INSERT INTO shop.by_hand SELECT * FROM $orders AS o",

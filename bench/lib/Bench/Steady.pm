@@ -15,6 +15,7 @@ use warnings;
 use Bench;
 use Bench::Drain;
 use Bench::Latency;
+use Bench::Workload;
 use Time::HiRes qw(time usleep);
 
 use constant {
@@ -41,6 +42,22 @@ sub _flat
 	return;
 }
 
+# Return of each table that events go through how often autovacuum has vacuumed it, and how
+# many of its rows were deleted or updated.
+sub _vacuums
+{
+	my ($db) = @_;
+	my $names = join ',', event_tables($db);
+
+	return map {
+		my ($table, $runs, $dead) = split /\|/;
+		($table => { runs => $runs, dead => $dead })
+	} psql($db, <<"SQL");
+SELECT relname, autovacuum_count, n_tup_del + n_tup_upd FROM pg_stat_user_tables
+WHERE schemaname = 'pinterest_capi' AND relname = ANY ('{$names}') ORDER BY 1
+SQL
+}
+
 sub run
 {
 	my ($stub) = @_;
@@ -58,6 +75,8 @@ sub run
 		: ());
 	$stub->reset(probes => 1);
 
+	my $retry = retry_table($db);
+	my %before = _vacuums($db);
 	my $load = Bench::Latency::load($db, 1, RATE, $seconds);
 	my $started = time();
 	my $pid;
@@ -75,10 +94,10 @@ sub run
 		push @{ $series{memory} }, memory_kb($pid);
 
 		my ($queue, $queue_index, $events, $waiting) = split /\|/,
-		  value($db, <<'SQL');
-SELECT pg_table_size('pinterest_capi._queue'), pg_indexes_size('pinterest_capi._queue'),
+		  value($db, <<"SQL");
+SELECT pg_table_size('pinterest_capi.$retry'), pg_indexes_size('pinterest_capi.$retry'),
 	pg_total_relation_size('pinterest_capi._event') + pg_total_relation_size('pinterest_capi._outcome'),
-	(SELECT count(*) FROM pinterest_capi._queue)
+	(SELECT sum(queued + retrying) FROM pinterest_capi.destination_status)
 SQL
 		push @{ $series{queue} }, $queue / 1024;
 		push @{ $series{queue_index} }, $queue_index / 1024;
@@ -95,10 +114,10 @@ SQL
 
 	my $behind = time() - $finished;
 	my $seen = $stub->seen;
-	my ($vacuums, $dead, $rows, $again) = split /\|/, value($db, <<'SQL');
-SELECT s.autovacuum_count, s.n_dead_tup, (SELECT count(*) FROM pinterest_capi._event), (SELECT count(*) FROM pinterest_capi._outcome WHERE attempts <> 1)
-FROM pg_stat_user_tables AS s WHERE s.relid = 'pinterest_capi._queue'::regclass
+	my ($rows, $again) = split /\|/, value($db, <<'SQL');
+SELECT (SELECT count(*) FROM pinterest_capi._event), (SELECT count(*) FROM pinterest_capi._outcome WHERE attempts <> 1)
 SQL
+	my %after = _vacuums($db);
 
 	figure(name => 'steady, events in', unit => 'events/s', runs => [$tps]);
 	figure(
@@ -118,22 +137,29 @@ SQL
 		unit => 'events',
 		runs => [$again]);
 	_flat('steady, waiting', 'events', $series{waiting});
-	_flat('steady, queue table', 'kB', $series{queue});
-	_flat('steady, queue indexes', 'kB', $series{queue_index});
+	_flat("steady, $retry", 'kB', $series{queue});
+	_flat("steady, indexes of $retry", 'kB', $series{queue_index});
 	_flat("steady, event and outcome, kept for $kept s",
 		'kB', $series{events})
 	  if $kept;
 	_flat('steady, memory of the worker', 'kB', $series{memory});
 	_flat('steady, COMMIT to arrival, p50', 'ms', $series{p50});
 	_flat('steady, COMMIT to arrival, p99', 'ms', $series{p99});
-	figure(
-		name => 'steady, autovacuum of the queue',
-		unit => 'times',
-		runs => [$vacuums]);
-	figure(
-		name => 'steady, dead rows in the queue',
-		unit => '',
-		runs => [$dead]);
+
+	for my $table (sort keys %after)
+	{
+		figure(
+			name => "steady, autovacuum of $table",
+			unit => 'times',
+			runs => [ $after{$table}{runs} - $before{$table}{runs} ]);
+		figure(
+			name => "steady, rows of $table that became dead",
+			unit => 'rows/event',
+			runs => [
+				($after{$table}{dead} - $before{$table}{dead}) /
+				  $seen->{events}
+			]);
+	}
 	return unless $kept;
 	figure(
 		name => 'steady, rows kept at the end',

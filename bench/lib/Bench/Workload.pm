@@ -1,12 +1,18 @@
 # Bench/Workload.pm
-#	  The measured events, and a hand-written queue for the same events, as the
-#	  reference.
+#	  The measured events, and hand-written queues for the same events, as the
+#	  references.
 #
-# shop.orders holds what an application knows of its orders.  hand.* is the
-# reference: the same columns, keys and indexes as the extension's tables, the
-# payload built by jsonb_build_object, the same identifiers hashed, one
-# statement per event, ON CONFLICT for the repeated one.  It has no gates, no
-# consent, no check of any value, and wakes no worker: all that is in its favour.
+# shop.orders holds what an application knows of its orders.  Two references queue
+# the same payloads as track, built by jsonb_build_object, with the same hashes.
+# Neither has gates, consent, or a check of any value, and neither wakes a worker:
+# all that is in their favour.
+#	by hand		hand.event and hand.queue: the columns, keys and indexes that a queue
+#				with retries, a history and several destinations needs; e-mail, phone
+#				and external id; ON CONFLICT for the repeated event
+#	minimal		hand.minimal: a bigserial key, a unique event id, and the event as one
+#				jsonb; the SHA-256 of the trimmed, lower-cased e-mail and external id;
+#				one plain INSERT, which fails for the repeated event.  It is the least
+#				that sends the event once: who has sent it deletes the row
 # hand.plain is for one INSERT of a payload and nothing else.
 package Bench::Workload;
 
@@ -18,7 +24,8 @@ use Exporter qw(import);
 
 our @EXPORT =
   qw(make_orders make hand_schema trigger_schema same_payloads empty_queues
-  track_call hand_statement TRACK_WARM HAND_WARM);
+  track_call hand_statement minimal_call minimal_statement TRACK_WARM HAND_WARM
+  event_tables retry_table waits_in_retry);
 
 # Return an order's row as a function of its number.  $n: an expression.
 sub _order
@@ -95,12 +102,47 @@ INSERT INTO hand.queue (id, dest) SELECT id, dest FROM e
 SQL
 }
 
+# Return the arguments of track for the event of the minimal reference.
+sub minimal_call
+{
+	my ($o) = @_;
+
+	return track_call($o) =~ s/'phone', \Q$o\E\.phone, //r;
+}
+
+# Return the same by hand.
+sub minimal_statement
+{
+	my ($o) = @_;
+	my $hash = sub {
+		return
+		  "jsonb_build_array(encode(sha256(convert_to(lower(btrim($_[0])), 'UTF8')), 'hex'))";
+	};
+
+	return <<"SQL";
+INSERT INTO hand.minimal (event_id, event) VALUES ('order-' || $o.id,
+	jsonb_build_object(
+		'event_name', 'checkout',
+		'action_source', 'web',
+		'event_time', extract(epoch FROM now())::bigint,
+		'event_id', 'order-' || $o.id,
+		'user_data', jsonb_build_object('em', @{[ $hash->("$o.email") ]}, 'external_id', @{[ $hash->("$o.customer") ]}),
+		'custom_data', jsonb_build_object(
+			'currency', $o.currency,
+			'value', $o.total::text,
+			'order_id', $o.id::text,
+			'contents', jsonb_build_array(jsonb_build_object('id', $o.sku, 'quantity', $o.quantity)),
+			'content_ids', jsonb_build_array($o.sku),
+			'num_items', $o.quantity)))
+SQL
+}
+
 # Run statements, each given without its semicolon.
 sub hand_schema
 {
 	return (
 		'CREATE SCHEMA hand',
-		<<'SQL', <<'SQL', 'CREATE INDEX ON hand.queue (dest, due_at) WHERE due_at IS NOT NULL', <<'SQL');
+		<<'SQL', <<'SQL', 'CREATE INDEX ON hand.queue (dest, due_at) WHERE due_at IS NOT NULL', <<'SQL', <<'SQL');
 CREATE TABLE hand.event (
 	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
 	created_at timestamptz NOT NULL,
@@ -131,6 +173,12 @@ SQL
 CREATE TABLE hand.plain (
 	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
 	payload text NOT NULL
+)
+SQL
+CREATE TABLE hand.minimal (
+	id bigserial PRIMARY KEY,
+	event_id text NOT NULL UNIQUE,
+	event jsonb NOT NULL
 )
 SQL
 }
@@ -166,15 +214,15 @@ sub make
 	return;
 }
 
-# Compare the events queued by hand with those that track queued; die if they
+# Compare the events in a table by hand with those that track queued; die if they
 # differ.
 sub same_payloads
 {
-	my ($database) = @_;
-	my $differs = value($database, <<'SQL');
+	my ($database, $table, $column) = @_;
+	my $differs = value($database, <<"SQL");
 SELECT count(*) FROM (
 	SELECT event_id, payload::jsonb - 'event_time' AS p FROM pinterest_capi._event) AS a
-	FULL JOIN (SELECT event_id, payload - 'event_time' AS p FROM hand.event) AS b USING (event_id)
+	FULL JOIN (SELECT event_id, $column - 'event_time' AS p FROM $table) AS b USING (event_id)
 WHERE a.p IS DISTINCT FROM b.p
 SQL
 	my $events =
@@ -186,15 +234,47 @@ SQL
 	return $events;
 }
 
+# ---- the extension's own tables ----
+
+# Return the tables that an event goes through.
+sub event_tables
+{
+	my ($database) = @_;
+
+	return ('_event', '_outcome', retry_table($database));
+}
+
+# Return the name of the table of events that wait for a retry.
+sub retry_table
+{
+	my ($database) = @_;
+
+	return value($database,
+		q{SELECT CASE WHEN to_regclass('pinterest_capi._retry') IS NULL THEN '_queue' ELSE '_retry' END}
+	);
+}
+
+# Return whether an event that waits for its first attempt has a row in that table.
+sub waits_in_retry
+{
+	my ($database) = @_;
+
+	return value($database,
+		"SELECT NOT attnotnull FROM pg_attribute WHERE attrelid = 'pinterest_capi.@{[ retry_table($database) ]}'::regclass AND attname = 'due_at'"
+	) eq 't';
+}
+
 # Empty all queues, and run a checkpoint so that the next is far away.
 sub empty_queues
 {
 	my ($database) = @_;
 
-	psql($database, <<'SQL');
-TRUNCATE pinterest_capi._event, pinterest_capi._queue, pinterest_capi._outcome, pinterest_capi._lease;
-SQL
-	psql($database, 'TRUNCATE hand.event, hand.queue, hand.plain')
+	psql(
+		$database,
+		'TRUNCATE ' . join ', ',
+		map { "pinterest_capi.$_" } event_tables($database), '_lease');
+	psql($database,
+		'TRUNCATE hand.event, hand.queue, hand.plain, hand.minimal')
 	  if value($database, q{SELECT to_regclass('hand.event') IS NOT NULL}) eq
 	  't';
 	psql($database, 'CHECKPOINT');
