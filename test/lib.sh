@@ -257,6 +257,24 @@ make_roots() {
 	mkdir -p "$roots"
 }
 
+# what test/run needs in a root, besides the server
+packages_of_tests=ca-certificates,make,gcc,libc6-dev,pkg-config,openssl,curl,perl,nodejs
+packages_of_tests=$packages_of_tests,libcurl4-openssl-dev,libssl-dev,libutf8proc-dev,libipc-run-perl
+
+# Make a root without the files that no test reads.
+lean() {
+	"$@" --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
+		--dpkgopt='path-exclude=/usr/share/locale/*'
+}
+
+# Print a hook of mmdebstrap that unpacks servers' development packages, which
+# stand behind apt-get's options.  They are not installed: they depend on a whole
+# compiler suite that no test needs.
+headers_hook() {
+	say "chroot \"\$1\" sh -ec 'cd /tmp
+		apt-get -q download $1; for deb in postgresql-server-dev-*.deb; do dpkg -x \$deb /; done; rm -f *.deb'"
+}
+
 # Print the release that has this version of PostgreSQL: none has 16's
 # headers, and 14 is too old.
 suite_of() {
