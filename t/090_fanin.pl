@@ -10,15 +10,13 @@ use strict;
 use warnings;
 
 use FindBin;
-use IPC::Run ();
 use lib $FindBin::RealBin;
 
+use FaninLoad;
 use PinterestStub;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use List::Util  qw(min);
-use Time::HiRes qw(time);
 
 my $events = $ENV{PINTEREST_CAPI_SCALE_EVENTS} // 2000;
 my $patience = 30 + $events / 100;
@@ -50,26 +48,11 @@ CONF
 		CREATE EXTENSION pinterest_capi;
 		INSERT INTO pinterest_capi.destination (destination) VALUES ('second'), ('default');
 		SELECT pinterest_capi.allow_event('checkout');
-		CREATE ROLE dispatcher LOGIN REPLICATION;
-		CREATE PROCEDURE many(prefix text, first int, last int, pause float8 DEFAULT 0) LANGUAGE plpgsql AS $$
-		BEGIN
-			FOR i IN first..last LOOP
-				PERFORM pinterest_capi.track('checkout', '{"value": 1, "currency": "USD"}', '{"em": "a@example.com"}',
-					event_id => prefix || i);
-				IF i % 20 = 0 THEN
-					COMMIT;
-					PERFORM pg_sleep(pause);	-- so that there is a middle to kill it in
-				END IF;
-			END LOOP;
-		END $$});
+		CREATE ROLE dispatcher LOGIN REPLICATION;}
+		  . many_procedure(
+			q{PERFORM pinterest_capi.track('checkout', '{"value": 1, "currency": "USD"}', '{"em": "a@example.com"}', event_id => prefix || i)}
+		  ));
 	return $node;
-}
-
-sub connection
-{
-	my ($node, $role) = @_;
-
-	return $node->connstr('postgres') . " user=" . ($role // 'dispatcher');
 }
 
 sub subscribe
@@ -77,9 +60,9 @@ sub subscribe
 	my ($node, $name) = @_;
 
 	$dispatcher->safe_psql('postgres',
-			"SELECT pinterest_capi.subscribe('"
-		  . (connection($node) =~ s/'/''/gr)
-		  . "', '$name')");
+			'SELECT pinterest_capi.subscribe('
+		  . quoted_connection($node, 'postgres', 'dispatcher')
+		  . ", '$name')");
 	return;
 }
 
@@ -117,10 +100,10 @@ fails(
 	"BEGIN; SELECT pinterest_capi.subscribe('dbname=postgres', 'a'); COMMIT",
 	qr/transaction block/,
 	'in a transaction');
-my $quoted = connection($shop[0]) =~ s/'/''/gr;
+my $quoted = quoted_connection($shop[0], 'postgres', 'dispatcher');
 fails(
 	$dispatcher,
-	"SELECT pinterest_capi.subscribe('$quoted', 'shop_1')",
+	"SELECT pinterest_capi.subscribe($quoted, 'shop_1')",
 	qr/permission denied for function _make_slot/,
 	'before publish');
 unlike(slurp_file($dispatcher->logfile), qr/geheim/,
@@ -161,7 +144,7 @@ is( $shop[0]
 subscribe($shop[$_], 'shop_' . ($_ + 1)) for 0 .. 2;
 fails(
 	$dispatcher,
-	"SELECT pinterest_capi.subscribe('$quoted', 'shop_1')",
+	"SELECT pinterest_capi.subscribe($quoted, 'shop_1')",
 	qr/already exists/,
 	'the same name again');
 is( $shop[0]
@@ -326,100 +309,31 @@ is( $shop[2]->safe_psql(
 
 # ---- load, with one publisher killed, one disconnected, and the dispatcher killed ----
 
-$stub->reset;
-my $begin = time();
-my @load;
-for my $n (0 .. 2)
-{
-	# of the second publisher, only the first half
-	my $last = $n == 1 ? $events / 2 : $events;
-
-	push @load,
-	  IPC::Run::start(
-		[
-			'psql', '-XAtq',
-			'-d', $shop[$n]->connstr('postgres'),
-			'-c', "CALL many('load-$n-', 1, $last, 0.01)"
-		],
-		'<' => \undef,
-		'>' => \my $o,
-		'2>' => \my $e);
-}
-ok(poll(sub { $stub->count->{distinct} > 100 }, $patience), 'the load flows');
-
-# The first publisher is killed and restarted; uncommitted events are tracked
-# again.
-$shop[0]->stop('immediate');
-ok(!$load[0]->finish, 'the load of a server that is killed ends');
-$shop[0]->start;
-my $committed = $shop[0]->safe_psql('postgres',
-	q{SELECT count(*) FROM pinterest_capi.dispatch_status WHERE event_id LIKE 'load-0-%'}
-);
-cmp_ok($committed, '<', $events, "killed in the middle, after $committed");
-is($committed % 20, 0, 'whole transactions are there');
-
-# The second is disconnected, and goes on enqueuing.
-$shop[1]->safe_psql(
-	'postgres', q{
-	ALTER ROLE dispatcher NOLOGIN;
-	SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE active}
-);
-ok($load[1]->finish, 'all of the load commits');
-$shop[1]->safe_psql('postgres', "CALL many('load-1-', 1, $events)");
-$shop[0]->safe_psql('postgres', "CALL many('load-0-', 1, $events)");
-
-# The dispatcher is killed during requests.
-$dispatcher->stop('immediate');
-$dispatcher->start;
-ok($load[2]->finish, 'no load notices that the dispatcher is killed');
-
-is( $shop[1]->safe_psql(
-		'postgres', q{
-		SELECT count(*) > 0 FROM pinterest_capi.dispatch_status WHERE event_id LIKE 'load-1-%' AND reason = 'waits for the dispatcher'}
-	),
-	't',
-	'cut off, its events wait');
-my $before = $stub->count->{distinct};
-$shop[1]->safe_psql('postgres', 'ALTER ROLE dispatcher LOGIN');
-ok($stub->wait_count(distinct => 3 * $events, $patience), 'all arrive');
-cmp_ok($before, '<', 3 * $events, 'not before it was let in again');
-my %seen;
-$seen{ $_->{event}{event_id} }++
-  for grep { $_->{verdict} eq 'processed' } $stub->received;
-my @missing = grep { !$seen{$_} } map {
-	my $n = $_;
-	map { "load-$n-$_" } 1 .. $events
-} 0 .. 2;
-is(scalar @missing, 0, 'none is lost')
-  or diag("missing: @missing[0 .. min(9, $#missing)]");
-is(scalar keys %seen, 3 * $events, 'no event that was not tracked');
+run_load(
+	stub => $stub,
+	dispatcher => $dispatcher,
+	shop => \@shop,
+	database => 'postgres',
+	user => scalar getpwuid($>),
+	events => $events,
+	patience => $patience,
+	pause => 0.01,
+	committed =>
+	  q{SELECT count(*) FROM pinterest_capi.dispatch_status WHERE event_id LIKE 'load-0-%'},
+	while_cut => sub {
+		is( $shop[1]->safe_psql(
+				'postgres', q{
+				SELECT count(*) > 0 FROM pinterest_capi.dispatch_status WHERE event_id LIKE 'load-1-%' AND reason = 'waits for the dispatcher'}
+			),
+			't',
+			'cut off, its events wait');
+	});
 is($_->safe_psql('postgres', q{SELECT pinterest_capi.flush('30 seconds')}),
 	't', $_->name . ': all is handed over')
   for @shop;
 is($_->safe_psql('postgres', 'SELECT count(*) FROM pinterest_capi._queue'),
 	'0', $_->name . ': nothing waits')
   for @shop;
-ok( $dispatcher->poll_query_until(
-		'postgres', q{
-		SELECT count(*) = 0 FROM pinterest_capi.dispatch_status WHERE status IN ('queued', 'retrying')}
-	),
-	'the dispatcher has a verdict on each');
-is( $dispatcher->safe_psql(
-		'postgres', q{
-		SELECT string_agg(origin || ' ' || status || ' ' || n, ', ' ORDER BY origin) FROM (
-			SELECT origin, status, count(*) AS n FROM pinterest_capi.dispatch_status WHERE event_id LIKE 'load-%' GROUP BY 1, 2) AS c}
-	),
-	"shop_1 sent $events, shop_2 sent $events, shop_3 sent $events",
-	'status and origin at the dispatcher');
-my $unknown = $dispatcher->safe_psql(
-	'postgres', q{
-	SELECT count(*) FROM pinterest_capi.dispatch_status WHERE 'outcome of an earlier attempt unknown' = ANY (warnings)}
-);
-cmp_ok($stub->count->{duplicates},
-	'<=', $unknown, 'only events with a warning arrived twice');
-note sprintf
-  "result: %d events from 3 servers, 1 killed, 1 cut off, dispatcher killed: %.1f s, 0 lost, %d repeated under the same event_id",
-  3 * $events, time() - $begin, $stub->count->{duplicates};
 
 # ---- subscribing again ----
 

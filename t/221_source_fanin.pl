@@ -1,6 +1,7 @@
-# Databases without the extension, three sources whose triggers write the calls
-# and one dispatcher that makes them: every event arrives, and only a kill may
-# repeat some, under the same event_id.  No raw identifier is at rest.
+# Three sources, servers of several versions without the extension, whose triggers
+# write the calls, and one dispatcher that makes them: every event arrives, and only
+# a kill may repeat some, under the same event_id.  No raw identifier is in the
+# sources' data directories, their WAL and logs, or in the stream between them.
 #
 # One source is killed and one is disconnected during the load, and the dispatcher
 # is killed too.  The test counts what the stub received.
@@ -13,15 +14,15 @@ use FindBin;
 use IPC::Run ();
 use lib $FindBin::RealBin;
 
+use FaninLoad;
 use PinterestStub;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
+use SourceServers;
 use Test::More;
-use List::Util qw(min);
 
 my $events = $ENV{PINTEREST_CAPI_SCALE_EVENTS} // 600;
 my $patience = 60 + $events / 100;
-my $script = "$FindBin::RealBin/../sources/pinterest_capi_source.sql";
 
 my $stub = PinterestStub->new;
 my $dispatcher = setup_node('dispatcher', $stub,
@@ -29,50 +30,40 @@ my $dispatcher = setup_node('dispatcher', $stub,
 	  "max_worker_processes = 16\nwal_level = logical\nshared_preload_libraries = 'pinterest_capi'\n"
 );
 
-# A database whose owner is no superuser, with a shop's table.
+# A database whose owner is no superuser, with a shop's table.  A second slot keeps
+# the stream, too.  Of each second order, the table has no address: the trigger
+# makes it of another column, so that whatever has the address got it from us.
 sub source
 {
-	my ($name) = @_;
-	my $node = PostgreSQL::Test::Cluster->new($name);
+	my ($server, $name) = @_;
+	my $node = new_source($server, $name,
+		"restart_after_crash = on\nwal_keep_size = 1GB\n");
 
-	$node->init(
-		allows_streaming => 'logical',
-		extra => [ '-E', 'UTF8', '--no-locale' ]);
-	$node->append_conf('postgresql.conf',
-		"log_statement = none\nrestart_after_crash = on\nwal_keep_size = 1GB\n"
-	);
-	$node->start;
 	$node->safe_psql(
 		'postgres', q{
 		CREATE ROLE owner LOGIN;
 		CREATE ROLE shop LOGIN;
 		CREATE ROLE dispatcher LOGIN REPLICATION;
 		CREATE DATABASE app OWNER owner});
-	$node->command_ok(
-		[
-			'psql', '-XAtq', '-1', '-v', 'ON_ERROR_STOP=1', '-U', 'owner',
-			'-d', $node->connstr('app'),
-			'-f', $script
-		],
+	ok( (load_script($node, 'app', 'owner'))[0],
 		"$name: the script runs as the database's owner");
+	$node->safe_psql('app',
+		q{SELECT pg_create_logical_replication_slot('capture', 'pgoutput')});
 	$node->safe_psql(
 		'app', q{
-		CREATE TABLE orders (id text PRIMARY KEY, customer_email text, total numeric, status text);
-		CREATE TRIGGER pinterest_checkout AFTER INSERT ON orders FOR EACH ROW WHEN (NEW.status = 'paid')
+		CREATE TABLE orders (id text PRIMARY KEY, customer_email text, total numeric, status text, turned text);
+		CREATE TRIGGER pinterest_checkout AFTER INSERT ON orders FOR EACH ROW WHEN (NEW.status = 'paid' AND NEW.turned IS NULL)
 			EXECUTE FUNCTION pinterest_capi.track_trigger('checkout', 'email=customer_email', 'value=total', 'currency:=EUR',
-				'order_id=id', 'event_id=id', 'content_ids=(ARRAY[$1.id])');
+				'order_id=id', 'event_id=id');
+		CREATE TRIGGER pinterest_turned AFTER INSERT ON orders FOR EACH ROW WHEN (NEW.status = 'paid' AND NEW.turned IS NOT NULL)
+			EXECUTE FUNCTION pinterest_capi.track_trigger('checkout', 'value=total', 'currency:=EUR', 'event_id=id',
+				'email=(pg_catalog.translate($1.turned, ''abcdefghijklmnopqrstuvwxyz'', ''nopqrstuvwxyzabcdefghijklm''))');
 		GRANT INSERT, SELECT ON orders TO shop;
-		CREATE PROCEDURE many(prefix text, first int, last int, pause float8 DEFAULT 0) LANGUAGE plpgsql AS $$
-		BEGIN
-			FOR i IN first..last LOOP
-				INSERT INTO orders VALUES (prefix || i, 'Quokka.' || i || '@Qvexil.example', i, 'paid') ON CONFLICT DO NOTHING;
-				IF i % 20 = 0 THEN
-					COMMIT;
-					PERFORM pg_sleep(pause);	-- so that there is a middle to kill it in
-				END IF;
-			END LOOP;
-		END $$;
-		SELECT pinterest_capi.publish('dispatcher')},
+		SELECT pinterest_capi.publish('dispatcher');}
+		  . many_procedure(
+			q{INSERT INTO orders VALUES (prefix || i, CASE WHEN i % 2 = 1 THEN 'Wallaby.' || i || '@Zyxwombat.example' END, i, 'paid',
+				CASE WHEN i % 2 = 0 THEN 'dhbxxn.' || i || '@dirkvy.rknzcyr' END) ON CONFLICT DO NOTHING}
+		  ),
 		extra_params => [ '-U', 'owner' ]);
 	return $node;
 }
@@ -84,16 +75,15 @@ sub app
 		extra_params => [ '-U', $user // 'owner' ]);
 }
 
-my @shop = map { source("shop_$_") } 1 .. 3;
+my @servers = source_servers();
+my @shop =
+  map { source($servers[ ($_ - 1) % @servers ], "shop_$_") } 1 .. 3;
 for my $n (1 .. 3)
 {
-	$dispatcher->safe_psql(
-		'postgres',
-		"SELECT pinterest_capi.subscribe('"
-		  . (
-			($shop[ $n - 1 ]->connstr('app') . ' user=dispatcher') =~
-			  s/'/''/gr)
-		  . "', 'shop_$n')");
+	$dispatcher->safe_psql('postgres',
+			'SELECT pinterest_capi.subscribe('
+		  . quoted_connection($shop[ $n - 1 ], 'app', 'dispatcher')
+		  . ", 'shop_$n')");
 }
 ok( $dispatcher->poll_query_until(
 		'postgres', q{
@@ -214,80 +204,31 @@ is( $dispatcher->safe_psql(
 
 # ---- load, with one source killed, one disconnected, and the dispatcher killed ----
 
-$stub->reset;
-my @load;
-for my $n (0 .. 2)
-{
-	# of the second source, only the first half
-	my $last = $n == 1 ? $events / 2 : $events;
-
-	push @load,
-	  IPC::Run::start(
-		[
-			'psql', '-XAtq', '-U', 'owner', '-d', $shop[$n]->connstr('app'),
-			'-c', "CALL many('load-$n-', 1, $last, 0.02)"
-		],
-		'<' => \undef,
-		'>' => \my $o,
-		'2>' => \my $e);
-}
-ok(poll(sub { $stub->count->{distinct} > 100 }, $patience), 'the load flows');
-$shop[0]->stop('immediate');
-ok(!$load[0]->finish, 'the load of a source that is killed ends');
-$shop[0]->start;
-my $committed =
-  app($shop[0], q{SELECT count(*) FROM orders WHERE id LIKE 'load-0-%'});
-cmp_ok($committed, '<', $events, "killed in the middle, after $committed");
-
-$shop[1]->safe_psql(
-	'postgres', q{
-	ALTER ROLE dispatcher NOLOGIN;
-	SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE active}
-);
-ok($load[1]->finish, 'all of the load of one that is cut off commits');
-ok( $dispatcher->poll_query_until(
-		'postgres', q{
-		SELECT count(*) = 1 FROM pinterest_capi.doctor() WHERE status = 'warning' AND advice LIKE 'The subscription shop\_2 takes the calls of a source and is not connected%'}
-	),
-	'which doctor() says');
-app($shop[1], "CALL many('load-1-', 1, $events)");
-app($shop[0], "CALL many('load-0-', 1, $events)");
-
-$dispatcher->stop('immediate');
-$dispatcher->start;
-ok($load[2]->finish, 'no load notices that the dispatcher is killed');
-my $before = $stub->count->{distinct};
-$shop[1]->safe_psql('postgres', 'ALTER ROLE dispatcher LOGIN');
-ok($stub->wait_count(distinct => 3 * $events, $patience), 'all arrive');
-cmp_ok($before, '<', 3 * $events, 'not before it was let in again');
-my %seen;
-$seen{ $_->{event}{event_id} }++
-  for grep { $_->{verdict} eq 'processed' } $stub->received;
-my @missing = grep { !$seen{$_} } map {
-	my $n = $_;
-	map { "load-$n-$_" } 1 .. $events
-} 0 .. 2;
-is(scalar @missing, 0, 'none is lost')
-  or diag("missing: @missing[0 .. min(9, $#missing)]");
-is(scalar keys %seen, 3 * $events, 'none that nobody wrote');
-ok( $dispatcher->poll_query_until(
-		'postgres', q{
-		SELECT count(*) = 0 FROM pinterest_capi.dispatch_status WHERE status IN ('queued', 'retrying')}
-	),
-	'the dispatcher has a verdict on each');
-is( $dispatcher->safe_psql(
-		'postgres', q{
-		SELECT string_agg(origin || ' ' || status || ' ' || n, ', ' ORDER BY origin) FROM (
-			SELECT origin, status, count(*) AS n FROM pinterest_capi.dispatch_status WHERE event_id LIKE 'load-%' GROUP BY 1, 2) AS c}
-	),
-	"shop_1 sent $events, shop_2 sent $events, shop_3 sent $events",
-	'status and origin');
-my $unknown = $dispatcher->safe_psql(
-	'postgres', q{
-	SELECT count(*) FROM pinterest_capi.dispatch_status WHERE 'outcome of an earlier attempt unknown' = ANY (warnings)}
-);
-cmp_ok($stub->count->{duplicates},
-	'<=', $unknown, 'twice came only what says so');
+run_load(
+	stub => $stub,
+	dispatcher => $dispatcher,
+	shop => \@shop,
+	database => 'app',
+	user => 'owner',
+	events => $events,
+	patience => $patience,
+	pause => 0.02,
+	committed => q{SELECT count(*) FROM orders WHERE id LIKE 'load-0-%'},
+	while_cut => sub {
+		ok( $dispatcher->poll_query_until(
+				'postgres', q{
+				SELECT count(*) = 1 FROM pinterest_capi.doctor() WHERE status = 'warning' AND advice LIKE 'The subscription shop\_2 takes the calls of a source and is not connected%'}
+			),
+			'doctor() says which is not connected');
+	});
+my %em = map { $_->{event}{event_id} => $_->{event}{user_data}{em}[0] }
+  $stub->received;
+is( $em{'load-0-1'},
+	sha256_hex('wallaby.1@zyxwombat.example'),
+	'an address that is a column');
+is( $em{'load-2-2'},
+	sha256_hex('quokka.2@qvexil.example'),
+	'an address that an expression makes');
 
 # ---- no row stays, and no carried row holds a raw identifier ----
 
@@ -299,33 +240,71 @@ is( $dispatcher->safe_psql(
 	'0',
 	'nor at the dispatcher');
 
-# The application's own table has the addresses, so the search is for track()'s arguments alone.
 app($_,
 	q{SELECT pinterest_capi.track('checkout', '{"order_id": "canary"}', '{"em": "Wombatine@Zyx.example", "fn": "Wombatine", "ph": "+49 176 80817263"}', 'wombatine-cookie');
 	SELECT pinterest_capi.identify('wombatine-cookie', '{"ln": "Wombatine"}')}
 ) for @shop;
+
+# Return the file with all that a dispatcher of this source gets.
+sub captured
+{
+	my ($node) = @_;
+	my $file =
+	  PostgreSQL::Test::Utils::tempdir() . '/' . $node->name . '.stream';
+
+	command_ok(
+		[
+			'pg_recvlogical', '-d', $node->connstr('app'),
+			'--slot' => 'capture',
+			'--start', '--no-loop',
+			'--endpos' =>
+			  $node->safe_psql('app', 'SELECT pg_current_wal_lsn()'),
+			'--option' => 'proto_version=1',
+			'--option' => 'publication_names=pinterest_capi',
+			'--file' => $file
+		],
+		$node->name . ': the stream');
+	return $file;
+}
+my $raw = 'wombatine|17680817263|176 80817263|quokka|qvexil';
+for my $node (@shop)
+{
+	my $stream = captured($node);
+
+	is(files_with("$raw|wallaby|zyxwombat", $stream),
+		'', $node->name . ': no raw identifier in the stream');
+	like(files_with('canary', $stream), qr/./, 'which has the calls');
+	like(files_with('load-[012]-' . $events, $stream),
+		qr/./, 'and those of the load');
+}
 $dispatcher->safe_psql('postgres', 'DROP SUBSCRIPTION shop_' . $_) for 1 .. 3;
 for my $node (@shop, $dispatcher)
 {
 	$node->safe_psql('postgres', 'CHECKPOINT');
 	$node->stop;
-	my $found =
-	  files_with('wombatine|17680817263|176 80817263', $node->data_dir);
-	is($found, '',
+	is( files_with($raw, $node->data_dir, $node->logfile),
+		'',
 		$node->name
 		  . ': no raw identifier in the data directory, the WAL and the log');
 }
-like(files_with('canary', $shop[0]->data_dir . '/pg_wal'),
-	qr/./, 'the search finds what is carried');
+for my $node (@shop)
+{
+	my $wal = $node->data_dir . '/pg_wal';
+
+	like(files_with('canary', $wal),
+		qr/./, $node->name . ': the search finds what is carried');
+	like(files_with('dirkvy', $wal),
+		qr/./, 'and what the application has written');
+}
 
 sub files_with
 {
-	my ($pattern, $dir) = @_;
+	my ($pattern, @where) = @_;
 	my ($found, $errors) = ('', '');
 
 	local $ENV{LC_ALL} = 'C';
 	IPC::Run::run(
-		[ 'grep', '-r', '-a', '-l', '-i', '-E', $pattern, $dir ],
+		[ 'grep', '-r', '-a', '-l', '-i', '-E', $pattern, @where ],
 		'>' => \$found,
 		'2>' => \$errors);
 	return $found;

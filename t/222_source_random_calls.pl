@@ -1,5 +1,6 @@
-# The same random calls, made through the extension and through a source with its
-# dispatcher, become the same rows: status, reason, payload, warnings.
+# The same random calls, made through the extension and through sources of several
+# versions of PostgreSQL with their dispatcher, become the same rows: status, reason,
+# payload, warnings.
 #
 # The test skips the calls that differ by docs/sources.md: those that name a
 # destination that doesn't exist, which a source can't know; phone numbers of
@@ -15,13 +16,15 @@ no warnings 'nonchar';
 use FindBin;
 use lib $FindBin::RealBin;
 
-use Encode     ();
+use Encode ();
+use FaninLoad;
 use File::Temp ();
 use IPC::Run   ();
 use PinterestStub;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use RandomCalls;
+use SourceServers;
 use Test::More;
 
 my $seed = $ENV{PINTEREST_CAPI_TEST_SEED} || 1 + int(rand(2**31 - 1));
@@ -94,41 +97,15 @@ my $settings = q{
 	INSERT INTO pinterest_capi.consent_rule VALUES
 		('odd', 'third', 'stop', '$.properties.value > 10'),
 		('said no', NULL, 'stop', '$.consent.marketing == false')};
-my $script = "$FindBin::RealBin/../sources/pinterest_capi_source.sql";
 
-sub node
+sub extension
 {
-	my ($name, @conf) = @_;
+	my ($name) = @_;
 
-	return PinterestStub::new_node(
-		$name,
-		conf => join '',
-		map { "$_\n" } 'log_statement = none', 'fsync = off', @conf);
+	return PinterestStub::new_node($name,
+		conf =>
+		  "log_statement = none\nfsync = off\nmax_worker_processes = 16\n");
 }
-
-my $local = node('local');
-my $source = node(
-	'source',
-	'wal_level = logical',
-	'max_wal_senders = 10',
-	'max_replication_slots = 10');
-my $dispatcher = node('dispatcher');
-$_->safe_psql('postgres', "CREATE EXTENSION pinterest_capi; $settings")
-  for $local, $dispatcher;
-$source->command_ok(
-	[
-		'psql', '-XAtq', '-1', '-v', 'ON_ERROR_STOP=1', '-d',
-		$source->connstr('postgres'),
-		'-f', $script
-	],
-	'the script runs');
-$source->safe_psql('postgres',
-	'UPDATE pinterest_capi.source_setting SET send_client_ip = true, send_user_agent = true'
-);
-$dispatcher->safe_psql('postgres',
-		"SELECT pinterest_capi.subscribe('"
-	  . ($source->connstr('postgres') =~ s/'/''/gr)
-	  . "', 'shop')");
 
 sub run_calls
 {
@@ -150,56 +127,34 @@ sub run_calls
 	return ($out, $errors);
 }
 
-my ($local_out, $local_errors) = run_calls($local);
-my ($source_out, $source_errors) = run_calls($source);
-is($source_errors, $local_errors,
-	'the same calls are refused, with the same SQLSTATE');
-my @generated = grep { /^[0-9a-f]{8}-[0-9a-f]{4}-7/ } split /\n/, $source_out;
-is_deeply(
-	[ grep { !/^[0-9a-f]{8}-[0-9a-f]{4}-7/ } split /\n/, $source_out ],
-	[ grep { !/^[0-9a-f]{8}-[0-9a-f]{4}-7/ } split /\n/, $local_out ],
-	'and the others return the same');
-ok( $dispatcher->poll_query_until(
-		'postgres',
-		q{SELECT count(*) > 0 FROM pinterest_capi.dispatch_status WHERE event_id = 'the last'}
-	),
-	'all arrive');
-is( $source->safe_psql(
-		'postgres', 'SELECT count(*) FROM pinterest_capi._call'),
-	'0',
-	'and nothing stays');
-
-# ---- the rows ----
-
-my $rows = q{
-	SELECT encode(convert_to(concat_ws(E'\x01', event_id, destination, event_name, sent_as, status, reason, payload, warnings), 'UTF8'), 'hex')
-	FROM (SELECT event_id, destination, event_name, sent_as, status, reason, payload::text, warnings::text,
-		row_number() OVER (PARTITION BY event_id, destination ORDER BY id) AS n FROM pinterest_capi.dispatch_status) AS s
-	ORDER BY event_id COLLATE "C", destination COLLATE "C", event_name COLLATE "C", status, n};
-my @local = split /\n/, $local->safe_psql('postgres', $rows);
-my @source = split /\n/, $dispatcher->safe_psql('postgres', $rows);
-
-my @different;
-sub text { return Encode::decode('UTF-8', pack 'H*', $_[0]) }
-is( scalar @source,
-	scalar @local,
-	scalar(@local) . ' rows, as many from the source');
-for my $i (0 .. $#local)
+# Return what the calls of a database have become, a row a line.
+sub rows
 {
-	next if $local[$i] eq ($source[$i] // '');
-	my ($a, $b) =
-	  map { s/[^\x20-\x7e]/sprintf '\\x{%x}', ord $&/ger } text($local[$i]),
-	  text($source[$i] // '');
+	my ($node, $database) = @_;
 
-	my $same = 0;
-	$same++
-	  while $same < length $a && substr($a, $same, 1) eq substr($b, $same, 1);
-	push @different,
-		substr($a, 0, 20) . ' ... '
-	  . substr($a, $same > 40 ? $same - 40 : 0, 160)
-	  . "\n\tsource: ... "
-	  . substr($b, $same > 40 ? $same - 40 : 0, 160);
+	return split /\n/, $node->safe_psql(
+		$database, q{
+		SELECT encode(convert_to(concat_ws(E'\x01', event_id, destination, event_name, sent_as, status, reason, payload, warnings), 'UTF8'), 'hex')
+		FROM (SELECT event_id, destination, event_name, sent_as, status, reason, payload::text, warnings::text,
+			row_number() OVER (PARTITION BY event_id, destination ORDER BY id) AS n FROM pinterest_capi.dispatch_status) AS s
+		ORDER BY event_id COLLATE "C", destination COLLATE "C", event_name COLLATE "C", status, n}
+	);
 }
+
+sub text { return Encode::decode('UTF-8', pack 'H*', $_[0]) }
+
+# ---- through the extension ----
+
+my $local = extension('local');
+$local->safe_psql('postgres', "CREATE EXTENSION pinterest_capi; $settings");
+my ($local_out, $local_errors) = run_calls($local);
+my @local = rows($local, 'postgres');
+$local->stop;
+cmp_ok(
+	scalar(grep { text($_) =~ /\x01queued\x01/ } @local),
+	'>',
+	0.2 * $tracked,
+	'many would be sent');
 note(
 	sprintf 'result: %d calls, seed %d: %d rows; not compared: %s',
 	$calls,
@@ -207,13 +162,86 @@ note(
 	scalar @local,
 	join ', ',
 	map { "$skipped{$_} $_" } sort keys %skipped);
-is(scalar @different, 0, 'they are the same')
-  or diag(join "\n", @different[ 0 .. ($#different > 9 ? 9 : $#different) ]);
-cmp_ok(
-	scalar(grep { text($_) =~ /\x01queued\x01/ } @local),
-	'>',
-	0.2 * $tracked,
-	'many would be sent');
 
-$dispatcher->safe_psql('postgres', 'DROP SUBSCRIPTION shop');
+# ---- through each source, into a database of its own on the dispatcher ----
+
+my $dispatcher = extension('dispatcher');
+
+sub compare
+{
+	my ($server) = @_;
+	my $name = "source_$server->{major}";
+	my $source = new_source($server, $name, "fsync = off\n");
+
+	ok( (   load_script(
+				$source, 'postgres',
+				$source->safe_psql('postgres', 'SELECT current_user')))[0],
+		'the script runs');
+	$source->safe_psql('postgres',
+		'UPDATE pinterest_capi.source_setting SET send_client_ip = true, send_user_agent = true'
+	);
+	$dispatcher->safe_psql('postgres', "CREATE DATABASE $name");
+	$dispatcher->safe_psql($name,
+		"CREATE EXTENSION pinterest_capi; $settings");
+	$dispatcher->safe_psql(
+		$name,
+		"SELECT pinterest_capi.subscribe("
+		  . quoted_connection($source, 'postgres',
+			$source->safe_psql('postgres', 'SELECT current_user'))
+		  . ", '$name')");
+
+	my ($source_out, $source_errors) = run_calls($source);
+
+	is($source_errors, $local_errors,
+		'the same calls are refused, with the same SQLSTATE');
+	is_deeply(
+		[ grep { !/^[0-9a-f]{8}-[0-9a-f]{4}-7/ } split /\n/, $source_out ],
+		[ grep { !/^[0-9a-f]{8}-[0-9a-f]{4}-7/ } split /\n/, $local_out ],
+		'and the others return the same');
+	ok( $dispatcher->poll_query_until(
+			$name,
+			q{SELECT count(*) > 0 FROM pinterest_capi.dispatch_status WHERE event_id = 'the last'}
+		),
+		'all arrive');
+	is( $source->safe_psql(
+			'postgres', 'SELECT count(*) FROM pinterest_capi._call'),
+		'0',
+		'and nothing stays');
+
+	my @source = rows($dispatcher, $name);
+	my @different;
+
+	is( scalar @source,
+		scalar @local,
+		scalar(@local) . ' rows, as many from the source');
+	for my $i (0 .. $#local)
+	{
+		next if $local[$i] eq ($source[$i] // '');
+		my ($a, $b) =
+		  map { s/[^\x20-\x7e]/sprintf '\\x{%x}', ord $&/ger }
+		  text($local[$i]), text($source[$i] // '');
+
+		my $same = 0;
+		$same++
+		  while $same < length $a
+		  && substr($a, $same, 1) eq substr($b, $same, 1);
+		push @different,
+			substr($a, 0, 20) . ' ... '
+		  . substr($a, $same > 40 ? $same - 40 : 0, 160)
+		  . "\n\tsource: ... "
+		  . substr($b, $same > 40 ? $same - 40 : 0, 160);
+	}
+	is(scalar @different, 0, 'they are the same')
+	  or
+	  diag(join "\n", @different[ 0 .. ($#different > 9 ? 9 : $#different) ]);
+	$dispatcher->safe_psql($name, "DROP SUBSCRIPTION $name");
+	$source->stop;
+	return;
+}
+
+for my $server (source_servers())
+{
+	subtest "PostgreSQL $server->{version}" =>
+	  sub { compare($server); done_testing() };
+}
 done_testing();
