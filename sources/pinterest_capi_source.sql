@@ -1713,27 +1713,57 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION pinterest_capi._value(text, jsonb, text, text, integer, boolean, boolean) IS 'internal: a value of user_data as it leaves';
 
--- The text of {"hash": ...} of what needs no more than lower case, which most
--- identifiers are; else NULL.
+-- The text of {"hash": ...} of what needs no rule, which most identifiers are; else
+-- NULL.  A phone number is one with a plus sign whose calling code no trunk zero
+-- follows: a code of one or two digits, which is the beginning of no longer one.
 CREATE OR REPLACE FUNCTION pinterest_capi._plain_hash(kind text, value text) RETURNS text
 	LANGUAGE sql STABLE PARALLEL SAFE
 	AS $$ SELECT '{"hash": "' || encode(sha256(convert_to(CASE
-		WHEN kind = 'em' AND octet_length(value) < 256 AND value COLLATE "C" ~ '^[0-9A-Za-z._+-]+@[0-9A-Za-z.-]+$' AND split_part(lower(value COLLATE "C"), '@', 2) COLLATE "C" NOT IN (
+		WHEN kind = 'em' AND octet_length(value) < 256 AND value COLLATE "C" ~ '^ *[0-9A-Za-z._+-]+@[0-9A-Za-z.-]+ *$'
+				AND split_part(lower(btrim(value, ' ') COLLATE "C"), '@', 2) COLLATE "C" NOT IN (
 			/* table misspelled */
 		'aol.con', 'gamil.com', 'gmaik.com', 'gmail.cm', 'gmail.co', 'gmail.con', 'gmail.om', 'gmaill.com', 'gmai.com', 'gmal.com', 'gmali.com', 'gmial.com', 'gmil.com', 'gnail.com', 'hotamil.com', 'hotmai.com', 'hotmail.cm', 'hotmail.con', 'hotmaill.com', 'hotmal.com', 'hotmial.com', 'hotmil.com', 'hotnail.com', 'iclod.com', 'icloud.con', 'icoud.com', 'outllok.com', 'outlok.com', 'outlook.con', 'outloook.com', 'yaho.com', 'yahoo.cm', 'yahoo.con', 'yahooo.com', 'yhaoo.com', 'yhoo.com'
-		/* end of table */) THEN lower(value COLLATE "C")
+		/* end of table */) THEN lower(btrim(value, ' ') COLLATE "C")
+		WHEN kind = 'ph' AND octet_length(value) < 40 AND left(ltrim(value, ' '), 1) = '+' AND strpos(value, '(0') = 0 AND strpos(value, '( ') = 0
+				-- 7 to 15 digits
+				AND translate(ltrim(value, ' '), ' ()./-', '') COLLATE "C" ~ '^\+(?:[17][1-9][0-9]{5,13}|(?:2[07]|3[0-469]|4[013-9]|5[1-8]|6[0-6]|8[1246]|9[0-58])[1-9][0-9]{4,12})$'
+			THEN translate(value, '+ ()./-', '')
 		WHEN kind = 'external_id' AND octet_length(value) < 64 AND value COLLATE "C" ~ '^[!-~]+$' THEN value
 		END, 'UTF8')), 'hex') || '"}' $$;
-COMMENT ON FUNCTION pinterest_capi._plain_hash(text, text) IS 'internal: of a plain e-mail address or external id, as it leaves';
+COMMENT ON FUNCTION pinterest_capi._plain_hash(text, text) IS
+	'internal: of a plain e-mail address, phone number or external id, as it leaves';
+
+-- The code of the first country of user_data that is one, or an empty text.
+CREATE OR REPLACE FUNCTION pinterest_capi._first_country(given jsonb) RETURNS text
+	LANGUAGE plpgsql STABLE
+	AS $$
+BEGIN
+	IF jsonb_typeof(given) = 'string' THEN
+		RETURN pinterest_capi._country_code(given #>> '{}');
+	END IF;
+	RETURN coalesce((SELECT c.code FROM jsonb_array_elements(CASE jsonb_typeof(given) WHEN 'array' THEN given ELSE '[]' END) WITH ORDINALITY AS e (value, n),
+			pinterest_capi._country_code(CASE jsonb_typeof(e.value) WHEN 'string' THEN e.value #>> '{}' ELSE '' END) AS c (code)
+		WHERE c.code <> '' ORDER BY e.n LIMIT 1), '');
+END $$;
+COMMENT ON FUNCTION pinterest_capi._first_country(jsonb) IS 'internal';
 
 -- An unknown key counts, and a rule may ask for it; its value does not leave.
 CREATE OR REPLACE FUNCTION pinterest_capi._user_data(user_data jsonb) RETURNS text
 	LANGUAGE plpgsql STABLE
 	AS $$
 DECLARE
-	rest jsonb := user_data;
-	found text;
-	quick text;
+	em text;
+	email text;
+	ph text;
+	phone text;
+	phone_number text;
+	external_id text;
+	result text;
+	rest jsonb;
+	key text;
+	value jsonb;
+	kind text;
+	unknown integer := 0;
 	country text := '';
 	setting pinterest_capi.source_setting;
 	today integer;
@@ -1741,53 +1771,48 @@ BEGIN
 	IF user_data IS NULL OR user_data = '{}' THEN
 		RETURN '{}';
 	END IF;
-	-- without a query, where these two are all that there is
-	found := CASE jsonb_typeof(rest -> 'em') WHEN 'string' THEN pinterest_capi._plain_hash('em', rest ->> 'em') END;
-	IF found IS NOT NULL THEN
-		quick := '{"em": ' || found;
-		rest := rest - 'em';
-	END IF;
-	found := CASE jsonb_typeof(rest -> 'email') WHEN 'string' THEN pinterest_capi._plain_hash('em', rest ->> 'email') END;
-	IF found IS NOT NULL THEN
-		quick := coalesce(quick || ', ', '{') || '"email": ' || found;
-		rest := rest - 'email';
-	END IF;
-	found := CASE jsonb_typeof(rest -> 'external_id') WHEN 'string' THEN pinterest_capi._plain_hash('external_id', rest ->> 'external_id') END;
-	IF found IS NOT NULL THEN
-		quick := coalesce(quick || ', ', '{') || '"external_id": ' || found;
-		rest := rest - 'external_id';
-	END IF;
+	-- without a query, where these are all that there is
+	em := CASE jsonb_typeof(user_data -> 'em') WHEN 'string' THEN pinterest_capi._plain_hash('em', user_data ->> 'em') END;
+	email := CASE jsonb_typeof(user_data -> 'email') WHEN 'string' THEN pinterest_capi._plain_hash('em', user_data ->> 'email') END;
+	ph := CASE jsonb_typeof(user_data -> 'ph') WHEN 'string' THEN pinterest_capi._plain_hash('ph', user_data ->> 'ph') END;
+	phone := CASE jsonb_typeof(user_data -> 'phone') WHEN 'string' THEN pinterest_capi._plain_hash('ph', user_data ->> 'phone') END;
+	phone_number := CASE jsonb_typeof(user_data -> 'phone_number') WHEN 'string' THEN pinterest_capi._plain_hash('ph', user_data ->> 'phone_number') END;
+	external_id := CASE jsonb_typeof(user_data -> 'external_id') WHEN 'string' THEN pinterest_capi._plain_hash('external_id', user_data ->> 'external_id') END;
+	result := concat_ws(', ', '"em": ' || em, '"email": ' || email, '"ph": ' || ph, '"phone": ' || phone, '"phone_number": ' || phone_number,
+		'"external_id": ' || external_id);
+	rest := user_data - array_remove(ARRAY[CASE WHEN em <> '' THEN 'em' END, CASE WHEN email <> '' THEN 'email' END, CASE WHEN ph <> '' THEN 'ph' END,
+		CASE WHEN phone <> '' THEN 'phone' END, CASE WHEN phone_number <> '' THEN 'phone_number' END, CASE WHEN external_id <> '' THEN 'external_id' END], NULL);
 	IF rest = '{}' THEN
-		RETURN quick || '}';
+		RETURN '{' || result || '}';
 	END IF;
 
-	IF user_data ?| '{ph,phone,phone_number,st,state,ip,client_ip_address,user_agent,client_user_agent}' THEN
+	IF rest ?| '{ph,phone,phone_number,st,state,ip,client_ip_address,user_agent,client_user_agent}' THEN
 		SELECT * INTO setting FROM pinterest_capi.source_setting LIMIT 1;
 		IF user_data ? 'country' THEN
-			country := coalesce((SELECT c.code FROM jsonb_array_elements(CASE jsonb_typeof(user_data -> 'country') WHEN 'array' THEN user_data -> 'country'
-						ELSE jsonb_build_array(user_data -> 'country') END) WITH ORDINALITY AS e (value, n),
-					pinterest_capi._country_code(CASE jsonb_typeof(e.value) WHEN 'string' THEN e.value #>> '{}' ELSE '' END) AS c (code)
-				WHERE c.code <> '' ORDER BY e.n LIMIT 1), '');
+			country := pinterest_capi._first_country(user_data -> 'country');
 		END IF;
 	END IF;
-	IF user_data ?| '{db,date_of_birth}' THEN
+	IF rest ?| '{db,date_of_birth}' THEN
 		-- where it is latest
 		today := to_char(clock_timestamp() AT TIME ZONE 'UTC' + interval '1 day', 'YYYYMMDD');
 	END IF;
-	RETURN (
-		SELECT jsonb_object_agg(
-			CASE WHEN k.kind IS NOT NULL OR e.key COLLATE "C" ~ '^[a-z_]{1,40}$' THEN e.key ELSE '?' || e.n END,
-			CASE
-				WHEN k.kind IS NULL THEN '{}'
-				WHEN jsonb_typeof(e.value) = 'null' THEN e.value
-				WHEN jsonb_typeof(e.value) = 'array' THEN coalesce((
-					SELECT jsonb_agg(pinterest_capi._value(k.kind, a.value, country, lower(setting.default_country COLLATE "C"), today,
-						setting.send_client_ip, setting.send_user_agent) ORDER BY a.n)
-					FROM jsonb_array_elements(e.value) WITH ORDINALITY AS a (value, n) WHERE jsonb_typeof(a.value) <> 'null'), '[]')
-				ELSE pinterest_capi._value(k.kind, e.value, country, lower(setting.default_country COLLATE "C"), today,
-					setting.send_client_ip, setting.send_user_agent) END)
-		FROM jsonb_each(user_data) WITH ORDINALITY AS e (key, value, n),
-			LATERAL (SELECT substring(pinterest_capi._key(e.key) FROM '^user (.*)')) AS k (kind))::text;
+	FOR key, value IN SELECT e.key, e.value FROM jsonb_each(rest) AS e (key, value) LOOP
+		kind := substring(pinterest_capi._key(key) FROM '^user (.*)');
+		IF kind IS NULL THEN
+			value := '{}';
+			unknown := unknown + 1;
+			key := CASE WHEN key COLLATE "C" ~ '^[a-z_]{1,40}$' THEN key ELSE '?' || unknown END;
+		ELSIF jsonb_typeof(value) = 'array' THEN
+			value := (SELECT coalesce(jsonb_agg(pinterest_capi._value(kind, a.value, country, lower(setting.default_country COLLATE "C"), today,
+					setting.send_client_ip, setting.send_user_agent) ORDER BY a.n), '[]')
+				FROM jsonb_array_elements(value) WITH ORDINALITY AS a (value, n) WHERE jsonb_typeof(a.value) <> 'null');
+		ELSIF jsonb_typeof(value) <> 'null' THEN
+			value := pinterest_capi._value(kind, value, country, lower(setting.default_country COLLATE "C"), today,
+				setting.send_client_ip, setting.send_user_agent);
+		END IF;
+		result := concat_ws(', ', nullif(result, ''), '"' || key || '": ' || value::text);
+	END LOOP;
+	RETURN '{' || result || '}';
 END $$;
 COMMENT ON FUNCTION pinterest_capi._user_data(jsonb) IS 'internal: user_data as it leaves';
 
@@ -1846,12 +1871,12 @@ COMMENT ON FUNCTION pinterest_capi._check_object(jsonb, text) IS 'internal';
 
 -- A call as text that the dispatcher reads: jsonb could be one that only this
 -- server can read, and would stop the subscription there.
-CREATE OR REPLACE FUNCTION pinterest_capi._call_text(properties jsonb, user_data jsonb, visitor_id text,
+CREATE OR REPLACE FUNCTION pinterest_capi._call_text(properties text, user_data jsonb, visitor_id text,
 		action_source text, consent jsonb, destination text, warnings text[], marks jsonb) RETURNS text
 	LANGUAGE plpgsql STABLE
 	AS $$
 DECLARE
-	call constant text := '{"version": 1, "properties": ' || coalesce(properties::text, '{}')
+	call constant text := '{"version": 1, "properties": ' || coalesce(properties, '{}')
 		|| ', "user_data": ' || pinterest_capi._user_data(user_data)
 		|| CASE WHEN visitor_id <> '' THEN ', "visitor": "' || pinterest_capi._sha256(visitor_id) || '"' ELSE '' END
 		|| CASE WHEN action_source <> 'web' THEN ', "action_source": ' || to_json(action_source)::text ELSE '' END
@@ -1866,7 +1891,7 @@ BEGIN
 	END IF;
 	RETURN call;
 END $$;
-COMMENT ON FUNCTION pinterest_capi._call_text(jsonb, jsonb, text, text, jsonb, text, text[], jsonb) IS 'internal';
+COMMENT ON FUNCTION pinterest_capi._call_text(text, jsonb, text, text, jsonb, text, text[], jsonb) IS 'internal';
 
 CREATE OR REPLACE FUNCTION pinterest_capi._carried_name(name text) RETURNS text
 	LANGUAGE sql STABLE
@@ -1911,7 +1936,7 @@ BEGIN
 		PERFORM pinterest_capi._bad_call('unknown action_source', 'Use web, app_android, app_ios or offline.');
 	END IF;
 	kept := pinterest_capi._event_id(event_id);
-	call := pinterest_capi._call_text(properties, user_data, visitor_id, action_source, consent, destination, CASE WHEN kept[2] <> '' THEN kept[2:2] END, NULL);
+	call := pinterest_capi._call_text(properties::text, user_data, visitor_id, action_source, consent, destination, CASE WHEN kept[2] <> '' THEN kept[2:2] END, NULL);
 	-- as _carry(), without the cost of a call
 	INSERT INTO pinterest_capi._call (kind, called_at, event_time, event_name, event_id, call)
 		VALUES ('track', clock_timestamp(), coalesce(track.event_time, transaction_timestamp()),
@@ -2196,7 +2221,6 @@ DECLARE
 	calls constant oid := to_regclass('pinterest_capi._call');
 	owner oid;
 	is_foreign boolean;
-	is_plain boolean := false;
 	row_json jsonb;
 	argument text;
 	place integer;
@@ -2205,14 +2229,14 @@ DECLARE
 	key text;
 	target text;
 	value jsonb;
-	keys text[] := '{}';
-	sources text[] := '{}';
-	expressions integer[] := '{}';
+	keys text := ' ';
+	expression_keys text[];
+	expressions text[];
 	fault_key text;
 	fault text;
 	hint text;
 	number integer;
-	properties jsonb := '{}';
+	properties text := '';
 	user_data jsonb := '{}';
 	visitor_id text;
 	event_id text;
@@ -2270,124 +2294,121 @@ BEGIN
 				row_json := CASE TG_OP WHEN 'DELETE' THEN to_jsonb(OLD) ELSE to_jsonb(NEW) END;
 			END IF;
 
-			-- columns and constants, as most mappings are, by one query
-			IF fault_key IS NULL THEN
-				SELECT coalesce(jsonb_object_agg(m.key, m.value) FILTER (WHERE m.target LIKE 'user%' AND m.value <> 'null'), '{}'),
-					coalesce(jsonb_object_agg(m.key, m.value) FILTER (WHERE m.target LIKE 'property%' AND m.value <> 'null'), '{}'),
-					coalesce(jsonb_object_agg(m.key, m.value) FILTER (WHERE m.target = 'call' AND m.value <> 'null'), '{}'),
-					coalesce(count(DISTINCT m.key) = count(*) AND bool_and(m.target IS NOT NULL AND m.value IS NOT NULL AND CASE
-						WHEN m.is_constant THEN m.key <> 'action_source' OR m.source IN ('web', 'app_android', 'app_ios', 'offline')
-						-- padding, a network or a currency: below
-						ELSE jsonb_typeof(m.value) <> 'string' OR (right(m.value #>> '{}', 1) <> ' ' AND m.target NOT IN ('property number', 'user ip')) END), true)
-					INTO user_data, properties, params, is_plain
-				FROM (
-					SELECT p.key, pinterest_capi._key(p.key) AS target, p.is_constant, p.source,
-						CASE WHEN p.is_constant THEN to_jsonb(p.source) ELSE row_json -> p.source END AS value
-					FROM (
-						SELECT CASE WHEN o.place > 1 THEN rtrim(left(o.argument, o.place - 1 - o.is_constant::integer), ' ') END AS key,
-							o.is_constant, substr(o.argument, o.place + 1) AS source
-						FROM (
-							SELECT u.argument, strpos(u.argument, '=') AS place, strpos(u.argument, ':=') > 0 AND strpos(u.argument, ':=') = strpos(u.argument, '=') - 1 AS is_constant
-							FROM unnest(TG_ARGV[1:]) AS u (argument) OFFSET 0) AS o
-						OFFSET 0) AS p
-					OFFSET 0) AS m;
-			END IF;
-			IF NOT is_plain THEN
-				user_data := '{}';
-				properties := '{}';
-				params := '{}';
-				FOR i IN 1 .. TG_NARGS - 1 LOOP
-					argument := TG_ARGV[i];
-					place := strpos(argument, '=');
-					is_constant := place > 1 AND substr(argument, place - 1, 1) = ':';
-					key := rtrim(left(argument, place - 1 - is_constant::integer), ' ');
-					target := CASE WHEN place > 1 THEN pinterest_capi._key(key) END;
-					IF target IS NULL THEN
-						-- whatever else stands there may be somebody's address
-						IF fault_key IS NULL THEN
-							key := CASE WHEN place = 1 OR place = 0 THEN argument ELSE key END;
-							fault_key := CASE WHEN key COLLATE "C" ~ '^[A-Za-z0-9_]+$' AND length(key) < 64 THEN key ELSE 'argument ' || (i + 1) END;
-							IF place <= 1 THEN
-								fault := 'The argument is not of the form key=column.';
-								hint := 'Write ''key=column'', ''key:=text'' or ''key=(expression over $1)''.';
-							ELSE
-								fault := 'There is no such key.';
-								hint := 'Keys are those of properties and user_data, and visitor_id, event_id, event_time, action_source, destination and consent.';
-							END IF;
-						END IF;
-						CONTINUE;
-					END IF;
-					IF key = ANY (keys) THEN
-						IF fault_key IS NULL THEN
-							fault_key := key;
-							fault := 'The key is mapped twice.';
-							hint := 'Map each key once; several values of one identifier go as an array, or under its other names.';
-						END IF;
-						CONTINUE;
-					END IF;
-					keys := keys || key;
-					source := substr(argument, place + 1);
-					IF is_constant THEN
-						IF key = 'action_source' AND source NOT IN ('web', 'app_android', 'app_ios', 'offline') AND fault_key IS NULL THEN
-							fault_key := key;
-							fault := 'The action source is unknown.';
-							hint := 'Use web, app_android, app_ios or offline.';
-						END IF;
-						value := to_jsonb(source);
+			FOR i IN 1 .. TG_NARGS - 1 LOOP
+				-- a column whose JSON is its value, as most mappings are, by few statements
+				place := strpos(TG_ARGV[i], '=');
+				key := left(TG_ARGV[i], place - 1);
+				target := CASE WHEN place > 1 THEN pinterest_capi._key(key) END;
+				value := row_json -> substr(TG_ARGV[i], place + 1);
+				IF value IS NOT NULL AND strpos(TG_ARGV[i], '(') = 0 AND strpos(keys, ' ' || key || ' ') = 0 AND (CASE jsonb_typeof(value)
+						WHEN 'null' THEN false
+						WHEN 'string' THEN CASE left(target, 4)
+							WHEN 'user' THEN target <> 'user ip'
+							ELSE target <> 'property number' AND right(value #>> '{}', 1) <> ' ' END
+						ELSE target <> '' END) THEN
+					keys := keys || key || ' ';
+					IF left(target, 4) = 'prop' THEN
+						properties := properties || ', "' || key || '": ' || value::text;
+					ELSIF left(target, 4) = 'user' THEN
+						user_data := user_data || jsonb_build_object(key, value);
 					ELSE
-						source := ltrim(source, ' ');
-						IF left(source, 1) = '(' THEN
-							expressions := expressions || cardinality(keys);
-							sources := sources || source;
-							CONTINUE;
-						END IF;
-						value := row_json -> source;
-						IF value IS NULL THEN
-							IF fault_key IS NULL THEN
-								fault_key := key;
-								fault := format('The table has no column "%s".', source);
-								hint := 'Write ''key=column'' with a column of the table, or ''key:=text'' for a constant.';
-							END IF;
-							CONTINUE;
-						END IF;
-						-- padding, a network or a currency: rare, so the type is asked for only then
-						IF jsonb_typeof(value) = 'string' AND (right(value #>> '{}', 1) = ' ' OR target = 'property number' OR target = 'user ip') THEN
-							value := pinterest_capi._column_value(TG_RELID, source, value);
+						params := params || jsonb_build_object(key, value);
+					END IF;
+					CONTINUE;
+				END IF;
+
+				argument := TG_ARGV[i];
+				is_constant := place > 1 AND substr(argument, place - 1, 1) = ':';
+				key := rtrim(left(argument, place - 1 - is_constant::integer), ' ');
+				target := CASE WHEN place > 1 THEN pinterest_capi._key(key) END;
+				IF target IS NULL THEN
+					-- whatever else stands there may be somebody's address
+					IF fault_key IS NULL THEN
+						key := CASE WHEN place = 1 OR place = 0 THEN argument ELSE key END;
+						fault_key := CASE WHEN key COLLATE "C" ~ '^[A-Za-z0-9_]+$' AND length(key) < 64 THEN key ELSE 'argument ' || (i + 1) END;
+						IF place <= 1 THEN
+							fault := 'The argument is not of the form key=column.';
+							hint := 'Write ''key=column'', ''key:=text'' or ''key=(expression over $1)''.';
+						ELSE
+							fault := 'There is no such key.';
+							hint := 'Keys are those of properties and user_data, and visitor_id, event_id, event_time, action_source, destination and consent.';
 						END IF;
 					END IF;
-					CONTINUE WHEN value = 'null';
+					CONTINUE;
+				END IF;
+				IF strpos(keys, ' ' || key || ' ') > 0 THEN
+					IF fault_key IS NULL THEN
+						fault_key := key;
+						fault := 'The key is mapped twice.';
+						hint := 'Map each key once; several values of one identifier go as an array, or under its other names.';
+					END IF;
+					CONTINUE;
+				END IF;
+				keys := keys || key || ' ';
+				source := CASE WHEN is_constant THEN substr(argument, place + 1) ELSE ltrim(substr(argument, place + 1), ' ') END;
+				IF is_constant THEN
+					IF key = 'action_source' AND source NOT IN ('web', 'app_android', 'app_ios', 'offline') AND fault_key IS NULL THEN
+						fault_key := key;
+						fault := 'The action source is unknown.';
+						hint := 'Use web, app_android, app_ios or offline.';
+					END IF;
+					value := to_jsonb(source);
+				ELSE
+					IF left(source, 1) = '(' THEN
+						expression_keys := expression_keys || key;
+						expressions := expressions || source;
+						CONTINUE;
+					END IF;
+					value := row_json -> source;
+					IF value IS NULL THEN
+						IF fault_key IS NULL THEN
+							fault_key := key;
+							fault := format('The table has no column "%s".', source);
+							hint := 'Write ''key=column'' with a column of the table, or ''key:=text'' for a constant.';
+						END IF;
+						CONTINUE;
+					END IF;
+					-- padding, which identifiers lose anyway, a network or a currency: rare, so
+					-- the type is asked for only then
+					IF jsonb_typeof(value) = 'string' AND (target = 'property number' OR target = 'user ip'
+							OR (left(target, 4) <> 'user' AND right(value #>> '{}', 1) = ' ')) THEN
+						value := pinterest_capi._column_value(TG_RELID, source, value);
+					END IF;
+				END IF;
+				IF value = 'null' THEN
+				ELSIF left(target, 4) = 'prop' THEN
+					properties := properties || ', "' || key || '": ' || value::text;
+				ELSIF left(target, 4) = 'user' THEN
+					user_data := user_data || jsonb_build_object(key, value);
+				ELSE
+					params := params || jsonb_build_object(key, value);
+				END IF;
+			END LOOP;
+
+			-- those first that a rejected row carries
+			FOR round IN 0 .. CASE WHEN expressions IS NULL THEN -1 ELSE 1 END LOOP
+				FOR i IN 1 .. cardinality(expressions) LOOP
+					key := expression_keys[i];
+					CONTINUE WHEN (key IN ('visitor_id', 'event_id', 'event_time')) <> (round = 0) OR (round = 1 AND fault_key IS NOT NULL);
+					IF is_foreign THEN
+						fault_key := coalesce(fault_key, key);
+						fault := coalesce(fault, 'The table belongs to a role that is no member of the owner of the schema pinterest_capi.');
+						hint := coalesce(hint, 'Run the script that made the schema as the owner of the table, or map columns.');
+						CONTINUE;
+					END IF;
+					number := i;
+					EXECUTE 'SELECT pg_catalog.to_jsonb(x.value) FROM (SELECT ' || expressions[i] || ' AS value) AS x'
+						INTO value USING CASE TG_OP WHEN 'DELETE' THEN OLD ELSE NEW END;
+					number := NULL;
+					CONTINUE WHEN value IS NULL OR value = 'null';
+					target := pinterest_capi._key(key);
 					CASE left(target, 4)
 						WHEN 'call' THEN params := params || jsonb_build_object(key, value);
 						WHEN 'user' THEN user_data := user_data || jsonb_build_object(key, value);
-						ELSE properties := properties || jsonb_build_object(key, value);
+						ELSE properties := properties || ', "' || key || '": ' || value::text;
 					END CASE;
 				END LOOP;
-
-				-- those first that a rejected row carries
-				FOR round IN 0 .. CASE WHEN expressions = '{}' THEN -1 ELSE 1 END LOOP
-					FOR i IN 1 .. cardinality(expressions) LOOP
-						key := keys[expressions[i]];
-						CONTINUE WHEN (key IN ('visitor_id', 'event_id', 'event_time')) <> (round = 0) OR (round = 1 AND fault_key IS NOT NULL);
-						IF is_foreign THEN
-							fault_key := coalesce(fault_key, key);
-							fault := coalesce(fault, 'The table belongs to a role that is no member of the owner of the schema pinterest_capi.');
-							hint := coalesce(hint, 'Run the script that made the schema as the owner of the table, or map columns.');
-							CONTINUE;
-						END IF;
-						number := i;
-						EXECUTE 'SELECT pg_catalog.to_jsonb(x.value) FROM (SELECT ' || sources[i] || ' AS value) AS x'
-							INTO value USING CASE TG_OP WHEN 'DELETE' THEN OLD ELSE NEW END;
-						number := NULL;
-						CONTINUE WHEN value IS NULL OR value = 'null';
-						target := pinterest_capi._key(key);
-						CASE left(target, 4)
-							WHEN 'call' THEN params := params || jsonb_build_object(key, value);
-							WHEN 'user' THEN user_data := user_data || jsonb_build_object(key, value);
-							ELSE properties := properties || jsonb_build_object(key, value);
-						END CASE;
-					END LOOP;
-				END LOOP;
-			END IF;
+			END LOOP;
 
 			event_id := params ->> 'event_id';
 			visitor_id := params ->> 'visitor_id';
@@ -2409,12 +2430,12 @@ BEGIN
 			marks := marks || jsonb_build_object('reject', 'mapping: ' || fault_key);
 		END IF;
 		IF marks ? 'reject' THEN
-			properties := NULL;
+			properties := '';
 			user_data := NULL;
 			params := params - '{action_source,consent,destination}'::text[];
 		END IF;
 		kept := pinterest_capi._event_id(event_id);
-		call := pinterest_capi._call_text(properties, user_data, visitor_id, params ->> 'action_source', params -> 'consent',
+		call := pinterest_capi._call_text('{' || substr(properties, 3) || '}', user_data, visitor_id, params ->> 'action_source', params -> 'consent',
 			params ->> 'destination', array_remove(ARRAY[warning, kept[2]], NULL), marks);
 		event_name := CASE WHEN octet_length(event_name) > 256 OR getdatabaseencoding() <> 'UTF8' THEN pinterest_capi._carried_name(event_name) ELSE event_name END;
 	EXCEPTION

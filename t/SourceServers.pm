@@ -163,11 +163,11 @@ sub new_source
 	my $node =
 	  PostgreSQL::Test::Cluster->new($name, install_path => $server->{path});
 
-	$node->init(
-		allows_streaming => 'logical',
-		extra => [ '-E', 'UTF8', '--no-locale' ]);
+	# allows_streaming would set what older servers don't know
+	$node->init(extra => [ '-E', 'UTF8', '--no-locale' ]);
 	$node->append_conf('postgresql.conf',
-		"log_statement = none\n" . ($conf // ''));
+		"wal_level = logical\nmax_wal_senders = 10\nlog_statement = none\n"
+		  . ($conf // ''));
 	$node->start;
 	like($node->safe_psql('postgres', 'SHOW server_version'),
 		qr/^\Q$server->{version}\E/, "$name: PostgreSQL $server->{version}");
