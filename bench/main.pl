@@ -14,7 +14,7 @@ use File::Temp ();
 use JSON::PP   ();
 
 my @known =
-  qw(enqueue drain growth latency late resume steady peer fanin look worker instructions);
+  qw(enqueue drain growth latency late resume steady peer fanin source look worker instructions);
 my ($json, @what);
 
 while (@ARGV)

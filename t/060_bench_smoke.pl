@@ -66,7 +66,7 @@ sub bench
 }
 
 my %figure =
-  bench(200, qw(enqueue drain growth latency late resume steady look));
+  bench(200, qw(enqueue drain growth latency late resume steady source look));
 
 # Each ratio is the median of three rounds, and other processes on the machine may
 # double one side of each.
@@ -75,7 +75,8 @@ my %at_most = (
 	'loop, track against minimal' => 5,
 	'trigger, track' => 3,
 	'WAL, whole life' => 3,
-	'disk, when settled' => 3,);
+	'disk, when settled' => 3,
+	'source, loop, track' => 6,);
 for my $name (sort keys %at_most)
 {
 	cmp_ok($figure{$name}{ratio} // 99, '<', $at_most{$name}, "$name: ratio")

@@ -264,7 +264,12 @@ sub hashes
 		'a newer character is left out');
 	is( $node->safe_psql(
 			'shop',
-			q{SET standard_conforming_strings = off; SET search_path = ''; SELECT pinterest_capi.normalize_identifier('ct', 'St. Louis')}
+
+			# 19 has no other strings than the standard's
+			(   $source->{major} < 19
+				? 'SET standard_conforming_strings = off; '
+				: '')
+			  . q{SET search_path = ''; SELECT pinterest_capi.normalize_identifier('ct', 'St. Louis')}
 		),
 		'stlouis',
 		'whatever the session has set');

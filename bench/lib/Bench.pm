@@ -18,7 +18,8 @@ use Time::HiRes qw(time usleep);
 
 our @EXPORT =
   qw(psql value timed quick scaled rounds median percentile alternate figure figures
-  poll cpu_of cluster_cpu note ask_conf set_conf fresh_database pgbench memory_kb);
+  poll cpu_of cluster_cpu note ask_conf set_conf fresh_database pgbench memory_kb
+  new_server at_server stop_servers);
 
 our $top = abs_path(dirname(__FILE__) . '/../..');
 
@@ -170,6 +171,74 @@ sub poll
 		return 0 if time() > $deadline;
 		usleep(10_000);
 	}
+}
+
+# ---- more servers ----
+
+my @servers;
+
+sub _quietly
+{
+	my @command = @_;
+	my $out = '';
+
+	IPC::Run::run(\@command, '<' => \undef, '>' => \$out, '2>&1')
+	  or die "@command: $out\n";
+	return;
+}
+
+# Start another server beside the bench's.
+sub new_server
+{
+	my ($name, $conf) = @_;
+	my $server = {
+		port => $ENV{PGPORT} + 1 + @servers,
+		data => "$ENV{BENCH_CLUSTER}-$name"
+	};
+
+	_quietly(
+		'initdb', '-D', $server->{data}, '-A',
+		'trust', '-U', $ENV{PGUSER}, '-N',
+		'-E', 'UTF8', '--no-locale');
+	open my $file, '>>', "$server->{data}/postgresql.conf"
+	  or die "$server->{data}: $!\n";
+	print $file <<"CONF";
+listen_addresses = ''
+unix_socket_directories = '$ENV{PGHOST}'
+port = $server->{port}
+wal_level = logical
+max_wal_size = 4GB
+checkpoint_timeout = 15min
+$conf
+CONF
+	close $file or die "$server->{data}: $!\n";
+	_quietly('pg_ctl', '-D', $server->{data}, '-l', "$server->{data}.log",
+		'-w', 'start');
+	push @servers, $server;
+	return $server;
+}
+
+# Run code whose statements go to that server.
+sub at_server
+{
+	my ($server, $code) = @_;
+
+	local $ENV{PGPORT} = $server->{port};
+	local $ENV{BENCH_CLUSTER} = $server->{data};
+	return $code->();
+}
+
+sub stop_servers
+{
+	for my $server (@servers)
+	{
+		eval {
+			_quietly('pg_ctl', '-D', $server->{data}, '-m', 'immediate', '-w',
+				'stop');
+		};
+	}
+	@servers = ();
+	return;
 }
 
 # ---- processes ----

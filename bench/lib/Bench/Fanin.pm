@@ -21,51 +21,14 @@ use Time::HiRes qw(time);
 my $db = 'bench_fanin';
 my @shop;
 
-# Run statements on another server than the dispatcher.
-sub _at
-{
-	my ($shop, $code) = @_;
-
-	local $ENV{PGPORT} = $shop->{port};
-	local $ENV{BENCH_CLUSTER} = $shop->{data};
-	return $code->();
-}
-
-sub _quietly
-{
-	my @command = @_;
-	my $out = '';
-
-	IPC::Run::run(\@command, '<' => \undef, '>' => \$out, '2>&1')
-	  or die "@command: $out\n";
-	return;
-}
-
 sub _make_shop
 {
 	my ($n, $events) = @_;
-	my $shop =
-	  { port => $ENV{PGPORT} + $n, data => "$ENV{BENCH_CLUSTER}-shop-$n" };
+	my $shop = new_server("shop-$n",
+		"synchronous_commit = off\npinterest_capi.dispatch = off");
 
-	_quietly(
-		'initdb', '-D', $shop->{data}, '-A', 'trust', '-U',
-		$ENV{PGUSER}, '-N', '-E', 'UTF8', '--no-locale');
-	open my $conf, '>>', "$shop->{data}/postgresql.conf"
-	  or die "$shop->{data}: $!\n";
-	print $conf <<"CONF";
-listen_addresses = ''
-unix_socket_directories = '$ENV{PGHOST}'
-port = $shop->{port}
-wal_level = logical
-max_wal_size = 4GB
-checkpoint_timeout = 15min
-synchronous_commit = off
-pinterest_capi.dispatch = off
-CONF
-	close $conf or die "$shop->{data}: $!\n";
-	_quietly('pg_ctl', '-D', $shop->{data}, '-l', "$shop->{data}.log", '-w',
-		'start');
-	_at($shop,
+	at_server(
+		$shop,
 		sub {
 			psql('postgres', "CREATE DATABASE $db");
 			psql(
@@ -90,19 +53,6 @@ SQL
 	return $shop;
 }
 
-sub _stop_shops
-{
-	for my $shop (@shop)
-	{
-		eval {
-			_quietly('pg_ctl', '-D', $shop->{data}, '-m', 'immediate', '-w',
-				'stop');
-		};
-	}
-	@shop = ();
-	return;
-}
-
 # Return the CPU seconds so far of each part.
 sub _cpu
 {
@@ -111,7 +61,7 @@ sub _cpu
 
 	for my $shop (@shops)
 	{
-		my ($all, $walsender, $handover) = _at(
+		my ($all, $walsender, $handover) = at_server(
 			$shop,
 			sub {
 				my $pid =
@@ -147,7 +97,8 @@ sub _round
 	my $started = time();
 	my @session = map {
 		my $shop = $_;
-		_at($shop,
+		at_server(
+			$shop,
 			sub {
 				IPC::Run::start(
 					[
@@ -164,8 +115,9 @@ sub _round
 		,
 		600) or die "not all arrived\n";
 	my $arrived = time() - $started;
-	_at($_, sub { value($db, q{SELECT pinterest_capi.flush('10 minutes')}) })
-	  eq 't'
+	at_server($_,
+		sub { value($db, q{SELECT pinterest_capi.flush('10 minutes')}) }) eq
+	  't'
 	  or die "not handed over\n"
 	  for @shops;
 	my %after = _cpu(@shops);
@@ -268,7 +220,7 @@ sub run
 	my $error = $@;
 
 	eval { psql($db, "DROP SUBSCRIPTION shop_$_") } for 1 .. @shop;
-	_stop_shops();
+	stop_servers();
 	die $error unless $ok;
 	return;
 }
