@@ -7,7 +7,7 @@ use warnings;
 use FindBin;
 use lib $FindBin::RealBin;
 
-use PinterestStub qw(:DEFAULT sql);
+use PinterestStub qw(:DEFAULT sql as refused);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -16,30 +16,6 @@ my $stub = PinterestStub->new;
 my $node = setup_node('privileges', $stub);
 my $superuser = getpwuid($>);
 my $files = PostgreSQL::Test::Utils::tempdir();
-
-# Run each statement as a role; return output and errors.
-sub as
-{
-	my ($role, $sql) = @_;
-	my ($out, $err) = ('', '');
-
-	$node->psql(
-		'postgres', $sql,
-		stdout => \$out,
-		stderr => \$err,
-		on_error_stop => 0,
-		connstr => $node->connstr('postgres') . " user=$role");
-	return ($out, $err);
-}
-
-sub refused
-{
-	my ($role, $sql, $why, $name) = @_;
-	my (undef, $err) = as($role, $sql);
-
-	like($err, qr/ERROR:.*(?:$why)/, $name // "$role: $sql");
-	return;
-}
 
 sub nothing_waits
 {

@@ -8,7 +8,7 @@ use warnings;
 use FindBin;
 use lib $FindBin::RealBin;
 
-use PinterestStub qw(:DEFAULT sql track);
+use PinterestStub qw(:DEFAULT sql track as refused);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -27,30 +27,6 @@ my $token = PinterestStub::TOKEN;
 my $token_file = "$files/token";
 append_to_file($token_file, "$token\n");
 chmod 0600, $token_file;
-
-# Run each statement as a role; return output and errors.
-sub as
-{
-	my ($role, $sql) = @_;
-	my ($out, $err) = ('', '');
-
-	$node->psql(
-		'postgres', $sql,
-		stdout => \$out,
-		stderr => \$err,
-		on_error_stop => 0,
-		connstr => $node->connstr('postgres') . " user=$role");
-	return ($out, $err);
-}
-
-sub refused
-{
-	my ($role, $sql, $why, $name) = @_;
-	my (undef, $err) = as($role, $sql);
-
-	like($err, qr/ERROR:.*(?:$why)/, $name // "$role: $sql");
-	return;
-}
 
 sql('CREATE EXTENSION pg_stat_statements') if $statements;
 sql(<<'SQL');

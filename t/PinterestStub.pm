@@ -24,7 +24,7 @@ use Time::HiRes qw(time usleep);
 our @EXPORT =
   qw(poll sha256_hex setup_node configure add_destination sql_status becomes set_conf rss);
 our @EXPORT_OK =
-  qw(new_node sql track_sql track track_many all_sent sent clean_log settled pauses
+  qw(new_node sql as refused track_sql track track_many all_sent sent clean_log settled pauses
   worker_pid new_worker worker_polls workers no_worker processes crash server_copy has_module fake_clock);
 
 use constant {
@@ -309,6 +309,32 @@ sub sql
 	my (@statements) = @_;
 
 	return $first_node->safe_psql('postgres', join ";\n", @statements);
+}
+
+# Run each statement as a role in that database; return output and errors.
+sub as
+{
+	my ($role, $sql) = @_;
+	my ($out, $err) = ('', '');
+
+	$first_node->psql(
+		'postgres', $sql,
+		stdout => \$out,
+		stderr => \$err,
+		on_error_stop => 0,
+		connstr => $first_node->connstr('postgres') . " user=$role");
+	return ($out, $err);
+}
+
+# Check that the first error names one of the causes.
+sub refused
+{
+	my ($role, $sql, $why, $name) = @_;
+	my (undef, $err) = as($role, $sql);
+
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	like($err, qr/ERROR:.*(?:$why)/, $name // "$role: $sql");
+	return;
 }
 
 # Create the extension, unless it exists, and configure its destination.

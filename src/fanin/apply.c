@@ -81,29 +81,29 @@ pcapi_check_not_a_copy(void)
 	checked = true;
 }
 
-/* Return a column of the row, by its name; the next three return it as a C value, NULL, 0 or NIL if it is null. */
-static Datum
-field(TriggerData *trigger, const char *name, bool *isnull)
+Datum
+pcapi_row_field(TriggerData *trigger, const char *name, bool *isnull)
 {
 	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
 
 	return heap_getattr(trigger->tg_trigtuple, pcapi_column_number(desc, name), desc, isnull);
 }
 
-static char *
-text_field(TriggerData *trigger, const char *name)
+char *
+pcapi_row_text(TriggerData *trigger, const char *name)
 {
 	bool		isnull;
-	Datum		d = field(trigger, name, &isnull);
+	Datum		d = pcapi_row_field(trigger, name, &isnull);
 
 	return isnull ? NULL : TextDatumGetCString(d);
 }
 
+/* Return a column as a C value, 0 or NIL if it is null. */
 static TimestampTz
 time_field(TriggerData *trigger, const char *name)
 {
 	bool		isnull;
-	Datum		d = field(trigger, name, &isnull);
+	Datum		d = pcapi_row_field(trigger, name, &isnull);
 
 	return isnull ? 0 : DatumGetTimestampTz(d);
 }
@@ -112,7 +112,7 @@ static List *
 list_field(TriggerData *trigger, const char *name)
 {
 	bool		isnull;
-	Datum		d = field(trigger, name, &isnull);
+	Datum		d = pcapi_row_field(trigger, name, &isnull);
 	List	   *strings = NIL;
 	Datum	   *elems;
 	bool	   *nulls;
@@ -163,11 +163,11 @@ pcapi_sql_received(PG_FUNCTION_ARGS)
 		return PointerGetDatum(trigger->tg_trigtuple);
 	if (!pcapi_is_from_publisher())
 	{
-		pcapi_sequence_pass(DatumGetInt64(field(trigger, "id", &isnull)));
+		pcapi_sequence_pass(DatumGetInt64(pcapi_row_field(trigger, "id", &isnull)));
 		return PointerGetDatum(trigger->tg_trigtuple);
 	}
 
-	ev.destination = text_field(trigger, "destination");
+	ev.destination = pcapi_row_text(trigger, "destination");
 	if (ev.destination == NULL)
 		return PointerGetDatum(NULL);	/* not what the publication lets through */
 
@@ -177,12 +177,12 @@ pcapi_sql_received(PG_FUNCTION_ARGS)
 	ev.dest = known && known->no > 0 ? known->no : pcapi_destination_number(ev.destination, true);
 	ev.created_at = time_field(trigger, "created_at");
 	ev.event_time = time_field(trigger, "event_time");
-	ev.event_id = text_field(trigger, "event_id");
-	ev.event_name = text_field(trigger, "event_name");
-	ev.sent_as = text_field(trigger, "sent_as");
+	ev.event_id = pcapi_row_text(trigger, "event_id");
+	ev.event_name = pcapi_row_text(trigger, "event_name");
+	ev.sent_as = pcapi_row_text(trigger, "sent_as");
 	ev.warnings = list_field(trigger, "warnings");
 	ev.origin = MySubscription->name;
-	visitor = field(trigger, "visitor", &isnull);
+	visitor = pcapi_row_field(trigger, "visitor", &isnull);
 	if (!isnull)
 	{
 		bytea	   *b = DatumGetByteaPP(visitor);
@@ -190,7 +190,7 @@ pcapi_sql_received(PG_FUNCTION_ARGS)
 		if (VARSIZE_ANY_EXHDR(b) == 32)
 			ev.visitor = (unsigned char *) VARDATA_ANY(b);
 	}
-	payload = text_field(trigger, "payload");
+	payload = pcapi_row_text(trigger, "payload");
 	if (payload && !pcapi_is_json_object(payload))
 	{
 		ev.status = "rejected";

@@ -14,7 +14,6 @@
  */
 #include "pinterest_capi.h"
 
-#include "access/htup_details.h"
 #include "catalog/pg_subscription.h"
 #include "commands/trigger.h"
 #include "common/extension.h"
@@ -199,32 +198,15 @@ make_call(ReceivedCall *received)
 		(void) pcapi_forget(call->visitor, call->user_data, true, &ignored);
 }
 
-static Datum
-field(TriggerData *trigger, const char *name, bool *isnull)
-{
-	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
-
-	return heap_getattr(trigger->tg_trigtuple, pcapi_column_number(desc, name), desc, isnull);
-}
-
-static char *
-text_field(TriggerData *trigger, const char *name)
-{
-	bool		isnull;
-	Datum		d = field(trigger, name, &isnull);
-
-	return isnull ? NULL : TextDatumGetCString(d);
-}
-
 /* When the call was made, and of when its event is. */
 static void
 take_times(TriggerData *trigger, PcapiCall *call)
 {
 	bool		isnull;
-	Datum		d = field(trigger, "called_at", &isnull);
+	Datum		d = pcapi_row_field(trigger, "called_at", &isnull);
 
 	call->called_at = isnull ? 0 : DatumGetTimestampTz(d);
-	d = field(trigger, "event_time", &isnull);
+	d = pcapi_row_field(trigger, "event_time", &isnull);
 	call->event_time = isnull ? call->called_at : DatumGetTimestampTz(d);
 	call->has_event_time = true;
 	if (TIMESTAMP_NOT_FINITE(call->called_at))
@@ -249,10 +231,10 @@ pcapi_sql_received_call(PG_FUNCTION_ARGS)
 		return PointerGetDatum(NULL);
 
 	pcapi_check_not_a_copy();
-	received.kind = text_field(trigger, "kind");
-	received.text = text_field(trigger, "call");
-	call->event_name = text_field(trigger, "event_name");
-	call->event_id = text_field(trigger, "event_id");
+	received.kind = pcapi_row_text(trigger, "kind");
+	received.text = pcapi_row_text(trigger, "call");
+	call->event_name = pcapi_row_text(trigger, "event_name");
+	call->event_id = pcapi_row_text(trigger, "event_id");
 	take_times(trigger, call);
 	call->from_data = true;
 	call->hashed = true;
