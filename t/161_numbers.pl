@@ -411,6 +411,7 @@ fact($rounds, $operations, 'Its long run has # rounds');
 fact($events, $operations, 'rounds of # events');
 fact($rounds * $events, $operations, 'two processors: # events');
 fact(found('t/092_many_databases.pl', qr/SCALE_DATABASES\} \/\/ (\d+);/), $scale, 'So # databases drain');
+fact(3 * found('t/221_source_fanin.pl', qr/(\d+) is the full run/), 'docs/sources.md', 'The full run has # events');
 fact(found('t/051_shutdown_modes.pl', qr/stopped in under (\d+ s) with/), $operations, 'it takes less than #');
 fact(found('pinterest_capi.control', qr/^default_version = '([\d.]+)'/m), $operations, 'and reconnect. # is the first');
 
