@@ -61,6 +61,19 @@ trigger(
 	'fn=(ref.name($1.id))',
 	'event_id=id');
 is(says(), 'ok Triggers that track: 1.', 'a trigger that is right');
+
+# What is tried in a subtransaction can't be in a parallel plan.
+my $parallel =
+  sql('SHOW server_version_num') < 160000
+  ? 'force_parallel_mode'
+  : 'debug_parallel_query';
+for my $function (qw(doctor report_html))
+{
+	is( sql("SET $parallel = on; SELECT count(*) > 0 FROM pinterest_capi.$function()"
+		),
+		't',
+		"$function() where plans are parallel");
+}
 trigger('orders', 'other', 'Nobody', 'email=email');
 is( says(),
 	q{ok Triggers that track: 2. No destination allows their 'Nobody', so these events are suppressed.},

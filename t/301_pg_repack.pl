@@ -33,10 +33,7 @@ sub repack
 		@options);
 }
 
-# Each answer takes a while, so that requests are in flight all the time.
-$stub->script({ times => 0, lag => 200 });
-start_orders(address($node));
-orders_flow($stub, 60, 'orders come in');
+slow_orders($stub, address($node), 60);
 
 # It leaves out unlogged tables and those without a primary key.
 my $file = sub {

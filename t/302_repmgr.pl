@@ -124,10 +124,7 @@ sub start_repmgrd
 }
 start_repmgrd($_) for 0, 1;
 
-# Each answer takes a while, so that requests are in flight all the time.
-$stub->script({ times => 0, lag => 200 });
-start_orders(address(@node));
-orders_flow($stub, 40, 'orders come in');
+slow_orders($stub, address(@node));
 
 # ---- switchover ----
 

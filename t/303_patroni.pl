@@ -125,10 +125,7 @@ make_shop($node[0]);
 start_patroni(1);
 is_sync_standby(1, 'and a synchronous standby');
 
-# Each answer takes a while, so that requests are in flight all the time.
-$stub->script({ times => 0, lag => 200 });
-start_orders(address(@node));
-orders_flow($stub, 40, 'orders come in');
+slow_orders($stub, address(@node));
 
 # ---- switchover ----
 

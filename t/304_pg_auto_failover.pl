@@ -86,10 +86,7 @@ create('postgres', $node[1], '--name' => 'two', '--monitor' => $at);
 start($node[1]);
 has_standby($node[0], 'the second is its synchronous standby');
 
-# Each answer takes a while, so that requests are in flight all the time.
-$stub->script({ times => 0, lag => 200 });
-start_orders(address(@node));
-orders_flow($stub, 40, 'orders come in');
+slow_orders($stub, address(@node));
 
 # ---- switchover ----
 

@@ -16,7 +16,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 our @EXPORT =
-  qw(needs daemon end_daemon kill_daemon run_tool address query make_shop start_orders orders_flow stop_orders
+  qw(needs daemon end_daemon kill_daemon run_tool address query make_shop start_orders slow_orders orders_flow stop_orders
   adopt start_server kill_server holds becomes_primary has_standby all_is_well);
 
 my %daemon;
@@ -301,6 +301,19 @@ sub start_orders
 		'<' => \undef,
 		'>' => "$PostgreSQL::Test::Utils::log_path/orders-@{[++$runs]}.log",
 		'2>&1');
+	return;
+}
+
+# Likewise, with answers that take a while, so that requests are in flight all the
+# time; return when some orders have arrived.
+sub slow_orders
+{
+	my ($stub, $address, $some) = @_;
+
+	$stub->script({ times => 0, lag => 200 });
+	start_orders($address);
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	orders_flow($stub, $some // 40, 'orders come in');
 	return;
 }
 

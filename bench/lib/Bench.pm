@@ -19,7 +19,7 @@ use Time::HiRes qw(time usleep);
 our @EXPORT =
   qw(psql value timed quick scaled rounds median percentile alternate figure figures
   poll cpu_of cluster_cpu note ask_conf set_conf fresh_database pgbench memory_kb
-  new_server at_server stop_servers);
+  init_data new_server at_server stop_servers);
 
 our $top = abs_path(dirname(__FILE__) . '/../..');
 
@@ -187,6 +187,17 @@ sub _quietly
 	return;
 }
 
+# Make a server's data directory.
+sub init_data
+{
+	my ($data, $user) = @_;
+
+	_quietly(
+		'initdb', '-D', $data, '-U', $user, '-A',
+		'trust', '-N', '-E', 'UTF8', '--no-locale');
+	return;
+}
+
 # Start another server beside the bench's.
 sub new_server
 {
@@ -196,10 +207,7 @@ sub new_server
 		data => "$ENV{BENCH_CLUSTER}-$name"
 	};
 
-	_quietly(
-		'initdb', '-D', $server->{data}, '-A',
-		'trust', '-U', $ENV{PGUSER}, '-N',
-		'-E', 'UTF8', '--no-locale');
+	init_data($server->{data}, $ENV{PGUSER});
 	open my $file, '>>', "$server->{data}/postgresql.conf"
 	  or die "$server->{data}: $!\n";
 	print $file <<"CONF";

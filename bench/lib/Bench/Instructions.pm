@@ -189,18 +189,11 @@ sub run
 	}
 
 	my $dir = File::Temp->newdir;
-	my $out = '';
 	my %loops = _loops();
 	my $expected = _expected();
 	my %count;
 
-	IPC::Run::run(
-		[
-			'initdb', '-D', "$dir/single", '-U',
-			'postgres', '-A', 'trust', '-N',
-			'-E', 'UTF8', '--no-locale'
-		],
-		'>&' => \$out) or die "initdb: $out\n";
+	init_data("$dir/single", 'postgres');
 	_single(
 		"$dir/single",
 		[],

@@ -108,17 +108,8 @@ sub run
 
 	my $dir = File::Temp->newdir;
 	my $data = "$dir/data";
-	my $out = '';
 
-	IPC::Run::run(
-		[
-			'initdb', '-D', $data, '-U',
-			$ENV{PGUSER}, '-A', 'trust', '-N',
-			'-E', 'UTF8', '--no-locale'
-		],
-		'<' => \undef,
-		'>' => \$out,
-		'2>&1') or die "initdb: $out\n";
+	init_data($data, $ENV{PGUSER});
 	local $ENV{PGHOST} = "$dir";
 	local $ENV{BENCH_CLUSTER} = $data;
 	my $server = IPC::Run::start(

@@ -67,6 +67,22 @@ pinterest_capi.track('Checkout',
 SQL
 }
 
+# Return the custom_data of an order, as both references build it.
+sub _custom_data
+{
+	my ($o) = @_;
+
+	return <<"SQL";
+jsonb_build_object(
+	'currency', $o.currency,
+	'value', $o.total::text,
+	'order_id', $o.id::text,
+	'contents', jsonb_build_array(jsonb_build_object('id', $o.sku, 'quantity', $o.quantity)),
+	'content_ids', jsonb_build_array($o.sku),
+	'num_items', $o.quantity)
+SQL
+}
+
 # Return the same by hand; $from: the FROM item of $o and a comma, empty for
 # variables.
 sub hand_statement
@@ -88,13 +104,7 @@ WITH e AS (
 				'em', jsonb_build_array(encode(sha256(convert_to(lower(btrim($o.email)), 'UTF8')), 'hex')),
 				'ph', jsonb_build_array(encode(sha256(convert_to(regexp_replace($o.phone, '[^0-9]', '', 'g'), 'UTF8')), 'hex')),
 				'external_id', jsonb_build_array(encode(sha256(convert_to($o.customer, 'UTF8')), 'hex'))),
-			'custom_data', jsonb_build_object(
-				'currency', $o.currency,
-				'value', $o.total::text,
-				'order_id', $o.id::text,
-				'contents', jsonb_build_array(jsonb_build_object('id', $o.sku, 'quantity', $o.quantity)),
-				'content_ids', jsonb_build_array($o.sku),
-				'num_items', $o.quantity))
+			'custom_data', @{[ _custom_data($o) ]})
 	FROM ${from}LATERAL (SELECT $event_id AS event_id) AS x
 	ON CONFLICT (event_id, event_name, dest) DO NOTHING
 	RETURNING id, dest)
@@ -127,13 +137,7 @@ INSERT INTO hand.minimal (event_id, event) VALUES ('order-' || $o.id,
 		'event_time', extract(epoch FROM now())::bigint,
 		'event_id', 'order-' || $o.id,
 		'user_data', jsonb_build_object('em', @{[ $hash->("$o.email") ]}, 'external_id', @{[ $hash->("$o.customer") ]}),
-		'custom_data', jsonb_build_object(
-			'currency', $o.currency,
-			'value', $o.total::text,
-			'order_id', $o.id::text,
-			'contents', jsonb_build_array(jsonb_build_object('id', $o.sku, 'quantity', $o.quantity)),
-			'content_ids', jsonb_build_array($o.sku),
-			'num_items', $o.quantity)))
+		'custom_data', @{[ _custom_data($o) ]}))
 SQL
 }
 
