@@ -144,8 +144,11 @@ is( $node->safe_psql(
 
 # ---- the schema ----
 
-my $payloads = $node->safe_psql('postgres',
-	'SELECT payload FROM pinterest_capi._event WHERE payload IS NOT NULL ORDER BY id'
+# In hexadecimal digits, because psql leaves out some of the characters that
+# Unicode reserves, such as U+10FFFE.
+my $payloads = join "\n", map { pack 'H*', $_ } split /\n/, $node->safe_psql(
+	'postgres', q{
+	SELECT encode(convert_to(payload, 'UTF8'), 'hex') FROM pinterest_capi._event WHERE payload IS NOT NULL ORDER BY id}
 );
 my @warned = split /\n/, $node->safe_psql(
 	'postgres', q{
