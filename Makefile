@@ -1,10 +1,16 @@
 # PGXS build: make && make install; tests: test/run, or make check-unit lint format
 MODULE_big = pinterest_capi
 EXTENSION = pinterest_capi
-DATA_built = pinterest_capi--1.0.sql
 PGFILEDESC = "pinterest_capi - send conversions to Pinterest"
 
 srcdir ?= .
+
+# The install script is built.  Update scripts and the install scripts of
+# earlier versions are files of the tree, named in DATA.
+EXTVERSION = $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" $(srcdir)/pinterest_capi.control)
+DATA_built = pinterest_capi--$(EXTVERSION).sql
+DATA =
+
 OBJS = pinterest_capi.o \
 	$(sort $(patsubst $(srcdir)/%.c,%.o,$(wildcard $(srcdir)/src/*/*.c)))
 
@@ -57,7 +63,7 @@ format:
 
 .PHONY: $(SERVERLESS)
 
-pinterest_capi--1.0.sql: $(SQL_PARTS)
+$(DATA_built): $(SQL_PARTS)
 	cat $(SQL_PARTS) >$@
 
 # A build outside of the tree has no folders yet.  Absolute names, since VPATH

@@ -75,7 +75,7 @@
 
 /* 18: the magic block can carry a name and a version */
 #if PG_VERSION_NUM >= 180000
-#define PCAPI_MODULE_MAGIC	PG_MODULE_MAGIC_EXT(.name = "pinterest_capi", .version = "1.0.0")
+#define PCAPI_MODULE_MAGIC	PG_MODULE_MAGIC_EXT(.name = "pinterest_capi", .version = PCAPI_VERSION)
 #else
 #define PCAPI_MODULE_MAGIC	PG_MODULE_MAGIC
 #endif

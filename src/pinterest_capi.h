@@ -14,7 +14,7 @@
 #include "utils/builtins.h"
 
 #define PCAPI_SCHEMA "pinterest_capi"
-#define PCAPI_VERSION "1.0"		/* of the extension that this library belongs to */
+#define PCAPI_VERSION "1.0.0"	/* of the extension that this library belongs to */
 
 /* Last in each ereport of ours: log neither statement nor context, which may quote values. */
 #define pcapi_errhide() errhidestmt(true), errhidecontext(true)

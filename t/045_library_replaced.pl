@@ -25,6 +25,8 @@ my $pg_config = "$directory{bindir}/pg_config";
 my $top = "$FindBin::RealBin/..";
 my $library = "$root$directory{pkglibdir}/pinterest_capi.so";
 my $scripts = "$root$directory{sharedir}/extension";
+my ($default) =
+  slurp_file("$top/pinterest_capi.control") =~ /default_version = '(.*)'/;
 
 # ---- a newer library: the same with a function more ----
 
@@ -33,7 +35,7 @@ mkdir $newer or die $!;
 system_or_bail(
 	'sh',
 	'-c',
-	'tar -C "$1" -c Makefile pinterest_capi.control pinterest_capi.[co] pinterest_capi--1.0.sql src | tar -C "$2" -x',
+	'tar -C "$1" -c Makefile pinterest_capi.control pinterest_capi.[co] src | tar -C "$2" -x',
 	'sh',
 	$top,
 	$newer);
@@ -66,7 +68,7 @@ sub install_library
 my @tables =
   qw(destination allowed_event consent_rule _destination_state _secret _visitor _suppression _event _queue _outcome _lease _worker);
 append_to_file(
-	"$scripts/pinterest_capi--1.0--1.0.1.sql",
+	"$scripts/pinterest_capi--$default--next.sql",
 	join "\n",
 	(   map {
 			"ALTER TABLE pinterest_capi.$_ ADD COLUMN newer text DEFAULT 'x';"
@@ -174,7 +176,7 @@ $node->psql(
 	stderr => \$notice);
 like(
 	$notice,
-	qr/^psql:<stdin>:1: NOTICE:  version "1\.0" of extension "pinterest_capi" is already installed$/,
+	qr/^psql:<stdin>:1: NOTICE:  version "\Q$default\E" of extension "pinterest_capi" is already installed$/,
 	'ALTER EXTENSION UPDATE to the version that it has: a notice');
 $node->psql(
 	'postgres',
@@ -182,7 +184,7 @@ $node->psql(
 	stderr => \$refused);
 like(
 	$refused,
-	qr/ERROR:  extension "pinterest_capi" has no update path from version "1\.0" to version "99"/,
+	qr/ERROR:  extension "pinterest_capi" has no update path from version "\Q$default\E" to version "99"/,
 	'to one that there is not: the server\'s error');
 $node->psql(
 	'postgres',
@@ -191,10 +193,10 @@ $node->psql(
 like($refused, qr/does not support SET SCHEMA/, 'its schema stays');
 
 $stub->hang($node, 'updated-under-it');
-sql(q{ALTER EXTENSION pinterest_capi UPDATE TO '1.0.1'});
+sql(q{ALTER EXTENSION pinterest_capi UPDATE TO 'next'});
 is( sql(q{SELECT extversion FROM pg_extension WHERE extname = 'pinterest_capi'}
 	),
-	'1.0.1',
+	'next',
 	'ALTER EXTENSION UPDATE, while a request hangs');
 $stub->release;
 $stub->arrives('updated-under-it', 'the event in flight arrives');
@@ -224,8 +226,7 @@ $_->quit for $old, $new, $back;
 my $created = 'other';
 sql("CREATE DATABASE $created");
 install_library("$newer/pinterest_capi.so");
-$node->safe_psql($created,
-	q{CREATE EXTENSION pinterest_capi VERSION '1.0.1'});
+$node->safe_psql($created, q{CREATE EXTENSION pinterest_capi VERSION 'next'});
 is($node->safe_psql($created, 'SELECT pinterest_capi._newer()'),
 	'101', 'CREATE EXTENSION goes the way of the updates');
 

