@@ -1,6 +1,6 @@
 # Every block of SQL in the README and in docs/ runs, in the order of its
 # document, in a database of that document's own, and shows what it says it
-# shows; every link between the documents leads somewhere.
+# shows; every link between the documents leads somewhere; the README is short.
 #
 # The blocks are pasted into psql as a person does it: at a terminal, in
 # brackets (ESC [ 200 ~), so that psql sees a block as one line.
@@ -264,5 +264,11 @@ for my $document (documents())
 	}
 	is(join(' ', @broken), '', "$document: its links lead somewhere");
 }
+
+# ---- length ----
+
+# a reader in a hurry reads all of it
+my $lines = () = slurp_file("$top/README.md") =~ /\n/g;
+cmp_ok($lines, '<=', 120, 'README.md has at most 120 lines');
 
 done_testing();
