@@ -43,7 +43,7 @@ static const struct
 	{LEVEL_TRACK, "SELECT", "pinterest_capi.standard_event"},
 	{LEVEL_MONITOR, "SELECT",
 		"pinterest_capi.dispatch_status, pinterest_capi.destination_status, pinterest_capi.worker_status,"
-		" pinterest_capi.event_activity, pinterest_capi.event_quality, pinterest_capi.compliance_report,"
+		" pinterest_capi.event_activity, pinterest_capi.event_quality, pinterest_capi.event_statistics, pinterest_capi.compliance_report,"
 		" pinterest_capi.standard_event"},
 	{LEVEL_MONITOR, "EXECUTE", "FUNCTION pinterest_capi._worker_state(), pinterest_capi._fields(), pinterest_capi._user_data_keys(),"
 		" pinterest_capi._fold(text),"

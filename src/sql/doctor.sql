@@ -193,6 +193,8 @@ BEGIN ATOMIC
 			('_outcome', '{id}', true, 'ALTER TABLE pinterest_capi._outcome ADD PRIMARY KEY (id)'),
 			('_outcome', '{finished_at}', false, 'CREATE INDEX CONCURRENTLY _outcome_finished ON pinterest_capi._outcome USING brin (finished_at) WITH (pages_per_range = 16, autosummarize = on)'),
 			('_outcome', '{status,id,finished_at}', false, 'CREATE INDEX CONCURRENTLY _outcome_not_sent ON pinterest_capi._outcome (status, id, finished_at) WHERE status <> ''sent'''),
+			('_statistics', '{hour,dest,event_name,status,sent_as,reason,test_mode,currency}', true, 'CREATE UNIQUE INDEX CONCURRENTLY _statistics_key ON pinterest_capi._statistics (hour, dest, event_name, status, sent_as, reason, test_mode, currency) NULLS NOT DISTINCT'),
+			('_statistics', '{dest,hour}', false, 'CREATE INDEX CONCURRENTLY _statistics_waiting ON pinterest_capi._statistics (dest, hour) WHERE status IN (''queued'', ''retrying'')'),
 			('_lease', '{lease}', true, 'ALTER TABLE pinterest_capi._lease ADD PRIMARY KEY (lease)'),
 			('_worker', '{pid}', true, 'ALTER TABLE pinterest_capi._worker ADD PRIMARY KEY (pid)'),
 			('_subscriber', '{slot}', true, 'ALTER TABLE pinterest_capi._subscriber ADD PRIMARY KEY (slot)')) AS w (relname, keys, is_unique, make)

@@ -1,0 +1,139 @@
+/*
+ * statistics.sql
+ *	  How many events there are, by hour, destination, name and what became of
+ *	  them.  docs/design.md, "Statistics", says who counts, and when.
+ */
+
+CREATE TABLE pinterest_capi._statistics (
+	hour timestamptz NOT NULL,
+	dest integer NOT NULL,
+	event_name text COLLATE pg_catalog."C" NOT NULL,
+	sent_as text COLLATE pg_catalog."C",
+	status text COLLATE pg_catalog."C" NOT NULL,
+	reason text COLLATE pg_catalog."C",
+	test_mode boolean NOT NULL,
+	currency text COLLATE pg_catalog."C",
+	events bigint NOT NULL,
+	value numeric,
+	stand_in bigint NOT NULL,
+	stand_in_value numeric,
+	em bigint NOT NULL,
+	ph bigint NOT NULL,
+	click_id bigint NOT NULL,
+	external_id bigint NOT NULL,
+	hashed_maids bigint NOT NULL,
+	ip bigint NOT NULL,
+	user_agent bigint NOT NULL,
+	matchable bigint NOT NULL
+) USING heap WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
+CREATE UNIQUE INDEX _statistics_key ON pinterest_capi._statistics
+	(hour, dest, event_name, status, sent_as, reason, test_mode, currency) NULLS NOT DISTINCT;
+-- what waits: of each hour in which something does, a few rows
+CREATE INDEX _statistics_waiting ON pinterest_capi._statistics (dest, hour) WHERE status IN ('queued', 'retrying');
+ALTER TABLE pinterest_capi._statistics REPLICA IDENTITY FULL;
+COMMENT ON TABLE pinterest_capi._statistics IS
+	'internal: the events up to the mark (_statistics_mark), counted; hour: of created_at, in UTC; event_name: empty where anybody can make it up; matchable: em, hashed_maids, or ip with user_agent; stand_in: events whose value is the destination''s default, contained in the other sums';
+
+CREATE TABLE pinterest_capi._statistics_change (
+	id bigint,
+	deleted boolean NOT NULL,
+	LIKE pinterest_capi._statistics
+) USING heap WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
+ALTER TABLE pinterest_capi._statistics_change REPLICA IDENTITY FULL;
+COMMENT ON TABLE pinterest_capi._statistics_change IS
+	'internal: what changes of events add to _statistics, until the worker has added it; id: only if the mark has reached it, or, if the event is deleted, only if it has not';
+
+CREATE TABLE pinterest_capi._statistics_mark (
+	mark bigint NOT NULL,
+	made_at timestamptz NOT NULL
+) USING heap WITH (fillfactor = 50, autovacuum_vacuum_threshold = 1000);
+ALTER TABLE pinterest_capi._statistics_mark REPLICA IDENTITY FULL;
+COMMENT ON TABLE pinterest_capi._statistics_mark IS
+	'internal: the highest mark counts: each event up to this id is in _statistics; a dump that is restored, or logical replication, brings a second row';
+
+SELECT pg_catalog.pg_extension_config_dump('pinterest_capi._statistics', '');
+SELECT pg_catalog.pg_extension_config_dump('pinterest_capi._statistics_change', '');
+SELECT pg_catalog.pg_extension_config_dump('pinterest_capi._statistics_mark', '');
+
+INSERT INTO pinterest_capi._statistics_mark (mark, made_at) VALUES (0, pg_catalog.now());
+
+-- An event as it is counted.  The rows are found by their keys, whatever the planner
+-- believes of the tables (pcapi_plan() in common/spi.h).
+CREATE VIEW pinterest_capi._event_state AS
+	SELECT e.id, pg_catalog.date_trunc('hour', e.created_at, 'UTC') AS hour, e.dest,
+		CASE WHEN e.dest = 0 OR o.reason = 'not allowed' THEN '' ELSE e.event_name END AS event_name, e.sent_as,
+		pinterest_capi._status(o.status, q.due_at, q.attempts) AS status,
+		CASE WHEN o.reason LIKE 'replayed as %' THEN 'replayed' ELSE o.reason END AS reason,
+		coalesce(o.test_mode, false) AS test_mode,
+		u.payload -> 'custom_data' ->> 'currency' AS currency,
+		(u.payload -> 'custom_data' ->> 'value')::numeric AS value,
+		coalesce(EXISTS (SELECT FROM unnest(e.warnings) AS w (warning) WHERE w.warning LIKE 'value: missing, the destination''s default of %')
+			AND u.payload IS NOT NULL, false) AS stand_in,
+		coalesce(u.payload -> 'user_data' ? 'em', false) AS em,
+		coalesce(u.payload -> 'user_data' ? 'ph', false) AS ph,
+		coalesce(u.payload -> 'user_data' ? 'click_id', false) AS click_id,
+		coalesce(u.payload -> 'user_data' ? 'external_id', false) AS external_id,
+		coalesce(u.payload -> 'user_data' ? 'hashed_maids', false) AS hashed_maids,
+		coalesce(u.payload -> 'user_data' ? 'client_ip_address', false) AS ip,
+		coalesce(u.payload -> 'user_data' ? 'client_user_agent', false) AS user_agent
+	FROM pinterest_capi._event AS e
+		LEFT JOIN LATERAL (SELECT w.status, w.reason, w.test_mode FROM pinterest_capi._outcome AS w WHERE w.id = e.id OFFSET 0) AS o ON true
+		LEFT JOIN LATERAL (SELECT w.due_at, w.attempts FROM pinterest_capi._queue AS w WHERE w.id = e.id AND w.dest = e.dest OFFSET 0) AS q ON true
+		LEFT JOIN LATERAL (SELECT e.payload::jsonb AS payload OFFSET 0) AS u ON true;
+COMMENT ON VIEW pinterest_capi._event_state IS
+	'internal: an event''s share in the statistics';
+
+CREATE VIEW pinterest_capi._statistics_tail AS
+	SELECT s.hour, s.dest, s.event_name, s.sent_as, s.status, s.reason, s.test_mode, s.currency,
+		1 AS events, s.value, s.stand_in::integer AS stand_in, CASE WHEN s.stand_in THEN s.value END AS stand_in_value,
+		s.em::integer AS em, s.ph::integer AS ph, s.click_id::integer AS click_id, s.external_id::integer AS external_id,
+		s.hashed_maids::integer AS hashed_maids, s.ip::integer AS ip, s.user_agent::integer AS user_agent,
+		(s.em OR s.hashed_maids OR s.ip AND s.user_agent)::integer AS matchable
+	FROM pinterest_capi._event_state AS s
+	-- of two bounds the planner expects that few rows are between them
+	WHERE s.id > (SELECT coalesce(max(m.mark), 0) FROM pinterest_capi._statistics_mark AS m) AND s.id <= 9223372036854775807;
+COMMENT ON VIEW pinterest_capi._statistics_tail IS
+	'internal: the events above the mark, which are not in _statistics yet';
+
+CREATE VIEW pinterest_capi.event_statistics AS
+	SELECT s.hour, n.destination, nullif(s.event_name, '') AS event_name, s.sent_as, s.status, s.reason, s.test_mode, s.currency,
+		s.events, s.value, s.em, s.ph, s.click_id, s.external_id, s.hashed_maids, s.ip, s.user_agent, s.matchable,
+		s.stand_in, s.stand_in_value
+	FROM (SELECT t.hour, t.dest, t.event_name, t.sent_as, t.status, t.reason, t.test_mode, t.currency,
+			sum(t.events)::bigint AS events, sum(t.value) AS value, sum(t.em)::bigint AS em, sum(t.ph)::bigint AS ph,
+			sum(t.click_id)::bigint AS click_id, sum(t.external_id)::bigint AS external_id,
+			sum(t.hashed_maids)::bigint AS hashed_maids, sum(t.ip)::bigint AS ip, sum(t.user_agent)::bigint AS user_agent,
+			sum(t.matchable)::bigint AS matchable, sum(t.stand_in)::bigint AS stand_in, sum(t.stand_in_value) AS stand_in_value
+		FROM (SELECT c.hour, c.dest, c.event_name, c.sent_as, c.status, c.reason, c.test_mode, c.currency,
+				c.events, c.value, c.stand_in, c.stand_in_value, c.em, c.ph, c.click_id, c.external_id,
+				c.hashed_maids, c.ip, c.user_agent, c.matchable
+			FROM pinterest_capi._statistics AS c
+			UNION ALL
+			SELECT d.hour, d.dest, d.event_name, d.sent_as, d.status, d.reason, d.test_mode, d.currency,
+				d.events, d.value, d.stand_in, d.stand_in_value, d.em, d.ph, d.click_id, d.external_id,
+				d.hashed_maids, d.ip, d.user_agent, d.matchable
+			FROM pinterest_capi._statistics_change AS d
+			WHERE d.id IS NULL
+				OR d.deleted = (d.id > (SELECT coalesce(max(m.mark), 0) FROM pinterest_capi._statistics_mark AS m))
+			UNION ALL
+			SELECT x.hour, x.dest, x.event_name, x.sent_as, x.status, x.reason, x.test_mode, x.currency,
+				x.events, x.value, x.stand_in, x.stand_in_value, x.em, x.ph, x.click_id, x.external_id,
+				x.hashed_maids, x.ip, x.user_agent, x.matchable
+			FROM pinterest_capi._statistics_tail AS x) AS t
+		GROUP BY t.hour, t.dest, t.event_name, t.sent_as, t.status, t.reason, t.test_mode, t.currency
+		HAVING sum(t.events) <> 0) AS s
+		LEFT JOIN pinterest_capi._destination_state AS n ON n.dest = s.dest;
+COMMENT ON VIEW pinterest_capi.event_statistics IS
+	'per hour (UTC) in which events were tracked, destination, event, status, reason, test mode and currency: how many events, the sum of their values, and how many carry each identifier; kept longer than the events';
+COMMENT ON COLUMN pinterest_capi.event_statistics.destination IS
+	'null where no destination allows the event';
+COMMENT ON COLUMN pinterest_capi.event_statistics.event_name IS
+	'null where the event is not allowed: anybody can make up such a name';
+COMMENT ON COLUMN pinterest_capi.event_statistics.reason IS
+	'of final events, as in dispatch_status; replayed where that names another event';
+COMMENT ON COLUMN pinterest_capi.event_statistics.matchable IS
+	'how many carry what Pinterest asks for: an e-mail address, a mobile advertising id, or IP address with user agent';
+COMMENT ON COLUMN pinterest_capi.event_statistics.stand_in IS
+	'how many have the destination''s default for a value';
+COMMENT ON COLUMN pinterest_capi.event_statistics.stand_in_value IS
+	'the sum of these values, which is contained in value';
