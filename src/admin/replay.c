@@ -136,9 +136,9 @@ typedef struct Replay
 	"WITH chosen AS MATERIALIZED (SELECT e.*, pinterest_capi._new_event_id() AS new_id" \
 	" FROM pinterest_capi._event AS e WHERE e.id = ANY ($1)" \
 	"), made AS (INSERT INTO pinterest_capi._event (created_at, event_time, dest, visitor, event_id," \
-	" event_name, sent_as, warnings, payload)" \
+	" event_name, sent_as, warnings, carries, currency, value, payload)" \
 	" SELECT clock_timestamp(), coalesce($2, c.event_time), c.dest, c.visitor," \
-	" c.new_id, c.event_name, c.sent_as, c.warnings," \
+	" c.new_id, c.event_name, c.sent_as, c.warnings, c.carries, c.currency, c.value," \
 	" regexp_replace(" EVENT_TIME_IN("c.payload") \
 	", $3, '\"event_id\":\"' || c.new_id || '\"')" \
 	" FROM chosen AS c ORDER BY c.id RETURNING id, dest" \

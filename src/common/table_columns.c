@@ -26,7 +26,10 @@ static const PcapiColumn event_columns[] = {
 	[PCAPI_EVENT_WARNINGS - 1] = {"warnings", TEXTARRAYOID, false},
 	[PCAPI_EVENT_PAYLOAD - 1] = {"payload", TEXTOID, false},
 	[PCAPI_EVENT_ORIGIN - 1] = {"origin", TEXTOID, false},
-	[PCAPI_EVENT_DESTINATION - 1] = {"destination", TEXTOID, false}
+	[PCAPI_EVENT_DESTINATION - 1] = {"destination", TEXTOID, false},
+	[PCAPI_EVENT_CARRIES - 1] = {"carries", CHAROID, false},
+	[PCAPI_EVENT_CURRENCY - 1] = {"currency", TEXTOID, false},
+	[PCAPI_EVENT_VALUE - 1] = {"value", TEXTOID, false}
 };
 
 static const PcapiColumn queue_columns[] = {

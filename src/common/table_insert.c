@@ -27,7 +27,7 @@
 #define UPSERT_ATTEMPTS	100
 
 /* columns of the widest table that is written directly */
-#define COLUMNS_MAX	12
+#define COLUMNS_MAX	15
 
 StaticAssertDecl(COLUMNS_MAX >= PCAPI_EVENT_COLUMNS, "columns of a statement");
 

@@ -198,7 +198,12 @@ pcapi_sql_received(PG_FUNCTION_ARGS)
 	}
 	else
 	{
+		Datum		carries = pcapi_row_field(trigger, "carries", &isnull);
+
 		ev.payload = payload;
+		ev.facts.carries = isnull ? 0 : DatumGetChar(carries);
+		ev.facts.currency = pcapi_row_text(trigger, "currency");
+		ev.facts.value = pcapi_row_text(trigger, "value");
 		if (pcapi_any_suppression(settings) && is_forgotten(&ev))
 		{
 			ev.status = "suppressed";

@@ -49,6 +49,13 @@ insert_event(const PcapiNewEvent *ev, int64 id, TimestampTz now)
 	/* the publication has rows with a destination's name: an event that is final here is not for the dispatcher */
 	if (ev->status == NULL && ev->destination && pcapi_published())
 		pcapi_slot_set_text(writer.slot, PCAPI_EVENT_DESTINATION, ev->destination);
+	if (ev->payload)
+	{
+		if (ev->facts.carries != 0)
+			pcapi_slot_set(writer.slot, PCAPI_EVENT_CARRIES, CharGetDatum(ev->facts.carries));
+		pcapi_slot_set_text(writer.slot, PCAPI_EVENT_CURRENCY, ev->facts.currency);
+		pcapi_slot_set_text(writer.slot, PCAPI_EVENT_VALUE, ev->facts.value);
+	}
 
 	if (ev->event_id_generated)
 		new_one = pcapi_writer_insert(&writer);

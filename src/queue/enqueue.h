@@ -10,6 +10,26 @@
 #include "datatype/timestamp.h"
 #include "nodes/pg_list.h"
 
+/* identifiers that an event may carry, bits of _event.carries; the view _event_state reads the same */
+#define PCAPI_CARRIES_EM			0x01
+#define PCAPI_CARRIES_PH			0x02
+#define PCAPI_CARRIES_CLICK_ID		0x04
+#define PCAPI_CARRIES_EXTERNAL_ID	0x08
+#define PCAPI_CARRIES_MAIDS			0x10
+#define PCAPI_CARRIES_IP			0x20
+#define PCAPI_CARRIES_USER_AGENT	0x40
+
+/* the first character of _event.value where the value is the destination's default */
+#define PCAPI_STAND_IN				'='
+
+/* What of a payload is counted in the statistics. */
+typedef struct PcapiFacts
+{
+	char		carries;		/* 0: nothing of these */
+	const char *currency;		/* or NULL */
+	const char *value;			/* as in the payload, or behind PCAPI_STAND_IN; or NULL */
+} PcapiFacts;
+
 /*
  * A new event.  Strings are in the database's encoding.  It must not hold raw
  * identifiers.
@@ -26,6 +46,7 @@ typedef struct PcapiNewEvent
 	const char *sent_as;		/* or NULL */
 	List	   *warnings;		/* of char *, or NIL */
 	const char *payload;		/* JSON text, or NULL */
+	PcapiFacts	facts;			/* of the payload */
 	const char *status;			/* NULL: queue it; else final: rejected, suppressed, expired */
 	const char *reason;			/* why it is final, or NULL */
 

@@ -69,9 +69,9 @@ emit(void *arg, int from, int n)
 						   " WHERE v.id = ANY ($1) FOR UPDATE SKIP LOCKED), deleted AS"
 						   " (DELETE FROM pinterest_capi._event WHERE id = ANY (ARRAY(SELECT id FROM free)) RETURNING *)"
 						   " INSERT INTO pinterest_capi._event (id, created_at, event_time, dest, visitor,"
-						   " event_id, event_name, sent_as, warnings, payload, origin, destination)"
+						   " event_id, event_name, sent_as, warnings, payload, origin, destination, carries, currency, value)"
 						   " SELECT g.id, g.created_at, g.event_time, g.dest, g.visitor, g.event_id, g.event_name,"
-						   " g.sent_as, g.warnings, g.payload, g.origin, s.destination"
+						   " g.sent_as, g.warnings, g.payload, g.origin, s.destination, g.carries, g.currency, g.value"
 						   " FROM deleted AS g LEFT JOIN pinterest_capi._destination_state AS s ON s.dest = g.dest"
 						   " RETURNING id",
 						   1, types, values, NULL, false, 0) > 0)

@@ -57,41 +57,31 @@ SELECT pg_catalog.pg_extension_config_dump('pinterest_capi._statistics_mark', ''
 
 INSERT INTO pinterest_capi._statistics_mark (mark, made_at) VALUES (0, pg_catalog.now());
 
--- An event as it is counted.  The rows are found by their keys, whatever the planner
--- believes of the tables (pcapi_plan() in common/spi.h).
-CREATE VIEW pinterest_capi._event_state AS
+-- Each event as it counts.  The rows are found by their keys, whatever the planner believes
+-- of the tables (pcapi_plan() in common/spi.h).
+CREATE VIEW pinterest_capi._counted AS
 	SELECT e.id, pg_catalog.date_trunc('hour', e.created_at, 'UTC') AS hour, e.dest,
 		CASE WHEN e.dest = 0 OR o.reason = 'not allowed' THEN '' ELSE e.event_name END AS event_name, e.sent_as,
 		pinterest_capi._status(o.status, q.due_at, q.attempts) AS status,
 		CASE WHEN o.reason LIKE 'replayed as %' THEN 'replayed' ELSE o.reason END AS reason,
-		coalesce(o.test_mode, false) AS test_mode,
-		u.payload -> 'custom_data' ->> 'currency' AS currency,
-		(u.payload -> 'custom_data' ->> 'value')::numeric AS value,
-		coalesce(EXISTS (SELECT FROM unnest(e.warnings) AS w (warning) WHERE w.warning LIKE 'value: missing, the destination''s default of %')
-			AND u.payload IS NOT NULL, false) AS stand_in,
-		coalesce(u.payload -> 'user_data' ? 'em', false) AS em,
-		coalesce(u.payload -> 'user_data' ? 'ph', false) AS ph,
-		coalesce(u.payload -> 'user_data' ? 'click_id', false) AS click_id,
-		coalesce(u.payload -> 'user_data' ? 'external_id', false) AS external_id,
-		coalesce(u.payload -> 'user_data' ? 'hashed_maids', false) AS hashed_maids,
-		coalesce(u.payload -> 'user_data' ? 'client_ip_address', false) AS ip,
-		coalesce(u.payload -> 'user_data' ? 'client_user_agent', false) AS user_agent
+		coalesce(o.test_mode, false) AS test_mode, e.currency, 1 AS events,
+		v.value, v.stand_in::integer AS stand_in, CASE WHEN v.stand_in THEN v.value END AS stand_in_value,
+		v.carries & 1 AS em, v.carries >> 1 & 1 AS ph, v.carries >> 2 & 1 AS click_id, v.carries >> 3 & 1 AS external_id,
+		v.carries >> 4 & 1 AS hashed_maids, v.carries >> 5 & 1 AS ip, v.carries >> 6 & 1 AS user_agent,
+		(v.carries & 17 <> 0 OR v.carries & 96 = 96)::integer AS matchable
 	FROM pinterest_capi._event AS e
 		LEFT JOIN LATERAL (SELECT w.status, w.reason, w.test_mode FROM pinterest_capi._outcome AS w WHERE w.id = e.id OFFSET 0) AS o ON true
 		LEFT JOIN LATERAL (SELECT w.due_at, w.attempts FROM pinterest_capi._queue AS w WHERE w.id = e.id AND w.dest = e.dest OFFSET 0) AS q ON true
-		LEFT JOIN LATERAL (SELECT e.payload::jsonb AS payload OFFSET 0) AS u ON true;
-COMMENT ON VIEW pinterest_capi._event_state IS
-	'internal: an event''s share in the statistics';
+		CROSS JOIN LATERAL (SELECT coalesce(e.carries::integer, 0) AS carries, ltrim(e.value, '=')::numeric AS value,
+			coalesce(e.value LIKE '=%', false) AS stand_in) AS v;
+COMMENT ON VIEW pinterest_capi._counted IS
+	'internal: a row per event with its share in the statistics, now';
 
 CREATE VIEW pinterest_capi._statistics_tail AS
-	SELECT s.hour, s.dest, s.event_name, s.sent_as, s.status, s.reason, s.test_mode, s.currency,
-		1 AS events, s.value, s.stand_in::integer AS stand_in, CASE WHEN s.stand_in THEN s.value END AS stand_in_value,
-		s.em::integer AS em, s.ph::integer AS ph, s.click_id::integer AS click_id, s.external_id::integer AS external_id,
-		s.hashed_maids::integer AS hashed_maids, s.ip::integer AS ip, s.user_agent::integer AS user_agent,
-		(s.em OR s.hashed_maids OR s.ip AND s.user_agent)::integer AS matchable
-	FROM pinterest_capi._event_state AS s
+	SELECT c.*
+	FROM pinterest_capi._counted AS c
 	-- of two bounds the planner expects that few rows are between them
-	WHERE s.id > (SELECT coalesce(max(m.mark), 0) FROM pinterest_capi._statistics_mark AS m) AND s.id <= 9223372036854775807;
+	WHERE c.id > (SELECT coalesce(max(m.mark), 0) FROM pinterest_capi._statistics_mark AS m) AND c.id <= 9223372036854775807;
 COMMENT ON VIEW pinterest_capi._statistics_tail IS
 	'internal: the events above the mark, which are not in _statistics yet';
 

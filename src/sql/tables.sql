@@ -221,7 +221,10 @@ CREATE TABLE pinterest_capi._event (
 	warnings text[],
 	payload text,
 	origin text,
-	destination text
+	destination text,
+	carries "char",
+	currency text,
+	value text
 ) USING heap WITH (autovacuum_vacuum_insert_scale_factor = 0.1);
 ALTER SEQUENCE pinterest_capi._event_id_seq OWNED BY pinterest_capi._event.id;
 -- "C": comparing bytes is fast in each locale, and the index stays valid when a new release of
@@ -231,7 +234,7 @@ CREATE UNIQUE INDEX _event_dedup ON pinterest_capi._event (event_id, event_name 
 CREATE INDEX _event_created ON pinterest_capi._event USING brin (created_at)
 	WITH (pages_per_range = 64, autosummarize = on);
 COMMENT ON TABLE pinterest_capi._event IS
-	'internal: a row per event and destination, payload exactly as it stands in the request''s data array; dest 0: no destination; origin: the subscription it came by; destination: its name, where the row is published';
+	'internal: a row per event and destination, payload exactly as it stands in the request''s data array; dest 0: no destination; origin: the subscription it came by; destination: its name, where the row is published; carries: bits of the identifiers in payload (enqueue.h); currency, value: as in payload, value with = before it where it is the destination''s default; these three stay when payload is emptied';
 
 CREATE TABLE pinterest_capi._queue (
 	id bigint NOT NULL,

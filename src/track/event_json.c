@@ -81,6 +81,20 @@ append_page_url(StringInfo buf, const PcapiProperties *props, PcapiUrlDetail det
 		pcapi_warn(warnings, pcapi_property_name(property), warning);
 }
 
+/* Append value or currency.  Return the text that it has in the JSON, or NULL if it can't be used. */
+static const char *
+append_amount(StringInfo buf, int property, const JsonbValue *v, List **warnings)
+{
+	int			start;
+
+	if (v == NULL || !pcapi_append_property(buf, property, v, warnings))
+		return NULL;
+	/* a string at the end, and neither digits nor letters are escaped */
+	for (start = buf->len - 1; buf->data[start - 1] != '"';)
+		start--;
+	return pnstrdup(buf->data + start, buf->len - 1 - start);
+}
+
 /*
  * Append value and currency.  A checkout must have both; any other event is sent
  * without the one that can't be used.  The destination's default replaces both:
@@ -88,7 +102,8 @@ append_page_url(StringInfo buf, const PcapiProperties *props, PcapiUrlDetail det
  * reason why the event is rejected.
  */
 static const char *
-append_money(StringInfo buf, const PcapiProperties *props, const PcapiAllowed *allowed, List **warnings)
+append_money(StringInfo buf, const PcapiProperties *props, const PcapiAllowed *allowed, List **warnings,
+			 PcapiFacts *facts)
 {
 	const PcapiDestination *dest = allowed->destination;
 	const JsonbValue *value = props->given[PCAPI_PROP_VALUE];
@@ -98,10 +113,8 @@ append_money(StringInfo buf, const PcapiProperties *props, const PcapiAllowed *a
 
 	if (strcmp(allowed->sent_as, "checkout") != 0)
 	{
-		if (currency)
-			(void) pcapi_append_property(buf, PCAPI_PROP_CURRENCY, currency, warnings);
-		if (value)
-			(void) pcapi_append_property(buf, PCAPI_PROP_VALUE, value, warnings);
+		facts->currency = append_amount(buf, PCAPI_PROP_CURRENCY, currency, warnings);
+		facts->value = append_amount(buf, PCAPI_PROP_VALUE, value, warnings);
 		return NULL;
 	}
 
@@ -125,6 +138,8 @@ append_money(StringInfo buf, const PcapiProperties *props, const PcapiAllowed *a
 	}
 	pcapi_append_string(buf, "currency", code);
 	pcapi_append_string(buf, "value", amount);
+	facts->currency = code;
+	facts->value = value ? amount : psprintf("%c%s", PCAPI_STAND_IN, amount);
 	return NULL;
 }
 
@@ -182,7 +197,7 @@ append_info(StringInfo buf, int property, PcapiJsonObject place, const PcapiProp
 /* Append custom_data, unless it is empty.  Return NULL, or the reason why the event is rejected. */
 static const char *
 append_custom_data(StringInfo buf, const PcapiProperties *props, const PcapiAllowed *allowed,
-				   List **warnings)
+				   List **warnings, PcapiFacts *facts)
 {
 	int			start = buf->len;
 	int			inner;
@@ -192,7 +207,7 @@ append_custom_data(StringInfo buf, const PcapiProperties *props, const PcapiAllo
 	appendStringInfoCharMacro(buf, '{');
 	inner = buf->len;
 
-	reason = append_money(buf, props, allowed, warnings);
+	reason = append_money(buf, props, allowed, warnings, facts);
 	if (reason)
 		return reason;
 	(void) append_property_if_listed(buf, PCAPI_PROP_ORDER_ID, props, allowed, warnings);
@@ -224,7 +239,7 @@ const char *
 pcapi_build_event(const PcapiAllowed *allowed, const PcapiProperties *props,
 				  const PcapiIdentifiers *ids, const char *action_source,
 				  const char *event_id, TimestampTz event_time,
-				  List **warnings, char **payload)
+				  List **warnings, char **payload, PcapiFacts *facts)
 {
 	const PcapiDestination *dest = allowed->destination;
 	StringInfoData buf;
@@ -247,7 +262,8 @@ pcapi_build_event(const PcapiAllowed *allowed, const PcapiProperties *props,
 		(void) append_property_if_listed(&buf, property, props, allowed, warnings);
 
 	pcapi_append_user_data(&buf, ids, dest);
-	reason = append_custom_data(&buf, props, allowed, warnings);
+	facts->carries = pcapi_carries(ids, dest);
+	reason = append_custom_data(&buf, props, allowed, warnings, facts);
 	if (reason)
 	{
 		pfree(buf.data);

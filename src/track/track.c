@@ -223,7 +223,7 @@ decide_for(CallState *state, PcapiAllowed *allowed, PcapiDecision *d)
 		ids = &own;
 	}
 	reason = pcapi_build_event(allowed, &state->props, ids, state->action_source,
-							   state->event_id, state->event_time, &d->warnings, &payload);
+							   state->event_id, state->event_time, &d->warnings, &payload, &d->facts);
 	if (reason)
 	{
 		decide(d, "rejected", reason);
@@ -376,6 +376,7 @@ pcapi_track(PcapiCall *call)
 		ev.sent_as = d->sent_as;
 		ev.warnings = d->warnings;
 		ev.payload = d->payload;
+		ev.facts = d->facts;
 		ev.status = d->status;
 		ev.reason = d->reason;
 		if (pcapi_enqueue(&ev) && d->status == NULL)

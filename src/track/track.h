@@ -9,6 +9,7 @@
 
 #include "datatype/timestamp.h"
 #include "nodes/pg_list.h"
+#include "queue/enqueue.h"
 #include "track/call.h"
 #include "track/settings.h"
 
@@ -22,6 +23,7 @@ typedef struct PcapiDecision
 	char	   *reason;
 	List	   *warnings;
 	char	   *payload;		/* JSON, or NULL */
+	PcapiFacts	facts;			/* of the payload */
 } PcapiDecision;
 
 /*

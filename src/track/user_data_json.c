@@ -9,6 +9,7 @@
 
 #include "catalog/pg_type.h"
 #include "core/sha256.h"
+#include "queue/enqueue.h"
 #include "track/jsonb_push.h"
 #include "track/property_value.h"
 #include "track/user_data_json.h"
@@ -46,6 +47,30 @@ pcapi_append_user_data(StringInfo buf, const PcapiIdentifiers *ids, const PcapiD
 		appendStringInfoCharMacro(buf, ']');
 	}
 	appendStringInfoCharMacro(buf, '}');
+}
+
+char
+pcapi_carries(const PcapiIdentifiers *ids, const PcapiDestination *dest)
+{
+	static const struct
+	{
+		int			key;
+		char		bit;
+	}			bits[] = {
+		{PCAPI_EM, PCAPI_CARRIES_EM},
+		{PCAPI_PH, PCAPI_CARRIES_PH},
+		{PCAPI_CLICK_ID, PCAPI_CARRIES_CLICK_ID},
+		{PCAPI_EXTERNAL_ID, PCAPI_CARRIES_EXTERNAL_ID},
+		{PCAPI_MAIDS, PCAPI_CARRIES_MAIDS},
+		{PCAPI_CLIENT_IP, PCAPI_CARRIES_IP},
+		{PCAPI_CLIENT_USER_AGENT, PCAPI_CARRIES_USER_AGENT}
+	};
+	char		carries = 0;
+
+	for (int i = 0; i < lengthof(bits); i++)
+		if (pcapi_is_given(ids, bits[i].key) && (dest->withheld & PCAPI_KEY_BIT(bits[i].key)) == 0)
+			carries |= bits[i].bit;
+	return carries;
 }
 
 Jsonb *

@@ -15,6 +15,9 @@
 /* Append "user_data": {...} as the destination may receive it. */
 extern void pcapi_append_user_data(StringInfo buf, const PcapiIdentifiers *ids, const PcapiDestination *dest);
 
+/* Return which of the identifiers that are counted it has then: PCAPI_CARRIES_... bits. */
+extern char pcapi_carries(const PcapiIdentifiers *ids, const PcapiDestination *dest);
+
 /*
  * Make a visitor's user_data, and the text[] of the keys that a stored one
  * loses: those that were null.  Withheld keys are never stored and always lost.
