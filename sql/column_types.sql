@@ -38,10 +38,10 @@ BEGIN
 	END LOOP;
 END $$;
 SELECT count(*) > 65 AS many FROM samples;
--- these can't be typed in
+-- these can't be typed in, nor xml where the server was built without it
 SELECT format_type(t.oid, NULL) FROM pg_type AS t
 	WHERE t.typnamespace = 'pg_catalog'::regnamespace AND t.typtype IN ('b', 'r', 'm') AND t.typcategory <> 'A'
-		AND format_type(t.oid, NULL) NOT IN (SELECT type FROM samples) AND t.typname !~ '^pg_(brin|ndistinct|dependencies|mcv|node|ddl)' ORDER BY 1;
+		AND format_type(t.oid, NULL) NOT IN (SELECT type FROM samples) AND t.typname !~ '^pg_(brin|ndistinct|dependencies|mcv|node|ddl)|^xml$' ORDER BY 1;
 INSERT INTO samples (type, value) SELECT s.type || '[]', (ARRAY[s.value])::text FROM samples AS s
 	WHERE to_regtype(s.type || '[]') IS NOT NULL;
 

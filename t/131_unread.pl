@@ -194,7 +194,7 @@ $stub->script(
 	{ times => 0, body => '<html>', headers => { 'retry-after' => '2' } });
 track($node, 'restarted');
 becomes($node, 'restarted', 'attempts', 1, 'one more answer from a portal');
-$node->restart('fast');
+$node->restart;
 pauses(
 	'restarted', 2,
 	qr/HTTP 200 with a body that can't be read/,

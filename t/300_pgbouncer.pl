@@ -151,7 +151,8 @@ query($console, 'PAUSE');
 $node->restart;
 query($console, 'RESUME');
 orders_flow($stub, 40, 'orders go on after a restart behind a paused pooler');
-$node->restart('immediate');
+$node->stop('immediate');
+$node->start;
 orders_flow($stub, 40, 'orders go on after a crash behind the pooler');
 
 # it complains of the event that was not allowed
