@@ -1716,19 +1716,21 @@ COMMENT ON FUNCTION pinterest_capi._value(text, jsonb, text, text, integer, bool
 -- The text of {"hash": ...} of what needs no rule, which most identifiers are; else
 -- NULL.  A phone number is one with a plus sign whose calling code no trunk zero
 -- follows: a code of one or two digits, which is the beginning of no longer one.
+-- Regular expressions that count are slow: lengths are compared beside them.
 CREATE OR REPLACE FUNCTION pinterest_capi._plain_hash(kind text, value text) RETURNS text
 	LANGUAGE sql STABLE PARALLEL SAFE
-	AS $$ SELECT '{"hash": "' || encode(sha256(convert_to(CASE
-		WHEN kind = 'em' AND octet_length(value) < 256 AND value COLLATE "C" ~ '^ *[0-9A-Za-z._+-]+@[0-9A-Za-z.-]+ *$'
-				AND split_part(lower(btrim(value, ' ') COLLATE "C"), '@', 2) COLLATE "C" NOT IN (
+	AS $$ SELECT '{"hash": "' || encode(sha256(convert_to(CASE kind
+		WHEN 'em' THEN CASE WHEN octet_length(value) < 256 AND value COLLATE "C" ~ '^ *[0-9A-Za-z._+-]+@[0-9A-Za-z.-]+ *$'
+				AND rtrim(split_part(lower(value COLLATE "C"), '@', 2), ' ') COLLATE "C" NOT IN (
 			/* table misspelled */
 		'aol.con', 'gamil.com', 'gmaik.com', 'gmail.cm', 'gmail.co', 'gmail.con', 'gmail.om', 'gmaill.com', 'gmai.com', 'gmal.com', 'gmali.com', 'gmial.com', 'gmil.com', 'gnail.com', 'hotamil.com', 'hotmai.com', 'hotmail.cm', 'hotmail.con', 'hotmaill.com', 'hotmal.com', 'hotmial.com', 'hotmil.com', 'hotnail.com', 'iclod.com', 'icloud.con', 'icoud.com', 'outllok.com', 'outlok.com', 'outlook.con', 'outloook.com', 'yaho.com', 'yahoo.cm', 'yahoo.con', 'yahooo.com', 'yhaoo.com', 'yhoo.com'
-		/* end of table */) THEN lower(btrim(value, ' ') COLLATE "C")
-		WHEN kind = 'ph' AND octet_length(value) < 40 AND left(ltrim(value, ' '), 1) = '+' AND strpos(value, '(0') = 0 AND strpos(value, '( ') = 0
-				-- 7 to 15 digits
-				AND translate(ltrim(value, ' '), ' ()./-', '') COLLATE "C" ~ '^\+(?:[17][1-9][0-9]{5,13}|(?:2[07]|3[0-469]|4[013-9]|5[1-8]|6[0-6]|8[1246]|9[0-58])[1-9][0-9]{4,12})$'
-			THEN translate(value, '+ ()./-', '')
-		WHEN kind = 'external_id' AND octet_length(value) < 64 AND value COLLATE "C" ~ '^[!-~]+$' THEN value
+		/* end of table */) THEN btrim(lower(value COLLATE "C"), ' ') END
+		WHEN 'ph' THEN CASE WHEN octet_length(value) < 40
+				AND value COLLATE "C" ~ ('^ *\+(?:[17]|2[07]|3[0-469]|4[013-9]|5[1-8]|6[0-6]|8[1246]|9[0-58])'
+					'[ ./-]*\(?[1-9](?:\([1-9]|[0-9 ./)-])+$')
+				AND length(translate(value, '+ ()./-', '')) BETWEEN 7 AND 15
+			THEN translate(value, '+ ()./-', '') END
+		WHEN 'external_id' THEN CASE WHEN octet_length(value) < 64 AND value COLLATE "C" ~ '^[!-~]+$' THEN value END
 		END, 'UTF8')), 'hex') || '"}' $$;
 COMMENT ON FUNCTION pinterest_capi._plain_hash(text, text) IS
 	'internal: of a plain e-mail address, phone number or external id, as it leaves';
@@ -1870,28 +1872,27 @@ END $$;
 COMMENT ON FUNCTION pinterest_capi._check_object(jsonb, text) IS 'internal';
 
 -- A call as text that the dispatcher reads: jsonb could be one that only this
--- server can read, and would stop the subscription there.
-CREATE OR REPLACE FUNCTION pinterest_capi._call_text(properties text, user_data jsonb, visitor_id text,
-		action_source text, consent jsonb, destination text, warnings text[], marks jsonb) RETURNS text
-	LANGUAGE plpgsql STABLE
-	AS $$
-DECLARE
-	call constant text := '{"version": 1, "properties": ' || coalesce(properties, '{}')
-		|| ', "user_data": ' || pinterest_capi._user_data(user_data)
-		|| CASE WHEN visitor_id <> '' THEN ', "visitor": "' || pinterest_capi._sha256(visitor_id) || '"' ELSE '' END
+-- server can read, and would stop the subscription there.  properties, user_data
+-- and marks are such text already.
+CREATE OR REPLACE FUNCTION pinterest_capi._call_text(properties text, user_data text, visitor_id text,
+		action_source text, consent jsonb, destination text, warnings text[], marks text) RETURNS text
+	LANGUAGE sql STABLE
+	AS $$ SELECT '{"version": 1, "properties": ' || coalesce(properties, '{}') || ', "user_data": ' || user_data
+		|| CASE WHEN visitor_id <> '' THEN ', "visitor": "' || encode(sha256(convert_to(visitor_id, getdatabaseencoding())), 'hex') || '"' ELSE '' END
 		|| CASE WHEN action_source <> 'web' THEN ', "action_source": ' || to_json(action_source)::text ELSE '' END
 		|| CASE WHEN consent IS NOT NULL THEN ', "consent": ' || consent::text ELSE '' END
 		|| CASE WHEN destination IS NOT NULL THEN ', "destination": ' || to_json(destination)::text ELSE '' END
 		|| CASE WHEN warnings <> '{}' THEN ', "warnings": ' || to_json(warnings)::text ELSE '' END
-		|| CASE WHEN marks IS NOT NULL THEN ', "marks": ' || marks::text ELSE '' END
-		|| '}';
-BEGIN
-	IF getdatabaseencoding() <> 'UTF8' AND NOT pinterest_capi._is_convertible(call) THEN
-		RETURN '{"version": 1, "marks": {"reject": "not valid in UTF-8"}}';
-	END IF;
-	RETURN call;
-END $$;
-COMMENT ON FUNCTION pinterest_capi._call_text(text, jsonb, text, text, jsonb, text, text[], jsonb) IS 'internal';
+		|| CASE WHEN marks IS NOT NULL THEN ', "marks": ' || marks ELSE '' END
+		|| '}' $$;
+COMMENT ON FUNCTION pinterest_capi._call_text(text, text, text, text, jsonb, text, text[], text) IS 'internal';
+DROP FUNCTION IF EXISTS pinterest_capi._call_text(text, jsonb, text, text, jsonb, text, text[], jsonb);
+
+CREATE OR REPLACE FUNCTION pinterest_capi._carried_call(call text) RETURNS text
+	LANGUAGE sql STABLE
+	AS $$ SELECT CASE WHEN getdatabaseencoding() = 'UTF8' OR pinterest_capi._is_convertible(call) THEN call
+		ELSE '{"version": 1, "marks": {"reject": "not valid in UTF-8"}}' END $$;
+COMMENT ON FUNCTION pinterest_capi._carried_call(text) IS 'internal: a call as it leaves';
 
 CREATE OR REPLACE FUNCTION pinterest_capi._carried_name(name text) RETURNS text
 	LANGUAGE sql STABLE
@@ -1936,11 +1937,16 @@ BEGIN
 		PERFORM pinterest_capi._bad_call('unknown action_source', 'Use web, app_android, app_ios or offline.');
 	END IF;
 	kept := pinterest_capi._event_id(event_id);
-	call := pinterest_capi._call_text(properties::text, user_data, visitor_id, action_source, consent, destination, CASE WHEN kept[2] <> '' THEN kept[2:2] END, NULL);
+	call := pinterest_capi._call_text(properties::text, pinterest_capi._user_data(user_data), visitor_id, action_source, consent, destination,
+		CASE WHEN kept[2] <> '' THEN kept[2:2] END, NULL);
+	IF octet_length(event_name) > 256 OR getdatabaseencoding() <> 'UTF8' THEN
+		event_name := pinterest_capi._carried_name(event_name);
+		call := pinterest_capi._carried_call(call);
+	END IF;
 	-- as _carry(), without the cost of a call
 	INSERT INTO pinterest_capi._call (kind, called_at, event_time, event_name, event_id, call)
 		VALUES ('track', clock_timestamp(), coalesce(track.event_time, transaction_timestamp()),
-			CASE WHEN octet_length(track.event_name) > 256 THEN pinterest_capi._carried_name(track.event_name) ELSE track.event_name END, kept[1], call)
+			track.event_name, kept[1], call)
 		RETURNING ctid INTO place;
 	DELETE FROM pinterest_capi._call AS c WHERE c.ctid = place;
 	RETURN kept[1];
@@ -2000,7 +2006,7 @@ BEGIN
 	PERFORM pinterest_capi._check_object(user_data, 'user_data');
 	PERFORM pinterest_capi._check_object(consent, 'consent');
 	PERFORM pinterest_capi._carry('identify', NULL, NULL, NULL,
-		pinterest_capi._call_text(NULL, user_data, visitor_id, NULL, consent, NULL, NULL, NULL));
+		pinterest_capi._carried_call(pinterest_capi._call_text(NULL, pinterest_capi._user_data(user_data), visitor_id, NULL, consent, NULL, NULL, NULL)));
 	PERFORM pinterest_capi._tell(pinterest_capi._user_data(user_data)::jsonb);
 END $$;
 COMMENT ON FUNCTION pinterest_capi.identify(text, jsonb, jsonb) IS
@@ -2109,7 +2115,7 @@ BEGIN
 	END IF;
 	IF click_id IS NOT NULL THEN
 		PERFORM pinterest_capi._carry('capture_click', NULL, NULL, NULL,
-			pinterest_capi._call_text(NULL, jsonb_build_object('click_id', click_id), visitor_id, NULL, NULL, NULL, NULL, NULL));
+			pinterest_capi._carried_call(pinterest_capi._call_text(NULL, pinterest_capi._user_data(jsonb_build_object('click_id', click_id)), visitor_id, NULL, NULL, NULL, NULL, NULL)));
 	END IF;
 	RETURN click_id;
 END $$;
@@ -2134,7 +2140,7 @@ BEGIN
 			'Identifiers are em, ph, external_id, hashed_maids, click_id and partner_id.');
 	END IF;
 	PERFORM pinterest_capi._carry('forget', NULL, NULL, NULL,
-		pinterest_capi._call_text(NULL, user_data, visitor_id, NULL, NULL, NULL, NULL, NULL));
+		pinterest_capi._carried_call(pinterest_capi._call_text(NULL, pinterest_capi._user_data(user_data), visitor_id, NULL, NULL, NULL, NULL, NULL)));
 	PERFORM pinterest_capi._tell(named - 'customer_type');
 	RETURN NULL;
 END $$;
@@ -2219,7 +2225,6 @@ CREATE OR REPLACE FUNCTION pinterest_capi.track_trigger() RETURNS trigger
 DECLARE
 	event_name text := coalesce(TG_ARGV[0], '');
 	calls constant oid := to_regclass('pinterest_capi._call');
-	owner oid;
 	is_foreign boolean;
 	row_json jsonb;
 	argument text;
@@ -2229,7 +2234,8 @@ DECLARE
 	key text;
 	target text;
 	value jsonb;
-	keys text := ' ';
+	hash text;
+	keys text := '';
 	expression_keys text[];
 	expressions text[];
 	fault_key text;
@@ -2237,28 +2243,31 @@ DECLARE
 	hint text;
 	number integer;
 	properties text := '';
-	user_data jsonb := '{}';
+	hashes text := '';
+	user_data jsonb;
 	visitor_id text;
 	event_id text;
-	event_time timestamptz := transaction_timestamp();
-	params jsonb := '{}';
-	marks jsonb := '{"from_data": true}';
-	warning text;
+	event_time timestamptz;
+	params jsonb;
+	reject text;
+	marks text := '{"from_data": true';
+	warnings text[];
 	kept text[];
 	call text;
 	ctid_of_call tid;
 	sqlstate_of text;
 	message text;
 BEGIN
-	IF NOT coalesce(has_table_privilege(calls, 'INSERT') AND has_table_privilege(calls, 'DELETE') AND has_table_privilege(calls, 'SELECT'), false) THEN
-		RAISE WARNING 'trigger "%" on table %.% can''t record events, since the table pinterest_capi._call is not there or its owner lacks a right on it',
-			TG_NAME, quote_ident(TG_TABLE_SCHEMA), quote_ident(TG_TABLE_NAME) USING HINT = 'Run the script that made it again.';
-		RETURN coalesce(NEW, OLD);
-	END IF;
-	IF current_setting('transaction_read_only')::boolean THEN
-		-- of a temporary table: what is written elsewhere is not allowed to us
-		RAISE WARNING 'trigger "%" on table %.% can''t record events in a read-only transaction',
-			TG_NAME, quote_ident(TG_TABLE_SCHEMA), quote_ident(TG_TABLE_NAME) USING HINT = 'Write to the table in a transaction that is READ WRITE.';
+	IF NOT coalesce(has_table_privilege(calls, 'INSERT') AND has_table_privilege(calls, 'DELETE') AND has_table_privilege(calls, 'SELECT'), false)
+			OR current_setting('transaction_read_only')::boolean THEN
+		IF current_setting('transaction_read_only')::boolean THEN
+			-- of a temporary table: what is written elsewhere is not allowed to us
+			RAISE WARNING 'trigger "%" on table %.% can''t record events in a read-only transaction',
+				TG_NAME, quote_ident(TG_TABLE_SCHEMA), quote_ident(TG_TABLE_NAME) USING HINT = 'Write to the table in a transaction that is READ WRITE.';
+		ELSE
+			RAISE WARNING 'trigger "%" on table %.% can''t record events, since the table pinterest_capi._call is not there or its owner lacks a right on it',
+				TG_NAME, quote_ident(TG_TABLE_SCHEMA), quote_ident(TG_TABLE_NAME) USING HINT = 'Run the script that made it again.';
+		END IF;
 		RETURN coalesce(NEW, OLD);
 	END IF;
 
@@ -2266,7 +2275,7 @@ BEGIN
 	-- subtransaction that it is takes no number.
 	BEGIN
 		IF TG_WHEN <> 'AFTER' OR TG_LEVEL <> 'ROW' THEN
-			marks := marks || '{"reject": "not a row-level AFTER trigger"}';
+			reject := 'not a row-level AFTER trigger';
 			IF NOT pinterest_capi._warned(TG_RELID || ' ' || TG_NAME) THEN
 				RAISE WARNING 'trigger "%" on table %.% is not a row-level AFTER trigger, its events are rejected',
 					TG_NAME, quote_ident(TG_TABLE_SCHEMA), quote_ident(TG_TABLE_NAME)
@@ -2280,44 +2289,44 @@ BEGIN
 				hint := 'The first argument is the event''s name, the others are mappings such as ''email=customer_email''.';
 			END IF;
 			-- code of roles that could not act as our owner must not run
-			SELECT c.relowner INTO owner FROM pg_class AS c WHERE c.oid = TG_RELID;
-			is_foreign := coalesce(NOT pg_has_role(owner, current_user, 'MEMBER'), true);
-			IF is_foreign THEN
-				IF pinterest_capi._has_foreign_types(TG_RELID) THEN
-					fault_key := coalesce(fault_key, 'row');
-					fault := 'A type of the table has a cast to JSON, and the table belongs to a role that is no member of the owner of the schema pinterest_capi.';
-					hint := 'Run the script that made the schema as the owner of the table.';
-				ELSE
-					row_json := CASE TG_OP WHEN 'DELETE' THEN to_jsonb(OLD) ELSE to_jsonb(NEW) END;
-				END IF;
+			is_foreign := coalesce((SELECT NOT pg_has_role(c.relowner, current_user, 'MEMBER') FROM pg_class AS c WHERE c.oid = TG_RELID), true);
+			IF is_foreign AND pinterest_capi._has_foreign_types(TG_RELID) THEN
+				fault_key := coalesce(fault_key, 'row');
+				fault := 'A type of the table has a cast to JSON, and the table belongs to a role that is no member of the owner of the schema pinterest_capi.';
+				hint := 'Run the script that made the schema as the owner of the table.';
 			ELSE
 				row_json := CASE TG_OP WHEN 'DELETE' THEN to_jsonb(OLD) ELSE to_jsonb(NEW) END;
 			END IF;
 
-			FOR i IN 1 .. TG_NARGS - 1 LOOP
-				-- a column whose JSON is its value, as most mappings are, by few statements
-				place := strpos(TG_ARGV[i], '=');
-				key := left(TG_ARGV[i], place - 1);
-				target := CASE WHEN place > 1 THEN pinterest_capi._key(key) END;
-				value := row_json -> substr(TG_ARGV[i], place + 1);
-				IF value IS NOT NULL AND strpos(TG_ARGV[i], '(') = 0 AND strpos(keys, ' ' || key || ' ') = 0 AND (CASE jsonb_typeof(value)
-						WHEN 'null' THEN false
-						WHEN 'string' THEN CASE left(target, 4)
-							WHEN 'user' THEN target <> 'user ip'
-							ELSE target <> 'property number' AND right(value #>> '{}', 1) <> ' ' END
-						ELSE target <> '' END) THEN
-					keys := keys || key || ' ';
-					IF left(target, 4) = 'prop' THEN
-						properties := properties || ', "' || key || '": ' || value::text;
-					ELSIF left(target, 4) = 'user' THEN
-						user_data := user_data || jsonb_build_object(key, value);
-					ELSE
-						params := params || jsonb_build_object(key, value);
+			FOREACH argument IN ARRAY coalesce(TG_ARGV[1:], '{}') LOOP
+				-- A column whose JSON is its value, as most mappings are, with as few statements
+				-- as can be: each costs a session as much as hashing some bytes.  What looks
+				-- like a key that was mapped before may be one within a value, so it is left
+				-- to what follows.
+				key := split_part(argument, '=', 1);
+				target := pinterest_capi._key(key);
+				value := row_json -> substr(argument, length(key) + 2);
+				IF left(target, 4) = 'prop' AND strpos(argument, '(') = 0 AND strpos(keys || properties, '"' || key || '":') = 0
+						AND (CASE jsonb_typeof(value) WHEN 'string' THEN target = 'property text' AND right(value #>> '{}', 1) <> ' '
+							WHEN 'null' THEN false ELSE value IS NOT NULL END) THEN
+					properties := properties || ', "' || key || '": ' || value::text;
+					CONTINUE;
+				ELSIF left(target, 4) = 'user' AND strpos(argument, '(') = 0 AND strpos(keys || hashes, '"' || key || '":') = 0
+						AND (CASE jsonb_typeof(value) WHEN 'string' THEN true WHEN 'number' THEN strpos(value::text, '.') = 0 ELSE false END) THEN
+					source := value #>> '{}';
+					hash := pinterest_capi._plain_hash(substr(target, 6), source);
+					IF hash IS NOT NULL THEN
+						hashes := hashes || ', "' || key || '": ' || hash;
+						CONTINUE;
 					END IF;
+				ELSIF key = 'event_id' AND event_id IS NULL AND strpos(argument, '(') = 0 AND strpos(keys, '"event_id":') = 0
+						AND jsonb_typeof(value) <> 'null' AND right(value #>> '{}', 1) <> ' ' THEN
+					keys := keys || '"event_id":';
+					event_id := value #>> '{}';
 					CONTINUE;
 				END IF;
 
-				argument := TG_ARGV[i];
+				place := strpos(argument, '=');
 				is_constant := place > 1 AND substr(argument, place - 1, 1) = ':';
 				key := rtrim(left(argument, place - 1 - is_constant::integer), ' ');
 				target := CASE WHEN place > 1 THEN pinterest_capi._key(key) END;
@@ -2325,7 +2334,8 @@ BEGIN
 					-- whatever else stands there may be somebody's address
 					IF fault_key IS NULL THEN
 						key := CASE WHEN place = 1 OR place = 0 THEN argument ELSE key END;
-						fault_key := CASE WHEN key COLLATE "C" ~ '^[A-Za-z0-9_]+$' AND length(key) < 64 THEN key ELSE 'argument ' || (i + 1) END;
+						fault_key := CASE WHEN key COLLATE "C" ~ '^[A-Za-z0-9_]+$' AND length(key) < 64 THEN key
+							ELSE 'argument ' || (array_position(TG_ARGV[1:], argument) + 1) END;
 						IF place <= 1 THEN
 							fault := 'The argument is not of the form key=column.';
 							hint := 'Write ''key=column'', ''key:=text'' or ''key=(expression over $1)''.';
@@ -2336,7 +2346,9 @@ BEGIN
 					END IF;
 					CONTINUE;
 				END IF;
-				IF strpos(keys, ' ' || key || ' ') > 0 THEN
+				IF strpos(keys || properties || hashes, '"' || key || '":') > 0
+						AND (SELECT count(*) FROM unnest(TG_ARGV[1:]) AS a (argument)
+							WHERE rtrim(regexp_replace(split_part(a.argument, '=', 1), ':$', ''), ' ') = key) > 1 THEN
 					IF fault_key IS NULL THEN
 						fault_key := key;
 						fault := 'The key is mapped twice.';
@@ -2344,7 +2356,7 @@ BEGIN
 					END IF;
 					CONTINUE;
 				END IF;
-				keys := keys || key || ' ';
+				keys := keys || '"' || key || '":';
 				source := CASE WHEN is_constant THEN substr(argument, place + 1) ELSE ltrim(substr(argument, place + 1), ' ') END;
 				IF is_constant THEN
 					IF key = 'action_source' AND source NOT IN ('web', 'app_android', 'app_ios', 'offline') AND fault_key IS NULL THEN
@@ -2379,9 +2391,9 @@ BEGIN
 				ELSIF left(target, 4) = 'prop' THEN
 					properties := properties || ', "' || key || '": ' || value::text;
 				ELSIF left(target, 4) = 'user' THEN
-					user_data := user_data || jsonb_build_object(key, value);
+					user_data := coalesce(user_data, '{}') || jsonb_build_object(key, value);
 				ELSE
-					params := params || jsonb_build_object(key, value);
+					params := coalesce(params, '{}') || jsonb_build_object(key, value);
 				END IF;
 			END LOOP;
 
@@ -2403,41 +2415,52 @@ BEGIN
 					CONTINUE WHEN value IS NULL OR value = 'null';
 					target := pinterest_capi._key(key);
 					CASE left(target, 4)
-						WHEN 'call' THEN params := params || jsonb_build_object(key, value);
-						WHEN 'user' THEN user_data := user_data || jsonb_build_object(key, value);
+						WHEN 'call' THEN params := coalesce(params, '{}') || jsonb_build_object(key, value);
+						WHEN 'user' THEN user_data := coalesce(user_data, '{}') || jsonb_build_object(key, value);
 						ELSE properties := properties || ', "' || key || '": ' || value::text;
 					END CASE;
 				END LOOP;
 			END LOOP;
 
-			event_id := params ->> 'event_id';
-			visitor_id := params ->> 'visitor_id';
-			IF params ? 'event_time' THEN
-				event_time := pinterest_capi._moment(params ->> 'event_time');
-				IF event_time IS NULL THEN
-					event_time := transaction_timestamp();
-					marks := marks || '{"bad_event_time": "invalid event time"}';
+			IF params IS NOT NULL THEN
+				event_id := coalesce(event_id, params ->> 'event_id');
+				visitor_id := params ->> 'visitor_id';
+				IF params ? 'event_time' THEN
+					event_time := pinterest_capi._moment(params ->> 'event_time');
+					IF event_time IS NULL THEN
+						marks := marks || ', "bad_event_time": "invalid event time"';
+					END IF;
 				END IF;
-			END IF;
-			IF params ? 'consent' AND jsonb_typeof(params -> 'consent') <> 'object' THEN
-				params := params - 'consent';
-				warning := 'consent: not a JSON object';
-				marks := marks || '{"bad_consent": true}';
+				IF params ? 'consent' AND jsonb_typeof(params -> 'consent') <> 'object' THEN
+					params := params - 'consent';
+					warnings := ARRAY['consent: not a JSON object'];
+					marks := marks || ', "bad_consent": true';
+				END IF;
 			END IF;
 		END IF;
 
-		IF fault_key IS NOT NULL THEN
-			marks := marks || jsonb_build_object('reject', 'mapping: ' || fault_key);
-		END IF;
-		IF marks ? 'reject' THEN
+		IF fault_key IS NOT NULL OR reject IS NOT NULL THEN
+			marks := marks || ', "reject": ' || to_json(coalesce('mapping: ' || fault_key, reject))::text;
 			properties := '';
+			hashes := '';
 			user_data := NULL;
 			params := params - '{action_source,consent,destination}'::text[];
 		END IF;
-		kept := pinterest_capi._event_id(event_id);
-		call := pinterest_capi._call_text('{' || substr(properties, 3) || '}', user_data, visitor_id, params ->> 'action_source', params -> 'consent',
-			params ->> 'destination', array_remove(ARRAY[warning, kept[2]], NULL), marks);
-		event_name := CASE WHEN octet_length(event_name) > 256 OR getdatabaseencoding() <> 'UTF8' THEN pinterest_capi._carried_name(event_name) ELSE event_name END;
+		IF user_data IS NOT NULL THEN
+			source := pinterest_capi._user_data(user_data);
+			hashes := hashes || ', ' || substr(source, 2, length(source) - 2);
+		END IF;
+		IF coalesce(event_id, '') = '' OR octet_length(event_id) > 200 OR event_id COLLATE "C" ~ '[^\x01-\x7F]|[@%]' THEN
+			kept := pinterest_capi._event_id(event_id);
+			event_id := kept[1];
+			warnings := warnings || CASE WHEN kept[2] <> '' THEN kept[2:2] END;
+		END IF;
+		call := pinterest_capi._call_text('{' || substr(properties, 3) || '}', '{' || substr(hashes, 3) || '}', visitor_id, params ->> 'action_source', params -> 'consent',
+			params ->> 'destination', warnings, marks || '}');
+		IF octet_length(event_name) > 256 OR getdatabaseencoding() <> 'UTF8' THEN
+			event_name := pinterest_capi._carried_name(event_name);
+			call := pinterest_capi._carried_call(call);
+		END IF;
 	EXCEPTION
 		WHEN OTHERS THEN
 			GET STACKED DIAGNOSTICS sqlstate_of = RETURNED_SQLSTATE, message = MESSAGE_TEXT;
@@ -2455,15 +2478,14 @@ BEGIN
 				WHEN sqlstate_of IN ('42P01', '42883', '42704', '3F000') THEN 'Give names in it with their schema: they are not found otherwise.'
 				WHEN number IS NOT NULL THEN 'Write the expression so that it takes every row, with nullif() or CASE for instance.'
 				ELSE 'Map an expression that makes text of the column.' END;
-			kept := ARRAY[NULL, NULL];
 			call := NULL;
 	END;
 	IF call IS NULL THEN
 		-- by nothing that could raise an error again
-		event_id := params ->> 'event_id';
+		event_id := coalesce(event_id, params ->> 'event_id');
 		visitor_id := params ->> 'visitor_id';
-		kept := ARRAY[CASE WHEN coalesce(event_id, '') = '' OR octet_length(event_id) > 200 OR event_id COLLATE "C" ~ '[^\x01-\x7F]|[@%]'
-			THEN gen_random_uuid()::text ELSE event_id END, NULL];
+		event_id := CASE WHEN coalesce(event_id, '') = '' OR octet_length(event_id) > 200 OR event_id COLLATE "C" ~ '[^\x01-\x7F]|[@%]'
+			THEN gen_random_uuid()::text ELSE event_id END;
 		event_name := regexp_replace(left(event_name, 256) COLLATE "C", '[^\x01-\x7F]', '?', 'g');
 		call := '{"version": 1, "marks": {"from_data": true, "reject": ' || to_json('mapping: ' || fault_key)::text || '}'
 				|| CASE WHEN visitor_id <> '' THEN ', "visitor": "' || encode(sha256(convert_to(visitor_id, getdatabaseencoding())), 'hex') || '"' ELSE '' END || '}';
@@ -2474,9 +2496,9 @@ BEGIN
 			USING ERRCODE = 'invalid_parameter_value', DETAIL = fault, HINT = hint;
 	END IF;
 	INSERT INTO pinterest_capi._call (kind, called_at, event_time, event_name, event_id, call)
-		VALUES ('track', clock_timestamp(), event_time, event_name, kept[1], call) RETURNING ctid INTO ctid_of_call;
+		VALUES ('track', clock_timestamp(), coalesce(event_time, transaction_timestamp()), event_name, event_id, call) RETURNING ctid INTO ctid_of_call;
 	DELETE FROM pinterest_capi._call AS c WHERE c.ctid = ctid_of_call;
-	RETURN coalesce(NEW, OLD);
+	RETURN CASE WHEN TG_WHEN = 'AFTER' THEN NULL ELSE coalesce(NEW, OLD) END;
 END $$;
 COMMENT ON FUNCTION pinterest_capi.track_trigger() IS
 	'row-level AFTER trigger: track_trigger(event_name, ''key=column'', ''key:=constant'', ''key=(query over $1)'', ...)';
