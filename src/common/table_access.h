@@ -23,12 +23,13 @@ typedef struct PcapiIndexScan
 	Relation	rel;
 	Relation	index;
 	IndexScanDesc scan;
+	Snapshot	visible_to;		/* asked for each row, or NULL: the scan has the snapshot */
 	TupleTableSlot *slot;		/* the current row */
 } PcapiIndexScan;
 
 /*
- * Open a scan as of the active snapshot; index_rescan() with as many scan keys
- * positions it.  False: the table can't be read this way, nothing is left open, and
+ * Open a scan as of the active snapshot, without predicate locks; index_rescan()
+ * with as many scan keys positions it.  False: the table can't be read this way, nothing is left open, and
  * the caller needs a statement.
  */
 extern bool pcapi_index_scan_open(PcapiIndexScan *scan, PcapiTable table, const PcapiKey *key, int nkeys);
