@@ -2217,6 +2217,19 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION pinterest_capi._column_value(oid, text, jsonb) IS 'internal';
 
+-- The virtual generated columns that a trigger's arguments name, as a list of
+-- expressions over the table's other columns, or NULL.
+CREATE OR REPLACE FUNCTION pinterest_capi._virtual_columns(relid oid, arguments text) RETURNS text
+	LANGUAGE sql STABLE STRICT
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+	SELECT string_agg(format('%s AS %I', pg_get_expr(d.adbin, d.adrelid), a.attname), ', ')
+	FROM pg_attribute AS a
+	JOIN pg_attrdef AS d ON (d.adrelid, d.adnum) = (a.attrelid, a.attnum)
+	WHERE a.attrelid = relid AND a.attgenerated = 'v' AND strpos(arguments, a.attname) > 0
+$$;
+COMMENT ON FUNCTION pinterest_capi._virtual_columns(oid, text) IS 'internal';
+
 CREATE OR REPLACE FUNCTION pinterest_capi.track_trigger() RETURNS trigger
 	LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 	SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
@@ -2227,6 +2240,7 @@ DECLARE
 	calls constant oid := to_regclass('pinterest_capi._call');
 	is_foreign boolean;
 	row_json jsonb;
+	virtual_columns text;
 	argument text;
 	place integer;
 	is_constant boolean;
@@ -2296,6 +2310,24 @@ BEGIN
 				hint := 'Run the script that made the schema as the owner of the table.';
 			ELSE
 				row_json := CASE TG_OP WHEN 'DELETE' THEN to_jsonb(OLD) ELSE to_jsonb(NEW) END;
+			END IF;
+			-- virtual columns, which are null in every row that a trigger gets
+			IF current_setting('server_version_num')::integer >= 180000 THEN
+				virtual_columns := pinterest_capi._virtual_columns(TG_RELID, array_to_string(TG_ARGV, ' '));
+			END IF;
+			IF virtual_columns IS NOT NULL AND is_foreign THEN
+				fault_key := coalesce(fault_key, 'row');
+				fault := coalesce(fault, 'A virtual column is mapped, and the table belongs to a role that is no member of the owner of the schema pinterest_capi.');
+				hint := coalesce(hint, 'Run the script that made the schema as the owner of the table, or map stored columns.');
+			ELSIF virtual_columns IS NOT NULL THEN
+				EXECUTE 'SELECT to_jsonb(x) FROM (SELECT ' || virtual_columns || ' FROM (SELECT ($1).*) AS r) AS x'
+					INTO value USING CASE TG_OP WHEN 'DELETE' THEN OLD ELSE NEW END;
+				row_json := row_json || value;
+				IF TG_OP = 'DELETE' THEN
+					OLD := jsonb_populate_record(OLD, value);
+				ELSE
+					NEW := jsonb_populate_record(NEW, value);
+				END IF;
 			END IF;
 
 			FOREACH argument IN ARRAY coalesce(TG_ARGV[1:], '{}') LOOP

@@ -174,11 +174,15 @@ typedef struct PcapiJsonb
 	(pg_namespace_aclcheck((schema), GetUserId(), ACL_USAGE) == ACLCHECK_OK)
 #endif
 
-/* 18: a trigger's WHEN may use virtual generated columns */
+/* 18: generated columns may be virtual: no row that a trigger gets contains their values */
 #if PG_VERSION_NUM >= 180000
 #define PcapiExpandGenerated(node, rel, varno)	expand_generated_columns_in_expr((node), (rel), (varno))
+#define PcapiHasVirtual(desc)	((desc)->constr && (desc)->constr->has_generated_virtual)
+#define PcapiIsVirtual(att)		((att)->attgenerated == ATTRIBUTE_GENERATED_VIRTUAL)
 #else
 #define PcapiExpandGenerated(node, rel, varno)	(node)
+#define PcapiHasVirtual(desc)	false
+#define PcapiIsVirtual(att)		false
 #endif
 
 /* 19: the number of a syscache is an enum, which is passed as an int is */

@@ -57,6 +57,37 @@ my %wrong = (
 		qr/can't be evaluated|raised an error/
 	]);
 
+# A row that a trigger gets has no values of virtual columns.
+sub virtual_columns
+{
+	my ($node) = @_;
+	my $seen =
+	  q{SELECT string_agg(concat_ws(' ', event_id, call #>> '{marks,reject}', call -> 'properties'), ', ' ORDER BY n) FROM seen};
+
+	source_sql(
+		$node, 'shop', 'owner', q{TRUNCATE seen;
+	CREATE TABLE priced (id integer, net numeric, "Gross Total" numeric GENERATED ALWAYS AS (net * 1.5), label text GENERATED ALWAYS AS (upper('n' || id)),
+		share numeric GENERATED ALWAYS AS (100 / net));
+	CREATE TRIGGER t AFTER INSERT OR DELETE ON priced FOR EACH ROW EXECUTE FUNCTION pinterest_capi.track_trigger('P', 'event_id=id', 'value=Gross Total',
+		'content_name=($1.label)');
+	INSERT INTO priced VALUES (1, 10), (2, 0);
+	DELETE FROM priced WHERE id = 1}
+	);
+	is( source_sql($node, 'shop', 'owner', $seen),
+		'1 {"value": 15.0, "content_name": "N1"}, 2 {"value": 0.0, "content_name": "N2"}, 1 {"value": 15.0, "content_name": "N1"}',
+		'virtual columns are computed');
+	source_sql(
+		$node, 'shop', 'owner', q{TRUNCATE seen; DROP TRIGGER t ON priced;
+	CREATE TRIGGER t AFTER INSERT ON priced FOR EACH ROW EXECUTE FUNCTION pinterest_capi.track_trigger('P', 'value=share');
+	INSERT INTO priced VALUES (3, 0)}
+	);
+	like(
+		source_sql($node, 'shop', 'owner', $seen),
+		qr/ mapping: row$/,
+		'one that raises an error fails no statement');
+	return;
+}
+
 sub calls
 {
 	my ($source) = @_;
@@ -142,6 +173,8 @@ sub calls
 	}
 	is(source_sql($node, 'shop', 'owner', q{SELECT count(*) FROM lines}),
 		'2', 'nothing was dropped');
+
+	virtual_columns($node) if $source->{major} >= 18;
 
 	# triggers that are none
 	source_sql(

@@ -155,6 +155,13 @@ read_value(PcapiTriggerMap *map, PcapiMapping *m, const char *value, bool consta
 					  "Write 'key=column' with a column of the table, or 'key:=text' for a constant.");
 			return false;
 		}
+		if (PcapiIsVirtual(TupleDescAttr(RelationGetDescr(rel), m->attnum - 1)))
+		{
+			/* no value stands in the row: row_argument.c computes it */
+			m->query = psprintf("SELECT $1.%s", quote_identifier(value));
+			m->guarded = true;
+			return true;
+		}
 		m->value_type = TupleDescAttr(RelationGetDescr(rel), m->attnum - 1)->atttypid;
 	}
 	pcapi_column_type_init(&m->type, m->value_type, m->use, CurrentMemoryContext);

@@ -8,9 +8,9 @@
 #include "pinterest_capi.h"
 
 #include "access/htup.h"
-#include "access/tupdesc.h"
 #include "nodes/bitmapset.h"
 #include "nodes/pg_list.h"
+#include "utils/relcache.h"
 
 /* the parts of $1 that an expression reads */
 typedef struct PcapiRowUse
@@ -22,8 +22,8 @@ typedef struct PcapiRowUse
 /* a row of a table, and its forms that were built so far */
 typedef struct PcapiRow
 {
+	Relation	rel;
 	HeapTuple	tuple;
-	TupleDesc	desc;
 	Datum		datum;			/* as a composite value, the same for all expressions; or 0 */
 	Datum	   *values;			/* by attribute; stored out of line until it is needed */
 	bool	   *nulls;

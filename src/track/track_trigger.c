@@ -287,7 +287,7 @@ map_value(RowState *state, PcapiMapping *m)
 	if (m->query)
 		isnull = !expression_value(state, m, &value);
 	else if (m->attnum > 0)
-		value = heap_getattr(state->row.tuple, m->attnum, state->row.desc, &isnull);
+		value = heap_getattr(state->row.tuple, m->attnum, RelationGetDescr(state->rel), &isnull);
 	if (!isnull)
 		pcapi_put_value(&state->mapped, m, value);
 }
@@ -356,7 +356,7 @@ fault_of_error(const RowState *state, const ErrorData *error)
 const PcapiMappingFault *
 pcapi_call_from_row(PcapiCall *call, PcapiTriggerMap *map, Relation rel, HeapTuple tuple)
 {
-	RowState	state = {.map = map, .rel = rel, .row = {.tuple = tuple, .desc = RelationGetDescr(rel)},
+	RowState	state = {.map = map, .rel = rel, .row = {.rel = rel, .tuple = tuple},
 		.mapped = {.call = call}, .context = CurrentMemoryContext};
 	const PcapiMappingFault *fault = map->faults != NIL ? linitial(map->faults) : NULL;
 
