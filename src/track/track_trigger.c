@@ -191,7 +191,7 @@ warned_before(const Trigger *trigger, Relation rel, const char *key)
 static char *
 table_name(Relation rel)
 {
-	return quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
+	return quote_qualified_identifier(get_namespace_name_or_temp(RelationGetNamespace(rel)),
 									  RelationGetRelationName(rel));
 }
 
