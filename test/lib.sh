@@ -300,17 +300,20 @@ make_root_with() {
 	root_suite=$2
 	root_packages=$3
 	shift 3
+	# What was interrupted is no root; its mounts go with their namespace.
+	rm -rf --one-file-system "${roots:?}/$root_name.making"
 	# A release's lists may be past their time of validity.  The hosts file is
 	# the one of Debian's installer: localhost has two addresses.
-	mmdebstrap --quiet --variant=apt \
+	unshare --mount mmdebstrap --quiet --variant=apt \
 		--aptopt='Acquire::Check-Valid-Until "false"' --aptopt='APT::Install-Recommends "false"' \
 		--include="$root_packages" --customize-hook='printf "%s\n" "127.0.0.1	localhost" "127.0.1.1	debian" "" "::1	localhost ip6-localhost ip6-loopback" \
 			"ff02::1	ip6-allnodes" "ff02::2	ip6-allrouters" >"$1"/etc/hosts' "$@" \
-		"$root_suite" "$roots/$root_name" >"$roots/$root_name.log" 2>&1 || {
+		"$root_suite" "$roots/$root_name.making" >"$roots/$root_name.log" 2>&1 || {
 		tail -n 20 "$roots/$root_name.log" >&2
-		rm -rf --one-file-system "${roots:?}/$root_name"
+		rm -rf --one-file-system "${roots:?}/$root_name.making"
 		return 1
 	}
+	mv "$roots/$root_name.making" "$roots/$root_name"
 }
 
 # name, version, packages, packages of the server, options of mmdebstrap...: a
