@@ -24,7 +24,7 @@ SELECT destination, event_name, status, currency, events, em, ph, click_id, exte
 
 -- the same as of the payloads
 SELECT s.destination, s.event_name, s.currency, s.events, s.value FROM pinterest_capi.event_statistics AS s WHERE s.em + s.ph + s.click_id + s.external_id + s.hashed_maids + s.ip + s.user_agent > 0
-EXCEPT SELECT d.destination, d.event_name, d.payload -> 'custom_data' ->> 'currency', count(*), sum((d.payload -> 'custom_data' ->> 'value')::numeric)
+EXCEPT SELECT d.destination, d.event_name, d.payload -> 'custom_data' ->> 'currency', count(*), coalesce(sum((d.payload -> 'custom_data' ->> 'value')::numeric), 0)
 FROM pinterest_capi.dispatch_status AS d WHERE d.payload IS NOT NULL GROUP BY 1, 2, 3, d.status;
 
 -- changes: statuses follow, and what payloads held is kept

@@ -69,11 +69,23 @@ sub believe_empty
 	return;
 }
 
+# Wait until the worker has counted all events, for which it reads each once.
+sub counted
+{
+	$node->poll_query_until(
+		'postgres', q{
+		SELECT (SELECT max(mark) FROM pinterest_capi._statistics_mark) = (SELECT last_value FROM pinterest_capi._event_id_seq)
+			AND NOT EXISTS (SELECT FROM pinterest_capi._statistics_change)}
+	) or die 'the worker does not count';
+	return;
+}
+
 # name, maximum of rows read per event by sessions and worker, action
 sub reads_little
 {
 	my ($name, $most, $what) = @_;
 
+	counted();
 	believe_empty();
 	next_worker();
 	my $before = rows_read();
@@ -113,6 +125,7 @@ $stub->script({ hang => 1 });
 sql('SELECT pinterest_capi.resume_destination()');
 ok($stub->wait_count(hanging => 1), 'a request hangs');
 sql('SELECT pinterest_capi.pause_destination()');
+counted();
 believe_empty();
 my $before = rows_read();
 next_worker();
@@ -149,7 +162,7 @@ sql(q{UPDATE pinterest_capi._queue SET attempts = 1, due_at = now() - interval '
 my $settled = written('_outcome', 'ins');
 reads_little(
 	'retries',
-	15,
+	20,
 	sub {
 		sql('SELECT pinterest_capi.resume_destination()');
 		ok(until_written('_outcome', 'ins', $settled + EVENTS),
@@ -169,7 +182,7 @@ reads_little(
 			'all could be replayed');
 	});
 reads_little(
-	'replay', 10,
+	'replay', 15,
 	sub {
 		is(sql(q{SELECT pinterest_capi.replay('default', 'sent')}),
 			EVENTS, 'all are replayed');
@@ -187,7 +200,7 @@ reads_little(
 # ---- a destination that is dropped ----
 
 fill('dropped', 'closed');
-reads_little('drop_destination', 10,
+reads_little('drop_destination', 12,
 	sub { sql(q{SELECT pinterest_capi.drop_destination('closed')}) });
 is(sql(q{SELECT count(*) FROM pinterest_capi._queue}),
 	0, 'what waited for it does no longer');

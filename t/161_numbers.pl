@@ -229,13 +229,15 @@ sub figure
 # The tables of facts and of kinds stay as they are written: one row a line.
 #<<<
 # settings of the server
-my %kept = map { $_ => setting($_, 'default') } qw(retention payload_retention click_id_retention);
+my %kept = map { $_ => setting($_, 'default') } qw(retention payload_retention click_id_retention statistics_retention);
 fact($kept{retention}, $dba, '`pinterest_capi.retention` (#)', $operations, '`pinterest_capi.retention` (#)',
 	$reference, '`pinterest_capi.retention` | interval text, # |');
 fact($kept{payload_retention}, $dba, 'payload is emptied (#)', $operations, '`pinterest_capi.payload_retention` (#)',
 	$reference, '`pinterest_capi.payload_retention`, #)', $reference, '`pinterest_capi.payload_retention` | interval text, # |');
 fact($kept{click_id_retention}, $operations, '`pinterest_capi.click_id_retention` (#)',
 	$reference, '`pinterest_capi.click_id_retention` | interval text, # |');
+fact($kept{statistics_retention}, $operations, '`pinterest_capi.statistics_retention` (#)',
+	$reference, '`pinterest_capi.statistics_retention` | interval text, # |');
 for my $setting ([ max_concurrent_requests => 'integer' ], map { [ $_ => 'seconds' ] } qw(request_timeout connect_timeout))
 {
 	my ($name, $type) = @$setting;

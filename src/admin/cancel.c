@@ -11,6 +11,7 @@
 #include "fmgr.h"
 #include "queue/event_id.h"
 #include "queue/finalize.h"
+#include "queue/statistics.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
@@ -64,7 +65,7 @@ purge_step(Datum dests, Datum ids, void *arg)
 	pcapi_execute(SPI_OK_DELETE,
 				  pcapi_plan(&plan,
 							 "WITH gone AS (DELETE FROM pinterest_capi._outcome"
-							 " WHERE id = ANY ($1) AND finished_at < $3 - $2 RETURNING id)"
+							 " WHERE id = ANY ($1) AND finished_at < $3 - $2 RETURNING id), " PCAPI_COUNT_DELETED("gone")
 							 " DELETE FROM pinterest_capi._event WHERE id = ANY (ARRAY(SELECT id FROM gone))",
 							 3, types),
 				  values, NULL, false, 0);

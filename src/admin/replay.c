@@ -18,6 +18,7 @@
 #include "fmgr.h"
 #include "queue/destination_state.h"
 #include "queue/outcome.h"
+#include "queue/statistics.h"
 #include "queue/wakeup.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
@@ -156,10 +157,12 @@ replay_step(Datum dests, Datum ids, void *arg)
 	char		nulls[STEP_NARGS] = {' ', replay->event_time == 0 ? 'n' : ' ', ' '};
 	int64		n;
 
+	pcapi_statistics_before(ids);
 	SPI_connect();
 	pcapi_execute_once(SPI_OK_INSERT, replay->new_event_id ? COPY : REQUEUE, STEP_NARGS, types, values, nulls, false, 0);
 	n = (int64) SPI_processed;
 	SPI_finish();
+	pcapi_statistics_after(ids);
 	return n;
 }
 

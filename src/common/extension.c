@@ -37,6 +37,7 @@ static const char *const table_names[] = {
 	[PCAPI_TABLE_QUEUE] = "_queue",
 	[PCAPI_TABLE_OUTCOME] = "_outcome",
 	[PCAPI_TABLE_WORKER] = "_worker",
+	[PCAPI_TABLE_STATISTICS] = "_statistics",
 	[PCAPI_TABLE_SETTINGS] = "_settings",
 };
 

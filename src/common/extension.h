@@ -23,6 +23,7 @@ typedef enum PcapiTable
 	PCAPI_TABLE_QUEUE,
 	PCAPI_TABLE_OUTCOME,
 	PCAPI_TABLE_WORKER,
+	PCAPI_TABLE_STATISTICS,
 	PCAPI_TABLE_SETTINGS,		/* a view that stands for the tables of settings */
 	PCAPI_TABLES
 } PcapiTable;

@@ -18,6 +18,7 @@ int			pcapi_connect_timeout = 10;
 char	   *pcapi_retention;
 char	   *pcapi_payload_retention;
 char	   *pcapi_click_id_retention;
+char	   *pcapi_statistics_retention;
 char	   *pcapi_ca_file;
 char	   *pcapi_proxy;
 char	   *pcapi_senders;
@@ -117,6 +118,11 @@ pcapi_define_settings(void)
 							   "How long the click id of a visitor is used for his events, and kept.",
 							   NULL,
 							   &pcapi_click_id_retention, "30 days", PGC_SIGHUP, 0,
+							   check_interval, NULL, NULL);
+	DefineCustomStringVariable("pinterest_capi.statistics_retention",
+							   "How long the statistics of events are kept.",
+							   NULL,
+							   &pcapi_statistics_retention, "13 months", PGC_SIGHUP, 0,
 							   check_interval, NULL, NULL);
 	DefineCustomStringVariable("pinterest_capi.ca_file",
 							   "File with the certificates of authorities that the API's certificate may come from.",

@@ -15,6 +15,7 @@ extern int	pcapi_connect_timeout;	/* s */
 extern char *pcapi_retention;
 extern char *pcapi_payload_retention;
 extern char *pcapi_click_id_retention;
+extern char *pcapi_statistics_retention;
 extern char *pcapi_ca_file;
 extern char *pcapi_proxy;
 extern char *pcapi_senders;

@@ -20,6 +20,7 @@
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "queue/published.h"
+#include "queue/statistics.h"
 #include "queue/wakeup.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -57,6 +58,28 @@ make_publication(void)
 			" WITH (publish = 'insert')");
 }
 
+/* Queue events whose rows are locked again.  A PcapiStep. */
+static int64
+requeue_step(Datum dests, Datum ids, void *arg)
+{
+	Oid			types[1] = {INT8ARRAYOID};
+	Datum		values[1] = {ids};
+	int64		n;
+
+	pcapi_statistics_before(ids);
+	SPI_connect();
+	pcapi_execute_once(SPI_OK_INSERT,
+					   "WITH back AS (DELETE FROM pinterest_capi._outcome AS o WHERE o.id = ANY ($1)"
+					   " RETURNING o.id, o.dest, o.warnings)"
+					   " INSERT INTO pinterest_capi._queue (id, dest, due_at, warnings)"
+					   " SELECT id, dest, clock_timestamp(), warnings FROM back",
+					   1, types, values, NULL, false, 0);
+	n = (int64) SPI_processed;
+	SPI_finish();
+	pcapi_statistics_after(ids);
+	return n;
+}
+
 /*
  * Queue events that were handed over since a time again, for a dispatcher that has lost
  * them.  A dispatcher that has one drops it as the same event.
@@ -70,17 +93,11 @@ hand_over_again(TimestampTz since)
 	int64		n;
 
 	pcapi_switch_to_owner(&saved, true);
-	SPI_connect();
-	pcapi_execute_once(SPI_OK_INSERT,
-					   "WITH back AS (DELETE FROM pinterest_capi._outcome AS o"
+	n = pcapi_in_steps("SELECT o.dest, o.id FROM pinterest_capi._outcome AS o"
 					   " WHERE o.status = 'queued' AND o.finished_at >= $1"
 					   " AND (SELECT e.payload IS NOT NULL FROM pinterest_capi._event AS e WHERE e.id = o.id)"
-					   " RETURNING o.id, o.dest, o.warnings)"
-					   " INSERT INTO pinterest_capi._queue (id, dest, due_at, warnings)"
-					   " SELECT id, dest, clock_timestamp(), warnings FROM back",
-					   1, types, values, NULL, false, 0);
-	n = (int64) SPI_processed;
-	SPI_finish();
+					   " FOR UPDATE OF o",
+					   1, types, values, NULL, requeue_step, NULL);
 	pcapi_wake_at_commit();
 	pcapi_restore_user(&saved);
 	return n;

@@ -60,7 +60,7 @@ find_event(PcapiIndexScan *events, int64 id)
 
 /* Fill in an event from the current rows of both scans. */
 static void
-read_event(PcapiQueuedEvent *e, PcapiIndexScan *queue, PcapiIndexScan *events, PcapiPayloadBudget *budget)
+read_event(PcapiQueuedEvent *e, int dest, PcapiIndexScan *queue, PcapiIndexScan *events, PcapiPayloadBudget *budget)
 {
 	bool		isnull;
 	Datum		d;
@@ -74,6 +74,7 @@ read_event(PcapiQueuedEvent *e, PcapiIndexScan *queue, PcapiIndexScan *events, P
 	e->first_attempt_at = isnull ? 0 : DatumGetTimestampTz(d);
 	e->created_at = e->waits_since = DatumGetTimestampTz(attribute(events, PCAPI_EVENT_CREATED_AT, &isnull));
 	e->event_time = DatumGetTimestampTz(attribute(events, PCAPI_EVENT_EVENT_TIME, &isnull));
+	pcapi_counted_read(&e->counted, dest, events->slot);
 	d = attribute(events, PCAPI_EVENT_PAYLOAD, &isnull);
 	pcapi_read_payload(budget, e, d, isnull);
 }
@@ -113,7 +114,7 @@ pcapi_dequeue_new(int dest, int64 after, int limit, PcapiPayloadBudget *budget, 
 			continue;
 		id = DatumGetInt64(attribute(&queue_scan, PCAPI_QUEUE_ID, &isnull));
 		if (find_event(&event_scan, id))
-			read_event(&(*events)[n++], &queue_scan, &event_scan, budget);
+			read_event(&(*events)[n++], dest, &queue_scan, &event_scan, budget);
 	}
 	pcapi_index_scan_close(&event_scan);
 	pcapi_index_scan_close(&queue_scan);

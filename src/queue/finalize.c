@@ -14,6 +14,7 @@
 #include "queue/destination_state.h"
 #include "queue/finalize.h"
 #include "queue/outcome.h"
+#include "queue/statistics.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 
@@ -36,6 +37,7 @@ finalize_step(Datum dests, Datum ids, void *arg)
 	Datum		values[4] = {CStringGetTextDatum(final->status), CStringGetTextDatum(final->reason), dests, ids};
 	int64		n;
 
+	pcapi_statistics_before(ids);
 	SPI_connect();
 	pcapi_execute(SPI_OK_INSERT,
 				  pcapi_outcome_plan(plans,
@@ -53,6 +55,7 @@ finalize_step(Datum dests, Datum ids, void *arg)
 				  values, NULL, false, 0);
 	n = (int64) SPI_processed;
 	SPI_finish();
+	pcapi_statistics_after(ids);
 	return n;
 }
 

@@ -15,6 +15,7 @@
 #include "common/spi.h"
 #include "common/subxact.h"
 #include "queue/handover.h"
+#include "queue/statistics.h"
 #include "queue/outcome.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -198,12 +199,15 @@ finalize(void *arg, int from, int n)
 	const PcapiHandover *rows = arg;
 	Oid			types[3] = {INT4ARRAYOID, INT8ARRAYOID, XIDARRAYOID};
 	Datum		values[3];
+	Datum	   *ids = palloc(sizeof(Datum) * Max(n, 1));
+	bool	   *retried = palloc(sizeof(bool) * Max(n, 1));
+	int			written;
 
 	values[0] = pcapi_array(rows->dests + from, n, INT4OID);
 	values[1] = pcapi_array(rows->ids + from, n, INT8OID);
 	values[2] = pcapi_array(rows->xmins + from, n, XIDOID);
 	SPI_connect();
-	pcapi_execute(SPI_OK_INSERT,
+	pcapi_execute(SPI_OK_INSERT_RETURNING,
 				  pcapi_outcome_plan(plans, "WITH free AS MATERIALIZED (SELECT r.dest, r.id FROM unnest($1, $2, $3) AS r (dest, id, xmin)"
 									 " JOIN pinterest_capi._queue AS q ON" PCAPI_QUEUED_AS("r")
 									 " WHERE q.xmin = r.xmin FOR UPDATE OF q SKIP LOCKED),"
@@ -211,10 +215,18 @@ finalize(void *arg, int from, int n)
 									 " USING free AS r WHERE" PCAPI_QUEUED_AS("r") " RETURNING q.*)"
 									 " INSERT INTO pinterest_capi._outcome (" PCAPI_OUTCOME_LIST ")"
 									 " SELECT g.id, clock_timestamp(), g.last_attempt_at, g.dest, g.attempts, g.http_status,"
-									 " 'queued', 'handed over to the dispatcher', g.error, g.warnings, NULL FROM dequeued AS g%s",
+									 " 'queued', 'handed over to the dispatcher', g.error, g.warnings, NULL FROM dequeued AS g%s"
+									 " RETURNING id, attempts",
 									 3, types),
 				  values, NULL, false, 0);
+	written = Min((int) SPI_processed, n);
+	for (int i = 0; i < written; i++)
+	{
+		ids[i] = Int64GetDatum(pcapi_result_int64(i, "id"));
+		retried[i] = pcapi_result_int32(i, "attempts") > 0;
+	}
 	SPI_finish();
+	pcapi_statistics_ended(ids, retried, written);
 }
 
 /*

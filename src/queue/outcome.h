@@ -10,6 +10,7 @@
 #include "access/transam.h"
 #include "datatype/timestamp.h"
 #include "executor/spi.h"
+#include "queue/tally.h"
 #include "storage/itemptr.h"
 
 /* begin of the error and the reason of an event whose payload cannot be read; views.sql and doctor.sql compare with it */
@@ -34,6 +35,7 @@ typedef struct PcapiEventOutcome
 	TimestampTz created_at;		/* of the event; 0: any event with the id is meant */
 	PcapiOutcome outcome;
 	bool		attempted;		/* counts as an attempt */
+	PcapiCounted counted;		/* if tid is valid */
 	bool		test_mode;		/* of the request: Pinterest checks and discards */
 	int			http_status;	/* 0: none */
 	int64		delay_ms;		/* PCAPI_RETRY: from now */

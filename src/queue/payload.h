@@ -9,6 +9,7 @@
 
 #include "access/transam.h"
 #include "datatype/timestamp.h"
+#include "queue/tally.h"
 #include "storage/itemptr.h"
 
 /* a queued event, as it was read */
@@ -22,6 +23,7 @@ typedef struct PcapiQueuedEvent
 	TimestampTz waits_since;	/* when it was tracked, or became due by retry or replay */
 	TimestampTz event_time;
 	TimestampTz first_attempt_at;	/* 0: none yet */
+	PcapiCounted counted;		/* if tid is valid */
 	bool		unread;			/* its payload was skipped, or did not fit the budget */
 	char	   *problem;		/* why its payload cannot be read, or NULL */
 	char	   *payload;

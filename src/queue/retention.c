@@ -13,6 +13,7 @@
 #include "common/spi.h"
 #include "common/subxact.h"
 #include "queue/retention.h"
+#include "queue/statistics.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
@@ -30,7 +31,8 @@ typedef struct Step
 /* first attempt: all rows, which nearly always succeeds */
 #define DELETE_ALL \
 	"WITH finished AS (DELETE FROM pinterest_capi._outcome WHERE id = ANY ($1) RETURNING id)," \
-	" deleted AS (DELETE FROM pinterest_capi._event WHERE id = ANY (ARRAY(SELECT id FROM finished)))" \
+	" deleted AS (DELETE FROM pinterest_capi._event WHERE id = ANY (ARRAY(SELECT id FROM finished))), " \
+	PCAPI_COUNT_DELETED("finished") \
 	" SELECT count(*) AS n FROM finished"
 
 /* second attempt: those whose two rows no other transaction has locked */
@@ -39,7 +41,8 @@ typedef struct Step
 	" e AS MATERIALIZED (SELECT v.id FROM pinterest_capi._event AS v WHERE v.id = ANY (ARRAY(SELECT id FROM o)) FOR UPDATE SKIP LOCKED)," \
 	" deleted AS (DELETE FROM pinterest_capi._event WHERE id = ANY (ARRAY(SELECT id FROM e)) RETURNING id)," \
 	" finished AS (DELETE FROM pinterest_capi._outcome WHERE id = ANY (ARRAY(SELECT id FROM deleted UNION ALL" \
-	" SELECT id FROM o WHERE NOT EXISTS (SELECT FROM pinterest_capi._event AS v WHERE v.id = o.id OFFSET 0))) RETURNING id)" \
+	" SELECT id FROM o WHERE NOT EXISTS (SELECT FROM pinterest_capi._event AS v WHERE v.id = o.id OFFSET 0))) RETURNING id), " \
+	PCAPI_COUNT_DELETED("deleted") \
 	" SELECT count(*) AS n FROM finished"
 
 #define EMPTY_ALL \

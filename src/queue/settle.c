@@ -22,6 +22,7 @@
 #include "queue/outcome.h"
 #include "queue/settle.h"
 #include "queue/settle_fast.h"
+#include "queue/statistics.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
@@ -78,6 +79,7 @@ typedef struct Part
 	bool		retries;
 	const PcapiEventOutcome *settled;	/* all events of the request */
 	PcapiWritten *written;		/* likewise */
+	bool	   *retried;		/* likewise: it was retrying before */
 	int		   *which;			/* n indexes of these arrays */
 	int			n;
 } Part;
@@ -178,7 +180,7 @@ make_arrays(Datum arrays[A_COUNT], const Part *part)
 	" ELSE q.warnings || string_to_array(r.warning, chr(10)) END AS warnings, r.test_mode)" \
 	" INSERT INTO pinterest_capi._outcome (" PCAPI_OUTCOME_LIST ")" \
 	" SELECT id, clock_timestamp(), last_attempt_at, $11, attempts, http_status," \
-	" status, reason, error, warnings, test_mode FROM dequeued%s RETURNING id"
+	" status, reason, error, warnings, test_mode FROM dequeued%s RETURNING id, attempts"
 
 /* first_attempt_at becomes no later than this attempt, for the case that a clock was ahead */
 #define WRITE_RETRIES \
@@ -189,9 +191,9 @@ make_arrays(Datum arrays[A_COUNT], const Part *part)
 	" due_at = clock_timestamp() + r.delay * interval '1 millisecond'," \
 	" warnings = CASE WHEN r.warning IS NULL OR r.warning = ANY (q.warnings)" \
 	" THEN q.warnings ELSE q.warnings || r.warning END" \
-	" FROM free AS r WHERE" PCAPI_QUEUED_AS("r") " RETURNING q.id"
+	" FROM free AS r WHERE" PCAPI_QUEUED_AS("r") " RETURNING q.id, q.attempts"
 
-#define SELECT_LEFT	"SELECT r.id FROM" STILL_QUEUED
+#define SELECT_LEFT	"SELECT r.id, q.attempts FROM" STILL_QUEUED
 
 /* Execute one of these statements, and mark the events whose rows it returns. */
 static void
@@ -201,6 +203,7 @@ execute(int expected, SPIPlanPtr *plans, const char *sql, const Part *part, Pcap
 	Datum		values[A_COUNT + 2];
 	char		nulls[A_COUNT + 2];
 	int			column = 0;
+	int			attempts_column = 0;
 
 	for (int a = 0; a < A_COUNT; a++)
 		types[a] = array_types[a].array;
@@ -217,11 +220,15 @@ execute(int expected, SPIPlanPtr *plans, const char *sql, const Part *part, Pcap
 	if (pcapi_execute(expected, expected == SPI_OK_INSERT_RETURNING ?
 					  pcapi_outcome_plan(plans, sql, A_COUNT + 2, types) :
 					  pcapi_plan(plans, sql, A_COUNT + 2, types), values, nulls, false, 0) > 0)
+	{
 		column = pcapi_result_column("id");
+		attempts_column = pcapi_result_column("attempts");
+	}
 	for (uint64 row = 0; row < SPI_processed; row++)
 	{
 		bool		isnull;
 		int64		id = DatumGetInt64(pcapi_result_datum(row, column, &isnull));
+		int			attempts = DatumGetInt32(pcapi_result_datum(row, attempts_column, &isnull));
 
 		for (int low = 0, high = part->n; low < high;)
 		{
@@ -231,6 +238,7 @@ execute(int expected, SPIPlanPtr *plans, const char *sql, const Part *part, Pcap
 			if (part->settled[place].id == id)
 			{
 				part->written[place] = mark;
+				part->retried[place] = attempts > (part->settled[place].attempted ? 1 : 0);
 				break;
 			}
 			if (part->settled[place].id < id)
@@ -374,10 +382,12 @@ pcapi_settle(int dest, int64 lease, TimestampTz attempted_at,
 {
 	static SPIPlanPtr left_plan = NULL;
 	Part		part = {.dest = dest, .attempted_at = attempted_at, .settled = settled, .written = written};
+	bool	   *fast = palloc0(sizeof(bool) * Max(n, 1));
 	bool		never_tried = n > 0;
 	int			left = 0;
 
 	*problem = NULL;
+	part.retried = palloc0(sizeof(bool) * Max(n, 1));
 
 	/* settle_fast.c locks rows in the order of the array, which must be that of ids, as in finalize.c */
 	for (int i = 0; i < n; i++)
@@ -393,6 +403,8 @@ pcapi_settle(int dest, int64 lease, TimestampTz attempted_at,
 		/* all of them or none: after an error, the statements find the event that caused it */
 		if (pcapi_subxact_error(settle_fast, &all) != NULL)
 			memset(written, 0, sizeof(PcapiWritten) * n);
+		for (int i = 0; i < n; i++)
+			fast[i] = written[i] == PCAPI_WRITTEN;
 	}
 	for (int retries = 0; retries < 2; retries++)
 	{
@@ -412,6 +424,7 @@ pcapi_settle(int dest, int64 lease, TimestampTz attempted_at,
 		if (*problem == NULL)
 			*problem = why;
 	}
+	pcapi_statistics_settled(settled, n, written, fast, part.retried);
 	if (lease != 0)
 		update_lease(lease, settled, written, n, left, *problem ? *problem : PCAPI_LOCKED);
 	return left;

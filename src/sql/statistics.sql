@@ -14,9 +14,9 @@ CREATE TABLE pinterest_capi._statistics (
 	test_mode boolean NOT NULL,
 	currency text COLLATE pg_catalog."C",
 	events bigint NOT NULL,
-	value numeric,
+	value numeric NOT NULL,
 	stand_in bigint NOT NULL,
-	stand_in_value numeric,
+	stand_in_value numeric NOT NULL,
 	em bigint NOT NULL,
 	ph bigint NOT NULL,
 	click_id bigint NOT NULL,
@@ -65,14 +65,14 @@ CREATE VIEW pinterest_capi._counted AS
 		pinterest_capi._status(o.status, q.due_at, q.attempts) AS status,
 		CASE WHEN o.reason LIKE 'replayed as %' THEN 'replayed' ELSE o.reason END AS reason,
 		coalesce(o.test_mode, false) AS test_mode, e.currency, 1 AS events,
-		v.value, v.stand_in::integer AS stand_in, CASE WHEN v.stand_in THEN v.value END AS stand_in_value,
+		v.value, v.stand_in::integer AS stand_in, CASE WHEN v.stand_in THEN v.value ELSE 0 END AS stand_in_value,
 		v.carries & 1 AS em, v.carries >> 1 & 1 AS ph, v.carries >> 2 & 1 AS click_id, v.carries >> 3 & 1 AS external_id,
 		v.carries >> 4 & 1 AS hashed_maids, v.carries >> 5 & 1 AS ip, v.carries >> 6 & 1 AS user_agent,
 		(v.carries & 17 <> 0 OR v.carries & 96 = 96)::integer AS matchable
 	FROM pinterest_capi._event AS e
 		LEFT JOIN LATERAL (SELECT w.status, w.reason, w.test_mode FROM pinterest_capi._outcome AS w WHERE w.id = e.id OFFSET 0) AS o ON true
 		LEFT JOIN LATERAL (SELECT w.due_at, w.attempts FROM pinterest_capi._queue AS w WHERE w.id = e.id AND w.dest = e.dest OFFSET 0) AS q ON true
-		CROSS JOIN LATERAL (SELECT coalesce(e.carries::integer, 0) AS carries, ltrim(e.value, '=')::numeric AS value,
+		CROSS JOIN LATERAL (SELECT coalesce(e.carries::integer, 0) AS carries, coalesce(ltrim(e.value, '=')::numeric, 0) AS value,
 			coalesce(e.value LIKE '=%', false) AS stand_in) AS v;
 COMMENT ON VIEW pinterest_capi._counted IS
 	'internal: a row per event with its share in the statistics, now';
@@ -90,10 +90,10 @@ CREATE VIEW pinterest_capi.event_statistics AS
 		s.events, s.value, s.em, s.ph, s.click_id, s.external_id, s.hashed_maids, s.ip, s.user_agent, s.matchable,
 		s.stand_in, s.stand_in_value
 	FROM (SELECT t.hour, t.dest, t.event_name, t.sent_as, t.status, t.reason, t.test_mode, t.currency,
-			sum(t.events)::bigint AS events, sum(t.value) AS value, sum(t.em)::bigint AS em, sum(t.ph)::bigint AS ph,
+			sum(t.events)::bigint AS events, trim_scale(sum(t.value)) AS value, sum(t.em)::bigint AS em, sum(t.ph)::bigint AS ph,
 			sum(t.click_id)::bigint AS click_id, sum(t.external_id)::bigint AS external_id,
 			sum(t.hashed_maids)::bigint AS hashed_maids, sum(t.ip)::bigint AS ip, sum(t.user_agent)::bigint AS user_agent,
-			sum(t.matchable)::bigint AS matchable, sum(t.stand_in)::bigint AS stand_in, sum(t.stand_in_value) AS stand_in_value
+			sum(t.matchable)::bigint AS matchable, sum(t.stand_in)::bigint AS stand_in, trim_scale(sum(t.stand_in_value)) AS stand_in_value
 		FROM (SELECT c.hour, c.dest, c.event_name, c.sent_as, c.status, c.reason, c.test_mode, c.currency,
 				c.events, c.value, c.stand_in, c.stand_in_value, c.em, c.ph, c.click_id, c.external_id,
 				c.hashed_maids, c.ip, c.user_agent, c.matchable

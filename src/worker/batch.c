@@ -54,6 +54,7 @@ pcapi_batch_add(PcapiBatch *batch, const PcapiQueuedEvent *event, const char *pa
 	e->waits_since = event->waits_since;
 	e->event_time = event->event_time;
 	e->first_attempt_at = event->first_attempt_at;
+	e->counted = event->counted;
 	e->offline = strstr(payload, "\"action_source\":\"offline\"") != NULL;
 	if (batch->n > 0)
 		appendStringInfoChar(&batch->body, ',');

@@ -79,6 +79,7 @@ typedef struct PcapiBatchEvent
 	TimestampTz waits_since;
 	TimestampTz event_time;
 	TimestampTz first_attempt_at;
+	PcapiCounted counted;
 	bool		offline;
 } PcapiBatchEvent;
 

@@ -18,6 +18,7 @@
 #include "queue/lease.h"
 #include "queue/outcome.h"
 #include "queue/settle.h"
+#include "queue/statistics_count.h"
 #include "worker/batch.h"
 #include "worker/batch_request.h"
 #include "worker/batch_settle.h"
@@ -108,6 +109,7 @@ pcapi_batch_settle_committed(PcapiBatch *batch)
 {
 	int			unsettled = 0;
 
+	pcapi_statistics_remember(batch->outcomes, batch->n_outcomes, batch->written);
 	for (int i = 0; i < batch->n_outcomes; i++)
 	{
 		if (batch->written[i] == PCAPI_LEFT)

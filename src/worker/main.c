@@ -44,6 +44,7 @@
 #include "worker/retention_schedule.h"
 #include "worker/sender.h"
 #include "worker/slots.h"
+#include "worker/statistics_schedule.h"
 #include "worker/transfer.h"
 #include "worker/xact.h"
 
@@ -109,6 +110,7 @@ pcapi_worker_main(Datum main_arg)
 			do_housekeeping(now);
 			housekeeping_at = now + HOUSEKEEPING_INTERVAL_MS;
 		}
+		wait = Min(wait, pcapi_count_statistics(now, pcapi_dispatch_in_flight() > 0));
 		wait = Min(wait, (long) (housekeeping_at - now));
 		woken = pcapi_http_wait(wait, spurious_wakeup);
 	}

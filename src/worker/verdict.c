@@ -216,6 +216,7 @@ add_outcome(PcapiBatch *batch, int i, PcapiOutcome outcome, const PcapiAnswer *a
 	added->tid = batch->events[i].tid;
 	added->xmin = batch->events[i].xmin;
 	added->created_at = batch->events[i].created_at;
+	added->counted = batch->events[i].counted;
 	added->outcome = outcome;
 	added->attempted = true;
 	added->test_mode = batch->test_mode;

@@ -36,8 +36,8 @@ static void publish_error(const char *message);
 
 /* ---- transactions ---- */
 
-bool
-pcapi_transaction(PcapiWork work, void *arg)
+static bool
+run_transaction(PcapiWork work, void *arg, bool one_snapshot)
 {
 	MemoryContext context = CurrentMemoryContext;
 	volatile bool ok = true;
@@ -54,10 +54,12 @@ pcapi_transaction(PcapiWork work, void *arg)
 		 * Only leases wait for standbys (pcapi_lease).  If a server is lost,
 		 * its successor finds out the other changes, or repeats them.
 		 */
-		(void) set_config_option("synchronous_commit", "local", PGC_USERSET, PGC_S_SESSION,
+		(void) set_config_option("synchronous_commit", one_snapshot ? "off" : "local", PGC_USERSET, PGC_S_SESSION,
 								 GUC_ACTION_LOCAL, true, 0, false);
 		/* default_transaction_read_only stops sending (dispatch.c), but not bookkeeping. */
 		XactReadOnly = false;
+		if (one_snapshot)
+			XactIsoLevel = XACT_REPEATABLE_READ;
 		if (lock_extension())
 		{
 			PushActiveSnapshot(GetTransactionSnapshot());
@@ -90,6 +92,18 @@ pcapi_transaction(PcapiWork work, void *arg)
 		pcapi_exit_dropped();
 	MemoryContextSwitchTo(context);
 	return ok;
+}
+
+bool
+pcapi_transaction(PcapiWork work, void *arg)
+{
+	return run_transaction(work, arg, false);
+}
+
+bool
+pcapi_snapshot_transaction(PcapiWork work, void *arg)
+{
+	return run_transaction(work, arg, true);
 }
 
 /*

@@ -32,6 +32,12 @@ typedef void (*PcapiWork) (void *arg);
  */
 extern bool pcapi_transaction(PcapiWork work, void *arg);
 
+/*
+ * Likewise, with one snapshot for all statements (REPEATABLE READ).  The commit waits
+ * for no disk: a crash may undo the transaction.
+ */
+extern bool pcapi_snapshot_transaction(PcapiWork work, void *arg);
+
 /* Reserve the process's slot for a database that waits for one.  Return false where another worker was faster. */
 extern bool pcapi_hand_over_slot(Oid database);
 
