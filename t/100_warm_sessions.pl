@@ -436,5 +436,26 @@ run('partitions',
 	$reader->finish;
 }
 
+# A session of a pool makes such tables for years.
+{
+	my $tables = 500;
+	my $create =
+	  q{CREATE TEMP TABLE basket (id integer, mail text); CREATE TRIGGER t AFTER INSERT ON basket FOR EACH ROW
+		EXECUTE FUNCTION pinterest_capi.track_trigger('lead', 'event_id=id', 'email=(lower($1.mail))')};
+	my $kept = $node->safe_psql(
+		'postgres',
+		join(
+			";\n",
+			map({ "$create; INSERT INTO basket VALUES ($_, 'a\@example.com'); DROP TABLE basket"
+				} 1 .. $tables),
+			q{SELECT count(*) FROM pg_backend_memory_contexts WHERE name = 'pinterest_capi trigger'}
+		));
+
+	cmp_ok(
+		$kept, '<',
+		$tables / 2,
+		'of tables that are gone a session keeps little');
+}
+
 $node->stop;
 done_testing();

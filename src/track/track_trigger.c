@@ -88,6 +88,31 @@ discard_map(TriggerEntry *entry)
 		MemoryContextDelete(map->context);
 }
 
+/*
+ * Forget the maps of tables that have changed or are gone: without that, a session
+ * that makes temporary tables with triggers would keep one for each of them.  Done
+ * each time that there are twice as many maps as the last time left.
+ */
+static void
+forget_stale_maps(void)
+{
+	static long limit = 64;
+	HASH_SEQ_STATUS status;
+	TriggerEntry *entry;
+
+	if (hash_get_num_entries(trigger_maps) < limit)
+		return;
+	hash_seq_init(&status, trigger_maps);
+	while ((entry = hash_seq_search(&status)) != NULL)
+	{
+		if (entry->valid)
+			continue;
+		discard_map(entry);
+		(void) hash_search(trigger_maps, &entry->key, HASH_REMOVE, NULL);
+	}
+	limit = Max(64, 2 * hash_get_num_entries(trigger_maps));
+}
+
 /* Return whether a new session would read the same map. */
 static bool
 is_current(const TriggerEntry *entry)
@@ -115,11 +140,15 @@ trigger_map(const Trigger *trigger, Relation rel)
 
 		trigger_maps = hash_create("pinterest_capi triggers", 32, &ctl, HASH_ELEM | HASH_BLOBS);
 	}
+	forget_stale_maps();
 	key.trigger = trigger->tgoid;
 	key.relation = RelationGetRelid(rel);
 	entry = hash_search(trigger_maps, &key, HASH_ENTER, &found);
 	if (!found)
+	{
+		entry->valid = false;
 		entry->map = NULL;
+	}
 
 	/*
 	 * The server accepts invalidations where a new lock is taken, and after
