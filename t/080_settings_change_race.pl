@@ -1,5 +1,5 @@
-# An event tracked after a change of its destination is sent with the changed
-# settings, also when the worker has read the old settings a moment before.
+# An event tracked or replayed after a change of its destination is sent with the
+# changed settings, also when the worker has read the old settings a moment before.
 #
 # A lock stops the worker between its two statements, the one that reads the
 # destinations and the one that reads the queue.
@@ -17,36 +17,46 @@ use Test::More;
 my $stub = PinterestStub->new;
 my $node = setup_node('order', $stub, conf => 'deadlock_timeout = 1h');
 
-# Set the settings of $before, then change them and track event $id while the
-# worker is between its statements.
+sub tracks
+{
+	my ($id) = @_;
+
+	return
+	  qq{SELECT pinterest_capi.track('checkout', '{"value": 1, "currency": "EUR"}', '{"em": "a\@example.com"}', event_id => '$id')};
+}
+
+# Set the settings of $before, then change them and track event $id, or do
+# $then, while the worker is between its statements.
 sub changes_in_between
 {
-	my ($id, $before, $change) = @_;
+	my ($id, $before, $change, $then) = @_;
 	my $held;
 
-	sql("$before; SELECT pinterest_capi.flush()");
-
-	# The worker waits at most a second for a lock, so this may need several
-	# rounds.
-	for my $round (1 .. 20)
+	# The worker waits at most 200 ms for a lock.  A round in which it gave up
+	# shows nothing.
+	for my $round (1 .. 30)
 	{
-		my $session = $node->background_psql('postgres');
+		my ($log, $session);
 
+		sql("$before; SELECT pinterest_capi.flush()");
+		$log = -s $node->logfile;
+		$stub->reset;
+		$session = $node->background_psql('postgres');
 		$session->query_safe(
 			'SET client_min_messages = warning; BEGIN; LOCK TABLE pinterest_capi._queue'
 		);
 		sql('SELECT pinterest_capi._wake()');
-		$held = poll(
-			sub {
-				sql(q{SELECT count(*) FROM pg_locks AS l JOIN pg_stat_activity AS a USING (pid)
-					WHERE NOT l.granted AND l.relation = 'pinterest_capi._queue'::regclass
-						AND a.backend_type = 'pinterest_capi worker'}) == 1;
-			},
-			10);
 		$session->query_safe(
-			qq{$change; SELECT pinterest_capi.track('checkout', '{"value": 1, "currency": "EUR"}',
-			'{"em": "a\@example.com"}', event_id => '$id'); COMMIT});
+			q{DO $$BEGIN
+			FOR i IN 1 .. 2000 LOOP
+				EXIT WHEN EXISTS (SELECT FROM pg_locks AS l JOIN pg_stat_activity AS a USING (pid)
+					WHERE NOT l.granted AND l.relation = 'pinterest_capi._queue'::regclass AND a.backend_type = 'pinterest_capi worker');
+				PERFORM pg_sleep(0.001), pg_stat_clear_snapshot();
+			END LOOP; END$$; }
+			  . join('; ', $change, $then // tracks("$id $round"), 'COMMIT'));
 		$session->quit;
+		$held = slurp_file($node->logfile, $log) !~ /due to lock timeout/;
+		$id = "$id $round" if $held && !$then;
 		last if $held;
 	}
 	ok($held, "$id: the worker had read the old settings");
@@ -105,9 +115,7 @@ sub changes_in_between_one_by_one
 						AND a.backend_type = 'pinterest_capi worker'}) == 1;
 			}),
 		"$id: and one waits, with the old settings");
-	$session->query_safe(
-		qq{$change; SELECT pinterest_capi.track('checkout', '{"value": 1, "currency": "EUR"}',
-			'{"em": "a\@example.com"}', event_id => '$id'); COMMIT});
+	$session->query_safe(join('; ', $change, tracks($id), 'COMMIT'));
 	$session->quit;
 	ok( $node->poll_query_until(
 			'postgres',
@@ -127,9 +135,22 @@ is(join(' ', map { $_->{path} =~ s/.*events//r } $stub->requests),
 sql('UPDATE pinterest_capi.destination SET test_mode = false');
 
 $stub->reset;
-changes_in_between('test mode', 'SELECT 1',
+changes_in_between(
+	'test mode',
+	'UPDATE pinterest_capi.destination SET test_mode = false',
 	'UPDATE pinterest_capi.destination SET test_mode = true');
 is(join(' ', map { $_->{path} =~ s/.*events//r } $stub->requests),
 	'?test=true', 'test mode: in a test request');
+
+# a replayed event is due at once, like a retry
+sql('UPDATE pinterest_capi.destination SET test_mode = false',
+	tracks('replayed'), 'SELECT pinterest_capi.flush()');
+$stub->reset;
+changes_in_between(
+	'replayed', 'SELECT 1',
+	'UPDATE pinterest_capi.destination SET test_mode = true',
+	q{SELECT pinterest_capi.replay('default', 'sent')});
+is(join(' ', map { $_->{path} =~ s/.*(?=events)//r } $stub->requests),
+	'events?test=true', 'replayed: in a test request');
 
 done_testing();

@@ -11,12 +11,14 @@
 #include "pinterest_capi.h"
 
 #include "access/table.h"
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "common/extension.h"
 #include "common/spi.h"
 #include "common/subxact.h"
 #include "queue/dequeue.h"
 #include "queue/payload.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #define SELECT_EVENTS \
@@ -97,6 +99,9 @@ pcapi_dequeue_new_by_sql(int dest, int64 after, int limit, PcapiPayloadBudget *b
 }
 
 /*
+ * A replayed event is due at once.  So as in pcapi_dequeue_new(), an event that was
+ * replayed after a change of the destination's settings is not seen before the change.
+ *
  * The time is a parameter here and below: with clock_timestamp(), which is
  * volatile, the index would be read from end to end.
  */
@@ -109,6 +114,9 @@ pcapi_dequeue_due(int dest, int limit, PcapiPayloadBudget *budget, PcapiQueuedEv
 	MemoryContext context = CurrentMemoryContext;
 	int			n;
 
+	/* as of the transaction's first snapshot, with this transaction's own changes */
+	CommandCounterIncrement();
+	UpdateActiveSnapshotCommandId();
 	SPI_connect();
 	pcapi_execute(SPI_OK_SELECT,
 				  pcapi_plan(&plan,
@@ -118,7 +126,7 @@ pcapi_dequeue_due(int dest, int limit, PcapiPayloadBudget *budget, PcapiQueuedEv
 							 " ORDER BY w.dest, w.due_at LIMIT $2) AS q"
 							 THEIR_EVENTS,
 							 3, types),
-				  values, NULL, false, 0);
+				  values, NULL, true, 0);
 	n = read_events(events, budget, context);
 	SPI_finish();
 	return n;
