@@ -23,6 +23,8 @@
  * The tables in it are made by sources/tables.pl.
  */
 
+SET standard_conforming_strings = on;
+
 DO $do$
 BEGIN
 	IF pg_catalog.current_setting('server_version_num')::integer < 130000 THEN
@@ -42,6 +44,54 @@ $do$;
 
 CREATE SCHEMA IF NOT EXISTS pinterest_capi;
 COMMENT ON SCHEMA pinterest_capi IS 'conversions for Pinterest''s Conversions API, sent by another server';
+
+-- Functions of an older script that CREATE OR REPLACE can't replace, or that there
+-- are no more.  Those of this one stay, so that a session always finds them.
+DO $do$
+DECLARE
+	internal constant text[] := string_to_array(
+		/* table internal_functions */
+		'_attach(slot text) void;_bad_call(message text, hint text) void;_birthday(value text, today integer) text[];'
+		'_call_text(properties text, user_data text, visitor_id text, action_source text, consent jsonb, destination text, warnings text[], marks text) text;'
+		'_calling_code_region(code text) text[];_carried_call(call text) text;_carried_name(name text) text;'
+		'_carry(kind text, event_time timestamp with time zone, event_name text, event_id text, call text) void;'
+		'_check_kind(kind text) void;_check_object(value jsonb, parameter text) void;'
+		'_check_visitor(visitor_id text) void;_click_id(given text) text[];_click_value(given text) text;'
+		'_column_value(relation oid, name text, given jsonb) jsonb;_country_code(given text) text;'
+		'_country_name(name text) text;_digits(value text) text;_email(value text, is_ascii boolean) text[];'
+		'_epik_from_cookie(given text) text;_epik_from_url(given text) text;_event_id(given text) text[];'
+		'_find_country(value text) text;_first_country(given jsonb) text;'
+		'_fits(region text[], lengths integer, digits text) boolean;_has_email(given text) boolean;'
+		'_has_foreign_types(relation oid) boolean;_has_letter(value text) boolean;'
+		'_hashed(kind text, given text, country text, today integer) jsonb;_is_ascii(value text) boolean;'
+		'_is_convertible(value text) boolean;_is_hash(value text) boolean;_is_iban(given text) boolean;'
+		'_is_known(value text) boolean;_is_other_digest(value text) boolean;_key(key text) text;'
+		'_lower(value text) text;_make_slot(slot text) text;_may_be_national(given text) boolean;'
+		'_moment(given text) timestamp with time zone;_name_key(value text) text;'
+		'_national_phone(region text[], digits text) text[];_new_event_id() text;'
+		'_normalize(kind text, given text, country text, today integer) text[];'
+		'_normalize_text(kind text, value text, is_ascii boolean, country text) text[];_only_letters(value text) text;'
+		'_percent_decoded(given text) text;_phone(value text, country text) text[];'
+		'_phone_digits(digits text, without integer, warning text) text[];_phone_region(country text) text[];'
+		'_phone_regions() text;_phone_text(value text) text;_plain(value text) text;'
+		'_plain_hash(kind text, value text) text;_private(given text) text;_sha256(value text) text;'
+		'_state_code(value text, country text) text;_tell(user_data jsonb) void;_trim(value text) text;'
+		'_trunk_zero(digits text, bracketed integer) integer;_user_data(user_data jsonb) text;'
+		'_value(kind text, given jsonb, country text, default_country text, today integer, send_client_ip boolean, send_user_agent boolean) jsonb;'
+		'_warned(what text) boolean;_without_format(value text) text;_without_marks(value text) text;'
+		'_without_punctuation(value text) text'
+		/* end of table */, ';');
+	old regprocedure;
+BEGIN
+	FOR old IN
+		SELECT p.oid FROM pg_catalog.pg_proc AS p
+		WHERE p.pronamespace = 'pinterest_capi'::pg_catalog.regnamespace AND p.proname LIKE '\_%'
+			AND p.proname || '(' || pg_catalog.pg_get_function_identity_arguments(p.oid) || ') ' || pg_catalog.pg_get_function_result(p.oid) <> ALL (internal)
+	LOOP
+		EXECUTE 'DROP FUNCTION ' || old;
+	END LOOP;
+END
+$do$;
 
 ------------------------------------------------------------------------------
 -- Settings, and the table that carries calls
@@ -1886,7 +1936,6 @@ CREATE OR REPLACE FUNCTION pinterest_capi._call_text(properties text, user_data 
 		|| CASE WHEN marks IS NOT NULL THEN ', "marks": ' || marks ELSE '' END
 		|| '}' $$;
 COMMENT ON FUNCTION pinterest_capi._call_text(text, text, text, text, jsonb, text, text[], text) IS 'internal';
-DROP FUNCTION IF EXISTS pinterest_capi._call_text(text, jsonb, text, text, jsonb, text, text[], jsonb);
 
 CREATE OR REPLACE FUNCTION pinterest_capi._carried_call(call text) RETURNS text
 	LANGUAGE sql STABLE
@@ -2206,8 +2255,12 @@ CREATE OR REPLACE FUNCTION pinterest_capi._column_value(relation oid, name text,
 	LANGUAGE plpgsql STABLE
 	AS $$
 DECLARE
-	type constant oid := (SELECT coalesce(nullif(t.typbasetype, 0), t.oid) FROM pg_attribute AS a JOIN pg_type AS t ON t.oid = a.atttypid
-		WHERE a.attrelid = relation AND a.attname = name AND NOT a.attisdropped);
+	-- what a domain is of, which may be a domain
+	type constant oid := (WITH RECURSIVE types (type) AS (
+			SELECT a.atttypid FROM pg_attribute AS a WHERE a.attrelid = relation AND a.attname = name AND NOT a.attisdropped
+			UNION ALL
+			SELECT t.typbasetype FROM types JOIN pg_type AS t ON t.oid = types.type WHERE t.typbasetype <> 0)
+		SELECT t.oid FROM types JOIN pg_type AS t ON t.oid = types.type WHERE t.typbasetype = 0);
 BEGIN
 	RETURN CASE type
 		WHEN 'bpchar'::regtype THEN to_jsonb(rtrim(given #>> '{}', ' '))

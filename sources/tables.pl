@@ -255,6 +255,28 @@ sub keys_of_calls
 	return map { qq{"$_": "$keys{$_}"} } sort keys %keys;
 }
 
+# NAME(PARAMETERS) RESULT of each internal function of the script, as the catalog has it
+sub internal_functions
+{
+	my $sql = slurp($file);
+	my %type = ('timestamptz' => 'timestamp with time zone');
+	my @functions;
+
+	while ($sql =~
+		/^\s*CREATE OR REPLACE FUNCTION pinterest_capi\.(_\w+)\(([^()]*)\) RETURNS ([\w\[\]]+)$/mg
+	  )
+	{
+		my ($name, $parameters, $result) = ($1, $2, $3);
+
+		push @functions, "$name(" . $parameters =~ s/\s+/ /gr . ") $result";
+	}
+	s/\b(\w+)\b/$type{$1} \/\/ $1/ge for @functions;
+	my $n = () = $sql =~ /^\s*CREATE OR REPLACE FUNCTION pinterest_capi\._/mg;
+	die 'script: ' . @functions . " of $n internal functions read\n"
+	  unless $n == @functions;
+	return join ';', sort @functions;
+}
+
 # ---- writing ----
 
 # a string literal over several lines, which SQL takes for one
@@ -312,6 +334,7 @@ my %tables = (
 				';', names_in('pcapi_ca_provinces', 'PCAPI_CA_PROVINCES', 2)),
 			' ');
 	},
+	internal_functions => sub { literal(internal_functions(), ';') },
 	keys => sub { literal('{' . join(', ', keys_of_calls()) . '}', ', ') },
 	misspelled => sub {
 		join ', ', map { "'$_'" } misspelled();
