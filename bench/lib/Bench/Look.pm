@@ -7,8 +7,8 @@
 # database of its own, and the rounds alternate.
 #
 # The rows are inserted into the tables directly, as track and the worker would
-# make them: over 30 days, of four names and three destinations.  A tenth, old and new,
-# waits.  Of the others 87 in a hundred are sent, 3 have failed with a dozen
+# make them, and counted for the statistics by statements: over 30 days, of four names
+# and three destinations.  A tenth, old and new, waits.  Of the others 87 in a hundred are sent, 3 have failed with a dozen
 # messages, 9 were suppressed, half of them for want of a destination, and 1 is
 # expired or cancelled.  All payloads are kept.
 package Bench::Look;
@@ -121,7 +121,7 @@ sub _make
 			  . " FROM shop.orders AS o;\n"
 		} @names);
 	psql($db, <<"SQL");
-CREATE TABLE look_template AS SELECT dest, event_name, sent_as, payload, row_number() OVER (ORDER BY dest, event_name) - 1 AS place
+CREATE TABLE look_template AS SELECT dest, event_name, sent_as, payload, carries, currency, value, row_number() OVER (ORDER BY dest, event_name) - 1 AS place
 	FROM pinterest_capi._event;
 SQL
 	empty_queues($db);
@@ -142,10 +142,11 @@ CREATE TEMPORARY TABLE kind ON COMMIT DROP AS
 	SELECT i, now() - interval '30 days' * ($rows - i) / $rows AS at, abs(hashint8(i)) % 1000 AS k, abs(hashint8(-i)) AS r,
 		abs(hashint8(i + $rows)) % 10 = 0 AS waits
 	FROM generate_series($from, $to) AS i;
-INSERT INTO pinterest_capi._event (id, created_at, event_time, dest, event_id, event_name, sent_as, payload)
+INSERT INTO pinterest_capi._event (id, created_at, event_time, dest, event_id, event_name, sent_as, payload, carries, currency, value)
 	SELECT i, at, at, CASE WHEN nowhere THEN 0 ELSE t.dest END, 'row-' || i, CASE WHEN nowhere THEN 'Unheard' ELSE t.event_name END,
-		CASE WHEN NOT nowhere THEN t.sent_as END, CASE WHEN NOT stopped THEN replace(t.payload, 'template', 'row-' || i) END
-	FROM (SELECT *, NOT waits AND k >= 945 AS nowhere, NOT waits AND k BETWEEN 900 AND 989 AS stopped FROM kind) AS n
+		CASE WHEN NOT nowhere THEN t.sent_as END, CASE WHEN NOT stopped THEN replace(t.payload, 'template', 'row-' || i) END,
+		CASE WHEN NOT stopped THEN t.carries END, CASE WHEN NOT stopped THEN t.currency END, CASE WHEN NOT stopped THEN t.value END
+	FROM (SELECT *, NOT waits AND k BETWEEN 945 AND 989 AS nowhere, NOT waits AND k BETWEEN 900 AND 989 AS stopped FROM kind) AS n
 		JOIN look_template AS t ON t.place = r % 12
 	ORDER BY i;
 INSERT INTO pinterest_capi.$retry (id, dest, attempts, due_at, first_attempt_at, last_attempt_at, http_status, error)
@@ -158,8 +159,8 @@ INSERT INTO pinterest_capi._outcome (id, finished_at, last_attempt_at, dest, att
 	SELECT n.i, at + interval '1 second', CASE WHEN k < 900 THEN at + interval '1 second' END, e.dest, (k < 900)::integer,
 		CASE WHEN k < 870 THEN 200 WHEN k < 900 THEN 422 END,
 		CASE WHEN k < 870 THEN 'sent' WHEN k < 900 THEN 'failed' WHEN k < 990 THEN 'suppressed' WHEN k < 995 THEN 'expired' ELSE 'cancelled' END,
-		CASE WHEN k < 870 THEN NULL WHEN k < 900 THEN 'refused by Pinterest' WHEN k < 920 THEN 'no identifier' WHEN k < 945 THEN 'no consent'
-			WHEN k < 990 THEN 'no destination allows this event' WHEN k < 995 THEN 'older than max_event_age' ELSE 'by cancel' END,
+		CASE WHEN k < 900 THEN NULL WHEN k < 920 THEN 'no identifier' WHEN k < 945 THEN 'consent rule banner'
+			WHEN k < 990 THEN 'not allowed' WHEN k < 995 THEN 'older than max_event_age' ELSE 'by cancel' END,
 		CASE WHEN k BETWEEN 870 AND 899 THEN 'message number ' || r % 12 || ' of what is wrong with an event' END
 	FROM kind AS n JOIN pinterest_capi._event AS e ON e.id = n.i
 	WHERE NOT waits
@@ -170,6 +171,37 @@ SQL
 	psql($db, <<"SQL");
 SELECT setval('pinterest_capi._event_id_seq', $rows);
 VACUUM ANALYZE;
+SQL
+	_count($db);
+	return;
+}
+
+# Count all events, as the worker does it little by little; nothing has been counted so
+# far, or else it is thrown away.
+sub _count
+{
+	my ($db) = @_;
+	my @key = qw(dest event_name sent_as status reason test_mode currency);
+	my @sums =
+	  qw(events value stand_in stand_in_value em ph click_id external_id hashed_maids ip user_agent matchable);
+	my $columns = join ', ', @key, @sums;
+	my $grouped = join ', ', @key, map { "coalesce(sum($_), 0)" } @sums;
+	my $key = join ', ', @key;
+
+	psql($db, <<"SQL");
+BEGIN;
+DELETE FROM pinterest_capi._statistics;
+DELETE FROM pinterest_capi._statistics_day;
+DELETE FROM pinterest_capi._statistics_change;
+UPDATE pinterest_capi._statistics_mark SET mark = (SELECT max(id) FROM pinterest_capi._event);
+INSERT INTO pinterest_capi._statistics (hour, $columns) SELECT hour, $grouped FROM pinterest_capi._counted GROUP BY hour, $key ORDER BY hour;
+INSERT INTO pinterest_capi._statistics_day (day, $columns) SELECT (hour AT TIME ZONE 'UTC')::date, $grouped FROM pinterest_capi._statistics
+	WHERE hour < date_trunc('day', now(), 'UTC') GROUP BY 1, $key ORDER BY 1;
+COMMIT;
+VACUUM ANALYZE pinterest_capi._statistics;
+VACUUM ANALYZE pinterest_capi._statistics_day;
+VACUUM ANALYZE pinterest_capi._statistics_change;
+VACUUM ANALYZE pinterest_capi._statistics_mark;
 SQL
 	return;
 }
