@@ -15,7 +15,7 @@ OBJS = pinterest_capi.o \
 	$(sort $(patsubst $(srcdir)/%.c,%.o,$(wildcard $(srcdir)/src/*/*.c)))
 
 # the install script's parts, each of which builds on the ones before
-SQL_PARTS = $(addprefix $(srcdir)/src/sql/,tables.sql functions.sql views.sql statistics.sql quality.sql doctor.sql \
+SQL_PARTS = $(addprefix $(srcdir)/src/sql/,tables.sql functions.sql views.sql statistics.sql statistics_day.sql activity.sql quality.sql doctor.sql \
 	report_style.sql report_data.sql report.sql privileges.sql)
 
 REGRESS = $(sort $(notdir $(basename $(wildcard $(srcdir)/sql/*.sql))))

@@ -31,7 +31,7 @@ SELECT pinterest_capi._missing_identifier(0.5, 0.4, 0, 0.6, 0), pinterest_capi._
 
 -- doctor() judges the event of which fewest carry what Pinterest asks for
 SELECT status, advice FROM pinterest_capi.doctor() WHERE "check" = 'match quality';
-SELECT count(pinterest_capi.track('Search', user_data => '{"em": "a@example.com", "external_id": "1"}')) FROM generate_series(1, 990);
+SELECT count(pinterest_capi.track('AppOpen', user_data => '{"em": "a@example.com", "external_id": "1"}', action_source => 'app_ios')) FROM generate_series(1, 990);
 SELECT status, advice FROM pinterest_capi.doctor() WHERE "check" = 'match quality';
 
 -- the report has a line for each event, in the same words

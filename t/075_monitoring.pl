@@ -96,14 +96,37 @@ is( sql(q{SELECT count(*) FROM pinterest_capi.event_activity WHERE last_tracked_
 	),
 	'4',
 	'last_tracked_at: where one came');
-sql(q{UPDATE pinterest_capi._event SET created_at = created_at - interval '61 minutes' WHERE event_id = 'good1'}
-);
-is( sql("SELECT $columns FROM pinterest_capi.event_activity WHERE event_name = 'Order Placed' AND destination = 'default'"
+
+sub counted
+{
+	my ($name) = @_;
+
+	ok( poll(
+			sub {
+				sql(q{SELECT (SELECT max(mark) FROM pinterest_capi._statistics_mark) = (SELECT max(id) FROM pinterest_capi._event)
+					AND NOT EXISTS (SELECT FROM pinterest_capi._statistics_change)}
+				) eq 't';
+			}),
+		$name);
+	return;
+}
+
+counted('all are counted');
+is( sql("BEGIN; UPDATE pinterest_capi._statistics SET hour = hour - interval '2 hours'; SELECT $columns FROM pinterest_capi.event_activity WHERE event_name = 'Order Placed' AND destination = 'default'; ROLLBACK"
 	),
-	'8|0|4|2|1|1|0|0',
-	'and not of more than an hour ago');
-sql(q{UPDATE pinterest_capi._event SET created_at = created_at + interval '61 minutes' WHERE event_id = 'good1'}
-);
+	'0|0|0|0|0|0|0|0',
+	'and not of two hours ago');
+
+my $of_hour =
+  q{SELECT destination, sent_last_hour, failed_last_hour FROM pinterest_capi.destination_status ORDER BY 1};
+my $minutes =
+  q{(SELECT array_agg(v - CASE WHEN n % 3 = 1 THEN 60 ELSE 0 END ORDER BY n) FROM unnest(last_hour) WITH ORDINALITY AS m (v, n))};
+is(sql($of_hour), "default|5|2\nsecond|0|0",
+	'destination_status: what was sent, and what failed, within an hour');
+is( sql("BEGIN; UPDATE pinterest_capi._destination_state SET last_hour = $minutes; $of_hour; ROLLBACK"
+	),
+	"default|0|0\nsecond|0|0",
+	'and not what was an hour ago');
 
 # ---- the queries, by a role with only the level monitor ----
 
@@ -135,6 +158,7 @@ sql(q{INSERT INTO pinterest_capi._event (created_at, event_time, dest, event_id,
 );
 track('Order Placed', "late$_", ", destination => 'default'") for 1 .. 3;
 is(sql('SELECT pinterest_capi.flush()'), 't', 'three more are sent');
+counted('and counted');
 sql('VACUUM ANALYZE pinterest_capi._event; VACUUM ANALYZE pinterest_capi._outcome'
 );
 for my $name (sort keys %$queries)

@@ -233,7 +233,7 @@ my %kept = map { $_ => setting($_, 'default') } qw(retention payload_retention c
 fact($kept{retention}, $dba, '`pinterest_capi.retention` (#)', $operations, '`pinterest_capi.retention` (#)',
 	$reference, '`pinterest_capi.retention` | interval text, # |');
 fact($kept{payload_retention}, $dba, 'payload is emptied (#)', $operations, '`pinterest_capi.payload_retention` (#)',
-	$reference, '`pinterest_capi.payload_retention`, #)', $reference, '`pinterest_capi.payload_retention` | interval text, # |');
+	$reference, '`pinterest_capi.payload_retention` | interval text, # |');
 fact($kept{click_id_retention}, $operations, '`pinterest_capi.click_id_retention` (#)',
 	$reference, '`pinterest_capi.click_id_retention` | interval text, # |');
 fact($kept{statistics_retention}, $operations, '`pinterest_capi.statistics_retention` (#)',
@@ -341,6 +341,14 @@ fact(macro('FULL_PASS_INTERVAL_MS', 'ms'), $design, 'so once #, at its start');
 fact(1 / (1 + macro('REST_AFTER_WORK')), $operations, 'for at most # of its time', $design, 'at most # of its time, or');
 fact(1 / (1 + macro('REST_AFTER_SCAN')), $design, 'for # of its time where it only looks');
 fact(macro('spi.c:ROWS_PER_STEP'), $design, 'in steps of #:');
+
+# what operators look at
+fact(60 * found('src/sql/activity.sql', qr/\/ 60\) - (\d+)/), $reference, 'became so within the last #');
+fact(found('src/sql/activity.sql', qr/ORDER BY i\.id DESC LIMIT (\d+)/), $reference, 'exact for the newest # events');
+fact(found('src/sql/report_data.sql', qr/FROM pinterest_capi\._event AS i ORDER BY i\.id DESC LIMIT (\d+)/), $reference, 'read of the newest # events');
+fact(found('src/sql/report_data.sql', qr/f\.status = 'failed' AND f\.status <> 'sent' ORDER BY f\.id DESC LIMIT (\d+)/), $reference, 'of the newest # failures');
+fact(found('src/sql/report_data.sql', qr/w\.due_at DESC LIMIT (\d+)/), $reference, 'and the # retries of each destination');
+fact(found('src/sql/report_data.sql', qr/f\.status = w\.status AND f\.status <> 'sent' ORDER BY f\.id DESC LIMIT (\d+)/), $reference, 'the names are those of the newest #.');
 
 # doctor() and the report
 my $doctor = 'src/sql/doctor.sql';

@@ -119,7 +119,7 @@ becomes($node, 'tested-3', 'status, test_mode',
 	'sent|t', 'another one in test mode');
 like(
 	sql('SELECT pinterest_capi.report_html()'),
-	qr/; 1 of them in test mode, which Pinterest discards</,
+	qr/; and 1 more in test mode, which Pinterest discards</,
 	'the report tells them apart');
 is( sql(q{SELECT pinterest_capi.replay('default', status => 'sent', new_event_id => true, dry_run => true)}
 	),

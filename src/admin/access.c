@@ -48,13 +48,14 @@ static const struct
 	{LEVEL_MONITOR, "EXECUTE", "FUNCTION pinterest_capi._worker_state(), pinterest_capi._fields(), pinterest_capi._user_data_keys(),"
 		" pinterest_capi._fold(text),"
 		" pinterest_capi.doctor(), pinterest_capi._doctor(text), pinterest_capi._server_state(),"
-		" pinterest_capi._missing_identifier(numeric, numeric, numeric, numeric, numeric), pinterest_capi._identifier_advice(text), pinterest_capi._user_data(text),"
+		" pinterest_capi._missing_identifier(numeric, numeric, numeric, numeric, numeric), pinterest_capi._identifier_advice(text),"
 		" pinterest_capi._hold_reason(), pinterest_capi._status(text, timestamptz, integer), pinterest_capi._trigger_faults(oid, oid, oid[]),"
 		" pinterest_capi._written_directly(oid)"},
 	{LEVEL_MONITOR, "SELECT",
-		"pinterest_capi._destination_facts, pinterest_capi._stray, pinterest_capi._dispatching, pinterest_capi._handover, pinterest_capi._last_day, pinterest_capi._newest_quality, pinterest_capi._oldest_final, pinterest_capi._stuck,"
+		"pinterest_capi._destination_facts, pinterest_capi._stray, pinterest_capi._dispatching, pinterest_capi._handover, pinterest_capi._last_day, pinterest_capi._newest_not_sent, pinterest_capi._oldest_final, pinterest_capi._stuck,"
 		" pinterest_capi._trigger, pinterest_capi._allowed_name,"
-		" pinterest_capi._activity"},
+		" pinterest_capi._counted_hour, pinterest_capi._counted_day, pinterest_capi._counted_from, pinterest_capi._known_destination,"
+		" pinterest_capi._newest_failed, pinterest_capi._newest_warned, pinterest_capi._newest_stopped"},
 	/* these run as the caller of report_html */
 	{LEVEL_MONITOR, "EXECUTE", "FUNCTION pinterest_capi.report_html(text, interval),"
 		" pinterest_capi._html(text),"
@@ -69,7 +70,14 @@ static const struct
 		" pinterest_capi._report_slots(interval, text),"
 		" pinterest_capi._report_slot(timestamptz, text, boolean),"
 		" pinterest_capi._report_statuses(),"
-		" pinterest_capi._report_rows(text, timestamptz, text),"
+		" pinterest_capi._report_begun(text),"
+		" pinterest_capi._report_before(timestamptz[], text),"
+		" pinterest_capi._report_change(numeric, numeric),"
+		" pinterest_capi._report_money(numeric, text),"
+		" pinterest_capi._report_rows(text, timestamptz[], text),"
+		" pinterest_capi._report_compared(pinterest_capi._report_row[], timestamptz[], text),"
+		" pinterest_capi._report_warnings(text, timestamptz),"
+		" pinterest_capi._warning_advice(text),"
 		" pinterest_capi._report_table(text, text, text),"
 		" pinterest_capi._report_verdict(text),"
 		" pinterest_capi._report_tiles(pinterest_capi._report_row[], text),"
@@ -78,8 +86,8 @@ static const struct
 		" pinterest_capi._report_names(pinterest_capi._report_row[]),"
 		" pinterest_capi._report_match(pinterest_capi._report_row[], timestamptz[], text),"
 		" pinterest_capi._report_missing(pinterest_capi._report_row[]),"
-		" pinterest_capi._report_failures(pinterest_capi._report_row[]),"
-		" pinterest_capi._report_gates(pinterest_capi._report_row[]),"
+		" pinterest_capi._report_failures(text, timestamptz),"
+		" pinterest_capi._report_gates(pinterest_capi._report_row[], timestamptz),"
 		" pinterest_capi._report_compliance(text),"
 		" pinterest_capi._report_page(text, text, timestamptz[], pinterest_capi._report_row[])"},
 	{LEVEL_OPERATE, "EXECUTE", "FUNCTION"

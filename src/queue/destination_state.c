@@ -12,6 +12,7 @@
 #include "common/extension.h"
 #include "common/spi.h"
 #include "common/table_insert.h"
+#include "common/unix_time.h"
 #include "mb/pg_wchar.h"
 #include "queue/destination_state.h"
 #include "queue/wakeup.h"
@@ -87,6 +88,28 @@ pcapi_destination_taken(int dest, int life, bool sent, bool recovered)
 							 " backoff_until = CASE WHEN NOT $4 THEN backoff_until END,"
 							 " backoff_reason = CASE WHEN NOT $4 THEN backoff_reason END WHERE dest = $1 AND life = $2",
 							 4, types),
+				  values, NULL, false, 0);
+	SPI_finish();
+}
+
+/* A minute's place is reused each hour, so it starts from zero if it is of another hour. */
+void
+pcapi_destination_count(int dest, int life, int sent, int failed)
+{
+	static SPIPlanPtr plan = NULL;
+	int32		minute = pcapi_unix_us(GetCurrentTimestamp()) / USECS_PER_MINUTE;
+	Oid			types[6] = {INT4OID, INT4OID, INT4OID, INT4OID, INT4OID, INT4OID};
+	Datum		values[6] = {Int32GetDatum(dest), Int32GetDatum(life), Int32GetDatum(sent), Int32GetDatum(failed),
+		Int32GetDatum(minute), Int32GetDatum(3 * (minute % 60))};
+
+	SPI_connect();
+	pcapi_execute(SPI_OK_UPDATE,
+				  pcapi_plan(&plan,
+							 "UPDATE pinterest_capi._destination_state AS s SET last_hour[$6 + 1] = $5,"
+							 " last_hour[$6 + 2] = CASE s.last_hour[$6 + 1] WHEN $5 THEN s.last_hour[$6 + 2] ELSE 0 END + $3,"
+							 " last_hour[$6 + 3] = CASE s.last_hour[$6 + 1] WHEN $5 THEN s.last_hour[$6 + 3] ELSE 0 END + $4"
+							 " WHERE s.dest = $1 AND s.life = $2",
+							 6, types),
 				  values, NULL, false, 0);
 	SPI_finish();
 }

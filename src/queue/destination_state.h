@@ -57,6 +57,9 @@ extern void pcapi_destination_lock(int dest);
 /* It has answered a request.  sent: events were processed.  recovered: it works again, which ends failing and backoff. */
 extern void pcapi_destination_taken(int dest, int life, bool sent, bool recovered);
 
+/* So many events have just become sent and failed; for destination_status. */
+extern void pcapi_destination_count(int dest, int life, int sent, int failed);
+
 /* It has failed.  Requests wait for delay_ms, or until an earlier backoff ends if that is later. */
 extern void pcapi_destination_backoff(int dest, int life, int64 delay_ms, const char *reason);
 

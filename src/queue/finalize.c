@@ -110,7 +110,7 @@ pcapi_cancel_destination_events(const char *destination)
 	pcapi_execute_once(SPI_OK_UPDATE,
 					   "UPDATE pinterest_capi._destination_state SET paused_at = NULL, paused_reason = NULL,"
 					   " failing_since = NULL, backoff_until = NULL, backoff_reason = NULL,"
-					   " last_sent_at = NULL, last_error = NULL, last_error_at = NULL,"
+					   " last_sent_at = NULL, last_error = NULL, last_error_at = NULL, last_hour = DEFAULT,"
 					   " dropped_at = clock_timestamp(), life = life + 1 WHERE dest = $1",
 					   1, types, values, NULL, false, 0);
 	SPI_finish();

@@ -10,7 +10,6 @@
 #include "mb/pg_wchar.h"
 #include "queue/payload.h"
 #include "utils/builtins.h"
-#include "utils/jsonb.h"
 #include "utils/timestamp.h"
 
 /* a stored payload, for detoast() */
@@ -90,37 +89,4 @@ Datum
 pcapi_sql_readable(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_BOOL(pcapi_is_json_object(text_to_cstring(PG_GETARG_TEXT_PP(0))));
-}
-
-typedef struct UserData
-{
-	Datum		payload;
-	Jsonb	   *result;			/* NULL: there is none */
-} UserData;
-
-/* Read the key user_data of a payload.  Raises what the payload's storage or JSON does. */
-static void
-read_user_data(void *arg)
-{
-	UserData   *u = arg;
-	char	   *json = text_to_cstring(DatumGetTextPP(u->payload));
-	Jsonb	   *payload = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(json)));
-	JsonbValue	v;
-
-	if (JB_ROOT_IS_OBJECT(payload) &&
-		getKeyJsonValueFromContainer(&payload->root, "user_data", strlen("user_data"), &v) != NULL)
-		u->result = JsonbValueToJsonb(&v);
-}
-
-/* For doctor(), which has to work where a payload is damaged. */
-PG_FUNCTION_INFO_V1(pcapi_sql_user_data);
-Datum
-pcapi_sql_user_data(PG_FUNCTION_ARGS)
-{
-	UserData	u = {.payload = PG_GETARG_DATUM(0)};
-	char	   *problem = pcapi_subxact_error(read_user_data, &u);
-
-	if (problem != NULL || u.result == NULL)
-		PG_RETURN_NULL();
-	PG_RETURN_JSONB_P(u.result);
 }

@@ -10,14 +10,21 @@
 #include "queue/outcome.h"
 
 /* Columns of _statistics, of _statistics_change and of the view _counted, each with a table's name before it. */
-#define PCAPI_COUNTED_KEY(t) \
-	" " t "hour, " t "dest, " t "event_name, " t "sent_as, " t "status, " t "reason, " t "test_mode, " t "currency"
-#define PCAPI_COUNTED_COLUMNS(t) \
-	PCAPI_COUNTED_KEY(t) ", " t "events, " t "value, " t "stand_in, " t "stand_in_value, " t "em, " t "ph, " t "click_id, " t \
+#define PCAPI_COUNTED_KIND(t) \
+	" " t "dest, " t "event_name, " t "sent_as, " t "status, " t "reason, " t "test_mode, " t "currency"
+#define PCAPI_COUNTED_KEY(t) " " t "hour," PCAPI_COUNTED_KIND(t)
+#define PCAPI_COUNTED_NUMBERS(t) \
+	" " t "events, " t "value, " t "stand_in, " t "stand_in_value, " t "em, " t "ph, " t "click_id, " t \
 	"external_id, " t "hashed_maids, " t "ip, " t "user_agent, " t "matchable"
+#define PCAPI_COUNTED_COLUMNS(t) PCAPI_COUNTED_KEY(t) "," PCAPI_COUNTED_NUMBERS(t)
 #define PCAPI_COUNTED_SUMS(of) \
 	" sum(" of "events), sum(" of "value), sum(" of "stand_in), sum(" of "stand_in_value), sum(" of "em), sum(" of "ph), sum(" of \
 	"click_id), sum(" of "external_id), sum(" of "hashed_maids), sum(" of "ip), sum(" of "user_agent), sum(" of "matchable)"
+
+/* The day of an hour, and, as a subquery, the first hour that _statistics_day does not contain. */
+#define PCAPI_DAY(t) " (" t "hour AT TIME ZONE 'UTC')::date"
+#define PCAPI_FIRST_HOUR_WITHOUT_DAY \
+	"(SELECT coalesce((max(d.day) + 1)::timestamp, '-infinity') AT TIME ZONE 'UTC' FROM pinterest_capi._statistics_day AS d)"
 
 /* Subquery: the mark, as the statement's snapshot shows it. */
 #define PCAPI_STATISTICS_MARK "(SELECT coalesce(max(m.mark), 0) FROM pinterest_capi._statistics_mark AS m)"

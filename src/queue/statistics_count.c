@@ -249,16 +249,26 @@ move_mark(int64 mark)
 
 /* ---- counting ---- */
 
-/* add to the row of the same key */
-#define INTO_STATISTICS \
-	"INSERT INTO pinterest_capi._statistics AS s (" PCAPI_COUNTED_COLUMNS("") ") "
 #define ADDING \
-	" ON CONFLICT (hour, dest, event_name, status, sent_as, reason, test_mode, currency) DO UPDATE SET" \
+	" DO UPDATE SET" \
 	" events = s.events + excluded.events, value = s.value + excluded.value," \
 	" stand_in = s.stand_in + excluded.stand_in, stand_in_value = s.stand_in_value + excluded.stand_in_value," \
 	" em = s.em + excluded.em, ph = s.ph + excluded.ph, click_id = s.click_id + excluded.click_id," \
 	" external_id = s.external_id + excluded.external_id, hashed_maids = s.hashed_maids + excluded.hashed_maids," \
 	" ip = s.ip + excluded.ip, user_agent = s.user_agent + excluded.user_agent, matchable = s.matchable + excluded.matchable"
+
+/* Add the rows of a WITH clause's part named summed to the rows of the same keys. */
+#define ADD_TO_HOURS \
+	"INSERT INTO pinterest_capi._statistics AS s (" PCAPI_COUNTED_COLUMNS("") ")" \
+	" SELECT" PCAPI_COUNTED_COLUMNS("t.") " FROM summed AS t" \
+	" ON CONFLICT (hour, dest, event_name, status, sent_as, reason, test_mode, currency)" ADDING
+
+/* Add those of days that are there as a whole (statistics_days.c). */
+#define ADD_TO_DAYS \
+	"INSERT INTO pinterest_capi._statistics_day AS s (day," PCAPI_COUNTED_KIND("") "," PCAPI_COUNTED_NUMBERS("") ")" \
+	" SELECT" PCAPI_DAY("t.") "," PCAPI_COUNTED_KIND("t.") "," PCAPI_COUNTED_SUMS("t.") " FROM summed AS t" \
+	" WHERE t.hour < " PCAPI_FIRST_HOUR_WITHOUT_DAY " GROUP BY" PCAPI_DAY("t.") "," PCAPI_COUNTED_KIND("t.") \
+	" ON CONFLICT (day, dest, event_name, status, sent_as, reason, test_mode, currency)" ADDING
 
 /* Add changes and delete them.  Return how many. */
 static int64
@@ -274,9 +284,10 @@ take_changes(int64 mark)
 				  pcapi_plan(&plan,
 							 "WITH taken AS (DELETE FROM pinterest_capi._statistics_change WHERE ctid = ANY"
 							 " (ARRAY(SELECT n.ctid FROM pinterest_capi._statistics_change AS n LIMIT $2)) RETURNING *),"
-							 " added AS (" INTO_STATISTICS
-							 " SELECT" PCAPI_COUNTED_KEY("t.") "," PCAPI_COUNTED_SUMS("t.") " FROM taken AS t"
-							 " WHERE t.id IS NULL OR t.deleted = (t.id > $1) GROUP BY" PCAPI_COUNTED_KEY("t.") ADDING ")"
+							 " summed (" PCAPI_COUNTED_COLUMNS("") ") AS"
+							 " (SELECT" PCAPI_COUNTED_KEY("t.") "," PCAPI_COUNTED_SUMS("t.") " FROM taken AS t"
+							 " WHERE t.id IS NULL OR t.deleted = (t.id > $1) GROUP BY" PCAPI_COUNTED_KEY("t.") "),"
+							 " hours AS (" ADD_TO_HOURS "), days AS (" ADD_TO_DAYS ")"
 							 " SELECT count(*) AS n, coalesce(array_agg(t.id) FILTER (WHERE t.id > $1), '{}') AS ids FROM taken AS t",
 							 2, types),
 				  values, NULL, false, 0);
@@ -286,6 +297,9 @@ take_changes(int64 mark)
 		drop_changed(pcapi_result_array(0, "ids"));
 		pcapi_execute_sql(SPI_OK_DELETE,
 						  "DELETE FROM pinterest_capi._statistics AS s WHERE s.status IN ('queued', 'retrying') AND s.events = 0",
+						  false);
+		pcapi_execute_sql(SPI_OK_DELETE,
+						  "DELETE FROM pinterest_capi._statistics_day AS s WHERE s.status IN ('queued', 'retrying') AND s.events = 0",
 						  false);
 	}
 	SPI_finish();
@@ -431,12 +445,12 @@ count_range(void *arg)
 	SPI_connect();
 	pcapi_execute(SPI_OK_INSERT,
 				  pcapi_plan(&plan,
-							 INTO_STATISTICS
-							 "SELECT" PCAPI_COUNTED_KEY("t.") "," PCAPI_COUNTED_SUMS("t.") " FROM (SELECT" PCAPI_COUNTED_COLUMNS("t.")
+							 "WITH summed (" PCAPI_COUNTED_COLUMNS("") ") AS"
+							 " (SELECT" PCAPI_COUNTED_KEY("t.") "," PCAPI_COUNTED_SUMS("t.") " FROM (SELECT" PCAPI_COUNTED_COLUMNS("t.")
 							 " FROM unnest($1) AS t UNION ALL SELECT" PCAPI_COUNTED_COLUMNS("c.")
 							 " FROM unnest($2, $3) AS r (low, high) CROSS JOIN LATERAL"
 							 " (SELECT v.* FROM pinterest_capi._counted AS v WHERE v.id >= r.low AND v.id <= r.high OFFSET 0) AS c) AS t"
-							 " GROUP BY" PCAPI_COUNTED_KEY("t.") ADDING,
+							 " GROUP BY" PCAPI_COUNTED_KEY("t.") "), days AS (" ADD_TO_DAYS ") " ADD_TO_HOURS,
 							 3, types),
 				  values, NULL, false, 0);
 	SPI_finish();
@@ -512,26 +526,4 @@ pcapi_count_committed(const PcapiCountStep *step)
 		return;
 	last_mark = step->mark;
 	drop_up_to(step->mark);
-}
-
-/* What waits is still counted, however old it is. */
-bool
-pcapi_statistics_retention_step(const char *retention)
-{
-	static SPIPlanPtr plan = NULL;
-	Oid			types[1] = {TEXTOID};
-	Datum		values[1] = {CStringGetTextDatum(retention)};
-	bool		more;
-
-	SPI_connect();
-	pcapi_execute(SPI_OK_DELETE,
-				  pcapi_plan(&plan,
-							 "DELETE FROM pinterest_capi._statistics WHERE ctid = ANY (ARRAY(SELECT s.ctid"
-							 " FROM pinterest_capi._statistics AS s WHERE s.hour < (SELECT clock_timestamp() - $1::interval)"
-							 " AND s.status NOT IN ('queued', 'retrying') ORDER BY s.hour LIMIT 2000))",
-							 1, types),
-				  values, NULL, false, 0);
-	more = SPI_processed == 2000;
-	SPI_finish();
-	return more;
 }

@@ -29,7 +29,4 @@ extern void pcapi_statistics_remember(const PcapiEventOutcome *settled, int n, c
 extern void pcapi_count_step(PcapiCountStep *step);
 extern void pcapi_count_committed(const PcapiCountStep *step);
 
-/* Delete some rows of _statistics that are older than an interval.  False: there are no more. */
-extern bool pcapi_statistics_retention_step(const char *retention);
-
 #endif							/* PCAPI_STATISTICS_COUNT_H */

@@ -62,13 +62,16 @@ COMMENT ON VIEW pinterest_capi._dispatching IS
 
 -- Events that are not sent, or not settled, since something is wrong with their rows: one
 -- that cannot be read (worker/sender.c), one whose outcome cannot be written
--- (queue/settle.c), one whose row of _event is missing.
+-- (queue/settle.c), one whose row of _event is missing.  Of those that wait for their time it
+-- looks at the first ones: what cannot be read is put off again and again, by few minutes.
 CREATE VIEW pinterest_capi._stuck AS
 	SELECT d.destination, u.id, u.what
 	FROM pinterest_capi._destination_state AS d
 		CROSS JOIN LATERAL (
-			SELECT q.id, q.error AS what FROM pinterest_capi._queue AS q
-			WHERE q.dest = d.dest AND q.due_at IS NOT NULL AND q.error LIKE 'payload cannot be read%'
+			SELECT q.id, q.error AS what
+			FROM (SELECT w.id, w.error FROM pinterest_capi._queue AS w
+				WHERE w.dest = d.dest AND w.due_at IS NOT NULL ORDER BY w.dest, w.due_at LIMIT 5000) AS q
+			WHERE q.error LIKE 'payload cannot be read%'
 			UNION ALL
 			SELECT i.id, 'its outcome is known and cannot be written down: ' || l.problem
 			FROM pinterest_capi._lease AS l CROSS JOIN LATERAL unnest(l.ids) AS i (id)
@@ -80,19 +83,33 @@ CREATE VIEW pinterest_capi._stuck AS
 COMMENT ON VIEW pinterest_capi._stuck IS
 	'internal: events that cannot be read or written, and why';
 
+-- The hours of the statistics that belong to the last day, so at most 25 of them.
 CREATE VIEW pinterest_capi._last_day AS
-	SELECT n.destination, o.status, o.reason,
-		CASE WHEN o.status IN ('suppressed', 'rejected') THEN e.event_name END AS event_name,
-		CASE WHEN o.status = 'failed' THEN o.error END AS error,
-		count(*) AS events
-	FROM pinterest_capi._outcome AS o
+	SELECT n.destination, nullif(c.event_name, '') AS event_name, c.status, c.reason, sum(c.events) AS events,
+		sum(c.em) AS em, sum(c.ph) AS ph, sum(c.click_id) AS click_id, sum(c.external_id) AS external_id,
+		sum(c.hashed_maids) AS hashed_maids, sum(c.matchable) AS matchable
+	FROM pinterest_capi._counted_hour AS c
+		LEFT JOIN pinterest_capi._destination_state AS n ON n.dest = c.dest
+	WHERE c.hour >= pg_catalog.date_trunc('hour', pg_catalog.statement_timestamp() - interval '1 day', 'UTC')
+	GROUP BY 1, 2, 3, 4
+	HAVING sum(c.events) > 0;
+COMMENT ON VIEW pinterest_capi._last_day IS
+	'internal: how many events were tracked in the last day, what became of them, and how many carry each identifier';
+
+-- The statistics have neither messages nor the names of events that are not allowed.  Both
+-- are of others, so there may be any number of them: few rows are read, from the end of an index.
+CREATE VIEW pinterest_capi._newest_not_sent AS
+	SELECT n.destination, o.status, o.reason, o.error, e.event_name, count(*) AS events
+	FROM unnest('{failed,rejected,suppressed}'::text[]) AS w (status)
+		CROSS JOIN LATERAL (
+			SELECT f.id, f.dest, f.status, f.reason, f.error FROM pinterest_capi._outcome AS f
+			WHERE f.status = w.status AND f.status <> 'sent' AND f.finished_at > pg_catalog.statement_timestamp() - interval '1 day'
+			ORDER BY f.id DESC LIMIT 1000) AS o
 		JOIN pinterest_capi._event AS e ON e.id = o.id
 		LEFT JOIN pinterest_capi._destination_state AS n ON n.dest = o.dest
-	-- not clock_timestamp(): no index is used for a value that changes from row to row
-	WHERE o.finished_at > pg_catalog.statement_timestamp() - interval '1 day'
 	GROUP BY 1, 2, 3, 4, 5;
-COMMENT ON VIEW pinterest_capi._last_day IS
-	'internal: how many events became final in the last day, and how';
+COMMENT ON VIEW pinterest_capi._newest_not_sent IS
+	'internal: of the newest events of the last day that failed, and of those that were stopped, the message and the name';
 
 CREATE VIEW pinterest_capi._oldest_final AS
 	SELECT o.finished_at FROM pinterest_capi._outcome AS o ORDER BY o.id LIMIT 1;
@@ -152,8 +169,8 @@ BEGIN ATOMIC
 	), last_day AS MATERIALIZED (
 		SELECT l.* FROM pinterest_capi._last_day AS l
 		WHERE _doctor.destination IS NULL OR l.destination IS NULL OR l.destination = _doctor.destination
-	), newest_quality AS MATERIALIZED (
-		SELECT n.* FROM pinterest_capi._newest_quality AS n
+	), newest AS MATERIALIZED (
+		SELECT n.* FROM pinterest_capi._newest_not_sent AS n
 	), owner AS MATERIALIZED (
 		SELECT c.relowner AS oid FROM pg_catalog.pg_class AS c WHERE c.oid = 'pinterest_capi._event'::regclass
 	), tables AS MATERIALIZED (
@@ -195,6 +212,8 @@ BEGIN ATOMIC
 			('_outcome', '{status,id,finished_at}', false, 'CREATE INDEX CONCURRENTLY _outcome_not_sent ON pinterest_capi._outcome (status, id, finished_at) WHERE status <> ''sent'''),
 			('_statistics', '{hour,dest,event_name,status,sent_as,reason,test_mode,currency}', true, 'CREATE UNIQUE INDEX CONCURRENTLY _statistics_key ON pinterest_capi._statistics (hour, dest, event_name, status, sent_as, reason, test_mode, currency) NULLS NOT DISTINCT'),
 			('_statistics', '{dest,hour}', false, 'CREATE INDEX CONCURRENTLY _statistics_waiting ON pinterest_capi._statistics (dest, hour) WHERE status IN (''queued'', ''retrying'')'),
+			('_statistics_day', '{day,dest,event_name,status,sent_as,reason,test_mode,currency}', true, 'CREATE UNIQUE INDEX CONCURRENTLY _statistics_day_key ON pinterest_capi._statistics_day (day, dest, event_name, status, sent_as, reason, test_mode, currency) NULLS NOT DISTINCT'),
+			('_statistics_day', '{dest,day}', false, 'CREATE INDEX CONCURRENTLY _statistics_day_waiting ON pinterest_capi._statistics_day (dest, day) WHERE status IN (''queued'', ''retrying'')'),
 			('_lease', '{lease}', true, 'ALTER TABLE pinterest_capi._lease ADD PRIMARY KEY (lease)'),
 			('_worker', '{pid}', true, 'ALTER TABLE pinterest_capi._worker ADD PRIMARY KEY (pid)'),
 			('_subscriber', '{slot}', true, 'ALTER TABLE pinterest_capi._subscriber ADD PRIMARY KEY (slot)')) AS w (relname, keys, is_unique, make)
@@ -480,12 +499,13 @@ BEGIN ATOMIC
 		UNION ALL
 		SELECT 12, 'allowed events', '', 'warning',
 			format('%s of the last day''s events were on no destination''s list, most of them %s: SELECT pinterest_capi.allow_event(%s%s); or leave them out.',
-				sum(n.events), quote_literal((array_agg(n.event_name ORDER BY n.events DESC, n.event_name))[1]),
-				quote_literal((array_agg(n.event_name ORDER BY n.events DESC, n.event_name))[1]),
+				sum(n.events), m.name, m.name,
 				(SELECT ', destination => ' || min(d.literal) FROM destinations AS d HAVING bool_and(d.destination <> 'default')))
 		FROM last_day AS n
+			CROSS JOIN LATERAL (SELECT coalesce((SELECT quote_literal(w.event_name) FROM newest AS w
+				WHERE w.reason = 'not allowed' GROUP BY w.event_name ORDER BY sum(w.events) DESC, w.event_name LIMIT 1), '''NAME''') AS name OFFSET 0) AS m
 		WHERE n.reason = 'not allowed' AND EXISTS (SELECT FROM destinations)
-		HAVING sum(n.events) > 0
+		GROUP BY m.name
 
 		UNION ALL
 		SELECT 13, 'gates', d.destination,
@@ -521,7 +541,7 @@ BEGIN ATOMIC
 			CROSS JOIN LATERAL (
 				SELECT coalesce(sum(l.events) FILTER (WHERE l.status = 'failed'), 0) AS failed,
 					coalesce(sum(l.events) FILTER (WHERE l.status = 'sent'), 0) AS sent,
-					(SELECT concat_ws(': ', m.reason, m.error) FROM last_day AS m
+					(SELECT concat_ws(': ', m.reason, m.error) FROM newest AS m
 						WHERE m.destination = d.destination AND m.status = 'failed'
 						GROUP BY m.reason, m.error ORDER BY sum(m.events) DESC, m.error LIMIT 1) AS most
 				FROM last_day AS l WHERE l.destination = d.destination) AS f
@@ -530,14 +550,18 @@ BEGIN ATOMIC
 		SELECT 14, 'match quality', d.destination,
 			CASE WHEN q.events >= 20 AND q.matchable * 2 < q.events THEN 'warning' ELSE 'ok' END,
 			CASE WHEN q.events IS NULL OR q.events < 20 THEN format('Too few new events for %s to judge which identifiers are missing.', d.name)
-				ELSE format('Of the newest events %L for %s (%s), %s carry what Pinterest asks for.', q.event_name, d.name, q.events, q.matchable)
+				ELSE format('Of the last day''s events %L for %s (%s), %s carry what Pinterest asks for.', q.event_name, d.name, q.events, q.matchable)
 					|| coalesce(format(' Missing most: %s. %s', q.missing, pinterest_capi._identifier_advice(q.missing)), ' No identifier is missing in more than a few.') END
 		FROM destinations AS d
 			LEFT JOIN LATERAL (
-				SELECT n.*, pinterest_capi._missing_identifier(n.em, n.ph, n.click_id, n.external_id, n.hashed_maids) AS missing
-				FROM newest_quality AS n
-				WHERE n.destination = d.destination
-				ORDER BY n.events < 20, n.matchable::numeric / n.events, n.events DESC, n.event_name LIMIT 1) AS q ON true
+				SELECT n.event_name, n.events, n.matchable, pinterest_capi._missing_identifier(round(n.em / n.events, 4), round(n.ph / n.events, 4),
+					round(n.click_id / n.events, 4), round(n.external_id / n.events, 4), round(n.hashed_maids / n.events, 4)) AS missing
+				FROM (SELECT l.event_name, sum(l.events) AS events, sum(l.matchable) AS matchable, sum(l.em) AS em, sum(l.ph) AS ph,
+						sum(l.click_id) AS click_id, sum(l.external_id) AS external_id, sum(l.hashed_maids) AS hashed_maids
+					FROM last_day AS l
+					WHERE l.destination = d.destination AND (l.status NOT IN ('suppressed', 'rejected') OR l.status = 'suppressed' AND l.reason = 'no identifier')
+					GROUP BY 1) AS n
+				ORDER BY n.events < 20, n.matchable / n.events, n.events DESC, n.event_name LIMIT 1) AS q ON true
 
 		UNION ALL
 		SELECT 15, 'retention', '',
@@ -572,7 +596,8 @@ BEGIN ATOMIC
 		UNION ALL
 		SELECT 16, 'unknown destination', '', 'warning',
 			format('%s of the last day''s events were rejected, most of them %s, since they named a destination that does not exist (%s). Correct "destination" in the trigger''s mapping, in the rows that it reads or in the call; or make the destination: SELECT pinterest_capi.configure_destination(''TAG ID'', ''ACCESS TOKEN'', ''AD ACCOUNT ID'', destination => ''NAME''); then track the events again; which ones: SELECT event_id, created_at FROM pinterest_capi.dispatch_status WHERE reason = ''unknown destination'';',
-				sum(n.events), quote_literal((array_agg(n.event_name ORDER BY n.events DESC, n.event_name))[1]),
+				sum(n.events), coalesce((SELECT quote_literal(w.event_name) FROM newest AS w
+					WHERE w.reason = 'unknown destination' GROUP BY w.event_name ORDER BY sum(w.events) DESC, w.event_name LIMIT 1), 'of other names'),
 				(SELECT coalesce('there is ' || string_agg(quote_literal(k.destination), ', ' ORDER BY k.destination), 'there is none')
 					FROM pinterest_capi._destination_facts AS k))
 		FROM last_day AS n
@@ -610,7 +635,7 @@ BEGIN ATOMIC
 		SELECT 17, 'triggers', '', CASE WHEN r.events > 0 THEN 'warning' ELSE 'ok' END,
 			CASE WHEN r.events > 0
 				THEN format('%s of the last day''s events were rejected since a trigger''s mapping could not be used, most of them %s, by "%s". A WARNING in the server''s log tells the SQLSTATE; which rows: SELECT event_id, created_at FROM pinterest_capi.dispatch_status WHERE reason = %L;',
-					r.events, quote_literal(r.event_name), r.reason, r.reason)
+					r.events, r.event_name, r.reason, r.reason)
 				WHEN u.triggers = 0 THEN 'No trigger tracks.'
 				ELSE format('Triggers that track: %s.%s', u.triggers,
 					CASE WHEN u.nowhere IS NOT NULL THEN format(' No destination allows their %s, so these events are suppressed.', u.nowhere) END) END
@@ -619,8 +644,10 @@ BEGIN ATOMIC
 					AND NOT EXISTS (SELECT FROM pinterest_capi._allowed_name AS a WHERE a.folded = pinterest_capi._fold(t.event_name))) AS nowhere
 			FROM triggers AS t) AS u
 			CROSS JOIN (SELECT coalesce(sum(l.events), 0) AS events,
-					(array_agg(l.event_name ORDER BY l.events DESC, l.event_name))[1] AS event_name,
-					(array_agg(l.reason ORDER BY l.events DESC, l.event_name))[1] AS reason
+					coalesce((SELECT quote_literal(w.event_name) FROM newest AS w
+						WHERE w.status = 'rejected' AND (w.reason LIKE 'mapping: %' OR w.reason = 'not a row-level AFTER trigger')
+						GROUP BY w.event_name ORDER BY sum(w.events) DESC, w.event_name LIMIT 1), 'of other names') AS event_name,
+					(array_agg(l.reason ORDER BY l.events DESC, l.reason))[1] AS reason
 				FROM last_day AS l
 				WHERE l.status = 'rejected' AND (l.reason LIKE 'mapping: %' OR l.reason = 'not a row-level AFTER trigger')) AS r
 		WHERE r.events > 0 OR NOT EXISTS (SELECT FROM triggers AS t WHERE t.fault IS NOT NULL)

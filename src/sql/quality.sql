@@ -1,7 +1,8 @@
 /*
  * quality.sql
  *	  Match quality: which identifiers events carry, which one is missing most,
- *	  and how it is added.  The view, doctor() and the report use the same words.
+ *	  and how it is added; and what to do about warnings.  The view, doctor() and the
+ *	  report use the same words.
  */
 
 CREATE FUNCTION pinterest_capi._missing_identifier(em numeric, ph numeric, click_id numeric, external_id numeric,
@@ -33,41 +34,24 @@ END;
 COMMENT ON FUNCTION pinterest_capi._identifier_advice(text) IS
 	'internal: how an identifier is added to events';
 
--- Final events are counted for as long as their payload is kept: those that were
--- stopped have none, so the setting says how long that is.
-CREATE VIEW pinterest_capi._quality AS
-	SELECT e.id, n.destination, e.event_name, e.event_time, e.payload
-	FROM pinterest_capi._event AS e
-		JOIN pinterest_capi._destination_state AS n ON n.dest = e.dest
-		LEFT JOIN pinterest_capi._outcome AS o ON o.id = e.id AND e.payload IS NULL AND o.status = 'suppressed' AND o.reason = 'no identifier'
-	WHERE e.payload IS NOT NULL
-		OR o.finished_at > pg_catalog.statement_timestamp() - coalesce(nullif(pg_catalog.current_setting('pinterest_capi.payload_retention', true), ''), '7 days')::interval;
-COMMENT ON VIEW pinterest_capi._quality IS
-	'internal: events whose payload is kept, and the events that were stopped for want of an identifier';
-
 CREATE VIEW pinterest_capi.event_quality AS
 	WITH counted AS (
-		SELECT q.event_name, q.destination, (q.event_time AT TIME ZONE 'UTC')::date AS day,
-			count(*) AS events, count(*) FILTER (WHERE q.payload IS NULL) AS no_identifier,
-			count(*) FILTER (WHERE u.user_data ? 'em') AS em,
-			count(*) FILTER (WHERE u.user_data ? 'ph') AS ph,
-			count(*) FILTER (WHERE u.user_data ? 'click_id') AS click_id,
-			count(*) FILTER (WHERE u.user_data ? 'external_id') AS external_id,
-			count(*) FILTER (WHERE u.user_data ? 'hashed_maids') AS hashed_maids,
-			count(*) FILTER (WHERE u.user_data ? 'client_ip_address') AS ip,
-			count(*) FILTER (WHERE u.user_data ? 'client_user_agent') AS user_agent,
-			count(*) FILTER (WHERE u.user_data ?| '{em,hashed_maids}'
-				OR u.user_data ?& '{client_ip_address,client_user_agent}') AS matchable
-		FROM pinterest_capi._quality AS q
-			-- OFFSET: the payload is read once, not for each use of it
-			CROSS JOIN LATERAL (SELECT q.payload::jsonb -> 'user_data' AS user_data OFFSET 0) AS u
+		SELECT c.event_name, n.destination, c.day, sum(c.events) AS events,
+			sum(c.events) FILTER (WHERE c.status = 'suppressed') AS no_identifier,
+			sum(c.em) AS em, sum(c.ph) AS ph, sum(c.click_id) AS click_id, sum(c.external_id) AS external_id,
+			sum(c.hashed_maids) AS hashed_maids, sum(c.ip) AS ip, sum(c.user_agent) AS user_agent, sum(c.matchable) AS matchable
+		FROM pinterest_capi._counted_day AS c
+			JOIN pinterest_capi._destination_state AS n ON n.dest = c.dest
+		-- what another gate has stopped never came to its identifiers
+		WHERE c.status NOT IN ('suppressed', 'rejected') OR c.status = 'suppressed' AND c.reason = 'no identifier'
 		GROUP BY 1, 2, 3
+		HAVING sum(c.events) > 0
 	), shares AS (
-		SELECT c.event_name, c.destination, c.day, c.events, round(c.em::numeric / c.events, 4) AS em,
-			round(c.ph::numeric / c.events, 4) AS ph, round(c.click_id::numeric / c.events, 4) AS click_id,
-			round(c.external_id::numeric / c.events, 4) AS external_id, round(c.hashed_maids::numeric / c.events, 4) AS hashed_maids,
-			round(c.ip::numeric / c.events, 4) AS ip, round(c.user_agent::numeric / c.events, 4) AS user_agent,
-			round(c.matchable::numeric / c.events, 4) AS matchable, c.no_identifier
+		SELECT c.event_name, c.destination, c.day, c.events::bigint AS events, round(c.em / c.events, 4) AS em,
+			round(c.ph / c.events, 4) AS ph, round(c.click_id / c.events, 4) AS click_id,
+			round(c.external_id / c.events, 4) AS external_id, round(c.hashed_maids / c.events, 4) AS hashed_maids,
+			round(c.ip / c.events, 4) AS ip, round(c.user_agent / c.events, 4) AS user_agent,
+			round(c.matchable / c.events, 4) AS matchable, coalesce(c.no_identifier, 0)::bigint AS no_identifier
 		FROM counted AS c
 	)
 	SELECT s.event_name, s.destination, s.day, s.events, s.em, s.ph, s.click_id, s.external_id, s.hashed_maids, s.ip, s.user_agent,
@@ -75,7 +59,7 @@ CREATE VIEW pinterest_capi.event_quality AS
 	FROM shares AS s
 		CROSS JOIN LATERAL (SELECT pinterest_capi._missing_identifier(s.em, s.ph, s.click_id, s.external_id, s.hashed_maids) AS missing OFFSET 0) AS m;
 COMMENT ON VIEW pinterest_capi.event_quality IS
-	'per event, destination and day (UTC): events, and the share of them (0 to 1) that carries each identifier; of events whose payload is kept, and of those that were stopped for want of an identifier';
+	'per event, destination and day (UTC) on which they were tracked: events, and the share of them (0 to 1) that carries each identifier; of all that passed the other gates, with those that were stopped for want of an identifier';
 COMMENT ON COLUMN pinterest_capi.event_quality.matchable IS
 	'the share that carries what Pinterest asks for: an e-mail address, a mobile advertising id, or IP address with user agent';
 COMMENT ON COLUMN pinterest_capi.event_quality.no_identifier IS
@@ -85,29 +69,40 @@ COMMENT ON COLUMN pinterest_capi.event_quality.missing IS
 COMMENT ON COLUMN pinterest_capi.event_quality.advice IS
 	'how that identifier is added';
 
-CREATE FUNCTION pinterest_capi._user_data(payload text) RETURNS jsonb
-	LANGUAGE c STABLE STRICT PARALLEL UNSAFE
-	AS 'MODULE_PATHNAME', 'pcapi_sql_user_data';
-COMMENT ON FUNCTION pinterest_capi._user_data(text) IS
-	'internal: the user_data of a payload; NULL where the payload cannot be read';
-
--- Few rows, from the end of the primary key: doctor() stays quick however much is
--- kept.  A payload that cannot be read must not keep doctor() from naming it.
-CREATE VIEW pinterest_capi._newest_quality AS
-	SELECT n.destination, n.event_name, n.events,
-		n.matchable, round(n.em / n.events, 4) AS em, round(n.ph / n.events, 4) AS ph, round(n.click_id / n.events, 4) AS click_id,
-		round(n.external_id / n.events, 4) AS external_id, round(n.hashed_maids / n.events, 4) AS hashed_maids
-	FROM (SELECT q.destination, q.event_name, count(*) AS events,
-			count(*) FILTER (WHERE q.user_data ?| '{em,hashed_maids}' OR q.user_data ?& '{client_ip_address,client_user_agent}') AS matchable,
-			count(*) FILTER (WHERE q.user_data ? 'em')::numeric AS em,
-			count(*) FILTER (WHERE q.user_data ? 'ph')::numeric AS ph,
-			count(*) FILTER (WHERE q.user_data ? 'click_id')::numeric AS click_id,
-			count(*) FILTER (WHERE q.user_data ? 'external_id')::numeric AS external_id,
-			count(*) FILTER (WHERE q.user_data ? 'hashed_maids')::numeric AS hashed_maids
-		FROM (SELECT q.destination, q.event_name, pinterest_capi._user_data(q.payload) AS user_data
-			FROM (SELECT e.id FROM pinterest_capi._event AS e ORDER BY e.id DESC LIMIT 1000) AS i
-				CROSS JOIN LATERAL (SELECT * FROM pinterest_capi._quality AS v WHERE v.id = i.id OFFSET 0) AS q OFFSET 0) AS q
-		GROUP BY 1, 2) AS n;
-COMMENT ON VIEW pinterest_capi._newest_quality IS
-	'internal: the newest events by destination and name, and the share of them that carries each identifier';
-
+-- In the order of the list, the first that fits.
+CREATE FUNCTION pinterest_capi._warning_advice(warning text) RETURNS text
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT a.advice
+	FROM (VALUES
+		(1, 'value: missing, the destination''s default of %', 'Map the order''s total and its currency: ''value=COLUMN'', ''currency=COLUMN''. Until then Pinterest reports the default as if it had been spent.'),
+		(2, 'value: %', 'Give the value as a number, such as 12.50, without a currency sign.'),
+		(3, 'currency: %', 'Give three letters of ISO 4217, such as ''currency:=EUR''.'),
+		(4, 'user_data: IP address and user agent are left out%', 'If they may leave: UPDATE pinterest_capi.destination SET send_client_ip = true, send_user_agent = true;'),
+		(5, '%: not listed for this event, left out', 'If it may leave: SELECT pinterest_capi.allow_event(''EVENT'', properties => ''{PROPERTY}''); else take it out of the call or the mapping.'),
+		(6, '%fields not listed for this event left out', 'If they may leave: SELECT pinterest_capi.allow_event(''EVENT'', properties => ''{PROPERTY}''); else take them out of the call or the mapping.'),
+		(7, '%unknown key%', 'A key is misspelled, or none of Pinterest''s: docs/reference.md lists them; SELECT * FROM pinterest_capi.preview(...) shows what is left.'),
+		(8, '%looks like %', 'It would have carried personal data to Pinterest in the clear. Take it out of what is tracked there.'),
+		(9, '%its path looks like personal data%', 'It would have carried personal data to Pinterest in the clear. Keep such data out of the addresses of pages.'),
+		(10, 'em: domain looks misspelled', 'Ask the customer, or correct it where it was entered: such domains receive no mail.'),
+		(11, '%read in two ways%', 'Check the number and the country beside it.'),
+		(12, '%not a phone number%', 'Store phone numbers with their country code, or say where they are from: ''country=COLUMN'', or default_country of the destination.'),
+		(13, '%country code seems to be missing%', 'Store phone numbers with their country code, or say where they are from: ''country=COLUMN'', or default_country of the destination.'),
+		(14, '%not an e-mail address%', 'Have the form check the address, and map the column that holds it.'),
+		(15, 'event_time: %', 'Check the clock and the time zone of whoever gives the time.'),
+		(16, 'event_id: %', 'Give a short id without personal data, the same one as the browser''s tag.'),
+		(17, 'consent: %', 'Mend the rule''s predicate in pinterest_capi.consent_rule: what it can''t decide is stopped.'),
+		(18, '%URL%', 'Give the whole address of the page, with https://.'),
+		(19, '%not a date%', 'Give dates as YYYY-MM-DD.'),
+		(20, '%too many%', 'Give fewer: docs/reference.md has the limits.'),
+		(21, '%too large%', 'Give less: docs/reference.md has the limits.'),
+		(22, '%too long%', 'Give less: docs/reference.md has the limits.'),
+		(23, 'outcome of an earlier attempt unknown', 'Nothing: the event was sent again under the same event_id, and Pinterest merges the two.'),
+		(24, '%: not %', 'Map another column, or convert it: what can''t be used was left out of the event.'),
+		(25, '%left out%', 'It was left out of the event: correct what is given there.'))
+		AS a (place, pattern, advice)
+	WHERE warning LIKE a.pattern
+	ORDER BY a.place LIMIT 1;
+END;
+COMMENT ON FUNCTION pinterest_capi._warning_advice(text) IS
+	'internal: what to do about a warning; NULL where only Pinterest''s documentation can tell';

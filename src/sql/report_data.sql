@@ -2,9 +2,11 @@
  * report_data.sql
  *	  What report_html() counts, and how it writes numbers, times and words.
  *
- * The events are read once, by _activity, and handed to the sections of the
+ * The statistics are read once, by _report_rows, and handed to the sections of the
  * page as an array of _report_row.  Everything in a row is a name, a word or a
- * number: no event's id, identifier, hash or payload comes so far.
+ * number: no event's id, identifier, hash or payload comes so far.  Messages and
+ * warnings are not in the statistics: they are read of the newest events alone,
+ * and the page says of how many.
  */
 
 CREATE FUNCTION pinterest_capi._html(given text) RETURNS text
@@ -19,50 +21,62 @@ CREATE FUNCTION pinterest_capi._bad_call(message text, hint text) RETURNS void
 COMMENT ON FUNCTION pinterest_capi._bad_call(text, text) IS
 	'internal: raises 22023 with the hint';
 
-CREATE VIEW pinterest_capi._activity AS
-	SELECT pg_catalog.date_trunc('hour', e.created_at, 'UTC') AS hour,
-		n.destination, e.event_name, e.sent_as,
-		CASE WHEN o.id IS NOT NULL THEN o.status
-			WHEN q.due_at IS NOT NULL AND q.attempts > 0 THEN 'retrying'
-			ELSE 'queued' END AS status,
-		o.reason,
-		coalesce(o.http_status, q.http_status) AS http_status,
-		coalesce(o.error, q.error) AS error,
-		p.currency,
-		count(*) AS events,
-		count(p.user_data) AS kept,
-		count(*) FILTER (WHERE p.user_data ? 'em') AS em,
-		count(*) FILTER (WHERE p.user_data ? 'ph') AS ph,
-		count(*) FILTER (WHERE p.user_data ? 'click_id') AS click_id,
-		count(*) FILTER (WHERE p.user_data ? 'external_id') AS external_id,
-		count(*) FILTER (WHERE p.user_data ? 'hashed_maids') AS hashed_maids,
-		count(*) FILTER (WHERE p.user_data ?& '{client_ip_address,client_user_agent}') AS ip_and_agent,
-		count(*) FILTER (WHERE p.user_data ?| '{em,hashed_maids}'
-			OR p.user_data ?& '{client_ip_address,client_user_agent}') AS matchable,
-		sum(p.value) AS value,
-		max(coalesce(o.finished_at, q.last_attempt_at)) AS last_at,
-		count(*) FILTER (WHERE o.test_mode) AS tested
-	FROM pinterest_capi._event AS e
+CREATE VIEW pinterest_capi._known_destination AS
+	SELECT n.dest, n.destination FROM pinterest_capi._destination_state AS n;
+COMMENT ON VIEW pinterest_capi._known_destination IS
+	'internal: each destination that ever was';
+
+CREATE VIEW pinterest_capi._counted_from AS
+	SELECT least((SELECT min(d.day)::timestamp AT TIME ZONE 'UTC' FROM pinterest_capi._statistics_day AS d),
+		(SELECT min(c.hour) FROM pinterest_capi._statistics AS c)) AS hour;
+COMMENT ON VIEW pinterest_capi._counted_from IS
+	'internal: the first hour of which there are statistics';
+
+CREATE VIEW pinterest_capi._newest_failed AS
+	SELECT e.created_at, n.destination, e.event_name, o.status, o.reason, o.http_status, o.error, o.finished_at AS at,
+		coalesce(o.test_mode, false) AS test_mode
+	FROM (SELECT f.id, f.dest, f.status, f.reason, f.http_status, f.error, f.finished_at, f.test_mode FROM pinterest_capi._outcome AS f
+			WHERE f.status = 'failed' AND f.status <> 'sent' ORDER BY f.id DESC LIMIT 5000) AS o
+		JOIN pinterest_capi._event AS e ON e.id = o.id
+		LEFT JOIN pinterest_capi._destination_state AS n ON n.dest = o.dest
+	UNION ALL
+	SELECT e.created_at, n.destination, e.event_name, pinterest_capi._status(NULL, q.due_at, q.attempts), NULL, q.http_status, q.error,
+		q.last_attempt_at, false
+	FROM pinterest_capi._destination_state AS n
+		CROSS JOIN LATERAL (SELECT w.id, w.due_at, w.attempts, w.http_status, w.error, w.last_attempt_at FROM pinterest_capi._queue AS w
+			WHERE w.dest = n.dest AND w.due_at IS NOT NULL ORDER BY w.dest DESC, w.due_at DESC LIMIT 500) AS q
+		JOIN pinterest_capi._event AS e ON e.id = q.id
+	WHERE q.error IS NOT NULL;
+COMMENT ON VIEW pinterest_capi._newest_failed IS
+	'internal: the newest of the events that failed, and of each destination''s events that wait after a failure those that wait longest, with their messages';
+
+CREATE VIEW pinterest_capi._newest_warned AS
+	SELECT e.created_at, n.destination, e.event_name, w.warning
+	FROM (SELECT i.id, i.created_at, i.dest, i.event_name, i.warnings FROM pinterest_capi._event AS i ORDER BY i.id DESC LIMIT 10000) AS e
 		LEFT JOIN pinterest_capi._destination_state AS n ON n.dest = e.dest
 		LEFT JOIN pinterest_capi._outcome AS o ON o.id = e.id
-		LEFT JOIN pinterest_capi._queue AS q ON q.id = e.id AND q.dest = e.dest
-		CROSS JOIN LATERAL (
-			-- OFFSET: read the payload once, and not for each use of it
-			SELECT j.payload -> 'user_data' AS user_data,
-				j.payload -> 'custom_data' ->> 'currency' AS currency,
-				(j.payload -> 'custom_data' ->> 'value')::numeric AS value
-			FROM (SELECT e.payload::jsonb AS payload OFFSET 0) AS j OFFSET 0) AS p
-	GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9;
-COMMENT ON VIEW pinterest_capi._activity IS
-	'internal: events tracked, per hour, destination, name, what became of them and currency; identifiers and value of those whose payload is kept';
+		CROSS JOIN LATERAL (SELECT u.warning FROM unnest(e.warnings) AS u (warning)
+			UNION SELECT u.warning FROM unnest(o.warnings) AS u (warning)) AS w
+	WHERE e.warnings IS NOT NULL OR o.warnings IS NOT NULL;
+COMMENT ON VIEW pinterest_capi._newest_warned IS
+	'internal: a row for each warning of the newest events';
+
+CREATE VIEW pinterest_capi._newest_stopped AS
+	SELECT e.created_at, e.event_name, o.status, o.reason
+	FROM unnest('{suppressed,rejected}'::text[]) AS w (status)
+		CROSS JOIN LATERAL (SELECT f.id, f.status, f.reason FROM pinterest_capi._outcome AS f
+			WHERE f.status = w.status AND f.status <> 'sent' ORDER BY f.id DESC LIMIT 1000) AS o
+		JOIN pinterest_capi._event AS e ON e.id = o.id
+	WHERE e.dest = 0 OR o.reason = 'not allowed';
+COMMENT ON VIEW pinterest_capi._newest_stopped IS
+	'internal: the names of the newest events that went nowhere; the statistics have none for these';
 
 CREATE TYPE pinterest_capi._report_row AS (
-	slot timestamptz, destination text, event_name text, sent_as text, status text, reason text,
-	http_status integer, error text, currency text,
-	events bigint, kept bigint, em bigint, ph bigint, click_id bigint, external_id bigint,
-	hashed_maids bigint, ip_and_agent bigint, matchable bigint, value numeric, last_at timestamptz, tested bigint);
+	part integer, slot timestamptz, destination text, event_name text, sent_as text, status text, reason text, currency text,
+	events bigint, asked bigint, em bigint, ph bigint, click_id bigint, external_id bigint, hashed_maids bigint,
+	ip bigint, user_agent bigint, matchable bigint, value numeric, stand_in bigint, stand_in_value numeric);
 COMMENT ON TYPE pinterest_capi._report_row IS
-	'internal: a row of _activity, per slot of a report instead of per hour';
+	'internal: statistics per slot of a report; part: 0 for the time before it, which has no slots, 1 for whole days or hours, 2 for the one that is not over; status: tested where the event was sent in test mode; asked: events that came as far as their identifiers';
 
 ------------------------------------------------------------------------------
 -- Numbers, times, words
@@ -139,52 +153,93 @@ RETURN to_char(slot AT TIME ZONE 'UTC', CASE step
 COMMENT ON FUNCTION pinterest_capi._report_slot(timestamptz, text, boolean) IS
 	'internal: a slot''s name, short for an axis';
 
+-- As much whole days (in a report by hour: hours) as there are in the report.
+CREATE FUNCTION pinterest_capi._report_begun(step text) RETURNS timestamptz
+	LANGUAGE sql STABLE STRICT PARALLEL SAFE
+RETURN date_trunc(CASE step WHEN 'hour' THEN 'hour' ELSE 'day' END, now(), 'UTC');
+COMMENT ON FUNCTION pinterest_capi._report_begun(text) IS
+	'internal: when the day that is not over began; in a report by hour, the hour';
+
+CREATE FUNCTION pinterest_capi._report_before(slots timestamptz[], step text) RETURNS timestamptz
+	LANGUAGE sql STABLE STRICT PARALLEL SAFE
+RETURN ((slots[1] AT TIME ZONE 'UTC') - (pinterest_capi._report_begun(step) - slots[1])) AT TIME ZONE 'UTC';
+COMMENT ON FUNCTION pinterest_capi._report_before(timestamptz[], text) IS
+	'internal: when the time before the report''s begins, which has as many whole days or hours';
+
+CREATE FUNCTION pinterest_capi._report_change(this numeric, before numeric) RETURNS text
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE
+	WHEN coalesce(before, 0) = 0 OR this IS NULL THEN '<span class="nil">&#x2013;</span>'
+	WHEN this = before THEN '&#xB1;0 %'
+	ELSE to_char(100 * (this - before) / before, 'FMSG999,999,990.0') || ' %' END;
+COMMENT ON FUNCTION pinterest_capi._report_change(numeric, numeric) IS 'internal: a change in percent';
+
+CREATE FUNCTION pinterest_capi._report_money(amount numeric, currency text) RETURNS text
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN to_char(amount, 'FM999,999,999,999,999,990.00') || '&#xA0;' || pinterest_capi._html(currency);
+COMMENT ON FUNCTION pinterest_capi._report_money(numeric, text) IS 'internal: an amount with its currency';
+
 CREATE FUNCTION pinterest_capi._report_statuses(OUT place integer, OUT status text) RETURNS SETOF record
-	LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 8
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 9
 BEGIN ATOMIC
 	SELECT s.place::integer, s.status
-	FROM unnest(ARRAY['sent', 'queued', 'retrying', 'expired', 'rejected', 'suppressed', 'cancelled', 'failed'])
+	FROM unnest(ARRAY['sent', 'tested', 'queued', 'retrying', 'expired', 'rejected', 'suppressed', 'cancelled', 'failed'])
 		WITH ORDINALITY AS s (status, place);
 END;
 COMMENT ON FUNCTION pinterest_capi._report_statuses() IS
-	'internal: the statuses in the order in which they are drawn, from below';
+	'internal: the statuses in the order in which they are drawn, from below; tested: sent in test mode';
 
 ------------------------------------------------------------------------------
 -- The rows
 ------------------------------------------------------------------------------
 
--- Names of events that nobody allowed, and messages, are texts of others, so there may be
--- any number of them: only the most frequent ones are shown by name.
--- The planner can't know how few groups there are, and would sort all events with their
--- payloads; hashing takes half the time.  JIT is off, since the cost of a sort that is
--- switched off, but needed after all, would start it.
-CREATE FUNCTION pinterest_capi._report_rows(destination text, since timestamptz, step text) RETURNS pinterest_capi._report_row[]
+-- The planner can't know how few groups there are.  JIT is off, since the cost of a sort that
+-- is switched off, but needed after all, would start it.
+CREATE FUNCTION pinterest_capi._report_rows(destination text, slots timestamptz[], step text) RETURNS pinterest_capi._report_row[]
 	LANGUAGE sql VOLATILE PARALLEL RESTRICTED
 	SET enable_sort = off SET enable_incremental_sort = off SET jit = off
 BEGIN ATOMIC
-	WITH activity AS MATERIALIZED (
-		SELECT a.*, pinterest_capi._report_words(a.error) AS words FROM pinterest_capi._activity AS a
-		WHERE a.hour >= since
-			AND (_report_rows.destination IS NULL OR a.destination = _report_rows.destination)
+	WITH counted AS (
+		SELECT c.day::timestamp AS at, c.dest, c.event_name, c.sent_as, c.status, c.reason, c.test_mode, c.currency, c.events,
+			c.em, c.ph, c.click_id, c.external_id, c.hashed_maids, c.ip, c.user_agent, c.matchable, c.value, c.stand_in, c.stand_in_value
+		FROM pinterest_capi._counted_day AS c
+		WHERE step <> 'hour' AND c.day >= (SELECT (pinterest_capi._report_before(slots, step) AT TIME ZONE 'UTC')::date)
+		UNION ALL
+		SELECT c.hour AT TIME ZONE 'UTC', c.dest, c.event_name, c.sent_as, c.status, c.reason, c.test_mode, c.currency, c.events,
+			c.em, c.ph, c.click_id, c.external_id, c.hashed_maids, c.ip, c.user_agent, c.matchable, c.value, c.stand_in, c.stand_in_value
+		FROM pinterest_capi._counted_hour AS c
+		WHERE step = 'hour' AND c.hour >= (SELECT pinterest_capi._report_before(slots, step))
+	), summed AS MATERIALIZED (
+		SELECT CASE WHEN c.at < (SELECT slots[1] AT TIME ZONE 'UTC') THEN 0
+				WHEN c.at < (SELECT pinterest_capi._report_begun(step) AT TIME ZONE 'UTC') THEN 1 ELSE 2 END AS part,
+			CASE WHEN c.at >= (SELECT slots[1] AT TIME ZONE 'UTC') THEN date_trunc(step, c.at) END AS slot,
+			c.dest, nullif(c.event_name, '') AS event_name, c.sent_as,
+			CASE WHEN c.test_mode AND c.status = 'sent' THEN 'tested' ELSE c.status END AS status, c.reason, c.currency,
+			sum(c.events)::bigint AS events, sum(c.em)::bigint AS em, sum(c.ph)::bigint AS ph, sum(c.click_id)::bigint AS click_id,
+			sum(c.external_id)::bigint AS external_id, sum(c.hashed_maids)::bigint AS hashed_maids, sum(c.ip)::bigint AS ip,
+			sum(c.user_agent)::bigint AS user_agent, sum(c.matchable)::bigint AS matchable, sum(c.value) AS value,
+			sum(c.stand_in)::bigint AS stand_in, sum(c.stand_in_value) AS stand_in_value
+		FROM counted AS c
+		WHERE _report_rows.destination IS NULL
+			OR c.dest = (SELECT k.dest FROM pinterest_capi._known_destination AS k WHERE k.destination = _report_rows.destination)
+		GROUP BY 1, 2, 3, 4, 5, 6, 7, 8
+		HAVING sum(c.events) > 0
+	-- a list of allowed events may be long: only the most frequent names are shown
 	), names AS (
-		SELECT a.event_name FROM activity AS a GROUP BY 1 ORDER BY sum(a.events) DESC, 1 LIMIT 50
-	), messages AS (
-		SELECT a.words FROM activity AS a WHERE a.words IS NOT NULL GROUP BY 1 ORDER BY sum(a.events) DESC, 1 LIMIT 50
+		SELECT s.event_name FROM summed AS s WHERE s.event_name IS NOT NULL GROUP BY 1 ORDER BY sum(s.events) DESC, 1 LIMIT 50
 	), folded AS (
-		SELECT date_trunc(step, a.hour, 'UTC') AS slot,
-			a.destination, n.event_name, CASE WHEN n.event_name IS NOT NULL THEN a.sent_as END AS sent_as,
-			a.status, a.reason, a.http_status, CASE WHEN a.words IS NOT NULL THEN coalesce(m.words, 'other messages') END AS error,
-			a.currency, sum(a.events)::bigint AS events, sum(a.kept)::bigint AS kept, sum(a.em)::bigint AS em,
-			sum(a.ph)::bigint AS ph, sum(a.click_id)::bigint AS click_id, sum(a.external_id)::bigint AS external_id,
-			sum(a.hashed_maids)::bigint AS hashed_maids, sum(a.ip_and_agent)::bigint AS ip_and_agent,
-			sum(a.matchable)::bigint AS matchable, sum(a.value) AS value, max(a.last_at) AS last_at,
-			sum(a.tested)::bigint AS tested
-		FROM activity AS a
-			LEFT JOIN names AS n ON n.event_name = a.event_name
-			LEFT JOIN messages AS m ON m.words = a.words
-		GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9
+		SELECT s.part, s.slot AT TIME ZONE 'UTC' AS slot, k.destination, n.event_name, CASE WHEN n.event_name IS NOT NULL THEN s.sent_as END AS sent_as,
+			s.status, s.reason, s.currency, sum(s.events)::bigint AS events,
+			(sum(s.events) FILTER (WHERE s.status NOT IN ('suppressed', 'rejected') OR s.status = 'suppressed' AND s.reason = 'no identifier'))::bigint AS asked,
+			sum(s.em)::bigint AS em, sum(s.ph)::bigint AS ph, sum(s.click_id)::bigint AS click_id, sum(s.external_id)::bigint AS external_id,
+			sum(s.hashed_maids)::bigint AS hashed_maids, sum(s.ip)::bigint AS ip, sum(s.user_agent)::bigint AS user_agent,
+			sum(s.matchable)::bigint AS matchable, sum(s.value) AS value, sum(s.stand_in)::bigint AS stand_in, sum(s.stand_in_value) AS stand_in_value
+		FROM summed AS s
+			LEFT JOIN pinterest_capi._known_destination AS k ON k.dest = s.dest
+			LEFT JOIN names AS n ON n.event_name = s.event_name
+		GROUP BY 1, 2, 3, 4, 5, 6, 7, 8
 	)
 	SELECT coalesce(array_agg(f::pinterest_capi._report_row), '{}') FROM folded AS f;
 END;
-COMMENT ON FUNCTION pinterest_capi._report_rows(text, timestamptz, text) IS
-	'internal: what report_html() shows, counted in one pass';
+COMMENT ON FUNCTION pinterest_capi._report_rows(text, timestamptz[], text) IS
+	'internal: what report_html() shows, and the time before it, added up in one pass';

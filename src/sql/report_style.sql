@@ -14,14 +14,14 @@ RETURN $css$
 	color-scheme: light dark;
 	--paper: #ffffff; --ink: #1b1f24; --soft: #57606b; --line: #d8dde3; --wash: #f4f6f8;
 	--good: #00603f; --warn: #7a5600; --bad: #a83200;
-	--sent: #0067a5; --queued: #4a8fc0; --retrying: #96700a; --failed: #c03a00;
+	--sent: #0067a5; --tested: #6a5acd; --queued: #4a8fc0; --retrying: #96700a; --failed: #c03a00;
 	--expired: #008066; --rejected: #a8437d; --suppressed: #6b7480; --cancelled: #30363d;
 }
 @media (prefers-color-scheme: dark) {
 	:root {
 		--paper: #14171a; --ink: #e7e9ec; --soft: #a3adb8; --line: #30373f; --wash: #1c2126;
 		--good: #62d0a2; --warn: #e6bb5c; --bad: #ff9670;
-		--sent: #4da3e8; --queued: #a5d0f2; --retrying: #dcae45; --failed: #ff7a4d;
+		--sent: #4da3e8; --tested: #b3a6ff; --queued: #a5d0f2; --retrying: #dcae45; --failed: #ff7a4d;
 		--expired: #3dbd9d; --rejected: #e58ac0; --suppressed: #8f99a5; --cancelled: #d5dae0;
 	}
 }
@@ -29,7 +29,7 @@ RETURN $css$
 	:root {
 		--paper: #ffffff; --ink: #000000; --soft: #444c55; --line: #c4cad1; --wash: #f4f6f8;
 		--good: #00603f; --warn: #7a5600; --bad: #a83200;
-		--sent: #0067a5; --queued: #4a8fc0; --retrying: #96700a; --failed: #c03a00;
+		--sent: #0067a5; --tested: #6a5acd; --queued: #4a8fc0; --retrying: #96700a; --failed: #c03a00;
 		--expired: #008066; --rejected: #a8437d; --suppressed: #6b7480; --cancelled: #30363d;
 	}
 }
@@ -86,7 +86,7 @@ svg { display: block; width: 100%; overflow: visible; }
 svg text { fill: var(--soft); font-size: 12px; }
 svg line { stroke: var(--line); stroke-width: 1; shape-rendering: crispEdges; }
 svg .base { stroke: var(--soft); }
-.sent { --c: var(--sent); } .queued { --c: var(--queued); } .retrying { --c: var(--retrying); } .failed { --c: var(--failed); }
+.sent { --c: var(--sent); } .tested { --c: var(--tested); } .queued { --c: var(--queued); } .retrying { --c: var(--retrying); } .failed { --c: var(--failed); }
 .expired { --c: var(--expired); } .rejected { --c: var(--rejected); } .suppressed { --c: var(--suppressed); } .cancelled { --c: var(--cancelled); }
 rect { fill: var(--c, var(--sent)); }
 rect.ground { fill: var(--wash); }

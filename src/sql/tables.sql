@@ -92,10 +92,13 @@ CREATE TABLE pinterest_capi._destination_state (
 	last_error text,
 	last_error_at timestamptz,
 	dropped_at timestamptz,
-	life integer NOT NULL DEFAULT 1
+	life integer NOT NULL DEFAULT 1,
+	last_hour integer[] NOT NULL DEFAULT pg_catalog.array_fill(0, '{180}')
 ) USING heap WITH (fillfactor = 50);
 COMMENT ON TABLE pinterest_capi._destination_state IS
 	'internal: number, pause, backoff and last results of each destination that ever was';
+COMMENT ON COLUMN pinterest_capi._destination_state.last_hour IS
+	'for each minute of an hour three numbers: the minute, since 1970, and how many events were sent and have failed in it; a later hour overwrites them';
 
 -- The token in two halves, neither of which shows it: masked = token XOR pad.  This is no
 -- encryption; it keeps the token as readable text out of pages, WAL and backups.

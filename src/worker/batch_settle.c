@@ -25,6 +25,7 @@
 #include "worker/sender.h"
 #include "worker/token.h"
 
+static void count_settled(const PcapiBatch *batch);
 static void settle_destination(PcapiBatch *batch);
 static bool credentials_replaced(const PcapiBatch *batch);
 
@@ -42,6 +43,9 @@ pcapi_batch_settle(void *arg)
 	batch->settle_problem = unsettled > 0 && problem ? pstrdup(problem) : NULL;
 	MemoryContextSwitchTo(old);
 
+	if (batch->sender->exists)
+		count_settled(batch);
+
 	/*
 	 * The first settling writes the destination's state.  Nothing is written
 	 * for a dropped destination: its row is kept for a later one of the same
@@ -49,6 +53,24 @@ pcapi_batch_settle(void *arg)
 	 */
 	if (batch->sender->exists && batch->state == PCAPI_BATCH_ANSWERED)
 		settle_destination(batch);
+}
+
+/* Count the events that were sent, and those that failed. */
+static void
+count_settled(const PcapiBatch *batch)
+{
+	int			sent = 0;
+	int			failed = 0;
+
+	for (int i = 0; i < batch->n_outcomes; i++)
+	{
+		if (batch->written[i] != PCAPI_WRITTEN)
+			continue;
+		sent += batch->outcomes[i].outcome == PCAPI_SENT;
+		failed += batch->outcomes[i].outcome == PCAPI_FAILED;
+	}
+	if (sent > 0 || failed > 0)
+		pcapi_destination_count(batch->sender->config.dest, batch->life, sent, failed);
 }
 
 /* Write what the batch's answer means for its destination. */

@@ -15,11 +15,13 @@
 #include "access/xact.h"
 #include "common/guc.h"
 #include "queue/statistics_count.h"
+#include "queue/statistics_days.h"
 #include "worker/statistics_schedule.h"
 #include "worker/xact.h"
 
 #define STEP_INTERVAL_MS		200
 #define IDLE_INTERVAL_MS		1000
+#define DAYS_INTERVAL_MS		(60 * 1000)
 #define RETENTION_INTERVAL_MS	(60 * 60 * 1000)
 
 /* events that a step reads, and while requests are in flight */
@@ -38,6 +40,8 @@ static int64 read_at = 0;		/* when events may be read next */
 static int64 caught_up_at = 0;	/* when there was last nothing more to count */
 
 static void step(void *arg);
+static void sum_days(int64 now);
+static void sum_days_step(void *arg);
 static void delete_old(int64 now);
 static void delete_step(void *arg);
 
@@ -68,6 +72,7 @@ pcapi_count_statistics(int64 now, bool busy)
 	if (s.read)
 		read_at = now + took * (busy ? REST_BUSY : REST_IDLE);
 	step_at = now + (s.progress || s.more ? STEP_INTERVAL_MS : IDLE_INTERVAL_MS);
+	sum_days(now);
 	delete_old(now);
 	return (long) (step_at - now);
 }
@@ -77,6 +82,28 @@ static void
 step(void *arg)
 {
 	pcapi_count_step(arg);
+}
+
+/* Once a minute: add up the days that are over. */
+static void
+sum_days(int64 now)
+{
+	static int64 due = 0;
+	bool		more = false;
+
+	if (now < due)
+		return;
+	if (!pcapi_transaction(sum_days_step, &more) || !more)
+		due = now + DAYS_INTERVAL_MS;
+}
+
+/* In a transaction: add up some of them. */
+static void
+sum_days_step(void *arg)
+{
+	bool	   *more = arg;
+
+	*more = pcapi_statistics_days_step();
 }
 
 /* Once an hour: delete the statistics that are kept too long. */
