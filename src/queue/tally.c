@@ -85,8 +85,13 @@ add_kind(uint32 hash, int dest, const char *texts, int len)
 static int
 find_kind(int dest, const char *texts, int len)
 {
-	uint32		hash = hash_bytes((const unsigned char *) texts, len) ^ (uint32) dest;
+	static int	last = PCAPI_KIND_UNKNOWN;
+	uint32		hash;
 
+	/* nearly always the same as that of the event before */
+	if (kinds[last].dest == dest && kinds[last].len == len && memcmp(kinds[last].texts, texts, len) == 0)
+		return last;
+	hash = hash_bytes((const unsigned char *) texts, len) ^ (uint32) dest;
 	for (uint32 i = hash % lengthof(places);; i = (i + 1) % lengthof(places))
 	{
 		const Kind *kind = &kinds[places[i]];
@@ -96,10 +101,10 @@ find_kind(int dest, const char *texts, int len)
 			if (n_kinds == KINDS_MAX)
 				return PCAPI_KIND_UNKNOWN;
 			places[i] = add_kind(hash, dest, texts, len);
-			return places[i];
+			return last = places[i];
 		}
 		if (kind->hash == hash && kind->dest == dest && kind->len == len && memcmp(kind->texts, texts, len) == 0)
-			return places[i];
+			return last = places[i];
 	}
 }
 
@@ -164,7 +169,7 @@ read_value(PcapiCounted *counted, TupleTableSlot *event)
 void
 pcapi_counted_read(PcapiCounted *counted, int dest, TupleTableSlot *event)
 {
-	char		texts[TEXTS_MAX];
+	char		texts[TEXTS_MAX + 4];	/* with room for two that are null */
 	int			len = 0;
 	bool		isnull;
 	Datum		carries = slot_getattr(event, PCAPI_EVENT_CARRIES, &isnull);

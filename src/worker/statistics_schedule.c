@@ -26,7 +26,7 @@
 
 /* events that a step reads, and while requests are in flight */
 #define READ_PER_STEP			4000
-#define READ_PER_STEP_BUSY		200
+#define READ_PER_STEP_BUSY		40
 
 /* The pause after reading, as a multiple of its duration. */
 #define REST_BUSY				49
