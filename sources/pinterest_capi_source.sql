@@ -78,8 +78,8 @@ DECLARE
 		'_state_code(value text, country text) text;_tell(user_data jsonb) void;_trim(value text) text;'
 		'_trunk_zero(digits text, bracketed integer) integer;_user_data(user_data jsonb) text;'
 		'_value(kind text, given jsonb, country text, default_country text, today integer, send_client_ip boolean, send_user_agent boolean) jsonb;'
-		'_warned(what text) boolean;_without_format(value text) text;_without_marks(value text) text;'
-		'_without_punctuation(value text) text'
+		'_virtual_columns(relid oid, arguments text) text;_warned(what text) boolean;_without_format(value text) text;'
+		'_without_marks(value text) text;_without_punctuation(value text) text'
 		/* end of table */, ';');
 	old regprocedure;
 BEGIN
