@@ -38,7 +38,7 @@ BEGIN
 END $$;
 SELECT * FROM asked('[1]');
 -- as deep as the server takes it at all: whether a rule then fails depends on the stack, but not the call
-TRUNCATE odd_rule, pinterest_capi._event, pinterest_capi._queue, pinterest_capi._outcome;
+TRUNCATE odd_rule, pinterest_capi._event, pinterest_capi._retry, pinterest_capi._outcome;
 INSERT INTO odd_rule (predicate) VALUES ('exists($.** ? (@ == "x"))'), ('$.** == "x"'), ('exists($.properties.product_ids.**{last})'), ('$.event == "Lead"');
 CREATE FUNCTION deepest() RETURNS integer LANGUAGE plpgsql AS $$
 DECLARE levels integer := 20000;

@@ -91,7 +91,7 @@ BEGIN
 		UPDATE samples AS s SET failed = sample.failed, as_text = sample.as_text, as_id = sample.as_id,
 			(seen_text, seen_id) = (SELECT d.event_id, d.payload #>> '{custom_data,content_ids,0}' FROM pinterest_capi.dispatch_status AS d ORDER BY d.id DESC LIMIT 1)
 			WHERE s.type = sample.type;
-		TRUNCATE pinterest_capi._event, pinterest_capi._queue, pinterest_capi._outcome;
+		TRUNCATE pinterest_capi._event, pinterest_capi._retry, pinterest_capi._outcome;
 		DROP TABLE one;
 	END LOOP;
 END $$;
@@ -112,7 +112,7 @@ CREATE TRIGGER t AFTER INSERT ON padded FOR EACH ROW EXECUTE FUNCTION pinterest_
 SELECT pinterest_capi.track('E', '{}', '{"em": "a@example.com"}', event_id => 'A-1');
 INSERT INTO padded VALUES ('A-1', 'V-1', 'default', 'offline', now()::text, '{a}'), ('A-2', 'V-1', 'default', 'offline', now()::text, '{a,"b "}');
 SELECT * FROM seen;
-TRUNCATE pinterest_capi._event, pinterest_capi._queue, pinterest_capi._outcome;
+TRUNCATE pinterest_capi._event, pinterest_capi._retry, pinterest_capi._outcome;
 
 -- types that somebody made: domains of all kinds, an enum, ranges, composites
 CREATE DOMAIN amount AS numeric(12,2);
@@ -139,7 +139,7 @@ DELETE FROM pinterest_capi.consent_rule;
 RESET datestyle;
 RESET extra_float_digits;
 SELECT * FROM seen;
-TRUNCATE pinterest_capi._event, pinterest_capi._queue, pinterest_capi._outcome;
+TRUNCATE pinterest_capi._event, pinterest_capi._retry, pinterest_capi._outcome;
 
 -- casts of their own: to what the key takes, and as they are at the moment
 CREATE TYPE cash AS (amount numeric, code text);

@@ -55,7 +55,7 @@ $$;
 SELECT count(*) AS workers FROM pinterest_capi.worker_status;
 SELECT place('leased');
 INSERT INTO pinterest_capi._lease (dest, taken_at, ids) SELECT q.dest, now(), array_agg(q.id)
-	FROM pinterest_capi._queue AS q JOIN pinterest_capi._event AS e USING (id) WHERE e.event_id = 'leased' GROUP BY q.dest;
+	FROM pinterest_capi._event AS q WHERE q.event_id = 'leased' GROUP BY q.dest;
 SELECT pinterest_capi.flush('0'), pinterest_capi.cancel('leased'), pinterest_capi.flush('0');
 SELECT status, reason, warnings FROM pinterest_capi.dispatch_status WHERE event_id = 'leased';
 DELETE FROM pinterest_capi._lease;
@@ -152,7 +152,7 @@ SELECT * FROM seen WHERE event_id = 'dropped';
 SELECT (SELECT count(*) FROM pinterest_capi._secret WHERE destination = 'second') AS secrets,
 	(SELECT count(*) FROM pinterest_capi.allowed_event WHERE destination = 'second') AS allowed,
 	(SELECT count(*) FROM pinterest_capi.consent_rule) AS rules,
-	(SELECT count(*) FROM pinterest_capi._queue WHERE dest = :number) AS waiting;
+	(SELECT count(*) FROM pinterest_capi._waiting WHERE dest = :number) AS waiting;
 SELECT pinterest_capi.drop_destination('second');
 SELECT pinterest_capi.replay('second', 'cancelled');
 INSERT INTO pinterest_capi.destination (destination, enabled) VALUES ('second', false);

@@ -4,14 +4,14 @@ SET client_min_messages = warning;
 SELECT pinterest_capi.configure_destination('1', 'pina_secret', '2');
 SELECT pinterest_capi.pause_destination();
 
--- an event of each kind; the last five: queued and retrying, in no table but _event, in both others, handed over, of an unknown number
+-- an event of each kind; the last seven: queued, retrying, queued again, in no table but _event, in both others, handed over, of an unknown number
 INSERT INTO pinterest_capi._event (id, created_at, event_time, dest, event_id, event_name)
 	SELECT n, now(), now(), CASE n WHEN 5 THEN 0 WHEN 13 THEN 99 ELSE 1 END, 'e-' || n, 'Checkout' FROM generate_series(1, 13) AS n;
 INSERT INTO pinterest_capi._outcome (id, finished_at, dest, status)
 	SELECT id, now(), 1, status FROM (VALUES (1, 'sent'), (2, 'failed'), (3, 'expired'), (4, 'rejected'), (5, 'suppressed'), (6, 'cancelled'),
 		(11, 'failed'), (12, 'queued')) AS o (id, status);
-INSERT INTO pinterest_capi._queue (id, dest, due_at, attempts)
-	VALUES (7, 1, NULL, 0), (8, 1, now(), 1), (9, 1, now(), 0), (11, 1, now(), 1), (13, 99, NULL, 0);
+INSERT INTO pinterest_capi._retry (id, dest, due_at, attempts)
+	VALUES (8, 1, now(), 1), (9, 1, now(), 0), (11, 1, now(), 1), (13, 99, now(), 0);
 SELECT id, status FROM pinterest_capi.dispatch_status ORDER BY id;
 
 CREATE TABLE plain AS SELECT id, status, attempts FROM pinterest_capi.dispatch_status;

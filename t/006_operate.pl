@@ -146,7 +146,7 @@ for my $answer (
 		),
 		'suppressed|forgotten|0|t|t|{"ended during a request, Pinterest may have processed it"}',
 		'the answer overwrites nothing');
-	is(sql(qq{SELECT count(*) FROM pinterest_capi._queue}),
+	is(sql(qq{SELECT count(*) FROM pinterest_capi._waiting}),
 		'0', 'and puts nothing back into the queue');
 	worker_polls($node);
 	is($stub->count->{requests}, 1, 'nor is it sent again');
@@ -187,6 +187,12 @@ becomes(
 	'status, reason',
 	'cancelled|destination dropped',
 	'an event tracked during the drop is cancelled, too');
+ok( poll(
+		sub {
+			sql('SELECT pg_reload_conf(); SELECT count(*) FROM pinterest_capi._dropped'
+			) =~ /^0$/m;
+		}),
+	'until no transaction is open that may not know of it');
 
 # ---- replay ----
 

@@ -1,6 +1,6 @@
-# The worker settles the right rows by the positions it remembers, also when
-# the rows have moved or were deleted during the request, or when other rows
-# have taken their positions.
+# The worker settles the right events by the positions of rows that it
+# remembers, also when the rows have moved or were deleted during the request,
+# or when other rows have taken their positions.
 use strict;
 use warnings;
 
@@ -20,7 +20,7 @@ sub place
 	my ($id) = @_;
 
 	return sql(
-		"SELECT q.ctid FROM pinterest_capi._queue AS q JOIN pinterest_capi._event AS e USING (id, dest) WHERE e.event_id = '$id'"
+		"SELECT e.ctid FROM pinterest_capi._event AS e WHERE e.event_id = '$id'"
 	);
 }
 
@@ -42,9 +42,9 @@ sql(q{SELECT pinterest_capi.configure_destination('1', 'pina_nobody', '2', 'wait
 );
 $stub->hang($node, 'rewritten');
 my $before = place('rewritten');
-sql('DELETE FROM pinterest_capi._queue WHERE id % 2 = 0 AND dest <> (SELECT dest FROM pinterest_capi._destination_state WHERE destination = $$default$$)'
+sql('DELETE FROM pinterest_capi._event WHERE id % 2 = 0 AND dest <> (SELECT dest FROM pinterest_capi._destination_state WHERE destination = $$default$$)'
 );
-sql('VACUUM FULL pinterest_capi._queue');
+sql('VACUUM FULL pinterest_capi._event');
 isnt(place('rewritten'), $before, 'rewritten: its row is elsewhere');
 $stub->release;
 settled('rewritten');
@@ -57,15 +57,15 @@ is( sql(q{SELECT count(*) > 1000 FROM pinterest_capi.dispatch_status WHERE desti
 
 # a deleted row, with the table truncated before its position
 $stub->hang($node, 'cut off');
-sql(q{SELECT pinterest_capi.drop_destination('waiting'); SELECT pinterest_capi.cancel('cut off')}
+sql(q{SELECT pinterest_capi.drop_destination('waiting'); DELETE FROM pinterest_capi._outcome; DELETE FROM pinterest_capi._event}
 );
-sql('VACUUM pinterest_capi._queue');
-is(sql(q{SELECT pg_relation_size('pinterest_capi._queue')}),
+sql('VACUUM pinterest_capi._event');
+is(sql(q{SELECT pg_relation_size('pinterest_capi._event')}),
 	'0', 'the table is empty');
 $stub->release;
 settled('cut off');
-is(sql_status($node, 'cut off', 'status'),
-	'cancelled', 'truncated: a cancelled event stays cancelled');
+is(sql('SELECT count(*) FROM pinterest_capi._outcome'),
+	'0', 'truncated: an event that is gone gets no outcome');
 
 # a position that another row has taken
 sql(q{SELECT pinterest_capi.configure_destination('1', 'pina_nobody', '2', 'other')},
@@ -73,8 +73,8 @@ sql(q{SELECT pinterest_capi.configure_destination('1', 'pina_nobody', '2', 'othe
 );
 $stub->hang($node, 'replaced');
 $before = place('replaced');
-sql(q{SELECT pinterest_capi.cancel('replaced')});
-sql('VACUUM (TRUNCATE off) pinterest_capi._queue');
+sql(q{DELETE FROM pinterest_capi._event WHERE event_id = 'replaced'});
+sql('VACUUM (TRUNCATE off) pinterest_capi._event');
 sql(q{SELECT pinterest_capi.track('filler', '{"value": 1, "currency": "USD"}', '{"em": "a@example.com"}', event_id => 'successor')}
 );
 is(place('successor'), $before, 'replaced: another row stands there');
@@ -82,8 +82,8 @@ $stub->release;
 settled('replaced');
 is(sql_status($node, 'successor', 'status, attempts'),
 	'queued|0', 'which stays unchanged');
-is(sql_status($node, 'replaced', 'status'),
-	'cancelled', 'replaced: a cancelled event stays cancelled');
+is(sql('SELECT count(*) FROM pinterest_capi._outcome'),
+	'0', 'replaced: an event that is gone gets no outcome');
 
 is(sql('SELECT last_error IS NULL FROM pinterest_capi.worker_status'),
 	't', 'no error in between');

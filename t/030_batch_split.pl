@@ -120,7 +120,7 @@ track_together('indigestible', 16);
 ok( poll(
 		sub {
 			# The delays are random here, so don't wait for them.
-			sql(q{UPDATE pinterest_capi._queue SET due_at = clock_timestamp() WHERE due_at > clock_timestamp(); SELECT pinterest_capi.resume_destination()}
+			sql(q{UPDATE pinterest_capi._retry SET due_at = clock_timestamp() WHERE due_at > clock_timestamp(); SELECT pinterest_capi.resume_destination()}
 			);
 			return sql(
 				q{SELECT count(*) = 15 FROM pinterest_capi.dispatch_status WHERE event_id LIKE 'indigestible-%' AND status = 'sent'}

@@ -357,12 +357,13 @@ sql(q{SELECT pinterest_capi.pause_destination()});
 sql(q{SELECT count(pinterest_capi.track('Checkout', '{"value": 1, "currency": "USD"}', '{"em": "a@example.com"}',
 	event_id => 'tomorrow-' || n, destination => 'default')) FROM generate_series(1, 5000) AS n}
 );
-sql(q{UPDATE pinterest_capi._queue SET attempts = 1, due_at = now() + interval '1 day' WHERE due_at IS NULL}
+sql(q{INSERT INTO pinterest_capi._retry (id, dest, attempts, due_at)
+	SELECT w.id, w.dest, 1, now() + interval '1 day' FROM pinterest_capi._waiting AS w ON CONFLICT DO NOTHING}
 );
-sql(q{VACUUM ANALYZE pinterest_capi._queue});
+sql(q{VACUUM ANALYZE pinterest_capi._retry});
 sql(q{SELECT pinterest_capi.resume_destination()});
 my $reads =
-  q{SELECT idx_scan, idx_tup_read FROM pg_stat_user_indexes WHERE indexrelname = '_queue_due'};
+  q{SELECT idx_scan, idx_tup_read FROM pg_stat_user_indexes WHERE indexrelname = '_retry_due'};
 my ($scans, $read) = split /\|/, sql($reads);
 
 for my $n (1 .. 10)

@@ -228,7 +228,7 @@ sub round
 		"round $number: each event has its row and is sent");
 	is( $node->safe_psql(
 			'postgres',
-			'SELECT (SELECT count(*) FROM pinterest_capi._lease), (SELECT count(*) FROM pinterest_capi._queue)'
+			'SELECT (SELECT count(*) FROM pinterest_capi._lease), (SELECT count(*) FROM pinterest_capi._waiting)'
 		),
 		'0|0',
 		"round $number: no request is left over, nothing waits");

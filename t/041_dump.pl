@@ -77,7 +77,7 @@ my $content = q{
 	SELECT to_jsonb(v) FROM pinterest_capi._visitor AS v ORDER BY visitor;
 	SELECT to_jsonb(s) - 'created_at' FROM pinterest_capi._suppression AS s ORDER BY hash;
 	SELECT to_jsonb(e) FROM pinterest_capi._event AS e ORDER BY id;
-	SELECT to_jsonb(q) FROM pinterest_capi._queue AS q ORDER BY dest, id;
+	SELECT to_jsonb(q) FROM pinterest_capi._retry AS q ORDER BY dest, id;
 	SELECT to_jsonb(o) FROM pinterest_capi._outcome AS o ORDER BY id;
 	SELECT last_value, is_called FROM pinterest_capi._event_id_seq;
 	SELECT last_value, is_called FROM pinterest_capi._destination_state_dest_seq;
@@ -227,6 +227,96 @@ restored(
 	'copy_parts',
 	[ @psql, '-d', $node->connstr('copy_parts'), '-f', $file{schema} ],
 	[ @psql, '-d', $node->connstr('copy_parts'), '-f', $file{data} ]);
+
+# ---- while a dump is being restored ----
+
+# A worker that runs meanwhile changes nothing, whichever table comes first.
+# Return once it has done all that it does at its start: a click id that is kept too
+# long is deleted last.
+sub does_housekeeping
+{
+	my ($name) = @_;
+
+	sql($name,
+		q{INSERT INTO pinterest_capi._visitor (visitor, click_id, click_id_at, updated_at)
+		VALUES ('\x00', 'dj0yJnU9old', now() - interval '10 years', now())});
+	sql($name,
+		'SELECT pg_terminate_backend(pid) FROM pinterest_capi.worker_status');
+	$node->poll_query_until($name,
+		q{SELECT count(*) = 0 FROM pinterest_capi._visitor WHERE visitor = '\x00'}
+	) or die 'the worker does not delete a click id';
+	return;
+}
+
+my @tables =
+  qw(destination _destination_state allowed_event consent_rule _visitor _suppression _event _retry _outcome);
+
+for my $order ('outcomes first', 'outcomes last')
+{
+	my $name = 'copy_' . $order =~ s/ /_/gr;
+	my @in_order =
+	  $order eq 'outcomes first'
+	  ? ('_outcome', grep { $_ ne '_outcome' } @tables)
+	  : @tables;
+
+	sql("CREATE DATABASE $name");
+	command_ok(
+		[
+			'pg_restore', '-e',
+			'--section=pre-data', '-d',
+			$node->connstr($name), $file{custom}
+		],
+		"$order: the extension");
+	for my $table (@in_order)
+	{
+		my $list = "$dumps/$name.list";
+
+		open my $out, '>', $list or die $!;
+		print $out grep {
+			/ TABLE DATA pinterest_capi \Q$table\E /
+			  || ($table eq '_event'
+				&& / SEQUENCE SET pinterest_capi _event_id_seq /)
+			  || ($table eq '_destination_state'
+				&& / SEQUENCE SET pinterest_capi _destination_state_dest_seq /
+			  )
+		  } map { "$_\n" } split /\n/,
+		  (run_command([ 'pg_restore', '-l', $file{custom} ]))[0];
+		close $out;
+		command_ok(
+			[
+				'pg_restore', '-e', '-L', $list, '-d', $node->connstr($name),
+				$file{custom}
+			],
+			"$order: $table");
+		sql($name,
+			q{UPDATE pinterest_capi._outcome SET finished_at = finished_at - interval '40 days'}
+		) if $table eq '_outcome' && $order eq 'outcomes first';
+
+		does_housekeeping($name) if $table =~ /_event$|_outcome/;
+	}
+	if ($order eq 'outcomes first')
+	{
+		# once the events are there, what is kept too long goes with its event
+		ok( $node->poll_query_until(
+				$name, q{SELECT count(*) = 0 FROM pinterest_capi._outcome}),
+			"$order: retention goes on");
+		is( sql($name,
+				q{SELECT count(*) FROM pinterest_capi._event AS e WHERE NOT EXISTS (SELECT FROM pinterest_capi._waiting AS w WHERE w.id = e.id)}
+			),
+			'0',
+			"$order: with the events");
+		is( sql($name,
+				q{SELECT string_agg(event_id, ' ' ORDER BY event_id) FROM pinterest_capi.dispatch_status}
+			),
+			'waits-new waits-tried',
+			"$order: what waits is left");
+	}
+	else
+	{
+		is(sql($name, $content), $original, "$order: all is as it was");
+	}
+	sql("DROP DATABASE $name (FORCE)");
+}
 
 # a second restore over the first is refused by keys, and changes nothing
 my $before = sql('copy_custom', $content);

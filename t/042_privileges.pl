@@ -208,7 +208,7 @@ for my $role ($superuser, 'configurer')
 # may only track could make the owner's functions read them.
 {
 	my @temporary =
-	  qw(destination allowed_event consent_rule standard_event _event _queue _outcome _visitor _suppression _destination_state
+	  qw(destination allowed_event consent_rule standard_event _event _retry _outcome _visitor _suppression _destination_state
 	  _secret _worker pg_class pg_proc pg_type pg_namespace pg_attribute);
 	my @types =
 	  qw(text bytea timestamptz jsonb jsonpath name oid regclass numeric int8 bool);
@@ -241,7 +241,7 @@ for my $role ($superuser, 'configurer')
 		),
 		'',
 		'pg_temp: nothing planted was run');
-	sql(q{DELETE FROM pinterest_capi._event; DELETE FROM pinterest_capi._queue; DELETE FROM pinterest_capi._outcome; TRUNCATE caught}
+	sql(q{DELETE FROM pinterest_capi._event; DELETE FROM pinterest_capi._retry; DELETE FROM pinterest_capi._outcome; TRUNCATE caught}
 	);
 }
 
@@ -276,7 +276,7 @@ as( 'mallory',
 for my $role (qw(mallory tracker operator configurer monitor))
 {
 	for my $table (
-		qw(destination allowed_event consent_rule _event _queue _outcome _secret _destination_state)
+		qw(destination allowed_event consent_rule _event _retry _outcome _secret _destination_state)
 	  )
 	{
 		refused(
@@ -321,7 +321,7 @@ my (undef, $trigger_errors) = as(
 	join "\n",
 	map {
 		"CREATE TRIGGER zz AFTER INSERT OR UPDATE OR DELETE ON pinterest_capi.$_ FOR EACH ROW EXECUTE FUNCTION public.planted();"
-	} qw(_event _queue _outcome _lease _destination_state _worker));
+	} qw(_event _retry _outcome _lease _destination_state _worker));
 is($trigger_errors, '', 'TRIGGER on everything: planted');
 $pid = sql('SELECT pid FROM pinterest_capi.worker_status');
 sql("SELECT pg_terminate_backend($pid)");
@@ -354,13 +354,13 @@ ok(nothing_waits(), 'an event into tables with a column more');
 is(sql('SELECT count(*) FROM caught'), '0', 'neither runs it');
 sql('ALTER TABLE pinterest_capi._event DROP COLUMN theirs; ALTER TABLE pinterest_capi._outcome DROP COLUMN theirs'
 );
-sql('UPDATE pinterest_capi._queue SET attempts = attempts; UPDATE pinterest_capi._outcome SET attempts = attempts'
+sql('UPDATE pinterest_capi._retry SET attempts = attempts; UPDATE pinterest_capi._outcome SET attempts = attempts'
 );
 isnt(sql('SELECT count(*) FROM caught'),
 	'0', 'an UPDATE by hand would have shown it');
 sql(join '',
 	map { "DROP TRIGGER zz ON pinterest_capi.$_;" }
-	  qw(_event _queue _outcome _lease _destination_state _worker));
+	  qw(_event _retry _outcome _lease _destination_state _worker));
 sql('REVOKE TRIGGER ON ALL TABLES IN SCHEMA pinterest_capi FROM mallory');
 
 # ---- pointing the worker elsewhere ----

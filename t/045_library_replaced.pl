@@ -66,7 +66,7 @@ sub install_library
 
 # its script: more columns everywhere, a function, a view with one more column
 my @tables =
-  qw(destination allowed_event consent_rule _destination_state _secret _visitor _suppression _event _queue _outcome _lease _worker);
+  qw(destination allowed_event consent_rule _destination_state _secret _visitor _suppression _event _retry _outcome _lease _worker);
 append_to_file(
 	"$scripts/pinterest_capi--$default--next.sql",
 	join "\n",

@@ -132,7 +132,7 @@ next_worker();
 next_worker();
 cmp_ok(rows_read() - $before,
 	'<', EVENTS / 2, 'what was in it is found without reading what waits');
-is(sql(q{SELECT count(*) FROM pinterest_capi._queue WHERE attempts = 1}),
+is(sql(q{SELECT count(*) FROM pinterest_capi._retry WHERE attempts = 1}),
 	BATCH, 'all of it');
 $stub->release;
 
@@ -156,8 +156,9 @@ reads_little(
 
 # ---- retries ----
 
-sql(q{UPDATE pinterest_capi._queue SET attempts = 1, due_at = now() - interval '1 minute',
-	first_attempt_at = now() - interval '2 minutes', last_attempt_at = now() - interval '2 minutes'}
+sql(q{INSERT INTO pinterest_capi._retry (id, dest, attempts, due_at, first_attempt_at, last_attempt_at)
+	SELECT e.id, e.dest, 1, now() - interval '1 minute', now() - interval '2 minutes', now() - interval '2 minutes'
+	FROM pinterest_capi._waiting AS e ON CONFLICT (dest, id) DO UPDATE SET due_at = excluded.due_at}
 );
 my $settled = written('_outcome', 'ins');
 reads_little(
@@ -182,7 +183,7 @@ reads_little(
 			'all could be replayed');
 	});
 reads_little(
-	'replay', 15,
+	'replay', 17,
 	sub {
 		is(sql(q{SELECT pinterest_capi.replay('default', 'sent')}),
 			EVENTS, 'all are replayed');
@@ -202,7 +203,7 @@ reads_little(
 fill('dropped', 'closed');
 reads_little('drop_destination', 12,
 	sub { sql(q{SELECT pinterest_capi.drop_destination('closed')}) });
-is(sql(q{SELECT count(*) FROM pinterest_capi._queue}),
+is(sql('SELECT count(*) FROM pinterest_capi._waiting'),
 	0, 'what waited for it does no longer');
 
 # ---- retention ----

@@ -73,7 +73,7 @@ sub most_until
 sub most_until_sent
 {
 	return most_until($_[0],
-		'NOT EXISTS (SELECT FROM pinterest_capi._queue)', $_[1]);
+		'NOT EXISTS (SELECT FROM pinterest_capi._waiting)', $_[1]);
 }
 
 sub bounded
@@ -97,16 +97,14 @@ sub queue
 	my ($n, $filler) = @_;
 
 	sql(<<"SQL");
-WITH dest AS (SELECT dest FROM pinterest_capi._destination_state WHERE destination = 'default'),
-made AS (
+WITH dest AS (SELECT dest FROM pinterest_capi._destination_state WHERE destination = 'default')
 	INSERT INTO pinterest_capi._event (created_at, event_time, dest, event_id, event_name, sent_as, payload)
 	SELECT now(), now(), dest, 'memory-' || nextval('pinterest_capi._event_id_seq'), 'checkout', 'checkout',
 		format('{"event_name":"checkout","action_source":"web","event_time":%s,"event_id":"%s","user_data":{"em":["%s"]},'
 			'"custom_data":{"currency":"EUR","value":"%s","order_id":"%s"}}',
 			floor(extract(epoch FROM now())), 'memory-' || currval('pinterest_capi._event_id_seq'),
 			encode(sha256(i::text::bytea), 'hex'), i, $filler)
-	FROM dest, generate_series(1, $n) AS i RETURNING id, dest)
-INSERT INTO pinterest_capi._queue (id, dest) SELECT id, dest FROM made;
+	FROM dest, generate_series(1, $n) AS i;
 SELECT pinterest_capi._wake();
 SQL
 	return;
@@ -139,7 +137,7 @@ sub send_to
 send_to($counter_port);
 queue(1, "'first'");
 ok( $node->poll_query_until(
-		'postgres', q{SELECT count(*) = 0 FROM pinterest_capi._queue}),
+		'postgres', 'SELECT count(*) = 0 FROM pinterest_capi._waiting'),
 	'a first event is sent');
 my $pid = worker_pid($node);
 ok($pid, 'a worker runs');
@@ -183,7 +181,7 @@ for (my $queued = 0; $queued < $backlog; $queued += 1_000_000)
 
 	queue($rest < 1_000_000 ? $rest : 1_000_000, "'backlog'");
 }
-is(sql('SELECT count(*) FROM pinterest_capi._queue'),
+is(sql('SELECT count(*) FROM pinterest_capi._waiting'),
 	$backlog, "$backlog events wait");
 sql('SELECT pinterest_capi.resume_destination()');
 $most = most_until_sent($pid, 60 + $backlog / 1000);
@@ -213,12 +211,12 @@ sub answered
 	my $event = sql('SELECT max(id) FROM pinterest_capi._event');
 	my $most = most_until(
 		$pid,
-		"coalesce((SELECT attempts > 0 FROM pinterest_capi._queue WHERE id = $event),"
+		"coalesce((SELECT attempts > 0 FROM pinterest_capi._retry WHERE id = $event),"
 		  . " (SELECT attempts > 1 FROM pinterest_capi._outcome WHERE id = $event), false)",
 		60);
 	$used = cpu_seconds($pid) - $used;
 	bounded($most, $name);
-	sql('UPDATE pinterest_capi._queue SET due_at = now(); UPDATE pinterest_capi._destination_state SET backoff_until = NULL; SELECT pinterest_capi._wake()'
+	sql('UPDATE pinterest_capi._retry SET due_at = now(); UPDATE pinterest_capi._destination_state SET backoff_until = NULL; SELECT pinterest_capi._wake()'
 	);
 	cmp_ok(most_until_sent($pid, 60), '>', 0, "$name: and sent again");
 	note("result: $name: $most kB at most");

@@ -353,7 +353,7 @@ sub statement
 		"DELETE FROM pinterest_capi.$table WHERE $name = " . value($type),
 		"SELECT * FROM pinterest_capi."
 		  . one(
-			qw(dispatch_status destination_status worker_status event_quality event_activity compliance_report _secret _queue _readiness _worker)
+			qw(dispatch_status destination_status worker_status event_quality event_activity compliance_report _secret _retry _readiness _worker)
 		  )
 		  . ' LIMIT 20',
 		"SELECT x::text FROM pinterest_capi.$table AS x");

@@ -125,9 +125,9 @@ my @changes = (
 	'a constraint' =>
 	  q{ALTER TABLE pinterest_capi.destination ADD CONSTRAINT note_length CHECK (pg_catalog.length(note) < 100)},
 	'an index' =>
-	  q{CREATE INDEX _queue_more ON pinterest_capi._queue (last_attempt_at)},
+	  q{CREATE INDEX _retry_more ON pinterest_capi._retry (last_attempt_at)},
 	'a setting of a table' =>
-	  q{ALTER TABLE pinterest_capi._queue SET (fillfactor = 80)},
+	  q{ALTER TABLE pinterest_capi._retry SET (fillfactor = 80)},
 	'a table' => q{CREATE TABLE pinterest_capi._more (id bigint PRIMARY KEY)},
 	'what is dumped' =>
 	  q{SELECT pg_catalog.pg_extension_config_dump('pinterest_capi._more', '')},

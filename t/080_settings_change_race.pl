@@ -43,14 +43,14 @@ sub changes_in_between
 		$stub->reset;
 		$session = $node->background_psql('postgres');
 		$session->query_safe(
-			'SET client_min_messages = warning; BEGIN; LOCK TABLE pinterest_capi._queue'
+			'SET client_min_messages = warning; BEGIN; LOCK TABLE pinterest_capi._retry'
 		);
 		sql('SELECT pinterest_capi._wake()');
 		$session->query_safe(
 			q{DO $$BEGIN
 			FOR i IN 1 .. 2000 LOOP
 				EXIT WHEN EXISTS (SELECT FROM pg_locks AS l JOIN pg_stat_activity AS a USING (pid)
-					WHERE NOT l.granted AND l.relation = 'pinterest_capi._queue'::regclass AND a.backend_type = 'pinterest_capi worker');
+					WHERE NOT l.granted AND l.relation = 'pinterest_capi._retry'::regclass AND a.backend_type = 'pinterest_capi worker');
 				PERFORM pg_sleep(0.001), pg_stat_clear_snapshot();
 			END LOOP; END$$; }
 			  . join('; ', $change, $then // tracks("$id $round"), 'COMMIT'));
@@ -98,7 +98,7 @@ sub changes_in_between_one_by_one
 	sql("$before; SELECT pinterest_capi.flush()");
 	$session = $node->background_psql('postgres');
 	$session->query_safe(
-		'SET client_min_messages = warning; BEGIN; LOCK TABLE pinterest_capi._queue'
+		'SET client_min_messages = warning; BEGIN; LOCK TABLE pinterest_capi._retry'
 	);
 	sql('SELECT pinterest_capi._wake()');
 	ok( poll(
@@ -111,7 +111,7 @@ sub changes_in_between_one_by_one
 	ok( poll(
 			sub {
 				sql(q{SELECT count(*) FROM pg_locks AS l JOIN pg_stat_activity AS a USING (pid)
-					WHERE NOT l.granted AND l.relation = 'pinterest_capi._queue'::regclass
+					WHERE NOT l.granted AND l.relation = 'pinterest_capi._retry'::regclass
 						AND a.backend_type = 'pinterest_capi worker'}) == 1;
 			}),
 		"$id: and one waits, with the old settings");

@@ -13,7 +13,7 @@ use FindBin;
 use lib $FindBin::RealBin;
 
 use FaninLoad;
-use PinterestStub;
+use PinterestStub qw(:DEFAULT track_sql);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -331,9 +331,9 @@ run_load(
 is($_->safe_psql('postgres', q{SELECT pinterest_capi.flush('30 seconds')}),
 	't', $_->name . ': all is handed over')
   for @shop;
-is($_->safe_psql('postgres', 'SELECT count(*) FROM pinterest_capi._queue'),
-	'0', $_->name . ': nothing waits')
-  for @shop;
+is( $_->safe_psql('postgres', 'SELECT count(*) FROM pinterest_capi._waiting'),
+	'0',
+	$_->name . ': nothing waits') for @shop;
 
 # ---- subscribing again ----
 
@@ -346,6 +346,32 @@ subscribe($shop[2], 'shop_3');
 ok( $stub->wait_count(processed => 40, $patience),
 	'events tracked between two subscriptions are sent');
 is($stub->count->{duplicates}, 0, 'once');
+
+# An event is committed after later ones were handed over.
+my $late = $shop[2]->background_psql('postgres');
+$late->query_safe('BEGIN');
+$late->query_safe(track_sql('late'));
+$shop[2]->safe_psql('postgres', q{CALL many('passed-', 1, 40)});
+ok( $shop[2]->poll_query_until(
+		'postgres', q{
+		SELECT count(*) = 40 FROM pinterest_capi.dispatch_status
+		WHERE event_id LIKE 'passed-%' AND reason = 'handed over to the dispatcher'}
+	),
+	'events are handed over while a transaction is open that began before');
+$late->query_safe('COMMIT');
+$late->quit;
+ok(poll(sub { $stub->received('late') }), 'its event is sent');
+ok( $shop[2]->poll_query_until(
+		'postgres', q{
+		SELECT reason = 'handed over to the dispatcher' FROM pinterest_capi.dispatch_status WHERE event_id = 'late'}
+	),
+	'and handed over');
+is( $shop[2]->safe_psql(
+		'postgres', q{
+		SELECT min(done_below) > 0, (SELECT count(*) FROM pinterest_capi._lost) FROM pinterest_capi._destination_state}
+	),
+	't|0',
+	'the next worker would begin behind what is done, and miss nothing');
 
 # A replication slot is lost, as after the publisher's failover: waiting
 # events use the next one.
@@ -384,7 +410,7 @@ my $lost = $dispatcher->safe_psql(
 	DELETE FROM pinterest_capi._outcome AS o USING gone WHERE o.id = gone.id RETURNING 1}
 );
 ok( $shop[2]->poll_query_until(
-		'postgres', 'SELECT count(*) = 0 FROM pinterest_capi._queue'),
+		'postgres', 'SELECT count(*) = 0 FROM pinterest_capi._waiting'),
 	'all is handed over');
 cmp_ok(
 	$shop[2]->safe_psql(
@@ -395,7 +421,7 @@ cmp_ok(
 ok( $stub->wait_count(processed => 2, $patience),
 	'the events that the dispatcher lost are sent again');
 ok( $shop[2]->poll_query_until(
-		'postgres', 'SELECT count(*) = 0 FROM pinterest_capi._queue'),
+		'postgres', 'SELECT count(*) = 0 FROM pinterest_capi._waiting'),
 	'and handed over');
 is($stub->count->{processed}, 2, 'the rest is not');
 

@@ -73,7 +73,7 @@ sql('CREATE TABLE log (id bigserial, name text, op text, value text)',
 	q{CREATE FUNCTION log() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public AS
 	'BEGIN INSERT INTO log (name, op, value) VALUES (TG_TABLE_NAME, TG_OP, coalesce(NEW, OLD)::text); RETURN NULL; END'}
 );
-for my $table (qw(_event _queue _outcome))
+for my $table (qw(_event _retry _outcome))
 {
 	sql("CREATE TRIGGER log AFTER INSERT OR UPDATE OR DELETE ON pinterest_capi.$table FOR EACH ROW EXECUTE FUNCTION log()",
 		"ALTER TABLE pinterest_capi.$table ENABLE ALWAYS TRIGGER log");
@@ -81,9 +81,9 @@ for my $table (qw(_event _queue _outcome))
 works('a row trigger');
 is( sql(q{SELECT string_agg(name || ' ' || op || ' ' || n, ', ' ORDER BY name, op) FROM (SELECT name, op, count(*) AS n FROM log GROUP BY 1, 2) AS l}
 	),
-	'_event INSERT 2, _outcome INSERT 2, _queue DELETE 2, _queue INSERT 2',
+	'_event INSERT 2, _outcome INSERT 2',
 	'it sees each row that sessions and the worker write');
-sql("DROP TRIGGER log ON pinterest_capi.$_") for qw(_event _queue _outcome);
+sql("DROP TRIGGER log ON pinterest_capi.$_") for qw(_event _retry _outcome);
 
 # a transaction that began before
 $warm->query_safe('TRUNCATE log');
@@ -122,7 +122,7 @@ survives(
 	"added columns of $_",
 	"ALTER TABLE pinterest_capi.$_ ADD COLUMN shop integer NOT NULL DEFAULT 7",
 	"ALTER TABLE pinterest_capi.$_ DROP COLUMN shop"
-) for qw(_queue _outcome _visitor);
+) for qw(_retry _outcome _visitor);
 
 @id = survives(
 	'a default of a column that was there',
@@ -158,12 +158,12 @@ survives(
 	'ALTER TABLE pinterest_capi._event DROP CONSTRAINT mine');
 survives(
 	'row security',
-	q{ALTER TABLE pinterest_capi._queue FORCE ROW LEVEL SECURITY, ENABLE ROW LEVEL SECURITY},
-	'ALTER TABLE pinterest_capi._queue NO FORCE ROW LEVEL SECURITY, DISABLE ROW LEVEL SECURITY'
+	q{ALTER TABLE pinterest_capi._retry FORCE ROW LEVEL SECURITY, ENABLE ROW LEVEL SECURITY},
+	'ALTER TABLE pinterest_capi._retry NO FORCE ROW LEVEL SECURITY, DISABLE ROW LEVEL SECURITY'
 );
 survives(
 	'a child',
-	'CREATE TABLE child () INHERITS (pinterest_capi._queue)',
+	'CREATE TABLE child () INHERITS (pinterest_capi._retry)',
 	'DROP TABLE child');
 survives(
 	'a rule',
@@ -177,60 +177,60 @@ survives(
 	'unlogged tables',
 	join(';',
 		map { "ALTER TABLE pinterest_capi.$_ SET UNLOGGED" }
-		  qw(_event _queue _outcome)),
+		  qw(_event _retry _outcome)),
 	join(';',
 		map { "ALTER TABLE pinterest_capi.$_ SET LOGGED" }
-		  qw(_event _queue _outcome)));
+		  qw(_event _retry _outcome)));
 sql(q{CREATE TABLESPACE elsewhere LOCATION ''});
 survives(
 	'another tablespace',
 	join(';',
 		map { "ALTER TABLE pinterest_capi.$_ SET TABLESPACE elsewhere" }
-		  qw(_event _queue _outcome)),
+		  qw(_event _retry _outcome)),
 	join(';',
 		map { "ALTER TABLE pinterest_capi.$_ SET TABLESPACE pg_default" }
-		  qw(_event _queue _outcome)));
+		  qw(_event _retry _outcome)));
 survives(
 	'another access method',
 	join(';',
 		'CREATE ACCESS METHOD heap2 TYPE TABLE HANDLER heap_tableam_handler',
 		map { "ALTER TABLE pinterest_capi.$_ SET ACCESS METHOD heap2" }
-		  qw(_event _queue _outcome _visitor)),
+		  qw(_event _retry _outcome _visitor)),
 	join(';',
 		map { "ALTER TABLE pinterest_capi.$_ SET ACCESS METHOD heap" }
-		  qw(_event _queue _outcome _visitor)));
+		  qw(_event _retry _outcome _visitor)));
 survives(
 	'a full replica identity',
 	join(';',
 		map { "ALTER TABLE pinterest_capi.$_ REPLICA IDENTITY FULL" }
-		  qw(_event _queue _outcome)),
+		  qw(_event _retry _outcome)),
 	join(';',
 		map { "ALTER TABLE pinterest_capi.$_ REPLICA IDENTITY DEFAULT" }
-		  qw(_event _queue _outcome)));
+		  qw(_event _retry _outcome)));
 sql('REINDEX SCHEMA pinterest_capi');
 works('indexes that were rebuilt');
 survives(
 	'indexes under another name',
-	'ALTER INDEX pinterest_capi._event_dedup RENAME TO a; ALTER INDEX pinterest_capi._queue_pkey RENAME TO b; ALTER INDEX pinterest_capi._event_pkey RENAME TO c; ALTER INDEX pinterest_capi._queue_due RENAME TO d; ALTER INDEX pinterest_capi._visitor_pkey RENAME TO e',
-	'ALTER INDEX pinterest_capi.a RENAME TO _event_dedup; ALTER INDEX pinterest_capi.b RENAME TO _queue_pkey; ALTER INDEX pinterest_capi.c RENAME TO _event_pkey; ALTER INDEX pinterest_capi.d RENAME TO _queue_due; ALTER INDEX pinterest_capi.e RENAME TO _visitor_pkey'
+	'ALTER INDEX pinterest_capi._event_dedup RENAME TO a; ALTER INDEX pinterest_capi._retry_pkey RENAME TO b; ALTER INDEX pinterest_capi._event_pkey RENAME TO c; ALTER INDEX pinterest_capi._retry_due RENAME TO d; ALTER INDEX pinterest_capi._visitor_pkey RENAME TO e',
+	'ALTER INDEX pinterest_capi.a RENAME TO _event_dedup; ALTER INDEX pinterest_capi.b RENAME TO _retry_pkey; ALTER INDEX pinterest_capi.c RENAME TO _event_pkey; ALTER INDEX pinterest_capi.d RENAME TO _retry_due; ALTER INDEX pinterest_capi.e RENAME TO _visitor_pkey'
 );
 survives(
 	"without $_->[1]",
 	"ALTER TABLE pinterest_capi.$_->[0] DROP CONSTRAINT $_->[1] CASCADE",
-	"ALTER TABLE pinterest_capi.$_->[0] ADD CONSTRAINT $_->[1] PRIMARY KEY ($_->[2])"
+	"ALTER TABLE pinterest_capi.$_->[0] ADD CONSTRAINT $_->[1] PRIMARY KEY $_->[2]"
   )
-  for [ '_event', '_event_pkey', 'id' ],
-  [ '_queue', '_queue_pkey', 'dest, id' ],
-  [ '_outcome', '_outcome_pkey', 'id' ];
+  for [ '_event', '_event_pkey', '(id) INCLUDE (dest)' ],
+  [ '_retry', '_retry_pkey', '(dest, id)' ],
+  [ '_outcome', '_outcome_pkey', '(id)' ];
 survives(
 	'without the index of due times',
-	'DROP INDEX pinterest_capi._queue_due',
-	'CREATE INDEX _queue_due ON pinterest_capi._queue (dest, due_at) WHERE due_at IS NOT NULL'
+	'DROP INDEX pinterest_capi._retry_due',
+	'CREATE INDEX _retry_due ON pinterest_capi._retry (dest, due_at) WHERE due_at IS NOT NULL'
 );
 survives(
-	'the index of due times over all rows',
-	'DROP INDEX pinterest_capi._queue_due; CREATE INDEX _queue_due ON pinterest_capi._queue (dest, due_at)',
-	'DROP INDEX pinterest_capi._queue_due; CREATE INDEX _queue_due ON pinterest_capi._queue (dest, due_at) WHERE due_at IS NOT NULL'
+	'a key without the destination beside it',
+	'CREATE UNIQUE INDEX mine ON pinterest_capi._event (id); ALTER TABLE pinterest_capi._event DROP CONSTRAINT _event_pkey CASCADE',
+	'DROP INDEX pinterest_capi.mine; ALTER TABLE pinterest_capi._event ADD PRIMARY KEY (id) INCLUDE (dest)'
 );
 survives(
 	'without the index of event ids',

@@ -31,13 +31,13 @@ sub make
 			SELECT now(), now(), s.dest, gen_random_uuid(), 'checkout', '{"event_time":1,"event_id":"x","user_data":{"partner_id":"one of many"}}'
 			FROM pinterest_capi._destination_state AS s, generate_series(1, } . $n
 		  . q{) RETURNING id, dest)
-		INSERT INTO pinterest_capi._}
+		}
 		  . (
 			$status
-			? "outcome (id, dest, finished_at, status) SELECT id, dest, now() - interval '1 hour', '$status'"
-			: 'queue (id, dest) SELECT id, dest')
+			? "INSERT INTO pinterest_capi._outcome (id, dest, finished_at, status) SELECT id, dest, now() - interval '1 hour', '$status'"
+			: 'SELECT count(*)')
 		  . ' FROM made',
-		'VACUUM ANALYZE pinterest_capi._event, pinterest_capi._outcome, pinterest_capi._queue'
+		'VACUUM ANALYZE pinterest_capi._event, pinterest_capi._outcome, pinterest_capi._retry'
 	);
 	return;
 }
@@ -74,7 +74,7 @@ sub bounded
 		$before->() if $before;
 		make($n, $status);
 		$peak{$n} = peak($n, $call);
-		sql('TRUNCATE pinterest_capi._event, pinterest_capi._outcome, pinterest_capi._queue'
+		sql('TRUNCATE pinterest_capi._event, pinterest_capi._outcome, pinterest_capi._retry'
 		);
 	}
 	note("$call: @{[map { \"$_: $peak{$_} kB\" } FEW, MANY]}");
@@ -89,7 +89,7 @@ bounded(
 	q{SELECT pinterest_capi.replay('default', 'sent', new_event_id => true)},
 	'sent');
 bounded(
-	q{WITH dropped AS MATERIALIZED (SELECT pinterest_capi.drop_destination('default') AS d) SELECT count(*) FROM pinterest_capi._queue, dropped},
+	q{WITH dropped AS MATERIALIZED (SELECT pinterest_capi.drop_destination('default') AS d) SELECT count(*) FROM pinterest_capi._event, dropped},
 	undef,
 	sub { configure_again() });
 

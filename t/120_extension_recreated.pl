@@ -90,7 +90,7 @@ becomes($node, 'new-2', 'status, attempts',
 # ---- its tables ----
 
 my @emptied = (
-	'TRUNCATE pinterest_capi._event, pinterest_capi._queue, pinterest_capi._outcome',
+	'TRUNCATE pinterest_capi._event, pinterest_capi._retry, pinterest_capi._outcome',
 	'ALTER SEQUENCE pinterest_capi._event_id_seq RESTART');
 
 sql(@emptied);

@@ -49,42 +49,54 @@ sub damage
 	return;
 }
 
-# ---- an outcome that is there already ----
+# ---- rows that people have put back or deleted ----
 
 track($node, 'again', destination => 'default');
 becomes($node, 'again', 'status', 'sent', 'an event is sent');
 my $from = -s $node->logfile;
-sql('SELECT pinterest_capi.pause_destination()',
-	q{INSERT INTO pinterest_capi._queue (id, dest) SELECT id, dest FROM pinterest_capi._event},
-	track_sql('beside', destination => 'default'));
+my $put_back =
+  q{INSERT INTO pinterest_capi._retry (id, dest) SELECT id, dest FROM pinterest_capi._event};
 
-# The worker searches for rows put back by hand once a minute, and at its
-# start.
-new_worker($node);
-sql('SELECT pinterest_capi.resume_destination()');
-becomes($node, $_, 'status', 'sent',
-	"$_: put back by hand, it is sent with those beside it")
-  for qw(again beside);
-ok( $node->poll_query_until(
-		'postgres', 'SELECT count(*) = 0 FROM pinterest_capi._queue'),
-	'nothing waits');
-is(sql('SELECT pinterest_capi.flush()'), 't', 'nor is anything due');
+# a row of _retry beside an outcome
 sql('SELECT pinterest_capi.pause_destination()',
-	q{INSERT INTO pinterest_capi._queue (id, dest) SELECT id, dest FROM pinterest_capi._event}
-);
-is(sql(q{SELECT pinterest_capi.cancel('again')}), '1', 'or it is cancelled');
-is(sql_status($node, 'again', 'status'),
-	'cancelled', 'the newer outcome counts');
-new_worker($node);
+	$put_back, track_sql('beside', destination => 'default'));
+is(sql(q{SELECT pinterest_capi.cancel('again')}),
+	'0', 'what has an outcome does not wait');
 sql('SELECT pinterest_capi.resume_destination()');
+becomes($node, 'beside', 'status', 'sent', 'those beside it are sent');
 ok( $node->poll_query_until(
-		'postgres', 'SELECT count(*) = 0 FROM pinterest_capi._queue'),
-	'the other one goes');
+		'postgres', 'SELECT count(*) = 0 FROM pinterest_capi._retry'),
+	'the row put back by hand goes');
+is(sql('SELECT pinterest_capi.flush()'), 't', 'nor is anything due');
+is($stub->count->{duplicates}, 0, 'and nothing is sent again');
+
+# no outcome, where the worker has been
+sql('DELETE FROM pinterest_capi._outcome',
+	'UPDATE pinterest_capi._destination_state SET done_below = (SELECT max(id) FROM pinterest_capi._event)'
+);
+new_worker($node);
+is(sql('SELECT pinterest_capi.flush()'),
+	't', 'without an outcome: flush() does not wait for them');
+is($stub->count->{duplicates}, 0, 'nor are they sent');
+is( sql_status($node, 'again', 'status, reason'),
+	'queued|outcome missing',
+	'dispatch_status says why');
+like(
+	doctor(),
+	qr/^2 of the newest events for "default" have neither an outcome nor a place/,
+	'so does doctor()');
+my ($remedy) = doctor() =~ /(INSERT INTO .* DO NOTHING);/
+  or BAIL_OUT(doctor());
+sql($remedy, 'SELECT pinterest_capi._wake()');
+becomes($node, $_, 'status', 'sent', "$_: by doctor()'s remedy it is sent")
+  for qw(again beside);
+is($stub->count->{duplicates}, 2, 'as the same event');
+is(doctor(), '', 'doctor() is content');
 
 # ---- an outcome that cannot be written ----
 
 add_destination($node, $stub, 'other', '701');
-sql(q{DELETE FROM pinterest_capi._outcome},
+sql(q{SELECT pinterest_capi.purge('0')},
 	q{CREATE UNIQUE INDEX somebodys ON pinterest_capi._outcome (dest, status)}
 );
 $stub->reset;
@@ -181,7 +193,7 @@ ok( $node->poll_query_until(
 	'those on other pages are sent');
 ok( $node->poll_query_until(
 		'postgres',
-		qq{SELECT count(*) = $lost FROM pinterest_capi._queue WHERE error LIKE 'payload cannot be read: invalid page%' AND due_at IS NOT NULL}
+		qq{SELECT count(*) = $lost FROM pinterest_capi._retry WHERE error LIKE 'payload cannot be read: invalid page%'}
 	),
 	'those on the damaged one are put off');
 is( scalar(
@@ -195,7 +207,7 @@ is( scalar(
 
 $node->safe_psql('postgres', $_)
   for 'SELECT pinterest_capi.pause_destination()',
-  'TRUNCATE pinterest_capi._event, pinterest_capi._queue, pinterest_capi._outcome',
+  'TRUNCATE pinterest_capi._event, pinterest_capi._retry, pinterest_capi._outcome',
   'SELECT pinterest_capi.resume_destination()';
 sql(map { track_sql("kept-$_", destination => 'default') } 1 .. 5);
 becomes($node, "kept-$_", 'status', 'sent', "kept-$_ is sent") for 1 .. 5;
@@ -221,8 +233,8 @@ ok( poll(
 		}),
 	'until it is free');
 
-# a row of the queue without an event
-sql(q{INSERT INTO pinterest_capi._queue (id, dest) VALUES (999999, 1)});
+# a row of _retry without an event
+sql(q{INSERT INTO pinterest_capi._retry (id, dest) VALUES (999999, 1)});
 track($node, 'last', destination => 'default');
 becomes($node, 'last', 'status', 'sent', 'an event is sent');
 is(sql('SELECT pinterest_capi.flush()'),

@@ -51,7 +51,7 @@ ok( $green->poll_query_until(
 	),
 	'the initial copy of each table ends');
 is( $green->safe_psql(
-		'postgres', q{SELECT count(*) > 0 FROM pinterest_capi._queue}),
+		'postgres', q{SELECT count(*) > 0 FROM pinterest_capi._waiting}),
 	't',
 	'green has the waiting events');
 ok( $green->poll_query_until(

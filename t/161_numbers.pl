@@ -334,6 +334,16 @@ fact(macro('SLOT_MAX_BUSY', 'ms'), $scale, 'A busy worker does so after #, once'
 fact(macro('SLOT_RETURN_AFTER'), $scale, 'and after # in any case', $design, 'return within # is for');
 fact(macro('dispatch.c:POLL_GAP') && macro('WAKEUP_COALESCE_MS', 'ms'), $design, "listen for # but to sockets");
 
+# the walk over the log
+fact(macro('RANGES_MAX'), $design, 'as ranges, # at most');
+
+# handing over; events of dropped destinations; events that have no outcome
+fact(macro('WRITE_INTERVAL'), $design, 'of all destinations once #, or');
+fact(macro('WRITE_AFTER'), $design, 'or after # ids');
+fact(macro('PASS_INTERVAL_MS', 'ms'), $design, 'cancels such events once #;');
+fact(1 + found('src/sql/views.sql', qr/newest AS .* LIMIT 1\), 0\) - (\d+)/), $design, 'among the newest # ids');
+fact(1 + found('src/sql/views.sql', qr/>= \(SELECT coalesce.* LIMIT 1\), 0\) - (\d+)/), $design, 'the latter among the newest #.');
+
 # retention
 fact(found('src/queue/retention.c', qr/ORDER BY o\.id LIMIT (\d+)/), $operations, '# rows to a transaction', $design, '# rows to a transaction');
 fact(macro('PASS_INTERVAL_MS', 'ms'), $operations, 'It does so once #,', $design, 'Once #, and after a reload');

@@ -52,6 +52,32 @@ for my $index (
 	like(doctor(), qr/^ok: /, "$name: is back");
 }
 
+# the key of _event without what the worker reads beside it
+sql('ALTER TABLE pinterest_capi._event DROP CONSTRAINT _event_pkey CASCADE',
+	'ALTER TABLE pinterest_capi._event ADD PRIMARY KEY (id)');
+my $said = doctor();
+like(
+	$said,
+	qr/^warning: pinterest_capi\._event has no index on id, dest.*;$/,
+	'a key without the destination: told of');
+my ($cure) = $said =~ /: (CREATE [^;]*);$/;
+sql($cure);
+like(doctor(), qr/^ok: /, 'and well by the cure');
+
+# the sequence of ids
+for my $change ('CACHE 20', 'INCREMENT 2', 'CYCLE')
+{
+	sql("ALTER SEQUENCE pinterest_capi._event_id_seq $change");
+	$said = doctor();
+	like(
+		$said,
+		qr/^error: Ids are not drawn one by one/,
+		"a sequence with $change: told of");
+	($cure) = $said =~ /: (ALTER SEQUENCE [^;]*);$/;
+	sql($cure);
+	like(doctor(), qr/^ok: /, 'and well by the cure');
+}
+
 # an invalid index of an interrupted statement, beside the valid one
 sql(track_sql('a'));
 my ($code) = $node->psql('postgres',
@@ -67,12 +93,12 @@ sql('DROP INDEX pinterest_capi.left_behind');
 # the only one for its key
 sql('UPDATE pg_index SET indisvalid = false WHERE indexrelid = \'pinterest_capi._event_dedup\'::regclass'
 );
-my $said = doctor();
+$said = doctor();
 like(
 	$said,
 	qr/^error: The index pinterest_capi\._event_dedup of pinterest_capi\._event is not valid.*REINDEX INDEX CONCURRENTLY/,
 	'an index that is not used any more');
-my ($cure) = $said =~ /: (REINDEX [^;]*);$/;
+($cure) = $said =~ /: (REINDEX [^;]*);$/;
 sql($cure);
 like(doctor(), qr/^ok: /, 'is made anew');
 
@@ -82,8 +108,8 @@ for my $change (
 		'ALTER TABLE pinterest_capi._event DROP COLUMN shop'
 	],
 	[
-		'ALTER TABLE pinterest_capi._queue ADD CHECK (attempts >= 0)',
-		'ALTER TABLE pinterest_capi._queue DROP CONSTRAINT _queue_attempts_check'
+		'ALTER TABLE pinterest_capi._retry ADD CHECK (attempts >= 0)',
+		'ALTER TABLE pinterest_capi._retry DROP CONSTRAINT _retry_attempts_check'
 	])
 {
 	my ($do, $undo) = @$change;

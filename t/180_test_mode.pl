@@ -73,7 +73,7 @@ track('second-try');
 becomes($node, 'second-try', 'status, test_mode',
 	'retrying|f', 'an attempt that failed');
 test_mode('true');
-sql(q{UPDATE pinterest_capi._queue SET due_at = now(); SELECT pinterest_capi.resume_destination()}
+sql(q{UPDATE pinterest_capi._retry SET due_at = now(); SELECT pinterest_capi.resume_destination()}
 );
 becomes($node, 'second-try', 'status, attempts, test_mode',
 	'sent|2|t', 'its second one went in test mode');

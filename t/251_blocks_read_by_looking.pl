@@ -61,8 +61,6 @@ sub keep
 			FROM pinterest_capi._event, LATERAL (SELECT substr(event_id, 6)::integer % 20 AS r) AS n,
 				LATERAL (SELECT CASE WHEN r < 11 THEN 'sent' WHEN r < 16 THEN 'failed' WHEN r < 18 THEN 'suppressed' END AS status) AS k
 			WHERE event_id LIKE 'past-%' AND substr(event_id, 6)::integer >= $from AND k.status IS NOT NULL ORDER BY id;
-		INSERT INTO pinterest_capi._queue (id, dest) SELECT e.id, e.dest FROM pinterest_capi._event AS e
-			WHERE e.event_id LIKE 'past-%' AND substr(e.event_id, 6)::integer >= $from AND NOT EXISTS (SELECT FROM pinterest_capi._outcome AS o WHERE o.id = e.id);
 		COMMIT}
 	);
 	sql(q{SELECT pinterest_capi.track('Checkout', '{"value": 1, "currency": "EUR"}', '{"em": "a@example.com"}')}
@@ -81,7 +79,7 @@ sub keep
 		'all of them');
 	sql("VACUUM ANALYZE pinterest_capi.$_")
 	  for
-	  qw(_event _outcome _queue _statistics _statistics_day _statistics_change _statistics_mark _destination_state);
+	  qw(_event _outcome _retry _statistics _statistics_day _statistics_change _statistics_mark _destination_state);
 	return;
 }
 

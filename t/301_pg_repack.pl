@@ -56,13 +56,13 @@ is(join(' ', grep { $file->($_) eq $before{$_} } @table), '', 'all are new');
 orders_flow($stub, 40, 'orders go on');
 ok( repack(
 		'--only-indexes',
-		map { "--table=pinterest_capi.$_" } qw(_event _queue _outcome)),
+		map { "--table=pinterest_capi.$_" } qw(_event _retry _outcome)),
 	'of indexes alone');
 orders_flow($stub, 40, 'orders go on');
 
 # once more, in a session and a worker that know the new tables
 ok( repack(
-		map { "--table=pinterest_capi.$_" } qw(_event _queue _outcome _lease)
+		map { "--table=pinterest_capi.$_" } qw(_event _retry _outcome _lease)
 	),
 	'of the queue, once more');
 orders_flow($stub, 40, 'orders go on');

@@ -52,7 +52,7 @@ static const struct
 		" pinterest_capi._hold_reason(), pinterest_capi._status(text, timestamptz, integer), pinterest_capi._trigger_faults(oid, oid, oid[]),"
 		" pinterest_capi._written_directly(oid)"},
 	{LEVEL_MONITOR, "SELECT",
-		"pinterest_capi._destination_facts, pinterest_capi._stray, pinterest_capi._dispatching, pinterest_capi._handover, pinterest_capi._last_day, pinterest_capi._newest_not_sent, pinterest_capi._oldest_final, pinterest_capi._stuck,"
+		"pinterest_capi._destination_facts, pinterest_capi._stray, pinterest_capi._dispatching, pinterest_capi._handover, pinterest_capi._last_day, pinterest_capi._lost, pinterest_capi._newest_not_sent, pinterest_capi._oldest_final, pinterest_capi._stuck,"
 		" pinterest_capi._trigger, pinterest_capi._allowed_name,"
 		" pinterest_capi._counted_hour, pinterest_capi._counted_day, pinterest_capi._counted_from, pinterest_capi._known_destination,"
 		" pinterest_capi._newest_failed, pinterest_capi._newest_warned, pinterest_capi._newest_stopped"},

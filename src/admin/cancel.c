@@ -40,9 +40,8 @@ pcapi_sql_cancel(PG_FUNCTION_ARGS)
 		nulls[1] = ' ';
 	}
 	n = pcapi_finalize_waiting("cancelled", "by cancel",
-							   "(SELECT * FROM (SELECT e.dest, e.id FROM pinterest_capi._event AS e"
-							   " WHERE e.event_id = $3 AND ($4 IS NULL OR e.dest = $4) OFFSET 0) AS n ORDER BY dest, id OFFSET 0) AS r"
-							   " JOIN pinterest_capi._queue AS q ON" PCAPI_QUEUED_AS("r"),
+							   "SELECT n.dest, n.id FROM (SELECT e.dest, e.id FROM pinterest_capi._event AS e"
+							   " WHERE e.event_id = $1 AND ($2 IS NULL OR e.dest = $2) OFFSET 0) AS n ORDER BY n.id",
 							   false, 2, types, values, nulls);
 	pcapi_restore_user(&saved);
 	PG_RETURN_INT64(n);

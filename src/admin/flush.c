@@ -18,6 +18,7 @@
 #include "common/subxact.h"
 #include "fmgr.h"
 #include "queue/published.h"
+#include "queue/waiting.h"
 #include "queue/wakeup.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
@@ -31,10 +32,12 @@
 /* ms between two calls that wake the worker */
 #define WAKE_INTERVAL_MS	1000
 
-/* a row of the queue can be sent: its event exists, and no lease holds it as sent; each is looked up by its key */
-#define AND_SENDABLE \
-	"AND (SELECT true FROM pinterest_capi._event AS e WHERE e.id = q.id)" \
-	" AND q.id <> ALL (ARRAY(SELECT unnest(l.ids) FROM pinterest_capi._lease AS l WHERE l.problem IS NOT NULL))"
+#define EXISTING(id)	" (SELECT true FROM pinterest_capi._event AS e WHERE e.id = " id ")"
+
+/* condition: an event of this id has no outcome, and no lease holds it as sent */
+#define OPEN(id) \
+	PCAPI_NOT_FINAL(id) \
+	" AND " id " <> ALL (ARRAY(SELECT unnest(l.ids) FROM pinterest_capi._lease AS l WHERE l.problem IS NOT NULL))"
 
 /*
  * Poll: return whether an event is due.  It runs in a subtransaction that is rolled back.
@@ -54,18 +57,21 @@ poll_due(void *arg)
 	bool	   *due = arg;
 	PcapiUserContext saved;
 	Snapshot	snapshot;
+	int			level;
 
 	pcapi_switch_to_owner(&saved, true);
+	level = pcapi_plan_by_key();
 	SPI_connect();
 	(void) pcapi_plan(&plan,
-					  "SELECT EXISTS (SELECT FROM pinterest_capi._lease AS l CROSS JOIN unnest(l.ids) AS i (id) CROSS JOIN LATERAL"
-					  " (SELECT FROM pinterest_capi._queue AS w WHERE w.dest = l.dest AND w.id = i.id OFFSET 0) AS q WHERE l.problem IS NULL)"
+					  "SELECT EXISTS (SELECT FROM pinterest_capi._lease AS l CROSS JOIN unnest(l.ids) AS i (id)"
+					  " WHERE l.problem IS NULL AND" EXISTING("i.id") " AND" PCAPI_NOT_FINAL("i.id") " OFFSET 0)"
 					  " OR ($1 AND EXISTS (SELECT FROM pinterest_capi._readiness AS r"
 					  " WHERE r.status = 'ready' AND r.backoff_until IS NULL"
-					  " AND (EXISTS (SELECT FROM pinterest_capi._queue AS q"
-					  " WHERE q.dest = r.dest AND q.due_at IS NULL " AND_SENDABLE " OFFSET 0)"
-					  " OR EXISTS (SELECT FROM pinterest_capi._queue AS q"
-					  " WHERE q.dest = r.dest AND q.due_at <= $2 " AND_SENDABLE " OFFSET 0)))) AS due",
+					  " AND (EXISTS (SELECT FROM pinterest_capi._event AS v"
+					  " WHERE v.id >" PCAPI_DONE_BELOW("r.dest") " AND v.dest + 0 = r.dest AND" OPEN("v.id")
+					  " AND NOT" PCAPI_IS_RETRIED("v.dest", "v.id") " OFFSET 0)"
+					  " OR EXISTS (SELECT FROM pinterest_capi._retry AS q"
+					  " WHERE q.dest = r.dest AND q.due_at <= $2 AND" OPEN("q.id") " AND" EXISTING("q.id") " OFFSET 0)))) AS due",
 					  2, types);
 	snapshot = RegisterSnapshot(GetLatestSnapshot());
 	snapshot->curcid = FirstCommandId;
@@ -73,6 +79,7 @@ poll_due(void *arg)
 	*due = pcapi_result_bool(0, "due");
 	UnregisterSnapshot(snapshot);
 	SPI_finish();
+	AtEOXact_GUC(true, level);
 	pcapi_restore_user(&saved);
 }
 

@@ -2,8 +2,8 @@
  * replay.c
  *	  replay(): queue final events again.
  *
- * Under its own event_id, a row goes back into the queue.  With a new event_id, the row
- * stays as it is, a new row is queued, and the reason of the old row names it.  The old
+ * Under its own event_id, an event loses its outcome and gets a row of _retry.  With a new
+ * event_id, it stays as it is, a copy is queued, and the reason of the old row names it.  The old
  * row is never replayed again, or Pinterest would count the event once more; the new
  * row may be.  The payload is text that src/track/event_json.c has made, so the two keys
  * that may change can be replaced in it: within a string, a quote has a backslash before
@@ -119,33 +119,38 @@ typedef struct Replay
 } Replay;
 
 /*
- * due_at is set, as the worker reads events without it by their ids, behind the last id
- * that it has read.  Attempts are counted from zero again, and so is the time for which
- * the event may be retried.
+ * An event that is final may have a row of _retry: the worker's, whose transaction was
+ * not over when the other one made the event final.  It may even come now, thus ON
+ * CONFLICT below.
  */
+#define DELETE_LEFT \
+	"DELETE FROM pinterest_capi._retry AS q USING unnest($1, $2) AS r (dest, id) WHERE" PCAPI_RETRY_AS("r")
+
+/* Attempts are counted from zero again, and so is the time for which the event may be retried. */
 #define REQUEUE \
 	"WITH back AS (DELETE FROM pinterest_capi._outcome AS o WHERE o.id = ANY ($1)" \
 	" RETURNING o.id, o.dest, o.last_attempt_at, o.warnings" \
 	"), timed AS (UPDATE pinterest_capi._event AS e SET event_time = $2, payload =" \
 	EVENT_TIME_IN("e.payload") \
 	" WHERE $2 IS NOT NULL AND e.id = ANY (ARRAY(SELECT id FROM back))" \
-	") INSERT INTO pinterest_capi._queue (id, dest, due_at, last_attempt_at, warnings)" \
+	") INSERT INTO pinterest_capi._retry (id, dest, due_at, last_attempt_at, warnings)" \
 	" SELECT id, dest, clock_timestamp(), last_attempt_at," \
-	" CASE WHEN " UNKNOWN " = ANY (warnings) THEN ARRAY[" UNKNOWN "] END FROM back"
+	" CASE WHEN " UNKNOWN " = ANY (warnings) THEN ARRAY[" UNKNOWN "] END FROM back" \
+	" ON CONFLICT DO NOTHING"
 
+/* The copies are fresh, as if they were tracked now: their ids are drawn after this transaction's xid (enqueue.c). */
 #define COPY \
 	"WITH chosen AS MATERIALIZED (SELECT e.*, pinterest_capi._new_event_id() AS new_id" \
 	" FROM pinterest_capi._event AS e WHERE e.id = ANY ($1)" \
-	"), made AS (INSERT INTO pinterest_capi._event (created_at, event_time, dest, visitor, event_id," \
+	"), told AS (UPDATE pinterest_capi._outcome AS o SET reason = '" SUCCEEDED "' || c.new_id" \
+	" FROM chosen AS c WHERE o.id = c.id" \
+	") INSERT INTO pinterest_capi._event (created_at, event_time, dest, visitor, event_id," \
 	" event_name, sent_as, warnings, carries, currency, value, payload)" \
 	" SELECT clock_timestamp(), coalesce($2, c.event_time), c.dest, c.visitor," \
 	" c.new_id, c.event_name, c.sent_as, c.warnings, c.carries, c.currency, c.value," \
 	" regexp_replace(" EVENT_TIME_IN("c.payload") \
 	", $3, '\"event_id\":\"' || c.new_id || '\"')" \
-	" FROM chosen AS c ORDER BY c.id RETURNING id, dest" \
-	"), told AS (UPDATE pinterest_capi._outcome AS o SET reason = '" SUCCEEDED "' || c.new_id" \
-	" FROM chosen AS c WHERE o.id = c.id" \
-	") INSERT INTO pinterest_capi._queue (id, dest, due_at) SELECT id, dest, clock_timestamp() FROM made"
+	" FROM chosen AS c ORDER BY c.id"
 
 /* Replay events whose rows are locked.  A PcapiStep. */
 static int64
@@ -155,10 +160,14 @@ replay_step(Datum dests, Datum ids, void *arg)
 	Oid			types[STEP_NARGS] = {INT8ARRAYOID, TIMESTAMPTZOID, TEXTOID};
 	Datum		values[STEP_NARGS] = {ids, TimestampTzGetDatum(replay->event_time), CStringGetTextDatum(EVENT_ID)};
 	char		nulls[STEP_NARGS] = {' ', replay->event_time == 0 ? 'n' : ' ', ' '};
+	Oid			left_types[2] = {INT4ARRAYOID, INT8ARRAYOID};
+	Datum		left[2] = {dests, ids};
 	int64		n;
 
 	pcapi_statistics_before(ids);
 	SPI_connect();
+	if (!replay->new_event_id)
+		pcapi_execute_once(SPI_OK_DELETE, DELETE_LEFT, lengthof(left_types), left_types, left, NULL, false, 0);
 	pcapi_execute_once(SPI_OK_INSERT, replay->new_event_id ? COPY : REQUEUE, STEP_NARGS, types, values, nulls, false, 0);
 	n = (int64) SPI_processed;
 	SPI_finish();

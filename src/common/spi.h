@@ -32,7 +32,7 @@ extern SPIPlanPtr pcapi_prepare(const char *sql, int nargs, const Oid *argtypes,
  * planner then chooses to read a table from end to end that it takes for empty,
  * by index too, once for each row of the other side.  So rows of long tables are
  * found by key: id = ANY (an array), a LATERAL subquery with OFFSET 0, or
- * PCAPI_QUEUED_AS.
+ * PCAPI_RETRY_AS.
  */
 extern SPIPlanPtr pcapi_plan(SPIPlanPtr *plan, const char *sql, int nargs, const Oid *argtypes);
 
@@ -40,17 +40,17 @@ extern SPIPlanPtr pcapi_plan(SPIPlanPtr *plan, const char *sql, int nargs, const
 extern SPIPlanPtr pcapi_plan_generic(SPIPlanPtr *plan, const char *sql, int nargs, const Oid *argtypes);
 
 /*
- * Join condition: the row q of _queue for dest and id of r, a subquery or
+ * Join condition: the row q of _retry for dest and id of r, a subquery or
  * function that isn't flattened; planned with sequential scans, hash and merge
  * joins off.  An equality of dest would be good for a merge join, so an index
  * scan without a condition would count as worth having; ANY of a whole array
  * could be left to a filter.
  */
-#define PCAPI_QUEUED_AS(r) " q.dest = ANY (ARRAY[" r ".dest]) AND q.id = " r ".id"
+#define PCAPI_RETRY_AS(r) " q.dest = ANY (ARRAY[" r ".dest]) AND q.id = " r ".id"
 
 /*
  * Make the planner find rows by their key, if there is an index, until
- * AtEOXact_GUC(true, the result).  For PCAPI_QUEUED_AS.
+ * AtEOXact_GUC(true, the result).  For PCAPI_RETRY_AS.
  */
 extern int	pcapi_plan_by_key(void);
 

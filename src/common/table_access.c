@@ -89,29 +89,6 @@ pcapi_writer_open(PcapiTableWriter *writer, PcapiTable table, int columns, const
 	pcapi_slot_begin(writer->slot);
 }
 
-/* Return whether an index is partial with the predicate "column IS NOT NULL". */
-static bool
-wants_not_null(const IndexInfo *info, int column)
-{
-	NullTest   *test;
-
-	if (list_length(info->ii_Predicate) != 1 || !IsA(linitial(info->ii_Predicate), NullTest))
-		return false;
-	test = linitial_node(NullTest, info->ii_Predicate);
-	return test->nulltesttype == IS_NOT_NULL && IsA(test->arg, Var) &&
-		((Var *) test->arg)->varattno == column;
-}
-
-void
-pcapi_writer_leave_out(PcapiTableWriter *writer, int column)
-{
-	if (writer->by_sql)
-		return;
-	for (int i = 0; i < writer->info->ri_NumIndices; i++)
-		if (wants_not_null(writer->info->ri_IndexRelationInfo[i], column))
-			writer->info->ri_IndexRelationInfo[i]->ii_ReadyForInserts = false;
-}
-
 /* Does the index leave out the rows that have this text in the column, and no others? */
 static bool
 wants_other_text(const IndexInfo *info, int column, const char *word)
@@ -173,19 +150,26 @@ pcapi_writer_insert(PcapiTableWriter *writer)
 	return true;
 }
 
-void
-pcapi_writer_insert_many(PcapiTableWriter *writer, TupleTableSlot **slots, int n)
+bool
+pcapi_writer_insert_many_new(PcapiTableWriter *writer, TupleTableSlot **slots, int n)
 {
+	bool		all_new = true;
+
 	Assert(!writer->by_sql);
 	for (int i = 0; i < n; i++)
 		ExecStoreVirtualTuple(slots[i]);
 	table_multi_insert(writer->rel, slots, n, writer->estate->es_output_cid, 0, NULL);
 	for (int i = 0; i < n; i++)
 	{
-		PcapiInsertIndexTuples(writer->info, slots[i], writer->estate, false, NULL, NIL);
+		bool		conflict = false;
+
+		if (all_new)
+			PcapiInsertIndexTuples(writer->info, slots[i], writer->estate, writer->arbiters != NIL, &conflict, writer->arbiters);
+		all_new &= !conflict;
 		ResetPerTupleExprContext(writer->estate);
 		ExecClearTuple(slots[i]);
 	}
+	return all_new;
 }
 
 /*
@@ -301,6 +285,25 @@ pcapi_index_scan_next(PcapiIndexScan *scan)
 			return true;
 	}
 	return false;
+}
+
+/* A scan of entries, whose xs_want_itup the caller has set before the scan is positioned. */
+bool
+pcapi_index_scan_next_entry(PcapiIndexScan *scan)
+{
+	return index_getnext_tid(scan->scan, ForwardScanDirection) != NULL;
+}
+
+Datum
+pcapi_index_scan_entry(PcapiIndexScan *scan, int column, bool *isnull)
+{
+	return index_getattr(scan->scan->xs_itup, column, scan->scan->xs_itupdesc, isnull);
+}
+
+bool
+pcapi_index_scan_fetch(PcapiIndexScan *scan)
+{
+	return index_fetch_heap(scan->scan, scan->slot);
 }
 
 void

@@ -36,6 +36,14 @@ extern bool pcapi_index_scan_open(PcapiIndexScan *scan, PcapiTable table, const 
 extern bool pcapi_index_scan_next(PcapiIndexScan *scan);
 extern void pcapi_index_scan_close(PcapiIndexScan *scan);
 
+/*
+ * The same entry by entry, with scan->xs_want_itup: a column of the entry, by its number
+ * in the index, and its row, if the snapshot shows it.
+ */
+extern bool pcapi_index_scan_next_entry(PcapiIndexScan *scan);
+extern Datum pcapi_index_scan_entry(PcapiIndexScan *scan, int column, bool *isnull);
+extern bool pcapi_index_scan_fetch(PcapiIndexScan *scan);
+
 /* ---- writing ---- */
 
 /* a table that is open for writing, with its indexes */
@@ -59,9 +67,6 @@ typedef struct PcapiTableWriter
 extern void pcapi_writer_open(PcapiTableWriter *writer, PcapiTable table, int columns, const PcapiKey *key);
 extern void pcapi_writer_close(PcapiTableWriter *writer);
 
-/* Promise that a column is null in every row: predicates "column IS NOT NULL" of indexes aren't evaluated. */
-extern void pcapi_writer_leave_out(PcapiTableWriter *writer, int column);
-
 /*
  * Promise that a column is this text in all rows to come, or (not all) take that
  * back: meanwhile predicates "column <> TEXT" of indexes aren't evaluated.
@@ -79,7 +84,11 @@ extern bool pcapi_writer_insert(PcapiTableWriter *writer);
 /* Likewise, unless a row with its key exists, also one that is not committed yet, which is waited for: false then too. */
 extern bool pcapi_writer_insert_new(PcapiTableWriter *writer);
 
-/* Insert the rows of n slots, which are empty afterwards.  Not by_sql. */
-extern void pcapi_writer_insert_many(PcapiTableWriter *writer, TupleTableSlot **slots, int n);
+/*
+ * Insert the rows of n slots, which are empty afterwards.  Not by_sql.  False: a row with
+ * the key of one of them may exist, also one that is not committed yet, which isn't waited
+ * for; then the caller rolls this subtransaction back.
+ */
+extern bool pcapi_writer_insert_many_new(PcapiTableWriter *writer, TupleTableSlot **slots, int n);
 
 #endif							/* PCAPI_TABLE_ACCESS_H */

@@ -32,16 +32,16 @@ static const PcapiColumn event_columns[] = {
 	[PCAPI_EVENT_VALUE - 1] = {"value", TEXTOID, false}
 };
 
-static const PcapiColumn queue_columns[] = {
-	[PCAPI_QUEUE_ID - 1] = {"id", INT8OID, true},
-	[PCAPI_QUEUE_DEST - 1] = {"dest", INT4OID, true},
-	[PCAPI_QUEUE_ATTEMPTS - 1] = {"attempts", INT4OID, true},
-	[PCAPI_QUEUE_HTTP_STATUS - 1] = {"http_status", INT4OID, false},
-	[PCAPI_QUEUE_DUE_AT - 1] = {"due_at", TIMESTAMPTZOID, false},
-	[PCAPI_QUEUE_FIRST_ATTEMPT_AT - 1] = {"first_attempt_at", TIMESTAMPTZOID, false},
-	[PCAPI_QUEUE_LAST_ATTEMPT_AT - 1] = {"last_attempt_at", TIMESTAMPTZOID, false},
-	[PCAPI_QUEUE_ERROR - 1] = {"error", TEXTOID, false},
-	[PCAPI_QUEUE_WARNINGS - 1] = {"warnings", TEXTARRAYOID, false}
+static const PcapiColumn retry_columns[] = {
+	[PCAPI_RETRY_ID - 1] = {"id", INT8OID, true},
+	[PCAPI_RETRY_DEST - 1] = {"dest", INT4OID, true},
+	[PCAPI_RETRY_ATTEMPTS - 1] = {"attempts", INT4OID, true},
+	[PCAPI_RETRY_HTTP_STATUS - 1] = {"http_status", INT4OID, false},
+	[PCAPI_RETRY_DUE_AT - 1] = {"due_at", TIMESTAMPTZOID, true},
+	[PCAPI_RETRY_FIRST_ATTEMPT_AT - 1] = {"first_attempt_at", TIMESTAMPTZOID, false},
+	[PCAPI_RETRY_LAST_ATTEMPT_AT - 1] = {"last_attempt_at", TIMESTAMPTZOID, false},
+	[PCAPI_RETRY_ERROR - 1] = {"error", TEXTOID, false},
+	[PCAPI_RETRY_WARNINGS - 1] = {"warnings", TEXTARRAYOID, false}
 };
 
 static const PcapiColumn outcome_columns[] = {
@@ -85,7 +85,7 @@ static const struct
 	int			n;
 }			column_lists[PCAPI_TABLES] = {
 	[PCAPI_TABLE_EVENT] = {event_columns, lengthof(event_columns)},
-	[PCAPI_TABLE_QUEUE] = {queue_columns, lengthof(queue_columns)},
+	[PCAPI_TABLE_RETRY] = {retry_columns, lengthof(retry_columns)},
 	[PCAPI_TABLE_OUTCOME] = {outcome_columns, lengthof(outcome_columns)},
 	[PCAPI_TABLE_VISITOR] = {visitor_columns, lengthof(visitor_columns)},
 	[PCAPI_TABLE_ERASURE] = {erasure_columns, lengthof(erasure_columns)},
@@ -93,7 +93,7 @@ static const struct
 };
 
 StaticAssertDecl(lengthof(event_columns) == PCAPI_EVENT_COLUMNS, "columns of _event");
-StaticAssertDecl(lengthof(queue_columns) == PCAPI_QUEUE_COLUMNS, "columns of _queue");
+StaticAssertDecl(lengthof(retry_columns) == PCAPI_RETRY_COLUMNS, "columns of _retry");
 StaticAssertDecl(lengthof(outcome_columns) == PCAPI_OUTCOME_COLUMNS, "columns of _outcome");
 
 bool
@@ -132,5 +132,5 @@ pcapi_column_type(PcapiTable table, int column)
 const PcapiKey pcapi_event_key = {1, {PCAPI_EVENT_ID}};
 const PcapiKey pcapi_event_dedup_key = {3, {PCAPI_EVENT_EVENT_ID, PCAPI_EVENT_EVENT_NAME, PCAPI_EVENT_DEST}};
 const PcapiKey pcapi_outcome_key = {1, {PCAPI_OUTCOME_ID}};
-const PcapiKey pcapi_queue_key = {2, {PCAPI_QUEUE_DEST, PCAPI_QUEUE_ID}};
+const PcapiKey pcapi_retry_key = {2, {PCAPI_RETRY_DEST, PCAPI_RETRY_ID}};
 const PcapiKey pcapi_visitor_key = {1, {PCAPI_VISITOR_VISITOR}};

@@ -42,16 +42,16 @@ enum
 
 enum
 {
-	PCAPI_QUEUE_ID = 1,
-	PCAPI_QUEUE_DEST,
-	PCAPI_QUEUE_ATTEMPTS,
-	PCAPI_QUEUE_HTTP_STATUS,
-	PCAPI_QUEUE_DUE_AT,
-	PCAPI_QUEUE_FIRST_ATTEMPT_AT,
-	PCAPI_QUEUE_LAST_ATTEMPT_AT,
-	PCAPI_QUEUE_ERROR,
-	PCAPI_QUEUE_WARNINGS,
-	PCAPI_QUEUE_COLUMNS = PCAPI_QUEUE_WARNINGS
+	PCAPI_RETRY_ID = 1,
+	PCAPI_RETRY_DEST,
+	PCAPI_RETRY_ATTEMPTS,
+	PCAPI_RETRY_HTTP_STATUS,
+	PCAPI_RETRY_DUE_AT,
+	PCAPI_RETRY_FIRST_ATTEMPT_AT,
+	PCAPI_RETRY_LAST_ATTEMPT_AT,
+	PCAPI_RETRY_ERROR,
+	PCAPI_RETRY_WARNINGS,
+	PCAPI_RETRY_COLUMNS = PCAPI_RETRY_WARNINGS
 };
 
 enum
@@ -108,7 +108,7 @@ extern Oid	pcapi_column_type(PcapiTable table, int column);
 extern const PcapiKey pcapi_event_key;
 extern const PcapiKey pcapi_event_dedup_key;
 extern const PcapiKey pcapi_outcome_key;
-extern const PcapiKey pcapi_queue_key;
+extern const PcapiKey pcapi_retry_key;
 extern const PcapiKey pcapi_visitor_key;
 
 /* Return a table's columns, *n of them.  It is an error if the table is accessed by SQL alone. */

@@ -200,7 +200,7 @@ PG_FUNCTION_INFO_V1(pcapi_sql_written_directly);
 Datum
 pcapi_sql_written_directly(PG_FUNCTION_ARGS)
 {
-	static const PcapiTable written[] = {PCAPI_TABLE_EVENT, PCAPI_TABLE_QUEUE, PCAPI_TABLE_OUTCOME, PCAPI_TABLE_VISITOR};
+	static const PcapiTable written[] = {PCAPI_TABLE_EVENT, PCAPI_TABLE_RETRY, PCAPI_TABLE_OUTCOME, PCAPI_TABLE_VISITOR};
 	Oid			relid = PG_GETARG_OID(0);
 	bool		directly = true;
 	PcapiUserContext saved;

@@ -71,8 +71,9 @@ requeue_step(Datum dests, Datum ids, void *arg)
 	pcapi_execute_once(SPI_OK_INSERT,
 					   "WITH back AS (DELETE FROM pinterest_capi._outcome AS o WHERE o.id = ANY ($1)"
 					   " RETURNING o.id, o.dest, o.warnings)"
-					   " INSERT INTO pinterest_capi._queue (id, dest, due_at, warnings)"
-					   " SELECT id, dest, clock_timestamp(), warnings FROM back",
+					   " INSERT INTO pinterest_capi._retry (id, dest, due_at, warnings)"
+					   " SELECT id, dest, clock_timestamp(), warnings FROM back"
+					   " ON CONFLICT DO NOTHING",
 					   1, types, values, NULL, false, 0);
 	n = (int64) SPI_processed;
 	SPI_finish();

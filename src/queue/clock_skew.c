@@ -34,14 +34,14 @@ static const char *const statements[] = {
 	" OR s.backoff_until > clock_timestamp() + " LONGEST ") FOR UPDATE SKIP LOCKED))",
 
 	/* a row without an attempt was replayed, and is due at once */
-	"WITH ahead AS MATERIALIZED (SELECT q.dest, q.id FROM pinterest_capi._destination_state AS s, pinterest_capi._queue AS q"
+	"WITH ahead AS MATERIALIZED (SELECT q.dest, q.id FROM pinterest_capi._destination_state AS s, pinterest_capi._retry AS q"
 	" WHERE q.dest = s.dest AND q.due_at > clock_timestamp() + " SLACK
 	" AND (q.last_attempt_at IS NULL OR q.last_attempt_at > clock_timestamp() + " SLACK
 	" OR q.due_at > q.last_attempt_at + " LONGEST ") FOR UPDATE OF q SKIP LOCKED)"
-	" UPDATE pinterest_capi._queue AS q SET"
+	" UPDATE pinterest_capi._retry AS q SET"
 	" due_at = clock_timestamp() + CASE WHEN q.last_attempt_at IS NULL OR q.due_at > q.last_attempt_at + " LONGEST
 	" THEN interval '0' ELSE greatest(q.due_at - q.last_attempt_at, interval '0') END"
-	" FROM ahead WHERE" PCAPI_QUEUED_AS("ahead")
+	" FROM ahead WHERE" PCAPI_RETRY_AS("ahead")
 };
 
 void

@@ -1,10 +1,9 @@
 /*
  * dequeue.c
- *	  Read retries and chosen events from the queue; dequeue_new.c reads events that were never
- *	  tried.
+ *	  Read retries and chosen events; dequeue_new.c reads fresh ones.
  *
- * One worker per database holds an advisory lock, so nothing here locks rows.  The
- * row of an event in flight stays in the queue as it is.  The worker keeps in memory
+ * One worker per database holds an advisory lock, so nothing here locks rows.  An
+ * event in flight is like any other in the tables.  The worker keeps in memory
  * which these are; a lease (one per request, committed before the request starts)
  * tells the next worker if this one dies.
  */
@@ -15,19 +14,32 @@
 #include "catalog/pg_type.h"
 #include "common/extension.h"
 #include "common/spi.h"
-#include "common/subxact.h"
 #include "queue/dequeue.h"
 #include "queue/payload.h"
+#include "queue/waiting.h"
+#include "utils/guc.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #define SELECT_EVENTS \
-	"SELECT q.id, q.attempts, greatest(e.created_at, q.due_at) AS waits_since, e.event_time, q.first_attempt_at, e.payload, e.created_at"
+	"SELECT e.id, coalesce(q.attempts, 0) AS attempts, q.id IS NOT NULL AS retried," \
+	" greatest(e.created_at, q.due_at) AS waits_since, e.event_time, q.first_attempt_at, e.payload, e.created_at"
 
-/* each event looked up by its key, for the reason that common/spi.h gives at pcapi_plan() */
-#define THEIR_EVENTS \
-	" CROSS JOIN LATERAL (SELECT v.created_at, v.event_time, v.payload FROM pinterest_capi._event AS v" \
-	" WHERE v.id = q.id OFFSET 0) AS e"
+/*
+ * The event e, and the row q of _retry if there is one, of c.id.  Each is looked up by its
+ * key, for the reason that common/spi.h gives at pcapi_plan().
+ */
+#define ITS_EVENT \
+	" JOIN LATERAL (SELECT v.id, v.dest, v.created_at, v.event_time, v.payload FROM pinterest_capi._event AS v" \
+	" WHERE v.id = c.id OFFSET 0) AS e ON e.dest = $1"
+#define ITS_RETRY \
+	" LEFT JOIN LATERAL (SELECT w.* FROM pinterest_capi._retry AS w WHERE w.dest = $1 AND w.id = c.id OFFSET 0) AS q ON true"
+
+/* fresh events in ($2, $4]; dest + 0, since no index but that of ids is to be read */
+#define FRESH(columns) \
+	"SELECT " columns " FROM pinterest_capi._event AS e" \
+	" WHERE e.id > $2 AND e.id <= $4 AND e.dest + 0 = $1 AND" PCAPI_NOT_FINAL("e.id") \
+	" AND NOT (" PCAPI_IS_RETRIED("$1", "e.id") ") ORDER BY e.id LIMIT $3"
 
 /* Read a time; 0 if it is null. */
 static TimestampTz
@@ -46,6 +58,7 @@ read_events(PcapiQueuedEvent **events, PcapiPayloadBudget *budget, MemoryContext
 	int			n = (int) SPI_processed;
 	int			id = pcapi_result_column("id");
 	int			attempts = pcapi_result_column("attempts");
+	int			retried = pcapi_result_column("retried");
 	int			waits_since = pcapi_result_column("waits_since");
 	int			event_time = pcapi_result_column("event_time");
 	int			first_attempt_at = pcapi_result_column("first_attempt_at");
@@ -62,6 +75,7 @@ read_events(PcapiQueuedEvent **events, PcapiPayloadBudget *budget, MemoryContext
 
 		e->id = DatumGetInt64(pcapi_result_datum(i, id, &isnull));
 		e->attempts = DatumGetInt32(pcapi_result_datum(i, attempts, &isnull));
+		e->retried = DatumGetBool(pcapi_result_datum(i, retried, &isnull));
 		e->waits_since = time_column(i, waits_since);
 		e->event_time = time_column(i, event_time);
 		e->first_attempt_at = time_column(i, first_attempt_at);
@@ -73,29 +87,72 @@ read_events(PcapiQueuedEvent **events, PcapiPayloadBudget *budget, MemoryContext
 	return n;
 }
 
-/* Read-only, so that it sees the active snapshot, as dequeue_new.c does. */
+/*
+ * Read-only, so that it sees the active snapshot, as dequeue_new.c does.  Which ids are
+ * missing is not known here, so all that was read is to be read again.
+ */
 int
-pcapi_dequeue_new_by_sql(int dest, int64 after, int limit, PcapiPayloadBudget *budget, PcapiQueuedEvent **events)
+pcapi_dequeue_new_by_sql(PcapiWalk *walk, int limit, PcapiQueuedEvent **events)
 {
 	static SPIPlanPtr plan = NULL;
-	Oid			types[3] = {INT4OID, INT8OID, INT8OID};
-	Datum		values[3] = {Int32GetDatum(dest), Int64GetDatum(after), Int64GetDatum(limit)};
+	Oid			types[4] = {INT4OID, INT8OID, INT8OID, INT8OID};
+	Datum		values[4] = {Int32GetDatum(walk->dest), Int64GetDatum(walk->after), Int64GetDatum(limit + walk->held), Int64GetDatum(walk->upto)};
 	MemoryContext context = CurrentMemoryContext;
+	int			level = pcapi_plan_by_key();
 	int			n;
 
 	SPI_connect();
 	pcapi_execute(SPI_OK_SELECT,
 				  pcapi_plan(&plan,
 							 SELECT_EVENTS
-							 " FROM (SELECT w.id, w.attempts, w.first_attempt_at, w.due_at FROM pinterest_capi._queue AS w"
-							 " WHERE w.dest = $1 AND w.id > $2 AND w.due_at IS NULL"
-							 " ORDER BY w.dest, w.id LIMIT $3) AS q"
-							 THEIR_EVENTS " ORDER BY q.id",
-							 3, types),
+							 " FROM (" FRESH("e.*") ") AS e"
+							 " CROSS JOIN (SELECT NULL::bigint AS id, NULL::integer AS attempts, NULL::timestamptz AS due_at,"
+							 " NULL::timestamptz AS first_attempt_at) AS q ORDER BY e.id",
+							 4, types),
 				  values, NULL, true, 0);
-	n = read_events(events, budget, context);
+	n = read_events(events, walk->budget, context);
 	SPI_finish();
+	AtEOXact_GUC(true, level);
+	walk->ended = n < limit + walk->held;
+	walk->read_to = n > 0 ? (*events)[n - 1].id : walk->after;
+	if (walk->unread && Max(walk->after, walk->unread_above) < walk->read_to)
+		pcapi_ranges_add(walk->unread, Max(walk->after, walk->unread_above) + 1, walk->read_to);
 	return n;
+}
+
+int
+pcapi_new_ids_by_sql(const PcapiWalk *walk, int limit, int64 *ids)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid			types[4] = {INT4OID, INT8OID, INT8OID, INT8OID};
+	Datum		values[4] = {Int32GetDatum(walk->dest), Int64GetDatum(walk->after), Int64GetDatum(limit), Int64GetDatum(walk->upto)};
+	int			level = pcapi_plan_by_key();
+	int			n;
+
+	SPI_connect();
+	pcapi_execute(SPI_OK_SELECT, pcapi_plan(&plan, FRESH("e.id"), 4, types), values, NULL, true, 0);
+	n = (int) SPI_processed;
+	for (int i = 0; i < n; i++)
+		ids[i] = pcapi_result_int64(i, "id");
+	SPI_finish();
+	AtEOXact_GUC(true, level);
+	return n;
+}
+
+/*
+ * Delete rows of _retry whose events have an outcome: a session wrote it while the event
+ * became a retry, or they were queued again by hand.
+ */
+static void
+delete_final(int dest, const int64 *ids, int n)
+{
+	Oid			types[2] = {INT4OID, INT8ARRAYOID};
+	Datum		values[2] = {Int32GetDatum(dest), pcapi_id_array(ids, n)};
+
+	pcapi_execute_once(SPI_OK_DELETE,
+					   "DELETE FROM pinterest_capi._retry WHERE dest = $1 AND id = ANY (ARRAY("
+					   "SELECT w.id FROM pinterest_capi._retry AS w WHERE w.dest = $1 AND w.id = ANY ($2) FOR UPDATE SKIP LOCKED))",
+					   2, types, values, NULL, false, 0);
 }
 
 /*
@@ -108,30 +165,43 @@ pcapi_dequeue_new_by_sql(int dest, int64 after, int limit, PcapiPayloadBudget *b
 int
 pcapi_dequeue_due(int dest, int limit, PcapiPayloadBudget *budget, PcapiQueuedEvent **events)
 {
-	static SPIPlanPtr plan = NULL;
+	static SPIPlanPtr choose_plan = NULL;
 	Oid			types[3] = {INT4OID, INT8OID, TIMESTAMPTZOID};
 	Datum		values[3] = {Int32GetDatum(dest), Int64GetDatum(limit), TimestampTzGetDatum(GetCurrentTimestamp())};
 	MemoryContext context = CurrentMemoryContext;
-	int			n;
+	int64	   *due;
+	int64	   *final;
+	int			n_due;
+	int			n_final = 0;
+	int			n = 0;
 
 	/* as of the transaction's first snapshot, with this transaction's own changes */
 	CommandCounterIncrement();
 	UpdateActiveSnapshotCommandId();
 	SPI_connect();
 	pcapi_execute(SPI_OK_SELECT,
-				  pcapi_plan(&plan,
-							 SELECT_EVENTS
-							 " FROM (SELECT w.id, w.attempts, w.first_attempt_at, w.due_at FROM pinterest_capi._queue AS w"
+				  pcapi_plan(&choose_plan,
+							 "SELECT c.id," PCAPI_IS_FINAL("c.id") " AS final"
+							 " FROM (SELECT w.id, w.due_at FROM pinterest_capi._retry AS w"
 							 " WHERE w.dest = $1 AND w.due_at <= $3"
-							 " ORDER BY w.dest, w.due_at LIMIT $2) AS q"
-							 THEIR_EVENTS,
+							 " ORDER BY w.dest, w.due_at LIMIT $2) AS c ORDER BY c.due_at",
 							 3, types),
 				  values, NULL, true, 0);
-	n = read_events(events, budget, context);
+	n_due = (int) SPI_processed;
+	due = MemoryContextAlloc(context, sizeof(int64) * Max(n_due, 1));
+	final = MemoryContextAlloc(context, sizeof(int64) * Max(n_due, 1));
+	for (int i = 0; i < n_due; i++)
+		if (pcapi_result_bool(i, "final"))
+			final[n_final++] = pcapi_result_int64(i, "id");
+		else
+			due[n++] = pcapi_result_int64(i, "id");
+	if (n_final > 0)
+		delete_final(dest, final, n_final);
 	SPI_finish();
-	return n;
+	return n == 0 ? 0 : pcapi_dequeue_ids(dest, due, n, budget, events);
 }
 
+/* Read-only, for the same reason. */
 int
 pcapi_dequeue_ids(int dest, const int64 *ids, int n, PcapiPayloadBudget *budget, PcapiQueuedEvent **events)
 {
@@ -146,127 +216,23 @@ pcapi_dequeue_ids(int dest, const int64 *ids, int n, PcapiPayloadBudget *budget,
 	pcapi_execute(SPI_OK_SELECT,
 				  pcapi_plan(&plan,
 							 SELECT_EVENTS
-							 " FROM unnest($2) WITH ORDINALITY AS i (id, n)"
-							 " CROSS JOIN LATERAL (SELECT w.id, w.attempts, w.first_attempt_at, w.due_at"
-							 " FROM pinterest_capi._queue AS w WHERE w.dest = $1 AND w.id = i.id OFFSET 0) AS q"
-							 THEIR_EVENTS " ORDER BY i.n",
+							 " FROM unnest($2) WITH ORDINALITY AS c (id, n)"
+							 ITS_EVENT ITS_RETRY " WHERE" PCAPI_NOT_FINAL("c.id") " ORDER BY c.n",
 							 2, types),
-				  values, NULL, false, 0);
+				  values, NULL, true, 0);
 	n = read_events(events, budget, context);
 	SPI_finish();
 	return n;
 }
 
-/* one event, for fetch_single() */
-typedef struct Single
-{
-	int			dest;
-	PcapiPayloadBudget *budget;
-	PcapiQueuedEvent *event;
-	MemoryContext context;
-	bool		found;
-} Single;
-
-/* Read one event with its payload. */
-static void
-fetch_single(void *arg)
-{
-	Single	   *s = arg;
-	MemoryContext old = MemoryContextSwitchTo(s->context);
-	PcapiQueuedEvent *events;
-
-	s->found = pcapi_dequeue_ids(s->dest, &s->event->id, 1, s->budget, &events) > 0;
-	if (s->found)
-		*s->event = events[0];
-	MemoryContextSwitchTo(old);
-}
-
-/*
- * Each event is read in a subtransaction, so that a damaged page of _event, say, is
- * a problem of the events on that page alone.
- */
-int
-pcapi_dequeue_singly(int dest, int64 after, int limit, PcapiPayloadBudget *budget, PcapiQueuedEvent **events)
-{
-	Oid			types[4] = {INT4OID, INT8OID, INT4OID, TIMESTAMPTZOID};
-	Datum		values[4] = {Int32GetDatum(dest), Int64GetDatum(after), Int32GetDatum(limit), TimestampTzGetDatum(GetCurrentTimestamp())};
-	MemoryContext context = CurrentMemoryContext;
-	PcapiQueuedEvent *found;
-	int			n;
-	int			m = 0;
-
-	SPI_connect();
-	pcapi_execute_once(SPI_OK_SELECT,
-					   "SELECT q.id, q.first_attempt_at FROM pinterest_capi._queue AS q"
-					   " WHERE q.dest = $1 AND q.id > $2 AND (q.due_at IS NULL OR q.due_at <= $4)"
-					   " ORDER BY q.dest, q.id LIMIT $3",
-					   4, types, values, NULL, true, 0);
-	n = (int) SPI_processed;
-	found = MemoryContextAllocZero(context, sizeof(PcapiQueuedEvent) * Max(n, 1));
-	for (int i = 0; i < n; i++)
-	{
-		found[i].id = pcapi_result_int64(i, "id");
-		found[i].first_attempt_at = pcapi_result_time(i, "first_attempt_at");
-		/* an event that can't be read doesn't expire */
-		found[i].event_time = GetCurrentTimestamp();
-	}
-	SPI_finish();
-
-	for (int i = 0; i < n; i++)
-	{
-		Single		s = {.dest = dest, .budget = budget, .event = &found[i], .context = context};
-		char	   *problem;
-
-		CHECK_FOR_INTERRUPTS();
-		problem = pcapi_subxact_error(fetch_single, &s);
-		if (problem)
-			found[i].problem = problem;
-		if (problem || s.found)
-			found[m++] = found[i];
-	}
-	*events = found;
-	return m;
-}
-
 Oid
-pcapi_queue_file(void)
+pcapi_event_file(void)
 {
-	Relation	rel = table_open(pcapi_table(PCAPI_TABLE_QUEUE), AccessShareLock);
+	Relation	rel = table_open(pcapi_table(PCAPI_TABLE_EVENT), AccessShareLock);
 	Oid			file = rel->rd_rel->relfilenode;
 
 	table_close(rel, NoLock);
 	return file;
-}
-
-int
-pcapi_queued_between(int dest, int64 low, int64 high, int64 **ids)
-{
-	static SPIPlanPtr plan = NULL;
-	Oid			types[3] = {INT4OID, INT8OID, INT8OID};
-	Datum		values[3] = {Int32GetDatum(dest), Int64GetDatum(low), Int64GetDatum(high)};
-	MemoryContext context = CurrentMemoryContext;
-	int			column;
-	int			n;
-
-	SPI_connect();
-	pcapi_execute(SPI_OK_SELECT,
-				  pcapi_plan(&plan,
-							 "SELECT q.id FROM pinterest_capi._queue AS q"
-							 " WHERE q.dest = $1 AND q.id > $2 AND q.id <= $3 AND q.due_at IS NULL"
-							 " ORDER BY q.dest, q.id LIMIT 100000",
-							 3, types),
-				  values, NULL, false, 0);
-	n = (int) SPI_processed;
-	column = pcapi_result_column("id");
-	*ids = MemoryContextAlloc(context, sizeof(int64) * Max(n, 1));
-	for (int i = 0; i < n; i++)
-	{
-		bool		isnull;
-
-		(*ids)[i] = DatumGetInt64(pcapi_result_datum(i, column, &isnull));
-	}
-	SPI_finish();
-	return n;
 }
 
 TimestampTz
@@ -280,7 +246,7 @@ pcapi_next_due(int dest)
 	SPI_connect();
 	pcapi_execute(SPI_OK_SELECT,
 				  pcapi_plan(&plan,
-							 "SELECT w.due_at FROM pinterest_capi._queue AS w"
+							 "SELECT w.due_at FROM pinterest_capi._retry AS w"
 							 " WHERE w.dest = $1 AND w.due_at > $2"
 							 " ORDER BY w.dest, w.due_at LIMIT 1",
 							 2, types),

@@ -1,6 +1,6 @@
 /*
  * dequeue.h
- *	  Read retries and chosen events from the queue; dequeue_new.h has events that were never tried.
+ *	  Read retries and chosen events; dequeue_new.h has fresh events.
  */
 #ifndef PCAPI_DEQUEUE_H
 #define PCAPI_DEQUEUE_H
@@ -8,6 +8,7 @@
 #include "pinterest_capi.h"
 
 #include "datatype/timestamp.h"
+#include "queue/dequeue_new.h"
 #include "queue/payload.h"
 
 /*
@@ -16,25 +17,25 @@
  * of its row (tid).
  */
 
-/* Read events that were never tried, behind an id, by a statement: as pcapi_dequeue_new(). */
-extern int	pcapi_dequeue_new_by_sql(int dest, int64 after, int limit, PcapiPayloadBudget *budget, PcapiQueuedEvent **events);
+/* Read fresh events by a statement, with those that a batch holds: as pcapi_dequeue_new(). */
+extern int	pcapi_dequeue_new_by_sql(PcapiWalk *walk, int limit, PcapiQueuedEvent **events);
 
-/* Read retries that are due, the one that has been due longest first. */
+/* Read ids of fresh events by a statement: as pcapi_new_ids(). */
+extern int	pcapi_new_ids_by_sql(const PcapiWalk *walk, int limit, int64 *ids);
+
+/*
+ * Read retries that are due, the one that has been due longest first.  Rows of events that have an outcome are
+ * deleted.
+ */
 extern int	pcapi_dequeue_due(int dest, int limit, PcapiPayloadBudget *budget, PcapiQueuedEvent **events);
 
-/* Read those of the ids, which are sorted, that are still queued, in their order. */
+/* Read those of the ids, which are sorted, that still wait, in their order. */
 extern int	pcapi_dequeue_ids(int dest, const int64 *ids, int n, PcapiPayloadBudget *budget, PcapiQueuedEvent **events);
-
-/* Read events that were never tried or are due, behind an id, each by itself: after an error of the others. */
-extern int	pcapi_dequeue_singly(int dest, int64 after, int limit, PcapiPayloadBudget *budget, PcapiQueuedEvent **events);
-
-/* Return the ids of queued events that were never tried, in (low, high]; at most 100,000. */
-extern int	pcapi_queued_between(int dest, int64 low, int64 high, int64 **ids);
 
 /* Return when the next retry that isn't due yet will be.  0: there is none. */
 extern TimestampTz pcapi_next_due(int dest);
 
-/* Return the file of the table _queue.  It is another one after TRUNCATE or a rewrite. */
-extern Oid	pcapi_queue_file(void);
+/* Return the file of the table _event.  It is another one after TRUNCATE or a rewrite. */
+extern Oid	pcapi_event_file(void);
 
 #endif							/* PCAPI_DEQUEUE_H */

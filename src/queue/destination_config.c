@@ -37,7 +37,7 @@ unmask(Datum pad_datum, Datum masked_datum, MemoryContext context)
 	" d.test_mode, d.batch_size, d.max_requests_per_minute," \
 	" (1000000 * extract(epoch FROM c.now - (c.now - d.max_event_age)))::bigint AS max_event_age," \
 	" (1000000 * extract(epoch FROM c.now - (c.now - d.retry_for)))::bigint AS retry_for," \
-	" s.backoff_until, s.failing_since, s.backoff_reason, s.life" \
+	" s.backoff_until, s.failing_since, s.backoff_reason, s.life, s.done_below" \
 	" FROM pinterest_capi.destination AS d" \
 	" JOIN pinterest_capi._destination_state AS s ON s.destination = d.destination" \
 	" LEFT JOIN pinterest_capi._secret AS x ON x.destination = d.destination" \
@@ -88,6 +88,7 @@ pcapi_destination_configs(int dest)
 		config->failing_since = pcapi_result_time(i, "failing_since");
 		config->backoff_reason = pcapi_result_text(i, "backoff_reason");
 		config->life = pcapi_result_int32(i, "life");
+		config->done_below = pcapi_result_int64(i, "done_below");
 
 		spi_context = MemoryContextSwitchTo(context);
 		configs = lappend(configs, config);

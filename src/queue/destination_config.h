@@ -30,6 +30,7 @@ typedef struct PcapiDestinationConfig
 	TimestampTz backoff_until;	/* 0: none */
 	TimestampTz failing_since;	/* 0: not failing */
 	char	   *backoff_reason; /* or NULL */
+	int64		done_below;		/* no event with an id up to this is fresh */
 } PcapiDestinationConfig;
 
 /*

@@ -73,11 +73,11 @@ pcapi_destination_number(const char *destination, bool create)
 }
 
 void
-pcapi_destination_taken(int dest, int life, bool sent, bool recovered)
+pcapi_destination_taken(int dest, int life, bool sent, bool recovered, int64 done_below)
 {
 	static SPIPlanPtr plan = NULL;
-	Oid			types[4] = {INT4OID, INT4OID, BOOLOID, BOOLOID};
-	Datum		values[4] = {Int32GetDatum(dest), Int32GetDatum(life), BoolGetDatum(sent), BoolGetDatum(recovered)};
+	Oid			types[5] = {INT4OID, INT4OID, BOOLOID, BOOLOID, INT8OID};
+	Datum		values[5] = {Int32GetDatum(dest), Int32GetDatum(life), BoolGetDatum(sent), BoolGetDatum(recovered), Int64GetDatum(done_below)};
 
 	SPI_connect();
 	pcapi_execute(SPI_OK_UPDATE,
@@ -86,8 +86,9 @@ pcapi_destination_taken(int dest, int life, bool sent, bool recovered)
 							 " last_sent_at = CASE WHEN $3 THEN clock_timestamp() ELSE last_sent_at END,"
 							 " failing_since = CASE WHEN NOT $4 THEN failing_since END,"
 							 " backoff_until = CASE WHEN NOT $4 THEN backoff_until END,"
-							 " backoff_reason = CASE WHEN NOT $4 THEN backoff_reason END WHERE dest = $1 AND life = $2",
-							 4, types),
+							 " backoff_reason = CASE WHEN NOT $4 THEN backoff_reason END,"
+							 " done_below = greatest(done_below, $5) WHERE dest = $1 AND life = $2",
+							 5, types),
 				  values, NULL, false, 0);
 	SPI_finish();
 }
@@ -111,6 +112,34 @@ pcapi_destination_count(int dest, int life, int sent, int failed)
 							 " WHERE s.dest = $1 AND s.life = $2",
 							 6, types),
 				  values, NULL, false, 0);
+	SPI_finish();
+}
+
+void
+pcapi_destination_done(int dest, int life, int64 done_below)
+{
+	Oid			types[3] = {INT4OID, INT4OID, INT8OID};
+	Datum		values[3] = {Int32GetDatum(dest), Int32GetDatum(life), Int64GetDatum(done_below)};
+
+	SPI_connect();
+	pcapi_execute_once(SPI_OK_UPDATE,
+					   "UPDATE pinterest_capi._destination_state SET done_below = $3 WHERE dest = ANY (ARRAY("
+					   "SELECT s.dest FROM pinterest_capi._destination_state AS s"
+					   " WHERE s.dest = $1 AND s.life = $2 AND s.done_below < $3 FOR NO KEY UPDATE SKIP LOCKED))",
+					   3, types, values, NULL, false, 0);
+	SPI_finish();
+}
+
+/* Without a token, a sequence that was never used is rather that of a dump that is being restored. */
+void
+pcapi_destinations_restart(void)
+{
+	SPI_connect();
+	pcapi_execute_sql(SPI_OK_UPDATE,
+					  "UPDATE pinterest_capi._destination_state SET done_below = 0"
+					  " WHERE done_below > (SELECT s.last_value FROM pinterest_capi._event_id_seq AS s"
+					  " WHERE s.is_called OR EXISTS (SELECT FROM pinterest_capi._secret))",
+					  false);
 	SPI_finish();
 }
 

@@ -55,7 +55,16 @@ extern void pcapi_destination_lock(int dest);
  */
 
 /* It has answered a request.  sent: events were processed.  recovered: it works again, which ends failing and backoff. */
-extern void pcapi_destination_taken(int dest, int life, bool sent, bool recovered);
+extern void pcapi_destination_taken(int dest, int life, bool sent, bool recovered, int64 done_below);
+
+/*
+ * Each event of it with an id up to this has an outcome or a row in _retry.  It is not written while another
+ * transaction has locked the state.
+ */
+extern void pcapi_destination_done(int dest, int life, int64 done_below);
+
+/* Ids are drawn from the start again, in a log that was emptied: nothing is done. */
+extern void pcapi_destinations_restart(void);
 
 /* So many events have just become sent and failed; for destination_status. */
 extern void pcapi_destination_count(int dest, int life, int sent, int failed);

@@ -1,9 +1,9 @@
 /*
  * enqueue.c
- *	  Write an event's rows, in the caller's transaction.
+ *	  Write an event into the log, in the caller's transaction.
  *
- * src/track and src/fanin decide what an event holds; here it becomes rows of _event
- * and of _queue or _outcome.
+ * src/track and src/fanin decide what an event holds; here it becomes a row of _event,
+ * which waits to be sent unless it gets one of _outcome as well.
  */
 #include "pinterest_capi.h"
 
@@ -65,21 +65,6 @@ insert_event(const PcapiNewEvent *ev, int64 id, TimestampTz now)
 	return new_one;
 }
 
-/* Insert the row of _queue. */
-static void
-insert_queued(const PcapiNewEvent *ev, int64 id)
-{
-	PcapiTableWriter writer;
-
-	pcapi_writer_open(&writer, PCAPI_TABLE_QUEUE, PCAPI_QUEUE_COLUMNS, NULL);
-	pcapi_writer_leave_out(&writer, PCAPI_QUEUE_DUE_AT);
-	pcapi_slot_set(writer.slot, PCAPI_QUEUE_ID, Int64GetDatum(id));
-	pcapi_slot_set(writer.slot, PCAPI_QUEUE_DEST, Int32GetDatum(ev->dest));
-	pcapi_slot_set(writer.slot, PCAPI_QUEUE_ATTEMPTS, Int32GetDatum(0));
-	(void) pcapi_writer_insert(&writer);
-	pcapi_writer_close(&writer);
-}
-
 /* Insert the row of _outcome of an event that is final at once. */
 static void
 insert_outcome(const PcapiNewEvent *ev, int64 id, TimestampTz now)
@@ -117,9 +102,7 @@ pcapi_enqueue(const PcapiNewEvent *ev)
 	id = nextval_internal(pcapi_table(PCAPI_TABLE_EVENT_SEQUENCE), false);
 	if (!insert_event(ev, id, now))
 		return false;
-	if (ev->status == NULL)
-		insert_queued(ev, id);
-	else
+	if (ev->status != NULL)
 		insert_outcome(ev, id, now);
 	CommandCounterIncrement();
 	return true;

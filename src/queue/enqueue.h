@@ -1,6 +1,6 @@
 /*
  * enqueue.h
- *	  Write an event's rows, in the caller's transaction.
+ *	  Write an event into the log, in the caller's transaction.
  */
 #ifndef PCAPI_ENQUEUE_H
 #define PCAPI_ENQUEUE_H

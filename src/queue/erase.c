@@ -78,8 +78,7 @@ end_emptied(Datum dests, Datum ids)
 	List	   *kept = NIL;
 
 	pcapi_finalize_waiting("suppressed", "forgotten",
-						   "(SELECT * FROM unnest($3, $4) AS e (dest, id) ORDER BY e.dest, e.id OFFSET 0) AS r"
-						   " JOIN pinterest_capi._queue AS q ON" PCAPI_QUEUED_AS("r"),
+						   "SELECT e.dest, e.id FROM unnest($1, $2) AS e (dest, id) ORDER BY e.id",
 						   false, lengthof(types), types, values, NULL);
 	for (int i = 0; i < lengthof(ours); i++)
 		kept = lappend(kept, unconstify(char *, ours[i]));

@@ -8,6 +8,7 @@
  */
 #include "pinterest_capi.h"
 
+#include "access/transam.h"
 #include "catalog/pg_type.h"
 #include "common/spi.h"
 #include "fmgr.h"
@@ -15,8 +16,11 @@
 #include "queue/finalize.h"
 #include "queue/outcome.h"
 #include "queue/statistics.h"
+#include "queue/waiting.h"
+#include "storage/procarray.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
+#include "utils/snapmgr.h"
 
 #define DROPPED "destination dropped"
 
@@ -25,9 +29,37 @@ typedef struct Final
 {
 	const char *status;
 	const char *reason;
+	bool		skip_locked;
 } Final;
 
-/* Move rows that are locked from _queue to _outcome.  A PcapiStep. */
+/*
+ * Lock events that wait, so that none becomes a retry (settle.c) in between: for the
+ * statistics, what it was has to be known.
+ */
+static void
+lock_events(Datum ids)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid			types[1] = {INT8ARRAYOID};
+	Datum		values[1] = {ids};
+
+	SPI_connect();
+	pcapi_execute(SPI_OK_SELECT,
+				  pcapi_plan(&plan,
+							 "SELECT FROM pinterest_capi._event AS e WHERE e.id = ANY ($1) AND" PCAPI_NOT_FINAL("e.id")
+							 " ORDER BY e.id FOR NO KEY UPDATE OF e",
+							 1, types),
+				  values, NULL, false, 0);
+	SPI_finish();
+}
+
+/*
+ * Give those of the chosen events that wait an outcome, and delete their rows of _retry.  A PcapiStep.
+ *
+ * Only rows of _event and the key of _outcome are waited for, in the order of ids, so no two calls deadlock.  A
+ * row of _retry that another transaction has locked stays: the worker deletes it
+ * (dequeue.c).
+ */
 static int64
 finalize_step(Datum dests, Datum ids, void *arg)
 {
@@ -35,60 +67,64 @@ finalize_step(Datum dests, Datum ids, void *arg)
 	const Final *final = arg;
 	Oid			types[4] = {TEXTOID, TEXTOID, INT4ARRAYOID, INT8ARRAYOID};
 	Datum		values[4] = {CStringGetTextDatum(final->status), CStringGetTextDatum(final->reason), dests, ids};
-	int64		n;
+	MemoryContext context = CurrentMemoryContext;
+	Datum	   *written;
+	bool	   *retried;
+	int			n;
 
-	pcapi_statistics_before(ids);
+	if (final->skip_locked)
+		values[3] = pcapi_without_pending(ids);
+	else
+		lock_events(ids);
 	SPI_connect();
-	pcapi_execute(SPI_OK_INSERT,
+	pcapi_execute(SPI_OK_INSERT_RETURNING,
 				  pcapi_outcome_plan(plans,
-									 "WITH dequeued AS ("
-									 " DELETE FROM pinterest_capi._queue AS q USING unnest($3, $4) AS chosen (dest, id)"
-									 " WHERE" PCAPI_QUEUED_AS("chosen") " RETURNING q.*)"
+									 "WITH chosen AS MATERIALIZED (SELECT e.id, e.dest, e.destination, q.attempts, q.http_status,"
+									 " q.last_attempt_at, q.error, q.warnings"
+									 " FROM (SELECT u.id FROM unnest($4) AS u (id) ORDER BY u.id OFFSET 0) AS c"
+									 " JOIN LATERAL (SELECT v.id, v.dest, v.destination FROM pinterest_capi._event AS v"
+									 " WHERE v.id = c.id OFFSET 0) AS e ON e.dest = ANY ($3)"
+									 " LEFT JOIN LATERAL (SELECT w.* FROM pinterest_capi._retry AS w"
+									 " WHERE w.dest = e.dest AND w.id = e.id OFFSET 0) AS q ON true"
+									 " WHERE" PCAPI_WAITS("e") "),"
+									 " free AS MATERIALIZED (SELECT q.dest, q.id FROM chosen AS r"
+									 " JOIN pinterest_capi._retry AS q ON" PCAPI_RETRY_AS("r") " FOR UPDATE OF q SKIP LOCKED),"
+									 " gone AS (DELETE FROM pinterest_capi._retry AS q USING free AS r WHERE" PCAPI_RETRY_AS("r") ")"
 									 " INSERT INTO pinterest_capi._outcome (" PCAPI_OUTCOME_LIST ")"
-									 " SELECT g.id, clock_timestamp(), g.last_attempt_at, g.dest, g.attempts, g.http_status,"
+									 " SELECT g.id, clock_timestamp(), g.last_attempt_at, g.dest, coalesce(g.attempts, 0), g.http_status,"
 									 " $1, $2, g.error, CASE WHEN (g.dest, g.id) IN (SELECT l.dest, unnest(l.ids) FROM pinterest_capi._lease AS l)"
 									 " THEN g.warnings || '" PCAPI_WARNING_IN_REQUEST "'::text"
-									 " WHEN (SELECT e.destination IS NOT NULL FROM pinterest_capi._event AS e WHERE e.id = g.id)"
-									 " THEN g.warnings || '" PCAPI_WARNING_PUBLISHED "'::text"
-									 " ELSE g.warnings END, NULL FROM dequeued AS g%s",
+									 " WHEN g.destination IS NOT NULL THEN g.warnings || '" PCAPI_WARNING_PUBLISHED "'::text"
+									 " ELSE g.warnings END, NULL FROM chosen AS g%s"
+									 " RETURNING id, attempts",
 									 4, types),
 				  values, NULL, false, 0);
-	n = (int64) SPI_processed;
+	n = (int) SPI_processed;
+	written = MemoryContextAlloc(context, sizeof(Datum) * Max(n, 1));
+	retried = MemoryContextAlloc(context, sizeof(bool) * Max(n, 1));
+	for (int i = 0; i < n; i++)
+	{
+		written[i] = Int64GetDatum(pcapi_result_int64(i, "id"));
+		retried[i] = pcapi_result_int32(i, "attempts") > 0;
+	}
 	SPI_finish();
-	pcapi_statistics_after(ids);
+	pcapi_statistics_finalized(written, retried, n);
 	return n;
 }
 
 /*
- * The rows q come in the order of dest and id.  As they are locked in this order, no
- * two calls deadlock.  A join must not have ORDER BY q's columns: the planner would
- * read the queue in their order.
- *
  * An event in flight may have been processed, which a warning in its outcome says.
  * The lease of a request that starts at this very moment isn't seen yet.
  */
 int64
-pcapi_finalize_waiting(const char *status, const char *reason, const char *from,
+pcapi_finalize_waiting(const char *status, const char *reason, const char *query,
 					   bool skip_locked, int nargs, const Oid *argtypes, const Datum *args, const char *argnulls)
 {
-	Oid			types[5] = {TEXTOID, TEXTOID};
-	Datum		values[5];
-	char		nulls[5] = {' ', ' ', ' ', ' ', ' '};
 	int			level = pcapi_plan_by_key();
-	Final		final = {status, reason};
+	Final		final = {status, reason, skip_locked};
 	int64		n;
 
-	Assert(nargs <= 3);
-	values[0] = CStringGetTextDatum(status);
-	values[1] = CStringGetTextDatum(reason);
-	for (int i = 0; i < nargs; i++)
-	{
-		types[2 + i] = argtypes[i];
-		values[2 + i] = args[i];
-		nulls[2 + i] = argnulls ? argnulls[i] : ' ';
-	}
-	n = pcapi_in_steps(psprintf("SELECT q.dest, q.id FROM %s FOR UPDATE OF q%s", from, skip_locked ? " SKIP LOCKED" : ""),
-					   2 + nargs, types, values, nulls, finalize_step, &final);
+	n = pcapi_in_steps(query, nargs, argtypes, args, argnulls, finalize_step, &final);
 	AtEOXact_GUC(true, level);
 	return n;
 }
@@ -105,7 +141,7 @@ pcapi_cancel_destination_events(const char *destination)
 
 	if (DatumGetInt32(values[0]) == 0)
 		return;
-	pcapi_finalize_waiting("cancelled", DROPPED, "pinterest_capi._queue AS q WHERE q.dest = $3 ORDER BY q.dest, q.id", false, 1, types, values, NULL);
+	pcapi_finalize_waiting("cancelled", DROPPED, PCAPI_WAITING_OF("$1"), false, 1, types, values, NULL);
 	SPI_connect();
 	pcapi_execute_once(SPI_OK_UPDATE,
 					   "UPDATE pinterest_capi._destination_state SET paused_at = NULL, paused_reason = NULL,"
@@ -113,17 +149,103 @@ pcapi_cancel_destination_events(const char *destination)
 					   " last_sent_at = NULL, last_error = NULL, last_error_at = NULL, last_hour = DEFAULT,"
 					   " dropped_at = clock_timestamp(), life = life + 1 WHERE dest = $1",
 					   1, types, values, NULL, false, 0);
+	/* the row's xmin tells when, so it has to be a new one */
+	pcapi_execute_once(SPI_OK_DELETE, "DELETE FROM pinterest_capi._dropped WHERE dest = $1", 1, types, values, NULL, false, 0);
+	pcapi_execute_once(SPI_OK_INSERT, "INSERT INTO pinterest_capi._dropped (dest) VALUES ($1)", 1, types, values, NULL, false, 0);
 	SPI_finish();
 }
 
-/* The worker calls this periodically.  That a destination is missing is not enough: a dump may be about to bring it. */
+/* ---- events of dropped destinations that were committed late ---- */
+
+/* the wait for the transactions that may not know of a drop */
+typedef struct Grace
+{
+	TransactionId before;		/* for each drop older than this; invalid: there is no wait */
+	TransactionId wait_for;		/* it is over once all transactions older than this are */
+} Grace;
+
+/* Conditions: a row f of _dropped is older than a transaction; its destination was not configured again. */
+#define OLDER(before)	" age(f.xmin) > age(" before ")"
+#define STILL_DROPPED \
+	" EXISTS (SELECT FROM pinterest_capi._destination_state AS s WHERE s.dest = f.dest AND s.dropped_at IS NOT NULL" \
+	" AND NOT EXISTS (SELECT FROM pinterest_capi.destination AS d WHERE d.destination = s.destination))"
+
+/*
+ * Begin to wait, if there is a drop that each running statement knows of.  Whatever did
+ * not know of it has its transaction's xid by now (as in erase.c).
+ */
+static void
+begin_grace(Grace *grace)
+{
+	Oid			types[1] = {XIDOID};
+	Datum		values[1];
+	TransactionId before = GetOldestTransactionIdConsideredRunning();
+
+	values[0] = TransactionIdGetDatum(before);
+	SPI_connect();
+	pcapi_execute_once(SPI_OK_SELECT,
+					   "SELECT FROM pinterest_capi._dropped AS f WHERE" OLDER("$1") " LIMIT 1",
+					   1, types, values, NULL, true, 1);
+	if (SPI_processed > 0)
+	{
+		grace->before = before;
+		grace->wait_for = XidFromFullTransactionId(ReadNextFullTransactionId());
+	}
+	SPI_finish();
+}
+
+/* End it: delete the rows of the drops.  One that has events left, to which a transaction gives an outcome, stays. */
+static void
+end_grace(Grace *grace)
+{
+	Oid			types[1] = {XIDOID};
+	Datum		values[1] = {TransactionIdGetDatum(grace->before)};
+	int			level = pcapi_plan_by_key();
+
+	SPI_connect();
+	pcapi_execute_once(SPI_OK_DELETE,
+					   "DELETE FROM pinterest_capi._dropped AS f WHERE" OLDER("$1")
+					   " AND NOT (" STILL_DROPPED " AND EXISTS (" PCAPI_WAITING_OF("f.dest") " OFFSET 0))",
+					   1, types, values, NULL, false, 0);
+	SPI_finish();
+	AtEOXact_GUC(true, level);
+	memset(grace, 0, sizeof(Grace));
+}
+
+/* Return whether a destination was dropped of which events may still come. */
+static bool
+any_dropped(void)
+{
+	bool		found;
+
+	SPI_connect();
+	pcapi_execute_sql(SPI_OK_SELECT, "SELECT FROM pinterest_capi._dropped LIMIT 1", true);
+	found = (SPI_processed > 0);
+	SPI_finish();
+	return found;
+}
+
+/*
+ * The worker calls this periodically.  A destination that was configured again meanwhile
+ * keeps its events.  That a destination is missing would not be enough: a dump may be
+ * about to bring it, or the outcomes of its events.
+ */
 void
 pcapi_cancel_orphaned_events(void)
 {
+	static Grace grace;
+	bool		over;
+
+	if (!any_dropped())
+		return;
+	over = TransactionIdIsValid(grace.before) &&
+		TransactionIdPrecedesOrEquals(grace.wait_for, GetTransactionSnapshot()->xmin);
 	pcapi_finalize_waiting("cancelled", DROPPED,
-						   "pinterest_capi._queue AS q WHERE q.dest = ANY (ARRAY(SELECT s.dest"
-						   " FROM pinterest_capi._destination_state AS s WHERE s.dropped_at IS NOT NULL"
-						   " AND NOT EXISTS (SELECT FROM pinterest_capi.destination AS d WHERE d.destination = s.destination)))"
-						   " ORDER BY q.dest, q.id",
+						   "SELECT n.dest, n.id FROM (SELECT f.dest FROM pinterest_capi._dropped AS f WHERE" STILL_DROPPED " OFFSET 0) AS f"
+						   " CROSS JOIN LATERAL (" PCAPI_WAITING_OF("f.dest") " OFFSET 0) AS n",
 						   true, 0, NULL, NULL, NULL);
+	if (over)
+		end_grace(&grace);
+	else if (!TransactionIdIsValid(grace.before))
+		begin_grace(&grace);
 }

@@ -8,11 +8,11 @@
 #include "pinterest_capi.h"
 
 /*
- * Make queued events final: the rows q of _queue that a FROM clause has, whose
- * parameters begin at $3; three at most.  skip_locked: except those that another
- * transaction has locked.  Return how many.
+ * Make those of the events that a query chooses final that still wait.  The query has
+ * the columns dest and id, in the order of ids, and may lock rows.  skip_locked: except
+ * events to which another transaction is giving an outcome.  Return how many.
  */
-extern int64 pcapi_finalize_waiting(const char *status, const char *reason, const char *from,
+extern int64 pcapi_finalize_waiting(const char *status, const char *reason, const char *query,
 									bool skip_locked, int nargs, const Oid *argtypes, const Datum *args,
 									const char *argnulls);
 

@@ -15,7 +15,7 @@ typedef struct PcapiHandover
 	int			n;
 	bool		full;			/* there may be more */
 	char	   *slots;			/* whose confirmation is waited for */
-	Datum	   *dests;			/* n each: integer, bigint, and the xid that queued the row */
+	Datum	   *dests;			/* n each: integer, bigint, and the xid that made the row of _retry, or 0 */
 	Datum	   *ids;
 	Datum	   *xmins;
 	XLogRecPtr	committed;		/* end of the commit record of the transaction that chose them; the caller fills it in */

@@ -28,7 +28,7 @@
 char *
 pcapi_replicating_subscription(void)
 {
-	static const PcapiTable written[] = {PCAPI_TABLE_QUEUE, PCAPI_TABLE_OUTCOME};
+	static const PcapiTable written[] = {PCAPI_TABLE_RETRY, PCAPI_TABLE_OUTCOME};
 	char	   *name = NULL;
 
 	for (int i = 0; i < lengthof(written) && name == NULL; i++)

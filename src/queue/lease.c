@@ -12,6 +12,7 @@
 #include "catalog/pg_type.h"
 #include "common/spi.h"
 #include "queue/lease.h"
+#include "queue/waiting.h"
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -65,8 +66,8 @@ pcapi_leases(void)
 	SPI_connect();
 	pcapi_execute_sql(SPI_OK_SELECT,
 					  "SELECT l.lease, l.dest, l.taken_at, w.ids FROM pinterest_capi._lease AS l CROSS JOIN LATERAL"
-					  " (SELECT coalesce(array_agg(q.id ORDER BY q.id), '{}') AS ids FROM unnest(l.ids) AS i (id)"
-					  " CROSS JOIN LATERAL (SELECT v.id FROM pinterest_capi._queue AS v WHERE v.dest = l.dest AND v.id = i.id OFFSET 0) AS q) AS w"
+					  " (SELECT coalesce(array_agg(i.id ORDER BY i.id), '{}') AS ids FROM unnest(l.ids) AS i (id)"
+					  " WHERE" PCAPI_NOT_FINAL("i.id") ") AS w"
 					  " ORDER BY l.lease",
 					  true);
 	for (uint64 i = 0; i < SPI_processed; i++)

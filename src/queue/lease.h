@@ -16,14 +16,14 @@ typedef struct PcapiLease
 	int64		lease;
 	int			dest;
 	TimestampTz taken_at;
-	int64	   *ids;			/* n events that are still queued, sorted */
+	int64	   *ids;			/* n events that still wait, sorted */
 	int			n;
 } PcapiLease;
 
 /* Write a lease, in a transaction that the caller commits before the request.  Return its number. */
 extern int64 pcapi_lease(int dest, const int64 *ids, int n);
 
-/* Return all leases, also those of whose events none is queued, in the current memory context. */
+/* Return all leases, also those of whose events none waits, in the current memory context. */
 extern List *pcapi_leases(void);
 
 #endif							/* PCAPI_LEASE_H */

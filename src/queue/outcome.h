@@ -19,7 +19,7 @@
 /* what becomes of an event after a request */
 typedef enum PcapiOutcome
 {
-	PCAPI_RELEASE,				/* nothing: its row stays as it was */
+	PCAPI_RELEASE,				/* nothing: it waits as before */
 	PCAPI_SENT,
 	PCAPI_FAILED,
 	PCAPI_EXPIRED,
@@ -30,7 +30,7 @@ typedef enum PcapiOutcome
 typedef struct PcapiEventOutcome
 {
 	int64		id;
-	ItemPointerData tid;		/* place of its row when it was read; another row may stand there now */
+	ItemPointerData tid;		/* place of the event's row when it was read; another row may stand there now */
 	TransactionId xmin;			/* the row's, when it was read */
 	TimestampTz created_at;		/* of the event; 0: any event with the id is meant */
 	PcapiOutcome outcome;
@@ -47,12 +47,12 @@ typedef struct PcapiEventOutcome
 /* whether an outcome was written */
 typedef enum PcapiWritten
 {
-	PCAPI_NOT_THERE,			/* the event is not queued any more, or is another one */
+	PCAPI_NOT_THERE,			/* the event waits no more, or is another one */
 	PCAPI_WRITTEN,
-	PCAPI_LEFT					/* the event is queued, and its outcome could not be written */
+	PCAPI_LEFT					/* the event waits, and its outcome could not be written */
 } PcapiWritten;
 
-/* The columns of an INSERT into _outcome for rows that are deleted from the queue. */
+/* The columns of an INSERT into _outcome for events that have waited. */
 #define PCAPI_OUTCOME_LIST \
 	"id, finished_at, last_attempt_at, dest, attempts, http_status, status, reason, error, warnings, test_mode"
 
@@ -70,11 +70,31 @@ extern const char *pcapi_outcome_name(PcapiOutcome outcome);
 
 /*
  * Return the plan of an INSERT into _outcome, which is prepared and kept.  In sql, %s
- * stands in the place of ON CONFLICT: an event that somebody has queued again by hand
- * may have an outcome, and the newer one replaces it.  ON CONFLICT needs an index that
- * may be missing; then a second outcome is better than none.  So there are two plans:
- * the table, which is locked here, decides.
+ * stands in the place of ON CONFLICT DO NOTHING: the first outcome of an event stays.
+ * ON CONFLICT needs an index that may be missing, and no rules; then a second outcome is
+ * better than none.  So there are two plans: the table, which is locked here, decides.
  */
 extern SPIPlanPtr pcapi_outcome_plan(SPIPlanPtr plans[2], const char *sql, int nargs, Oid *argtypes);
+
+/* ---- outcomes of transactions that are not over ---- */
+
+/* the outcome of an event */
+typedef enum PcapiOutcomeState
+{
+	PCAPI_OUTCOME_NONE,
+	PCAPI_OUTCOME_THERE,
+	PCAPI_OUTCOME_PENDING		/* another transaction is inserting or deleting it */
+} PcapiOutcomeState;
+
+/* a scan that looks at outcomes, without waiting for anybody */
+typedef struct PcapiOutcomeLook PcapiOutcomeLook;
+
+/* Begin looking.  NULL: the table has no index that can be read; then each outcome would be NONE. */
+extern PcapiOutcomeLook *pcapi_outcome_look_begin(void);
+extern PcapiOutcomeState pcapi_outcome_look(PcapiOutcomeLook *look, int64 id);
+extern void pcapi_outcome_look_end(PcapiOutcomeLook *look);
+
+/* Return those of the ids, a bigint[], whose outcome isn't PENDING. */
+extern Datum pcapi_without_pending(Datum ids);
 
 #endif							/* PCAPI_OUTCOME_H */

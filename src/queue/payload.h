@@ -16,7 +16,8 @@
 typedef struct PcapiQueuedEvent
 {
 	int64		id;
-	ItemPointerData tid;		/* place of its row in _queue if it was never tried; else invalid */
+	bool		retried;		/* it has a row in _retry */
+	ItemPointerData tid;		/* place of its row in _event if it was never tried; else invalid */
 	TransactionId xmin;			/* of that row */
 	TimestampTz created_at;
 	int			attempts;

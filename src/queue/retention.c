@@ -115,6 +115,10 @@ deletion_is_watched(PcapiTable table)
 	return watched;
 }
 
+/*
+ * No outcome is deleted whose event may still be about to come, in a restored dump: it
+ * would be taken for fresh.  So there must be an event behind these.
+ */
 bool
 pcapi_retention_step(const char *retention, const char *payload_retention, int64 *after,
 					 int64 *changed)
@@ -140,7 +144,8 @@ pcapi_retention_step(const char *retention, const char *payload_retention, int64
 							 " o.finished_at < clock_timestamp() - $2::interval AS stale,"
 							 " o.finished_at > clock_timestamp() + interval '1 minute' AS ahead"
 							 " FROM pinterest_capi._outcome AS o WHERE o.id > $3 ORDER BY o.id LIMIT 2000"
-							 ") SELECT max(id) AS top, ARRAY(SELECT id FROM next WHERE old) AS old,"
+							 ") SELECT max(id) AS top, ARRAY(SELECT id FROM next WHERE old"
+							 " AND (SELECT true FROM pinterest_capi._event AS v WHERE v.id >= (SELECT max(id) FROM next) LIMIT 1)) AS old,"
 							 " ARRAY(SELECT id FROM next WHERE stale AND NOT old) AS stale, ARRAY(SELECT id FROM next WHERE ahead) AS ahead FROM next",
 							 3, types),
 				  values, NULL, false, 0);

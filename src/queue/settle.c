@@ -3,16 +3,17 @@
  *	  Settle a request's events: write their outcomes or retries.
  *
  * settle_fast.c settles nearly all events.  For the others there is one statement for
- * all that are final, which moves their rows from _queue to _outcome, and one for those
- * that are retried.  An event that is not queued any more (cancelled or forgotten while
+ * all that are final, which inserts into _outcome and deletes from _retry, and one for
+ * those that are retried.  An event that is final already (cancelled or forgotten while
  * it was in flight) has its outcome and is left alone, and so is another event with
  * the same id (in a table that was emptied and filled again).
  *
  * No lock is waited for, and an error of one row does not stop the others: if a set
  * fails, it is written by halves, each in a subtransaction, until the rows that cannot
- * be written stand alone.  These stay in the queue and in the lease, which holds the
+ * be written stand alone.  These go on waiting, and stay in the lease, which holds the
  * error; the worker keeps their outcomes in memory and tries again
- * (worker/batch_settle.c).
+ * (worker/batch_settle.c).  The same becomes of events to which a session is giving an
+ * outcome at this moment.
  */
 #include "pinterest_capi.h"
 
@@ -23,6 +24,7 @@
 #include "queue/settle.h"
 #include "queue/settle_fast.h"
 #include "queue/statistics.h"
+#include "queue/waiting.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
@@ -94,10 +96,15 @@ compare_places(const void *a, const void *b, void *settled)
 	return x < y ? -1 : x > y ? 1 : 0;
 }
 
-/* Choose the events not written so far that are retries, or those that are final. */
+/*
+ * Choose the events not written so far that are retries, or those that are final.  pending:
+ * also those whose outcome another transaction is about to write.
+ */
 static void
-choose(Part *part, int n, bool retries)
+choose(Part *part, int n, bool retries, bool pending)
 {
+	PcapiOutcomeLook *look = NULL;
+
 	part->retries = retries;
 	part->which = palloc(sizeof(int) * Max(n, 1));
 	part->n = 0;
@@ -105,9 +112,19 @@ choose(Part *part, int n, bool retries)
 	{
 		const PcapiEventOutcome *s = &part->settled[i];
 
-		if (part->written[i] != PCAPI_WRITTEN && s->outcome != PCAPI_RELEASE && (s->outcome == PCAPI_RETRY) == retries)
-			part->which[part->n++] = i;
+		if (part->written[i] == PCAPI_WRITTEN || s->outcome == PCAPI_RELEASE || (s->outcome == PCAPI_RETRY) != retries)
+			continue;
+		if (!pending)
+		{
+			if (look == NULL)
+				look = pcapi_outcome_look_begin();
+			if (look && pcapi_outcome_look(look, s->id) == PCAPI_OUTCOME_PENDING)
+				continue;
+		}
+		part->which[part->n++] = i;
 	}
+	if (look)
+		pcapi_outcome_look_end(look);
 	qsort_arg(part->which, part->n, sizeof(int), compare_places, (void *) part->settled);
 }
 
@@ -158,42 +175,53 @@ make_arrays(Datum arrays[A_COUNT], const Part *part)
 	" (SELECT $11 AS dest, a.* FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)" \
 	" AS a (id, created_at, status, attempted, http_status, delay, reason, error, warning, test_mode) OFFSET 0) AS r"
 
-/* and their rows q of the queue, if these are still of the same events */
-#define STILL_QUEUED \
-	SETTLED_ARRAYS " JOIN pinterest_capi._queue AS q ON" PCAPI_QUEUED_AS("r") \
-	" WHERE (r.created_at IS NULL OR EXISTS (SELECT FROM pinterest_capi._event AS e" \
-	" WHERE e.id = r.id AND e.created_at = r.created_at))"
+/* those whose events are the same as when they were read, and have no outcome */
+#define STILL_WAITING \
+	SETTLED_ARRAYS " WHERE (r.created_at IS NULL OR" \
+	" (SELECT e.dest = r.dest AND e.created_at = r.created_at FROM pinterest_capi._event AS e WHERE e.id = r.id LIMIT 1))" \
+	" AND" PCAPI_NOT_FINAL("r.id")
 
-/* lock those that no other transaction has locked */
-#define LOCK_FREE \
-	"WITH free AS MATERIALIZED (SELECT r.* FROM" STILL_QUEUED " FOR UPDATE OF q SKIP LOCKED)"
+/*
+ * Lock their rows of _retry that no other transaction has locked, and choose the events
+ * whose row is locked here or that have none.
+ */
+#define CHOOSE \
+	"WITH r AS MATERIALIZED (SELECT r.* FROM" STILL_WAITING ")," \
+	" free AS MATERIALIZED (SELECT q.* FROM r JOIN pinterest_capi._retry AS q ON" PCAPI_RETRY_AS("r") \
+	" FOR UPDATE OF q SKIP LOCKED)"
+#define NO_RETRY \
+	" NOT (" PCAPI_IS_RETRIED("r.dest", "r.id") ")"
 
 #define WRITE_FINAL \
-	LOCK_FREE ", dequeued AS (" \
-	" DELETE FROM pinterest_capi._queue AS q USING free AS r" \
-	" WHERE" PCAPI_QUEUED_AS("r") \
-	" RETURNING q.id, r.status, q.attempts + r.attempted AS attempts," \
-	" CASE WHEN r.attempted > 0 THEN $12 ELSE q.last_attempt_at END AS last_attempt_at," \
-	" coalesce(r.http_status, q.http_status) AS http_status, r.reason," \
-	" coalesce(r.error, CASE WHEN r.status <> 'sent' THEN q.error END) AS error," \
-	" CASE WHEN r.warning IS NULL THEN q.warnings" \
-	" ELSE q.warnings || string_to_array(r.warning, chr(10)) END AS warnings, r.test_mode)" \
+	CHOOSE ", gone AS (DELETE FROM pinterest_capi._retry AS q USING free AS r WHERE" PCAPI_RETRY_AS("r") ")" \
 	" INSERT INTO pinterest_capi._outcome (" PCAPI_OUTCOME_LIST ")" \
-	" SELECT id, clock_timestamp(), last_attempt_at, $11, attempts, http_status," \
-	" status, reason, error, warnings, test_mode FROM dequeued%s RETURNING id, attempts"
+	" SELECT r.id, clock_timestamp(), CASE WHEN r.attempted > 0 THEN $12 ELSE q.last_attempt_at END, r.dest," \
+	" coalesce(q.attempts, 0) + r.attempted, coalesce(r.http_status, q.http_status), r.status, r.reason," \
+	" coalesce(r.error, CASE WHEN r.status <> 'sent' THEN q.error END)," \
+	" CASE WHEN r.warning IS NULL THEN q.warnings" \
+	" ELSE q.warnings || string_to_array(r.warning, chr(10)) END, r.test_mode" \
+	" FROM r LEFT JOIN free AS q ON q.id = r.id" \
+	" WHERE q.id IS NOT NULL OR" NO_RETRY " ORDER BY r.id%s RETURNING id, attempts"
 
 /* first_attempt_at becomes no later than this attempt, for the case that a clock was ahead */
 #define WRITE_RETRIES \
-	LOCK_FREE \
-	" UPDATE pinterest_capi._queue AS q SET attempts = q.attempts + r.attempted," \
+	CHOOSE ", again AS (" \
+	" UPDATE pinterest_capi._retry AS q SET attempts = q.attempts + r.attempted," \
 	" http_status = r.http_status, error = r.error," \
 	" first_attempt_at = least(q.first_attempt_at, $12), last_attempt_at = $12," \
 	" due_at = clock_timestamp() + r.delay * interval '1 millisecond'," \
 	" warnings = CASE WHEN r.warning IS NULL OR r.warning = ANY (q.warnings)" \
 	" THEN q.warnings ELSE q.warnings || r.warning END" \
-	" FROM free AS r WHERE" PCAPI_QUEUED_AS("r") " RETURNING q.id, q.attempts"
+	" FROM (SELECT r.* FROM r JOIN free AS f ON f.id = r.id OFFSET 0) AS r" \
+	" WHERE" PCAPI_RETRY_AS("r") " RETURNING q.id, q.attempts)," \
+	" first AS (INSERT INTO pinterest_capi._retry (id, dest, attempts, http_status, due_at, first_attempt_at," \
+	" last_attempt_at, error, warnings)" \
+	" SELECT r.id, r.dest, r.attempted, r.http_status, clock_timestamp() + r.delay * interval '1 millisecond'," \
+	" $12, $12, r.error, CASE WHEN r.warning IS NOT NULL THEN ARRAY[r.warning] END" \
+	" FROM r WHERE" NO_RETRY " ORDER BY r.id RETURNING id, attempts)" \
+	" SELECT id, attempts FROM again UNION ALL SELECT id, attempts FROM first"
 
-#define SELECT_LEFT	"SELECT r.id, q.attempts FROM" STILL_QUEUED
+#define SELECT_LEFT	"SELECT r.id, 0 AS attempts FROM" STILL_WAITING
 
 /* Execute one of these statements, and mark the events whose rows it returns. */
 static void
@@ -250,6 +278,58 @@ execute(int expected, SPIPlanPtr *plans, const char *sql, const Part *part, Pcap
 	SPI_finish();
 }
 
+/*
+ * Lock the events of a part, which are retries, and leave out those that another
+ * transaction has locked.  finalize.c locks events too: so an event isn't made final by
+ * who takes it for one that was never tried, while it becomes a retry.  What is read
+ * from here on shows what was final before the lock.  One that couldn't be read is not
+ * read here either.
+ */
+static void
+lock_events(Part *part)
+{
+	static SPIPlanPtr plan = NULL;
+	MemoryContext context = CurrentMemoryContext;
+	Oid			types[1] = {INT8ARRAYOID};
+	Datum	   *ids = palloc(sizeof(Datum) * part->n);
+	Datum		values[1];
+	int		   *free;
+	int			n_ids = 0;
+	int			n = 0;
+	int			row = 0;
+
+	for (int i = 0; i < part->n; i++)
+		if (part->settled[part->which[i]].created_at != 0)
+			ids[n_ids++] = Int64GetDatum(part->settled[part->which[i]].id);
+	values[0] = pcapi_array(ids, n_ids, INT8OID);
+	free = MemoryContextAlloc(context, sizeof(int) * part->n);
+	SPI_connect();
+	pcapi_execute(SPI_OK_SELECT,
+				  pcapi_plan(&plan,
+							 "WITH free AS MATERIALIZED (SELECT e.id FROM pinterest_capi._event AS e WHERE e.id = ANY ($1)"
+							 " FOR NO KEY UPDATE SKIP LOCKED)"
+							 " SELECT i.id FROM unnest($1) AS i (id) LEFT JOIN free AS f ON f.id = i.id"
+							 " WHERE f.id IS NOT NULL OR NOT EXISTS (SELECT FROM pinterest_capi._event AS e WHERE e.id = i.id OFFSET 0)"
+							 " ORDER BY i.id",
+							 1, types),
+				  values, NULL, false, 0);
+	for (int i = 0; i < part->n; i++)
+	{
+		const PcapiEventOutcome *s = &part->settled[part->which[i]];
+
+		if (s->created_at == 0)
+			free[n++] = part->which[i];
+		else if (row < (int) SPI_processed && pcapi_result_int64(row, "id") == s->id)
+		{
+			free[n++] = part->which[i];
+			row++;
+		}
+	}
+	SPI_finish();
+	part->which = free;
+	part->n = n;
+}
+
 /* Write n events of a part.  A PcapiPartWork. */
 static void
 write_part(void *arg, int from, int n)
@@ -261,7 +341,10 @@ write_part(void *arg, int from, int n)
 	part.which += from;
 	part.n = n;
 	if (part.retries)
-		execute(SPI_OK_UPDATE_RETURNING, &retry_plan, WRITE_RETRIES, &part, PCAPI_WRITTEN);
+	{
+		lock_events(&part);
+		execute(SPI_OK_SELECT, &retry_plan, WRITE_RETRIES, &part, PCAPI_WRITTEN);
+	}
 	else
 		execute(SPI_OK_INSERT_RETURNING, final_plans, WRITE_FINAL, &part, PCAPI_WRITTEN);
 }
@@ -389,7 +472,7 @@ pcapi_settle(int dest, int64 lease, TimestampTz attempted_at,
 	*problem = NULL;
 	part.retried = palloc0(sizeof(bool) * Max(n, 1));
 
-	/* settle_fast.c locks rows in the order of the array, which must be that of ids, as in finalize.c */
+	/* rows are inserted in the order of ids, as in finalize.c */
 	for (int i = 0; i < n; i++)
 	{
 		written[i] = PCAPI_NOT_THERE;
@@ -409,15 +492,12 @@ pcapi_settle(int dest, int64 lease, TimestampTz attempted_at,
 	for (int retries = 0; retries < 2; retries++)
 	{
 		char	   *why;
-		int			missing = 0;
 
-		choose(&part, n, retries);
+		choose(&part, n, retries, false);
 		why = write_as_far_as_possible(&part);
-		for (int i = 0; i < part.n; i++)
-			missing += written[part.which[i]] != PCAPI_WRITTEN;
-		if (missing == 0)
+		choose(&part, n, retries, true);
+		if (part.n == 0)
 			continue;
-		choose(&part, n, retries);
 		execute(SPI_OK_SELECT, &left_plan, SELECT_LEFT, &part, PCAPI_LEFT);
 		for (int i = 0; i < part.n; i++)
 			left += written[part.which[i]] == PCAPI_LEFT;

@@ -15,7 +15,7 @@
 
 /*
  * Settle n events of a request in the current transaction, and fill in written, an
- * element for each.  Return how many are left in the queue, and in *problem why, in the
+ * element for each.  Return how many still wait, and in *problem why, in the
  * current memory context; NULL: other transactions have locked them.  The lease, unless
  * it is 0, is deleted, or keeps the events that are left.
  */

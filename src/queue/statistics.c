@@ -98,7 +98,10 @@ add_ended(Ended *ended, int64 id, bool retried)
 	ended->statuses[ended->n++] = CStringGetTextDatum(retried ? "retrying" : "queued");
 }
 
-/* Insert their changes: from the status that they had, which has no reason, to what they are now.  A PcapiPartWork. */
+/*
+ * Insert their changes: from the status that they had, which has no reason, to what they
+ * are now.  A PcapiPartWork.
+ */
 static void
 insert_part(void *arg, int from, int n)
 {
@@ -111,15 +114,15 @@ insert_part(void *arg, int from, int n)
 	pcapi_execute(SPI_OK_INSERT,
 				  pcapi_plan(&plan,
 							 INTO_CHANGES
-							 " SELECT NULL, false," PCAPI_COUNTED_KEY("c.") "," SIGNED_SUMS("c.sign")
-							 " FROM (SELECT c.hour, c.dest, c.event_name, c.sent_as, s.sign,"
+							 " SELECT c.above, false," PCAPI_COUNTED_KEY("c.") "," SIGNED_SUMS("c.sign")
+							 " FROM (SELECT CASE WHEN c.id > " PCAPI_STATISTICS_MARK " THEN c.id END AS above, c.hour, c.dest, c.event_name, c.sent_as, s.sign,"
 							 " CASE s.sign WHEN 1 THEN c.status ELSE i.status END AS status,"
 							 " CASE s.sign WHEN 1 THEN c.reason END AS reason,"
 							 " s.sign = 1 AND c.test_mode AS test_mode, c.currency, c.events, c.value, c.stand_in, c.stand_in_value,"
 							 " c.em, c.ph, c.click_id, c.external_id, c.hashed_maids, c.ip, c.user_agent, c.matchable"
 							 " FROM unnest($1, $2) AS i (id, status)" THEIR_SHARES("i")
 							 " CROSS JOIN (VALUES (1), (-1)) AS s (sign)) AS c"
-							 " GROUP BY c.sign," PCAPI_COUNTED_KEY("c."),
+							 " GROUP BY c.above, c.sign," PCAPI_COUNTED_KEY("c."),
 							 2, types),
 				  values, NULL, false, 0);
 	SPI_finish();
@@ -151,6 +154,17 @@ pcapi_statistics_ended(const Datum *ids, const bool *retried, int n)
 		if (DatumGetInt64(ids[i]) <= mark)
 			add_ended(&ended, DatumGetInt64(ids[i]), retried[i]);
 	insert_ended(&ended);
+}
+
+void
+pcapi_statistics_finalized(const Datum *ids, const bool *retried, int n)
+{
+	Ended		ended = make_ended(n);
+
+	for (int i = 0; i < n; i++)
+		add_ended(&ended, DatumGetInt64(ids[i]), retried[i]);
+	if (n > 0)
+		insert_part(&ended, 0, n);
 }
 
 /*

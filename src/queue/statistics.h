@@ -48,6 +48,12 @@ extern void pcapi_statistics_before(Datum ids);
 extern void pcapi_statistics_after(Datum ids);
 
 /*
+ * Events that waited, retried or not, have just been given an outcome, in the worker or
+ * in a session.
+ */
+extern void pcapi_statistics_finalized(const Datum *ids, const bool *retried, int n);
+
+/*
  * In the worker: events that waited, retried or not, have just become something else.
  */
 extern void pcapi_statistics_ended(const Datum *ids, const bool *retried, int n);

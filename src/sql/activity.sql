@@ -28,8 +28,16 @@ CREATE VIEW pinterest_capi.destination_status AS
 		) AS message,
 		coalesce(q.queued, 0)::bigint AS queued,
 		coalesce(q.retrying, 0)::bigint AS retrying,
+		-- whichever is older: the first of those that were tried, or of those that never were
 		(SELECT e.created_at FROM pinterest_capi._event AS e
-			WHERE e.id = (SELECT w.id FROM pinterest_capi._queue AS w WHERE w.dest = s.dest ORDER BY w.id LIMIT 1)) AS oldest_queued_at,
+			WHERE e.id = LEAST(
+				(SELECT w.id FROM pinterest_capi._retry AS w
+					WHERE w.dest = s.dest AND NOT EXISTS (SELECT FROM pinterest_capi._outcome AS x WHERE x.id = w.id OFFSET 0)
+					ORDER BY w.dest, w.id LIMIT 1),
+				(SELECT w.id FROM pinterest_capi._event AS w
+					WHERE w.id > s.done_below AND w.id < 9223372036854775807 AND w.dest + 0 = s.dest
+						AND NOT EXISTS (SELECT FROM pinterest_capi._outcome AS x WHERE x.id = w.id OFFSET 0)
+					ORDER BY w.id LIMIT 1))) AS oldest_queued_at,
 		s.last_sent_at, s.last_error, s.last_error_at,
 		coalesce(o.sent, 0)::bigint AS sent_last_hour,
 		coalesce(o.failed, 0)::bigint AS failed_last_hour
@@ -38,7 +46,7 @@ CREATE VIEW pinterest_capi.destination_status AS
 		CROSS JOIN (SELECT EXISTS (SELECT FROM pinterest_capi._publishing) AS publishing) AS p
 		CROSS JOIN (SELECT EXISTS (SELECT FROM pinterest_capi._stray AS x WHERE x.destination IS NULL) AS stray) AS t
 		LEFT JOIN pinterest_capi._destination_state AS s ON s.destination = d.destination
-		LEFT JOIN pinterest_capi._waiting AS q ON q.dest = s.dest
+		LEFT JOIN pinterest_capi._counted_waiting AS q ON q.dest = s.dest
 		LEFT JOIN LATERAL (
 			SELECT sum(s.last_hour[m.i + 2]) AS sent, sum(s.last_hour[m.i + 3]) AS failed
 			FROM pg_catalog.generate_series(0, 177, 3) AS m (i)

@@ -28,8 +28,14 @@ CREATE VIEW pinterest_capi._destination_facts AS
 		-- errors that last; one that is over is no fact
 		CASE WHEN s.paused_at IS NOT NULL THEN s.paused_reason
 			WHEN s.failing_since IS NOT NULL THEN coalesce(s.backoff_reason, s.last_error) END AS fault,
-		(SELECT e.created_at FROM pinterest_capi._event AS e
-			WHERE e.id = (SELECT min(q.id) FROM pinterest_capi._queue AS q WHERE q.dest = s.dest)) AS oldest_at,
+		(SELECT e.created_at FROM pinterest_capi._event AS e WHERE e.id = LEAST(
+			(SELECT v.id FROM pinterest_capi._event AS v
+				WHERE v.id > s.done_below AND v.id < 9223372036854775807 AND v.dest + 0 = s.dest
+					AND NOT EXISTS (SELECT FROM pinterest_capi._outcome AS o WHERE o.id = v.id)
+				ORDER BY v.id LIMIT 1),
+			(SELECT q.id FROM pinterest_capi._retry AS q
+				WHERE q.dest = s.dest AND NOT EXISTS (SELECT FROM pinterest_capi._outcome AS o WHERE o.id = q.id OFFSET 0)
+				ORDER BY q.dest, q.id LIMIT 1))) AS oldest_at,
 		(SELECT count(*) FROM pinterest_capi.allowed_event AS a WHERE a.destination = d.destination) AS allowed
 	FROM pinterest_capi.destination AS d
 		JOIN pinterest_capi._readiness AS r ON r.destination = d.destination
@@ -62,23 +68,24 @@ COMMENT ON VIEW pinterest_capi._dispatching IS
 
 -- Events that are not sent, or not settled, since something is wrong with their rows: one
 -- that cannot be read (worker/sender.c), one whose outcome cannot be written
--- (queue/settle.c), one whose row of _event is missing.  Of those that wait for their time it
+-- (queue/settle.c), one of _retry whose row of _event is missing.  Of those that wait for their time it
 -- looks at the first ones: what cannot be read is put off again and again, by few minutes.
 CREATE VIEW pinterest_capi._stuck AS
 	SELECT d.destination, u.id, u.what
 	FROM pinterest_capi._destination_state AS d
 		CROSS JOIN LATERAL (
 			SELECT q.id, q.error AS what
-			FROM (SELECT w.id, w.error FROM pinterest_capi._queue AS w
+			FROM (SELECT w.id, w.error FROM pinterest_capi._retry AS w
 				WHERE w.dest = d.dest AND w.due_at IS NOT NULL ORDER BY w.dest, w.due_at LIMIT 5000) AS q
 			WHERE q.error LIKE 'payload cannot be read%'
+				AND NOT EXISTS (SELECT FROM pinterest_capi._outcome AS o WHERE o.id = q.id OFFSET 0)
 			UNION ALL
 			SELECT i.id, 'its outcome is known and cannot be written down: ' || l.problem
 			FROM pinterest_capi._lease AS l CROSS JOIN LATERAL unnest(l.ids) AS i (id)
 			WHERE l.dest = d.dest AND l.problem IS NOT NULL
 			UNION ALL
-			(SELECT q.id, 'it waits, and its row in _event is missing' FROM pinterest_capi._queue AS q
-			WHERE q.dest = d.dest AND q.id = (SELECT min(f.id) FROM pinterest_capi._queue AS f WHERE f.dest = d.dest)
+			(SELECT q.id, 'it waits, and its row in _event is missing' FROM pinterest_capi._retry AS q
+			WHERE q.dest = d.dest AND q.id = (SELECT min(f.id) FROM pinterest_capi._retry AS f WHERE f.dest = d.dest)
 				AND NOT EXISTS (SELECT FROM pinterest_capi._event AS e WHERE e.id = q.id))) AS u;
 COMMENT ON VIEW pinterest_capi._stuck IS
 	'internal: events that cannot be read or written, and why';
@@ -153,8 +160,10 @@ COMMENT ON VIEW pinterest_capi._trigger IS
 ------------------------------------------------------------------------------
 
 -- UNSAFE, as all that calls it: expressions and payloads are tried in subtransactions.
+-- To compile so many expressions would take seconds, and each is used for a few rows.
 CREATE FUNCTION pinterest_capi._doctor(destination text) RETURNS TABLE ("check" text, status text, advice text)
 	LANGUAGE sql VOLATILE PARALLEL UNSAFE
+	SET jit = off
 BEGIN ATOMIC
 	WITH server AS MATERIALIZED (
 		SELECT s.*, h.*, pg_catalog.pg_is_in_recovery() AS standby, pinterest_capi._hold_reason() AS hold,
@@ -181,6 +190,8 @@ BEGIN ATOMIC
 			-- without the quotes of quote_all_identifiers
 			ARRAY(SELECT replace(replace(pg_get_indexdef(i.indexrelid, k, true), '"', ''), 'pinterest_capi.', '')
 				FROM generate_series(1, i.indnkeyatts) AS g (k) ORDER BY k) AS keys,
+			ARRAY(SELECT replace(replace(pg_get_indexdef(i.indexrelid, k, true), '"', ''), 'pinterest_capi.', '')
+				FROM generate_series(1, i.indnatts) AS g (k) ORDER BY k) AS columns,
 			-- an index is being built, or the table is being vacuumed
 			EXISTS (SELECT FROM pg_catalog.pg_locks AS l
 				WHERE l.relation = t.oid AND l.mode = 'ShareUpdateExclusiveLock'
@@ -188,9 +199,9 @@ BEGIN ATOMIC
 		FROM tables AS t JOIN pg_catalog.pg_index AS i ON i.indrelid = t.oid
 	), wanted AS MATERIALIZED (
 		SELECT w.*, EXISTS (SELECT FROM indexes AS i
-				WHERE i.relname = w.relname AND i.keys = w.keys AND i.usable AND (i.is_unique OR NOT w.is_unique)) AS found,
+				WHERE i.relname = w.relname AND w.keys IN (i.keys, i.columns) AND i.usable AND (i.is_unique OR NOT w.is_unique)) AS found,
 			(SELECT min(i.indexrelid::regclass::text) FROM indexes AS i
-				WHERE i.relname = w.relname AND i.keys = w.keys AND NOT i.usable AND (i.is_unique OR NOT w.is_unique)) AS unusable
+				WHERE i.relname = w.relname AND w.keys IN (i.keys, i.columns) AND NOT i.usable AND (i.is_unique OR NOT w.is_unique)) AS unusable
 		FROM (VALUES ('destination', '{destination}'::text[], true, 'ALTER TABLE pinterest_capi.destination ADD PRIMARY KEY (destination)'),
 			('_destination_state', '{dest}', true, 'ALTER TABLE pinterest_capi._destination_state ADD PRIMARY KEY (dest)'),
 			('_destination_state', '{destination}', true, 'ALTER TABLE pinterest_capi._destination_state ADD UNIQUE (destination)'),
@@ -202,11 +213,12 @@ BEGIN ATOMIC
 			('_visitor', '{visitor}', true, 'ALTER TABLE pinterest_capi._visitor ADD PRIMARY KEY (visitor)'),
 			('_suppression', '{hash}', true, 'ALTER TABLE pinterest_capi._suppression ADD PRIMARY KEY (hash)'),
 			('_erasure', '{erasure}', true, 'ALTER TABLE pinterest_capi._erasure ADD PRIMARY KEY (erasure)'),
-			('_event', '{id}', true, 'ALTER TABLE pinterest_capi._event ADD PRIMARY KEY (id)'),
+			('_event', '{id}', true, 'ALTER TABLE pinterest_capi._event ADD PRIMARY KEY (id) INCLUDE (dest)'),
+			('_event', '{id,dest}', false, 'CREATE UNIQUE INDEX CONCURRENTLY _event_id ON pinterest_capi._event (id) INCLUDE (dest)'),
 			('_event', '{event_id,event_name,dest}', true, 'CREATE UNIQUE INDEX CONCURRENTLY _event_dedup ON pinterest_capi._event (event_id, event_name COLLATE "C", dest)'),
 			('_event', '{created_at}', false, 'CREATE INDEX CONCURRENTLY _event_created ON pinterest_capi._event USING brin (created_at) WITH (pages_per_range = 64, autosummarize = on)'),
-			('_queue', '{dest,id}', true, 'ALTER TABLE pinterest_capi._queue ADD PRIMARY KEY (dest, id)'),
-			('_queue', '{dest,due_at}', false, 'CREATE INDEX CONCURRENTLY _queue_due ON pinterest_capi._queue (dest, due_at) WHERE due_at IS NOT NULL'),
+			('_retry', '{dest,id}', true, 'ALTER TABLE pinterest_capi._retry ADD PRIMARY KEY (dest, id)'),
+			('_retry', '{dest,due_at}', false, 'CREATE INDEX CONCURRENTLY _retry_due ON pinterest_capi._retry (dest, due_at) WHERE due_at IS NOT NULL'),
 			('_outcome', '{id}', true, 'ALTER TABLE pinterest_capi._outcome ADD PRIMARY KEY (id)'),
 			('_outcome', '{finished_at}', false, 'CREATE INDEX CONCURRENTLY _outcome_finished ON pinterest_capi._outcome USING brin (finished_at) WITH (pages_per_range = 16, autosummarize = on)'),
 			('_outcome', '{status,id,finished_at}', false, 'CREATE INDEX CONCURRENTLY _outcome_not_sent ON pinterest_capi._outcome (status, id, finished_at) WHERE status <> ''sent'''),
@@ -214,6 +226,7 @@ BEGIN ATOMIC
 			('_statistics', '{dest,hour}', false, 'CREATE INDEX CONCURRENTLY _statistics_waiting ON pinterest_capi._statistics (dest, hour) WHERE status IN (''queued'', ''retrying'')'),
 			('_statistics_day', '{day,dest,event_name,status,sent_as,reason,test_mode,currency}', true, 'CREATE UNIQUE INDEX CONCURRENTLY _statistics_day_key ON pinterest_capi._statistics_day (day, dest, event_name, status, sent_as, reason, test_mode, currency) NULLS NOT DISTINCT'),
 			('_statistics_day', '{dest,day}', false, 'CREATE INDEX CONCURRENTLY _statistics_day_waiting ON pinterest_capi._statistics_day (dest, day) WHERE status IN (''queued'', ''retrying'')'),
+			('_dropped', '{dest}', true, 'ALTER TABLE pinterest_capi._dropped ADD PRIMARY KEY (dest)'),
 			('_lease', '{lease}', true, 'ALTER TABLE pinterest_capi._lease ADD PRIMARY KEY (lease)'),
 			('_worker', '{pid}', true, 'ALTER TABLE pinterest_capi._worker ADD PRIMARY KEY (pid)'),
 			('_subscriber', '{slot}', true, 'ALTER TABLE pinterest_capi._subscriber ADD PRIMARY KEY (slot)')) AS w (relname, keys, is_unique, make)
@@ -226,6 +239,8 @@ BEGIN ATOMIC
 					CASE WHEN w.is_unique THEN 'rows may be there twice, and are searched for slowly' ELSE 'rows are searched for slowly' END, w.make) END
 		FROM wanted AS w
 		WHERE NOT w.found
+			-- without the key, that dest is not beside it is no fault of its own
+			AND (w.keys <> '{id,dest}' OR EXISTS (SELECT FROM wanted AS k WHERE k.relname = w.relname AND k.keys = '{id}' AND k.found))
 		UNION ALL
 		SELECT i.relname, 'warning',
 			format('The index %s is not valid: it was left by a statement that was cut off, and costs each write: DROP INDEX CONCURRENTLY %1$s;', i.indexrelid::regclass)
@@ -237,6 +252,11 @@ BEGIN ATOMIC
 			format('pinterest_capi.%I is not as the extension made it (columns, defaults, constraints, triggers, rules, row security, partitions or indexes), so its rows are written by statements, which respects what was added and takes longer. If nothing was to be added, \d pinterest_capi.%1$I shows what to take back.', t.relname)
 		FROM tables AS t
 		WHERE NOT pinterest_capi._written_directly(t.oid)
+		UNION ALL
+		SELECT '_event_id_seq', 'error',
+			'Ids are not drawn one by one in ascending order, so the worker may take an event for done that comes later, and never send it: ALTER SEQUENCE pinterest_capi._event_id_seq CACHE 1 INCREMENT 1 NO CYCLE;'
+		FROM pg_catalog.pg_sequence AS q
+		WHERE q.seqrelid = 'pinterest_capi._event_id_seq'::regclass AND (q.seqcache <> 1 OR q.seqincrement <> 1 OR q.seqcycle)
 	), triggers AS MATERIALIZED (
 		SELECT t.tgname, t.tgrelid, t.disabled, f.*
 		FROM pinterest_capi._trigger AS t
@@ -487,6 +507,14 @@ BEGIN ATOMIC
 		GROUP BY k.destination
 
 		UNION ALL
+		SELECT 11, 'stuck events', x.destination, 'error',
+			format('%s of the newest events for "%s" have neither an outcome nor a place among those that wait, as after a deletion of rows of pinterest_capi._outcome, so they are not sent (id %s). Queue all such events again, if Pinterest is to get them: INSERT INTO pinterest_capi._retry (id, dest) SELECT e.id, e.dest FROM pinterest_capi._event AS e JOIN pinterest_capi._destination_state AS s ON s.dest = e.dest WHERE s.destination = %L AND e.id <= s.done_below AND NOT EXISTS (SELECT FROM pinterest_capi._outcome AS o WHERE o.id = e.id) ON CONFLICT DO NOTHING; then they may be cancelled, too.',
+				count(*), x.destination, min(x.id), x.destination)
+		FROM pinterest_capi._lost AS x
+		WHERE _doctor.destination IS NULL OR x.destination = _doctor.destination
+		GROUP BY x.destination
+
+		UNION ALL
 		SELECT 12, 'allowed events', d.destination,
 			CASE WHEN d.allowed = 0 AND NOT EXISTS (SELECT FROM pinterest_capi._dispatching) THEN 'error' ELSE 'ok' END,
 			CASE WHEN d.allowed = 0 AND EXISTS (SELECT FROM pinterest_capi._dispatching)
@@ -575,15 +603,15 @@ BEGIN ATOMIC
 		SELECT 16, 'bloat', '',
 			CASE WHEN b.dead > 100000 AND b.dead > 10 * b.live THEN 'warning' ELSE 'ok' END,
 			CASE WHEN b.dead > 100000 AND b.dead > 10 * b.live
-				THEN format('The queue has %s dead rows beside %s live ones: VACUUM pinterest_capi._queue; if that does not help, end transactions that are open for hours (pg_stat_activity.xact_start).', b.dead, b.live)
-				ELSE 'The queue is vacuumed in time.' END
+				THEN format('The table of retries has %s dead rows beside %s live ones: VACUUM pinterest_capi._retry; if that does not help, end transactions that are open for hours (pg_stat_activity.xact_start).', b.dead, b.live)
+				ELSE 'The table of retries is vacuumed in time.' END
 		FROM (SELECT pg_stat_get_dead_tuples(t.oid) AS dead, pg_stat_get_live_tuples(t.oid) AS live
-			FROM tables AS t WHERE t.relname = '_queue') AS b
+			FROM tables AS t WHERE t.relname = '_retry') AS b
 
 		UNION ALL
 		SELECT 16, 'unknown destination', x.dest::text, 'error',
 			CASE WHEN x.destination IS NULL
-				THEN format('Events wait, the first of them %L, for a destination whose number, %s, has no name here, so nobody sends them. Give them to one: WITH s AS (SELECT dest FROM pinterest_capi._destination_state WHERE destination = ''DESTINATION''), e AS (UPDATE pinterest_capi._event AS e SET dest = s.dest FROM s WHERE e.dest = %2$s) UPDATE pinterest_capi._queue AS q SET dest = s.dest FROM s WHERE q.dest = %2$s; or give them up: SELECT sum(pinterest_capi.cancel(event_id)) FROM pinterest_capi.dispatch_status WHERE reason = ''destination unknown'';', x.event_id, x.dest)
+				THEN format('Events wait, the first of them %L, for a destination whose number, %s, has no name here, so nobody sends them. Give them to one: WITH s AS (SELECT dest FROM pinterest_capi._destination_state WHERE destination = ''DESTINATION''), q AS (DELETE FROM pinterest_capi._retry WHERE dest = %2$s), e AS (UPDATE pinterest_capi._event AS e SET dest = s.dest FROM s WHERE e.dest = %2$s RETURNING e.id, e.dest) INSERT INTO pinterest_capi._retry (id, dest) SELECT e.id, e.dest FROM e WHERE NOT EXISTS (SELECT FROM pinterest_capi._outcome AS o WHERE o.id = e.id) ON CONFLICT DO NOTHING; or give them up: SELECT sum(pinterest_capi.cancel(event_id)) FROM pinterest_capi.dispatch_status WHERE reason = ''destination unknown'';', x.event_id, x.dest)
 				ELSE format('Events wait, the first of them %L, for %s, which is not a destination of this server: SELECT pinterest_capi.configure_destination(''TAG ID'', ''ACCESS TOKEN'', ''AD ACCOUNT ID'', destination => %L); or give them up: SELECT sum(pinterest_capi.cancel(event_id)) FROM pinterest_capi.dispatch_status WHERE destination = %3$L AND status IN (''queued'', ''retrying'');', x.event_id, '"' || x.destination || '"', x.destination) END
 		FROM pinterest_capi._stray AS x CROSS JOIN server AS s
 		WHERE _doctor.destination IS NULL AND (x.destination IS NULL OR NOT s.publishing)

@@ -43,10 +43,10 @@ CREATE VIEW pinterest_capi._newest_failed AS
 	SELECT e.created_at, n.destination, e.event_name, pinterest_capi._status(NULL, q.due_at, q.attempts), NULL, q.http_status, q.error,
 		q.last_attempt_at, false
 	FROM pinterest_capi._destination_state AS n
-		CROSS JOIN LATERAL (SELECT w.id, w.due_at, w.attempts, w.http_status, w.error, w.last_attempt_at FROM pinterest_capi._queue AS w
+		CROSS JOIN LATERAL (SELECT w.id, w.due_at, w.attempts, w.http_status, w.error, w.last_attempt_at FROM pinterest_capi._retry AS w
 			WHERE w.dest = n.dest AND w.due_at IS NOT NULL ORDER BY w.dest DESC, w.due_at DESC LIMIT 500) AS q
 		JOIN pinterest_capi._event AS e ON e.id = q.id
-	WHERE q.error IS NOT NULL;
+	WHERE q.error IS NOT NULL AND NOT EXISTS (SELECT FROM pinterest_capi._outcome AS o WHERE o.id = q.id OFFSET 0);
 COMMENT ON VIEW pinterest_capi._newest_failed IS
 	'internal: the newest of the events that failed, and of each destination''s events that wait after a failure those that wait longest, with their messages';
 

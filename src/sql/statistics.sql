@@ -71,7 +71,7 @@ CREATE VIEW pinterest_capi._counted AS
 		(v.carries & 17 <> 0 OR v.carries & 96 = 96)::integer AS matchable
 	FROM pinterest_capi._event AS e
 		LEFT JOIN LATERAL (SELECT w.status, w.reason, w.test_mode FROM pinterest_capi._outcome AS w WHERE w.id = e.id OFFSET 0) AS o ON true
-		LEFT JOIN LATERAL (SELECT w.due_at, w.attempts FROM pinterest_capi._queue AS w WHERE w.id = e.id AND w.dest = e.dest OFFSET 0) AS q ON true
+		LEFT JOIN LATERAL (SELECT w.due_at, w.attempts FROM pinterest_capi._retry AS w WHERE w.id = e.id AND w.dest = e.dest OFFSET 0) AS q ON true
 		CROSS JOIN LATERAL (SELECT coalesce(e.carries::integer, 0) AS carries, coalesce(ltrim(e.value, '=')::numeric, 0) AS value,
 			coalesce(e.value LIKE '=%', false) AS stand_in) AS v;
 COMMENT ON VIEW pinterest_capi._counted IS

@@ -65,11 +65,11 @@ CREATE VIEW pinterest_capi._counted_day AS
 COMMENT ON VIEW pinterest_capi._counted_day IS
 	'internal: parts of the statistics by day (UTC), to be added up';
 
-CREATE VIEW pinterest_capi._waiting AS
+CREATE VIEW pinterest_capi._counted_waiting AS
 	SELECT c.dest, sum(c.events) FILTER (WHERE c.status = 'queued') AS queued,
 		sum(c.events) FILTER (WHERE c.status = 'retrying') AS retrying
 	FROM pinterest_capi._counted_day AS c
 	WHERE c.status IN ('queued', 'retrying')
 	GROUP BY c.dest;
-COMMENT ON VIEW pinterest_capi._waiting IS
+COMMENT ON VIEW pinterest_capi._counted_waiting IS
 	'internal: how many events wait, by destination''s number';

@@ -70,23 +70,67 @@ CREATE VIEW pinterest_capi._readiness AS
 COMMENT ON VIEW pinterest_capi._readiness IS
 	'internal: whether a destination can be sent to, and if not, why';
 
--- Step from one number to the next by the queue's key instead of reading all rows: for min()
--- of a table that the planner takes for empty, it would read them all.
+-- The second bound of the ids has the planner expect few rows, as there are: so it compiles
+-- nothing.  OFFSET: each is looked up by its key, whatever the planner believes of the tables'
+-- sizes.  dest + 0: no index but that of ids is to be read.
+CREATE VIEW pinterest_capi._waiting AS
+	SELECT s.dest, n.id, NULL::timestamptz AS due_at, 0 AS attempts
+	FROM pinterest_capi._destination_state AS s
+		CROSS JOIN LATERAL (
+			SELECT e.id FROM pinterest_capi._event AS e
+			WHERE e.id > s.done_below AND e.id < 9223372036854775807 AND e.dest + 0 = s.dest
+				AND NOT EXISTS (SELECT FROM pinterest_capi._outcome AS o WHERE o.id = e.id OFFSET 0)
+				AND NOT EXISTS (SELECT FROM pinterest_capi._retry AS q WHERE q.dest = e.dest AND q.id = e.id OFFSET 0)) AS n
+	UNION ALL
+	SELECT q.dest, q.id, q.due_at, q.attempts FROM pinterest_capi._retry AS q
+	WHERE NOT EXISTS (SELECT FROM pinterest_capi._outcome AS o WHERE o.id = q.id OFFSET 0);
+COMMENT ON VIEW pinterest_capi._waiting IS
+	'internal: the events that wait: those that were never tried, behind done_below, and those of _retry';
+
+-- Events wait for a number that is of no destination where somebody has written into the
+-- tables.  In _retry it is found however old they are, by stepping from one number to the
+-- next by the key; among those never tried, the newest are looked at, since no done_below
+-- tells from where to search.
 CREATE VIEW pinterest_capi._stray AS
 	WITH RECURSIVE numbers (dest) AS (
-		SELECT (SELECT q.dest FROM pinterest_capi._queue AS q ORDER BY q.dest, q.id LIMIT 1)
+		SELECT (SELECT q.dest FROM pinterest_capi._retry AS q ORDER BY q.dest, q.id LIMIT 1)
 		UNION ALL
-		SELECT (SELECT q.dest FROM pinterest_capi._queue AS q WHERE q.dest > n.dest ORDER BY q.dest, q.id LIMIT 1)
-		FROM numbers AS n WHERE n.dest IS NOT NULL)
-	SELECT n.dest, s.destination,
-		(SELECT e.event_id FROM pinterest_capi._event AS e
-			WHERE e.id = (SELECT min(q.id) FROM pinterest_capi._queue AS q WHERE q.dest = n.dest)) AS event_id
-	FROM numbers AS n LEFT JOIN pinterest_capi._destination_state AS s ON s.dest = n.dest
-	-- the worker cancels the events of a destination that was dropped
-	WHERE n.dest IS NOT NULL AND s.dropped_at IS NULL
-		AND NOT EXISTS (SELECT FROM pinterest_capi.destination AS d WHERE d.destination = s.destination);
+		SELECT (SELECT q.dest FROM pinterest_capi._retry AS q WHERE q.dest > n.dest ORDER BY q.dest, q.id LIMIT 1)
+		FROM numbers AS n WHERE n.dest IS NOT NULL),
+	newest AS MATERIALIZED (SELECT coalesce((SELECT v.id FROM pinterest_capi._event AS v ORDER BY v.id DESC LIMIT 1), 0) - 999 AS id),
+	nameless (dest, destination) AS MATERIALIZED (
+		SELECT n.dest, s.destination
+		FROM (SELECT w.dest FROM numbers AS w
+				UNION SELECT e.dest FROM pinterest_capi._event AS e
+				WHERE e.id >= (SELECT w.id FROM newest AS w) AND e.id < 9223372036854775807) AS n
+			LEFT JOIN pinterest_capi._destination_state AS s ON s.dest = n.dest
+		-- 0 is no destination; the worker cancels the events of one that was dropped
+		WHERE n.dest <> 0 AND s.dropped_at IS NULL
+			AND NOT EXISTS (SELECT FROM pinterest_capi.destination AS d WHERE d.destination = s.destination))
+	SELECT n.dest, n.destination, (SELECT e.event_id FROM pinterest_capi._event AS e WHERE e.id = f.id) AS event_id
+	FROM nameless AS n
+		CROSS JOIN LATERAL (SELECT LEAST(
+			(SELECT q.id FROM pinterest_capi._retry AS q
+				WHERE q.dest = n.dest AND NOT EXISTS (SELECT FROM pinterest_capi._outcome AS o WHERE o.id = q.id OFFSET 0)
+				ORDER BY q.dest, q.id LIMIT 1),
+			(SELECT e.id FROM pinterest_capi._event AS e
+				WHERE e.id >= (SELECT w.id FROM newest AS w) AND e.id < 9223372036854775807 AND e.dest + 0 = n.dest
+					AND NOT EXISTS (SELECT FROM pinterest_capi._outcome AS o WHERE o.id = e.id)
+				ORDER BY e.id LIMIT 1)) AS id) AS f
+	WHERE f.id IS NOT NULL;
 COMMENT ON VIEW pinterest_capi._stray IS
 	'internal: numbers for which events wait and which are of no destination, with the name that one had, if any, and the first of the events';
+
+CREATE VIEW pinterest_capi._lost AS
+	SELECT s.destination, e.id, e.dest
+	FROM pinterest_capi._event AS e
+		JOIN pinterest_capi._destination_state AS s ON s.dest = e.dest
+	WHERE e.id >= (SELECT coalesce((SELECT v.id FROM pinterest_capi._event AS v ORDER BY v.id DESC LIMIT 1), 0) - 9999) AND e.id < 9223372036854775807
+		AND e.id <= s.done_below
+		AND NOT EXISTS (SELECT FROM pinterest_capi._outcome AS o WHERE o.id = e.id OFFSET 0)
+		AND NOT EXISTS (SELECT FROM pinterest_capi._retry AS q WHERE q.dest = e.dest AND q.id = e.id OFFSET 0);
+COMMENT ON VIEW pinterest_capi._lost IS
+	'internal: events, among the newest, that have no outcome although they are neither new nor in _retry, so the worker does not send them';
 
 CREATE FUNCTION pinterest_capi._status_support(internal) RETURNS internal
 	LANGUAGE c STRICT
@@ -104,7 +148,7 @@ BEGIN ATOMIC
 	END;
 END;
 COMMENT ON FUNCTION pinterest_capi._status(text, timestamptz, integer) IS
-	'internal: an event''s status, from its row in _outcome, or else in _queue';
+	'internal: an event''s status, from its row in _outcome, or else in _retry';
 
 CREATE VIEW pinterest_capi.dispatch_status AS
 	SELECT e.id, e.event_id, e.event_name, e.sent_as, n.destination,
@@ -113,7 +157,8 @@ CREATE VIEW pinterest_capi.dispatch_status AS
 			WHEN o.id IS NOT NULL THEN o.reason
 			WHEN r.dest IS NULL AND n.dropped_at IS NULL AND n.destination IS NOT NULL
 				THEN 'destination not ready: not configured on this server'
-			WHEN q.id IS NOT NULL AND n.dest IS NULL THEN 'destination unknown'
+			WHEN n.dest IS NULL THEN 'destination unknown'
+			WHEN q.id IS NULL AND e.id <= n.done_below THEN 'outcome missing'
 			WHEN r.reason IS NOT NULL THEN r.reason
 			WHEN q.error LIKE 'payload cannot be read%' THEN 'payload cannot be read'
 		END AS reason,
@@ -133,7 +178,7 @@ CREATE VIEW pinterest_capi.dispatch_status AS
 	FROM pinterest_capi._event AS e
 		LEFT JOIN pinterest_capi._destination_state AS n ON n.dest = e.dest
 		LEFT JOIN pinterest_capi._outcome AS o ON o.id = e.id
-		LEFT JOIN pinterest_capi._queue AS q ON q.id = e.id AND q.dest = e.dest
+		LEFT JOIN pinterest_capi._retry AS q ON q.id = e.id AND q.dest = e.dest
 		LEFT JOIN pinterest_capi._readiness AS r ON r.dest = e.dest;
 COMMENT ON VIEW pinterest_capi.dispatch_status IS
 	'a row per event and destination: what became of it, and why; payload only for those who may operate';

@@ -11,6 +11,7 @@
  */
 #include "pinterest_capi.h"
 
+#include "queue/dequeue_new.h"
 #include "queue/payload.h"
 #include "utils/memutils.h"
 #include "worker/batch.h"
@@ -29,6 +30,7 @@ pcapi_batch_create(PcapiSender *sender, int room)
 	batch->sender = sender;
 	batch->life = sender->config.life;
 	batch->state = PCAPI_BATCH_CLAIMED;
+	batch->first_fresh = PCAPI_LAST_ID;
 	batch->events = palloc(sizeof(PcapiBatchEvent) * Max(room, 1));
 	initStringInfo(&batch->body);
 	appendStringInfoString(&batch->body, "{\"data\":[");
@@ -55,6 +57,8 @@ pcapi_batch_add(PcapiBatch *batch, const PcapiQueuedEvent *event, const char *pa
 	e->event_time = event->event_time;
 	e->first_attempt_at = event->first_attempt_at;
 	e->counted = event->counted;
+	if (!event->retried)
+		batch->first_fresh = Min(batch->first_fresh, event->id);
 	e->offline = strstr(payload, "\"action_source\":\"offline\"") != NULL;
 	if (batch->n > 0)
 		appendStringInfoChar(&batch->body, ',');

@@ -100,6 +100,7 @@ struct PcapiBatch
 	int			n;				/* events, or ids where only these are known */
 	PcapiBatchEvent *events;	/* in the body's order */
 	int64	   *ids;			/* sorted */
+	int64		first_fresh;	/* no lower id may be without a row in _retry */
 	StringInfoData body;
 	int64		lease;
 	TimestampTz sent_at;		/* start of the request */

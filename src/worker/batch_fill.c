@@ -20,6 +20,7 @@
 #include "core/rate_limiter.h"
 #include "queue/dequeue.h"
 #include "queue/dequeue_new.h"
+#include "queue/dequeue_singly.h"
 #include "queue/erase.h"
 #include "queue/lease.h"
 #include "queue/outcome.h"
@@ -63,6 +64,8 @@ typedef struct BatchFill
 static PcapiBatch *find_split(PcapiSender *sender);
 static void fill_from_split(BatchFill *fill);
 static void fill_due(BatchFill *fill);
+static int	walk(BatchFill *fill, PcapiWalk *w, int64 after, int64 upto, PcapiQueuedEvent **events);
+static void fill_late(BatchFill *fill);
 static void fill_new(BatchFill *fill);
 static void fill_singly(BatchFill *fill);
 static int	max_batch_for_attempts(const PcapiSender *sender, int attempts);
@@ -102,13 +105,16 @@ pcapi_sender_fill_batch(PcapiSender *sender)
 	{
 		fill_due(&fill);
 		if (!fill.full)
+			fill_late(&fill);
+		if (!fill.full)
 			fill_new(&fill);
 	}
 	pcapi_batch_seal(fill.batch);
 
 	log_put_off(&fill);
 	settle_dropped(&fill);
-	found = fill.batch->n > 0 || fill.n_dropped > 0 || fill.part != NULL;
+	/* the snapshot by which singly read events are found doesn't show that they were dropped */
+	found = fill.batch->n > 0 || fill.part != NULL || (fill.n_dropped > 0 && sender->poll_failures == 0);
 	if (fill.batch->n > 0)
 		claim(&fill);
 	else
@@ -180,41 +186,81 @@ max_batch_for_attempts(const PcapiSender *sender, int attempts)
 	return Max(1, sender->config.batch_size >> Min(Max(attempts - 2, 0), 10));
 }
 
+/* Walk from an id to another, and read at most so many events. */
+static int
+walk(BatchFill *fill, PcapiWalk *w, int64 after, int64 upto, PcapiQueuedEvent **events)
+{
+	PcapiSender *sender = fill->sender;
+	int			n;
+
+	memset(w, 0, sizeof(PcapiWalk));
+	w->dest = sender->config.dest;
+	w->after = after;
+	w->upto = upto;
+	w->budget = &fill->budget;
+	w->held = fill->n_held;
+	w->unread = &sender->unread;
+	w->unread_above = sender->cursor.low_water;
+	n = pcapi_dequeue_new(w, fill->max_events - fill->batch->n, events);
+	sender->cursor.high_water = Max(sender->cursor.high_water, w->read_to);
+	pcapi_erase_claimed(*events, &n);
+	return n;
+}
+
+/* Read the fresh events that were committed behind the cursor, or that a batch has given up. */
+static void
+fill_late(BatchFill *fill)
+{
+	PcapiIdRanges *late = &fill->sender->late;
+
+	while (late->n > 0 && !fill->full)
+	{
+		PcapiIdRange range = late->ranges[0];
+		PcapiQueuedEvent *events;
+		PcapiWalk	w;
+		int			n = walk(fill, &w, range.low - 1, range.high, &events);
+
+		for (int i = 0; i < n; i++)
+		{
+			if (!pcapi_sender_holds(fill->sender, events[i].id) && !add_event(fill, &events[i]))
+				return;
+			pcapi_ranges_remove_upto(late, events[i].id);
+		}
+		if (w.ended)
+			pcapi_ranges_remove_upto(late, range.high);
+		else
+			fill->full = true;
+	}
+}
+
 /*
- * Read new events from the cursor on.  Once a minute, or less often where that
- * takes more than 1 % of the time, from the first one of the queue: sequences
- * with a cache and rows that were put back by hand have ids below low_water.
+ * Read fresh events from the cursor on.  Once a minute, or less often where that
+ * takes more than 1 % of the time, from the first that may be fresh: rows that
+ * were put into the log by hand may have any id.
  */
 static void
 fill_new(BatchFill *fill)
 {
 	PcapiQueueCursor *cursor = &fill->sender->cursor;
 	PcapiQueuedEvent *events;
-	int			want = fill->max_events - fill->batch->n;
-	int			limit;
+	PcapiWalk	w;
 	int			n;
-	bool		all;
 	TimestampTz now = GetCurrentTimestamp();
 	bool		full_rescan = now >= cursor->full_rescan_at;
 
 	if (full_rescan)
-		cursor->position = 0;
-	/* Beyond high_water no batch holds anything, so no row is read for nothing. */
-	limit = want + (cursor->position < cursor->high_water ? fill->n_held : 0);
-	n = pcapi_dequeue_new(fill->sender->config.dest, cursor->position, limit, &fill->budget, &events);
+		cursor->position = pcapi_sender_done_below(fill->sender, NULL);
+	n = walk(fill, &w, cursor->position, PCAPI_LAST_ID, &events);
 	if (full_rescan)
 		cursor->full_rescan_at = now + Max(FULL_RESCAN_INTERVAL, 100 * (GetCurrentTimestamp() - now));
-	all = n < limit;
-	pcapi_erase_claimed(events, &n);
 	for (int i = 0; i < n; i++)
 	{
 		if (!pcapi_sender_holds(fill->sender, events[i].id) && !add_event(fill, &events[i]))
 			return;
 		cursor->position = events[i].id;
-		cursor->high_water = Max(cursor->high_water, cursor->position);
 	}
-	if (all)
-		cursor->position = Max(cursor->position, cursor->high_water);
+	if (w.ended)
+		cursor->position = Max(cursor->position, w.read_to);
 	else
 		fill->full = true;
 }
@@ -230,7 +276,8 @@ fill_singly(BatchFill *fill)
 {
 	PcapiQueuedEvent *events;
 	int			limit = fill->max_events + fill->n_held;
-	int			n = pcapi_dequeue_singly(fill->sender->config.dest, 0, limit, &fill->budget, &events);
+	int			n = pcapi_dequeue_singly(fill->sender->config.dest, pcapi_sender_done_below(fill->sender, NULL),
+										 limit, &fill->budget, &events);
 
 	for (int i = 0; i < n; i++)
 		if (!pcapi_sender_holds(fill->sender, events[i].id) && !add_event(fill, &events[i]))
@@ -331,15 +378,20 @@ log_put_off(const BatchFill *fill)
 
 /* ---- the end ---- */
 
-/* Settle the dropped events.  A later poll finds those again that could not be settled. */
+/* Settle the dropped events.  Those that could not be settled are read again. */
 static void
 settle_dropped(BatchFill *fill)
 {
+	PcapiWritten *written = palloc(sizeof(PcapiWritten) * Max(fill->n_dropped, 1));
+	int			n = fill->n_dropped;
 	char	   *problem;
 
-	if (fill->n_dropped > 0)
-		fill->n_dropped -= pcapi_settle(fill->sender->config.dest, 0, fill->now, fill->dropped, fill->n_dropped,
-										palloc(sizeof(PcapiWritten) * fill->n_dropped), &problem);
+	if (n == 0)
+		return;
+	fill->n_dropped -= pcapi_settle(fill->sender->config.dest, 0, fill->now, fill->dropped, n, written, &problem);
+	for (int i = 0; i < n; i++)
+		if (written[i] == PCAPI_LEFT)
+			pcapi_sender_requeue(fill->sender, fill->dropped[i].id);
 }
 
 /* Write the batch's lease, and count its request. */

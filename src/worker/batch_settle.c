@@ -13,6 +13,7 @@
  */
 #include "pinterest_capi.h"
 
+#include "queue/dequeue_new.h"
 #include "queue/destination_config.h"
 #include "queue/destination_state.h"
 #include "queue/lease.h"
@@ -26,7 +27,7 @@
 #include "worker/token.h"
 
 static void count_settled(const PcapiBatch *batch);
-static void settle_destination(PcapiBatch *batch);
+static void settle_destination(PcapiBatch *batch, bool all_written);
 static bool credentials_replaced(const PcapiBatch *batch);
 
 void
@@ -52,7 +53,13 @@ pcapi_batch_settle(void *arg)
 	 * name, which starts a new life.
 	 */
 	if (batch->sender->exists && batch->state == PCAPI_BATCH_ANSWERED)
-		settle_destination(batch);
+	{
+		bool		all_written = batch->n_outcomes == batch->n;
+
+		for (int i = 0; i < batch->n_outcomes; i++)
+			all_written &= batch->written[i] == PCAPI_WRITTEN;
+		settle_destination(batch, all_written);
+	}
 }
 
 /* Count the events that were sent, and those that failed. */
@@ -73,14 +80,15 @@ count_settled(const PcapiBatch *batch)
 		pcapi_destination_count(batch->sender->config.dest, batch->life, sent, failed);
 }
 
-/* Write what the batch's answer means for its destination. */
+/* Write what the batch's answer means for its destination.  all_written: none of its events waits any more, or all are retries. */
 static void
-settle_destination(PcapiBatch *batch)
+settle_destination(PcapiBatch *batch, bool all_written)
 {
 	const PcapiDestinationConfig *config = &batch->sender->config;
 
 	if (batch->accepted || batch->recovered)
-		pcapi_destination_taken(config->dest, batch->life, batch->accepted, batch->recovered);
+		pcapi_destination_taken(config->dest, batch->life, batch->accepted, batch->recovered,
+								pcapi_sender_done_below(batch->sender, all_written ? batch : NULL));
 	if (batch->pause_reason && !credentials_replaced(batch))
 		batch->paused = pcapi_destination_pause(config->dest, batch->life, config->name, batch->pause_reason);
 	else if (batch->backoff_reason)
@@ -146,6 +154,7 @@ pcapi_batch_settle_committed(PcapiBatch *batch)
 	for (int i = 0; i < unsettled; i++)
 		batch->ids[i] = batch->outcomes[i].id;
 	pcapi_batch_sort_ids(batch);
+	batch->first_fresh = Max(batch->first_fresh, batch->ids[0]);
 	return false;
 }
 
@@ -171,6 +180,7 @@ pcapi_batch_adopt(void)
 		batch->lease = lease->lease;
 		batch->sent_at = lease->taken_at;
 		batch->n = batch->n_outcomes = lease->n;
+		batch->first_fresh = lease->n > 0 ? lease->ids[0] : PCAPI_LAST_ID;
 		batch->ids = palloc(sizeof(int64) * Max(lease->n, 1));
 		batch->outcomes = palloc0(sizeof(PcapiEventOutcome) * Max(lease->n, 1));
 		batch->written = palloc0(sizeof(PcapiWritten) * Max(lease->n, 1));

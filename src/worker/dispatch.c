@@ -53,6 +53,10 @@
 /* The same for rows that cannot be written (a damaged page), which lasts longer. */
 #define SETTLE_RETRY_MAX_MS		60000
 
+/* A destination that is done with so many ids more, but not more often than this, writes it down. */
+#define DONE_STEP				1000
+#define DONE_INTERVAL			(10 * USECS_PER_SEC)
+
 static TimestampTz polled_at;	/* start of the last poll; 0: none yet */
 static TimestampTz next_poll_at;
 static int	poll_failures;		/* of loads, in a row */
@@ -76,6 +80,7 @@ static void poll_all(void *arg);
 static bool poll_one_by_one(void);
 static void load_senders(void *arg);
 static void poll_sender(void *arg);
+static void keep_done_below(PcapiSender *sender);
 static void reload_and_poll_sender(void *arg);
 static void start_claimed(void);
 static PcapiBatch *next_claimed(void);
@@ -383,6 +388,24 @@ poll_sender(void *arg)
 		if (!pcapi_sender_fill_batch(sender))
 			break;
 	sender->next_due = pcapi_next_due(sender->config.dest);
+	keep_done_below(sender);
+}
+
+/*
+ * In a transaction: write how far the log is done with, which each settling does too.  A
+ * destination with few events among many of others would start far behind after a
+ * restart, and what counts what waits would read far more than that.
+ */
+static void
+keep_done_below(PcapiSender *sender)
+{
+	int64		done = pcapi_sender_done_below(sender, NULL);
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (done - sender->config.done_below < DONE_STEP || (now >= sender->done_at && now - sender->done_at < DONE_INTERVAL))
+		return;
+	pcapi_destination_done(sender->config.dest, sender->config.life, done);
+	sender->done_at = now;
 }
 
 /*

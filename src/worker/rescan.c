@@ -1,19 +1,22 @@
 /*
  * rescan.c
- *	  Find new events that were committed behind the cursor.
+ *	  Find fresh events that were committed behind the cursor.
  *
  * Transactions draw ids in one order and commit in another, so the cursor can
- * pass an id before its row is visible.  A poll reads the ids between low_water
- * and the cursor again, since the commit of one of them may be what woke the
- * worker.  The marks of PcapiQueueCursor (sender.h) keep that range short.
+ * pass an id before its row is visible.  The walk notes such ids
+ * (queue/dequeue_new.c), and a poll looks at those again, since the commit of one of
+ * them may be what woke the worker.  So it costs nothing that a transaction which
+ * may still commit has been open while many events were sent.  The marks of
+ * PcapiQueueCursor (sender.h) tell when nothing more can come.
  *
- * Left to others: reading the events (batch_fill.c), and the read of the whole
- * queue once a minute that relies on no mark (fill_new there).
+ * Left to others: reading the events (batch_fill.c), and the read of all that
+ * may be fresh once a minute that relies on no note (fill_new there).
  */
 #include "pinterest_capi.h"
 
 #include "access/transam.h"
 #include "queue/dequeue.h"
+#include "queue/dequeue_new.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 #include "worker/rescan.h"
@@ -22,21 +25,19 @@
 /* Interval of rescans without a wake-up. */
 #define RESCAN_INTERVAL		(200 * USECS_PER_SEC / 1000)
 
-static bool find_behind_cursor(PcapiSender *sender);
-static void advance_low_water(PcapiQueueCursor *cursor, TransactionId xmin);
+static void find_late(PcapiSender *sender);
+static void advance_low_water(PcapiSender *sender, TransactionId xmin);
 static void set_mark(PcapiQueueCursor *cursor);
 
 /*
- * Each poll rescans, but for no more than one twentieth of the time.  The
- * snapshot's xmin is read before the rows are, so that the rows are at least
- * as new.
+ * Each poll rescans, but for no more than one twentieth of the time.  The rows
+ * are read by the snapshot whose xmin counts.
  */
 void
 pcapi_sender_rescan(PcapiSender *sender)
 {
 	PcapiQueueCursor *cursor = &sender->cursor;
 	TimestampTz now = GetCurrentTimestamp();
-	TransactionId xmin;
 
 	if (cursor->high_water <= cursor->low_water)
 	{
@@ -45,45 +46,44 @@ pcapi_sender_rescan(PcapiSender *sender)
 	}
 	if (now < cursor->no_rescan_before)
 		return;
-	xmin = GetTransactionSnapshot()->xmin;
-	if (!find_behind_cursor(sender))
-		advance_low_water(cursor, xmin);
+	find_late(sender);
+	advance_low_water(sender, GetActiveSnapshot()->xmin);
 	set_mark(cursor);
 	cursor->no_rescan_before = now + 20 * (GetCurrentTimestamp() - now);
 	cursor->rescan_at = Max(now + RESCAN_INTERVAL, cursor->no_rescan_before);
 }
 
-/* Set the cursor back to the first event behind it that no batch holds; return whether there is one. */
-static bool
-find_behind_cursor(PcapiSender *sender)
+/* Move the ranges of unread ids of which some are visible now to those that are read next. */
+static void
+find_late(PcapiSender *sender)
 {
-	PcapiQueueCursor *cursor = &sender->cursor;
-	int64	   *ids;
-	int			n = pcapi_queued_between(sender->config.dest, cursor->low_water,
-										 Min(cursor->high_water, cursor->position), &ids);
-	bool		found = false;
+	PcapiPayloadBudget budget = {.skip = pcapi_sender_holds, .arg = sender};
+	PcapiWalk	walk = {.dest = sender->config.dest, .budget = &budget};
 
-	for (int i = 0; i < n && !found; i++)
-	{
-		if (pcapi_sender_holds(sender, ids[i]))
-			continue;
-		found = true;
-		cursor->position = Min(cursor->position, ids[i] - 1);
-	}
-	pfree(ids);
-	return found;
+	if (sender->unread.n > 0)
+		pcapi_find_in_ranges(&walk, &sender->unread, &sender->late);
 }
 
-/* All transactions that could commit a row below the mark have ended: the mark becomes low_water. */
+/*
+ * All transactions that could commit a row below the mark have ended: the mark
+ * becomes low_water.  What is late stays above it until a batch holds it.
+ */
 static void
-advance_low_water(PcapiQueueCursor *cursor, TransactionId xmin)
+advance_low_water(PcapiSender *sender, TransactionId xmin)
 {
-	if (TransactionIdIsValid(cursor->mark_xid) &&
-		TransactionIdPrecedesOrEquals(cursor->mark_xid, xmin))
+	PcapiQueueCursor *cursor = &sender->cursor;
+
+	if (!TransactionIdIsValid(cursor->mark_xid) ||
+		!TransactionIdPrecedesOrEquals(cursor->mark_xid, xmin))
+		return;
+	pcapi_ranges_remove_upto(&sender->unread, cursor->mark);
+	if (sender->late.n > 0 && sender->late.ranges[0].low <= cursor->mark)
 	{
-		cursor->low_water = cursor->mark;
-		cursor->mark_xid = InvalidTransactionId;
+		cursor->low_water = Max(cursor->low_water, sender->late.ranges[0].low - 1);
+		return;
 	}
+	cursor->low_water = cursor->mark;
+	cursor->mark_xid = InvalidTransactionId;
 }
 
 /* Where there is no mark, set one at the highest id read, with the next transaction id. */

@@ -16,6 +16,7 @@
 #include "core/rate_limiter.h"
 #include "queue/dequeue.h"
 #include "queue/destination_config.h"
+#include "queue/destination_state.h"
 #include "utils/memutils.h"
 #include "worker/batch.h"
 #include "worker/sender.h"
@@ -32,15 +33,16 @@ dlist_head	pcapi_sender_list = DLIST_STATIC_INIT(pcapi_sender_list);
 static MemoryContext configs_context;
 
 /*
- * The relfilenode of _queue, as of this load and of the last load whose
+ * The relfilenode of _event, as of this load and of the last load whose
  * transaction committed.  TRUNCATE and rewrites of the table change it; then
  * the rows in it are not those that the cursors have passed.
  */
-static Oid	queue_file;
-static Oid	committed_queue_file;
+static Oid	event_file;
+static Oid	committed_event_file;
 
 static PcapiSender *sender_by_number(int dest);
 static PcapiSender *create_sender(void);
+static void set_position(PcapiSender *sender, int64 done_below);
 static void update_sender(const PcapiDestinationConfig *config);
 static void keep_strings(PcapiSender *sender, MemoryContext context);
 static void free_sender(PcapiSender *sender);
@@ -102,12 +104,14 @@ pcapi_senders_load(void)
 	MemoryContext context = AllocSetContextCreate(CurTransactionContext, "pinterest_capi configs",
 												  ALLOCSET_SMALL_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
-	List	   *configs = pcapi_destination_configs(0);
+	List	   *configs;
 	ListCell   *lc;
 
+	event_file = pcapi_event_file();
+	if (event_file != committed_event_file)
+		pcapi_destinations_restart();
+	configs = pcapi_destination_configs(0);
 	MemoryContextSwitchTo(old);
-
-	queue_file = pcapi_queue_file();
 
 	/* From here on only lack of memory raises an error. */
 	pcapi_foreach_sender(sender)
@@ -118,8 +122,8 @@ pcapi_senders_load(void)
 	{
 		if (!sender->exists)
 			keep_strings(sender, context);
-		if (queue_file != committed_queue_file)
-			memset(&sender->cursor, 0, sizeof(PcapiQueueCursor));
+		if (event_file != committed_event_file && sender->exists)
+			set_position(sender, sender->config.done_below);
 	}
 	MemoryContextSetParent(context, TopMemoryContext);
 	if (configs_context)
@@ -167,6 +171,13 @@ update_sender(const PcapiDestinationConfig *config)
 	}
 	sender->config = *config;
 	sender->exists = true;
+	if (!sender->positioned)
+	{
+		set_position(sender, config->done_below);
+		sender->committed_cursor = sender->cursor;
+		sender->done_below = config->done_below;
+		sender->positioned = true;
+	}
 	pcapi_limiter_set(&sender->limiter, config->max_requests_per_minute, pcapi_clock_ms());
 
 	/* A session resumed the destination, or an earlier worker left it failing. */
@@ -174,6 +185,15 @@ update_sender(const PcapiDestinationConfig *config)
 		sender->refusals = sender->unreadable = 0;
 	else if (sender->refusals == 0)
 		sender->refusals = 1;
+}
+
+/* Start to read from an id on. */
+static void
+set_position(PcapiSender *sender, int64 done_below)
+{
+	memset(&sender->cursor, 0, sizeof(PcapiQueueCursor));
+	sender->cursor.position = sender->cursor.high_water = sender->cursor.low_water = done_below;
+	sender->unread.n = sender->late.n = 0;
 }
 
 /*
@@ -209,6 +229,8 @@ free_sender(PcapiSender *sender)
 	if (dlist_is_empty(&sender->batches))
 	{
 		dlist_delete(&sender->node);
+		pcapi_ranges_free(&sender->unread);
+		pcapi_ranges_free(&sender->late);
 		pfree(sender);
 	}
 }
@@ -218,7 +240,7 @@ free_sender(PcapiSender *sender)
 void
 pcapi_senders_commit(void)
 {
-	committed_queue_file = queue_file;
+	committed_event_file = event_file;
 	pcapi_foreach_sender(sender)
 	{
 		sender->committed_cursor = sender->cursor;
@@ -227,6 +249,7 @@ pcapi_senders_commit(void)
 			if (batch->state == PCAPI_BATCH_TAKEN)
 				pcapi_batch_free(batch);
 		}
+		sender->done_below = pcapi_sender_done_below(sender, NULL);
 	}
 }
 
@@ -235,7 +258,10 @@ pcapi_senders_rollback(void)
 {
 	pcapi_foreach_sender(sender)
 	{
+		/* what was late or unread is read again from there */
 		sender->cursor = sender->committed_cursor;
+		sender->cursor.position = Min(sender->cursor.position, sender->done_below);
+		sender->unread.n = sender->late.n = 0;
 		pcapi_foreach_batch(sender, batch)
 		{
 			if (batch->state == PCAPI_BATCH_TAKEN)
@@ -269,11 +295,26 @@ pcapi_senders_clock_back(void)
 
 /* ---- events ---- */
 
+int64
+pcapi_sender_done_below(PcapiSender *sender, const PcapiBatch *settled)
+{
+	int64		done = Min(sender->cursor.position, sender->cursor.low_water);
+
+	if (sender->late.n > 0)
+		done = Min(done, sender->late.ranges[0].low - 1);
+	pcapi_foreach_batch(sender, batch)
+	{
+		if (batch != settled && !batch->verify && batch->first_fresh != PCAPI_LAST_ID)
+			done = Min(done, batch->first_fresh - 1);
+	}
+	return done;
+}
+
+/* A batch has held it, so done_below is less. */
 void
 pcapi_sender_requeue(PcapiSender *sender, int64 id)
 {
-	sender->cursor.position = Min(sender->cursor.position, id - 1);
-	sender->committed_cursor.position = Min(sender->committed_cursor.position, id - 1);
+	pcapi_ranges_add(&sender->late, id, id);
 }
 
 bool

@@ -13,6 +13,7 @@
 #include "datatype/timestamp.h"
 #include "lib/ilist.h"
 #include "queue/destination_config.h"
+#include "queue/id_ranges.h"
 #include "worker/batch.h"
 
 /* So many in a row pause the destination. */
@@ -20,7 +21,7 @@
 #define PCAPI_MAX_BLOCKED	10	/* enough to tell a few bad events from a destination that accepts none */
 
 /*
- * How far the new (never tried) events of a destination are read, by id:
+ * How far the fresh (never tried) events of a destination are read, by id:
  *
  *         low_water       mark       high_water
  *             |             |             |
@@ -29,16 +30,17 @@
  *    are read | committed                 | is read
  *
  * Ids are drawn in one order and committed in another.  So up to high_water
- * there can be rows that were not visible when position passed them; rescan.c
- * finds those.  Up to low_water there are none: enqueue.c assigns its
- * transaction's id before it draws an event's id, so once all transactions
- * older than mark_xid have ended, each row up to mark is visible or deleted,
- * and mark becomes low_water.
+ * there can be rows that were not visible when position passed them: those
+ * of the ids in unread.  rescan.c finds the ranges that have become visible,
+ * and moves them to late.  Up to low_water there are none: enqueue.c assigns
+ * its transaction's id before it draws an event's id, so once all transactions
+ * older than mark_xid have ended, each row up to mark is visible or rolled
+ * back, and mark becomes low_water.
  */
 typedef struct PcapiQueueCursor
 {
 	int64		position;		/* the last id read */
-	int64		high_water;		/* the highest id ever read */
+	int64		high_water;		/* the highest id ever read, of any destination */
 	int64		low_water;
 	int64		mark;
 	TransactionId mark_xid;		/* next transaction id when mark was set; invalid: no mark */
@@ -79,6 +81,11 @@ struct PcapiSender
 	bool		exists;			/* the destination is not dropped */
 	PcapiQueueCursor cursor;
 	PcapiQueueCursor committed_cursor;	/* as of the last commit */
+	bool		positioned;		/* the cursor has a place */
+	PcapiIdRanges unread;		/* ids up to high_water whose rows weren't visible */
+	PcapiIdRanges late;			/* ranges of such ids where some are visible now, to be read next */
+	int64		done_below;		/* as of the last commit: pcapi_sender_done_below() */
+	TimestampTz done_at;		/* when it was last written by itself */
 	PcapiLimiter limiter;
 
 	/* Counted in a row; an answer about events sets them to 0. */
@@ -153,7 +160,13 @@ extern PcapiSender *pcapi_sender_for(int dest);
 /* Return when the next request may start; DT_NOEND: not by time alone. */
 extern TimestampTz pcapi_sender_next_start(PcapiSender *sender, TimestampTz now);
 
-/* Set the cursor back, so that the event is read again. */
+/*
+ * Return an id so that each event of the destination up to it has an outcome or a row in
+ * _retry, once a batch (or NULL) is settled.
+ */
+extern int64 pcapi_sender_done_below(PcapiSender *sender, const PcapiBatch *settled);
+
+/* Have the event read again, before others. */
 extern void pcapi_sender_requeue(PcapiSender *sender, int64 id);
 
 /* Return whether one of the batches holds the event; for PcapiPayloadBudget, so sender is a void pointer. */

@@ -255,6 +255,7 @@ split(PcapiBatch *batch)
 		part->state = PCAPI_BATCH_SPLIT;
 		part->refused_since = batch->refused_since ? batch->refused_since : batch->sent_at;
 		part->n = n;
+		part->first_fresh = batch->first_fresh;
 		part->ids = MemoryContextAlloc(part->context, sizeof(int64) * n);
 		memcpy(part->ids, batch->ids + (i == 0 ? 0 : middle), sizeof(int64) * n);
 	}

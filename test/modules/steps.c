@@ -93,6 +93,7 @@ step_claim(PG_FUNCTION_ARGS)
 {
 	PcapiUserContext saved;
 	PcapiPayloadBudget reader = {.skip = skip_none, .room = 1024 * 1024};
+	PcapiWalk	walk = {.upto = PCAPI_LAST_ID, .budget = &reader};
 	MemoryContext old;
 	int64	   *ids;
 	Datum	   *elems;
@@ -102,7 +103,8 @@ step_claim(PG_FUNCTION_ARGS)
 	pcapi_switch_to_owner(&saved, true);
 	dest = number_arg(fcinfo);
 	old = MemoryContextSwitchTo(TopMemoryContext);
-	n = n_claimed = pcapi_dequeue_new(dest, 0, PG_GETARG_INT32(1), &reader, &claimed);
+	walk.dest = dest;
+	n = n_claimed = pcapi_dequeue_new(&walk, PG_GETARG_INT32(1), &claimed);
 	MemoryContextSwitchTo(old);
 	ids = palloc(sizeof(int64) * Max(n, 1));
 	elems = palloc(sizeof(Datum) * Max(n, 1));
