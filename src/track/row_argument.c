@@ -59,13 +59,13 @@ compute_virtual(PcapiRow *row, Form_pg_attribute att)
 	EState	   *estate = CreateExecutorState();
 	ExprContext *econtext = GetPerTupleExprContext(estate);
 	TupleTableSlot *slot = MakeSingleTupleTableSlot(RelationGetDescr(row->rel), &TTSOpsHeapTuple);
-	Node	   *column = (Node *) makeVar(1, att->attnum, att->atttypid, att->atttypmod, att->attcollation, 0);
+	Node	   *column = PcapiExpandGenerated((Node *) makeVar(1, att->attnum, att->atttypid, att->atttypmod, att->attcollation, 0),
+											  row->rel, 1);
 	Datum		value;
 	int			i = att->attnum - 1;
 
 	ExecStoreHeapTuple(row->tuple, slot, false);
 	econtext->ecxt_scantuple = slot;
-	column = PcapiExpandGenerated(column, row->rel, 1);
 	value = ExecEvalExpr(ExecPrepareExpr((Expr *) column, estate), econtext, &row->nulls[i]);
 	if (!row->nulls[i])
 		row->values[i] = datumCopy(value, att->attbyval, att->attlen);
